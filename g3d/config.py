@@ -1,0 +1,223 @@
+"""Preset files -> one validated, frozen Config.
+
+A preset is YAML: `system` names the schema (g3d/systems/<system>/config.py), `extends` names another preset whose values it starts from.
+`load` resolves it, applies `--set a.b=c` overrides and reports every error at once, with the nearest known key. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+
+from g3d.errors import InputError
+
+
+class Schema(BaseModel):
+    """A section of a preset: unknown keys are errors, values cannot be changed after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class OptimConfig(Schema):
+    """Optimiser and learning-rate schedule; the rate is constant within an epoch."""
+
+    name: Literal["adam", "adamw"] = Field("adam", description="adam adds L2 decay to the gradient, adamw decouples it")
+    lr: PositiveFloat = Field(description="base learning rate, for the preset's batch")
+    betas: tuple[NonNegativeFloat, NonNegativeFloat] = (0.9, 0.999)
+    weight_decay: NonNegativeFloat = 0.0
+    clip_norm: PositiveFloat | None = Field(None, description="largest norm of the whole gradient; null: no clipping")
+    warmup_epochs: NonNegativeInt = Field(0, description="epochs of cosine warm-up from warmup_lr to lr")
+    warmup_lr: NonNegativeFloat = 0.0
+    decay_epochs: tuple[NonNegativeInt, ...] = Field((), description="epochs at which the rate is multiplied by decay_rate")
+    decay_rate: PositiveFloat = 0.1
+    decay_counts_warmup: bool = Field(True, description="false: decay_epochs count from the end of the warm-up, as xinzhuma/monodle does")
+
+
+class TrainConfig(Schema):
+    """The training run. `batch` is the effective batch: over all processes and accumulation steps."""
+
+    batch: PositiveInt = Field(description="samples per optimiser step, over all processes and accumulated micro-batches")
+    accumulate: PositiveInt = Field(1, description="micro-batches per optimiser step")
+    epochs: PositiveInt = 1
+    workers: NonNegativeInt = Field(4, description="data loading processes per training process")
+    seed: NonNegativeInt = 0
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast; weights and optimiser stay fp32")
+    tf32: bool = Field(False, description="TF32 matrix products on CUDA")
+    channels_last: bool = Field(True, description="channels-last memory layout for image networks")
+    compile: bool = Field(False, description="torch.compile the network (needs a host compiler on a CPU)")
+    checkpoint_epochs: PositiveInt = Field(10, description="keep a numbered checkpoint every this many epochs")
+    save_steps: NonNegativeInt = Field(0, description="also write the last checkpoint every this many steps; 0: at the end of each epoch")
+    eval_epochs: NonNegativeInt = Field(0, description="evaluate every this many epochs; 0: after the last one only")
+    log_steps: PositiveInt = Field(20, description="a metrics.jsonl line every this many steps")
+    sync_batchnorm: bool = Field(True, description="batch statistics over all processes")
+
+
+class Published(Schema):
+    """Published results, to stand beside measured ones: split -> metric name -> value."""
+
+    source: str
+    results: dict[str, dict[str, float]]
+
+
+class Config(Schema):
+    """What every preset has; each system's schema adds its own sections."""
+
+    name: str = Field(description="the preset's name")
+    system: str
+    description: str = ""
+    optim: OptimConfig
+    train: TrainConfig
+    published: Published | None = None
+
+    def to_yaml(self) -> str:
+        """The resolved preset, loadable again by `load`."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that come with g3d."""
+    return sorted(f.name.removesuffix(".yaml") for f in resources.files("g3d.presets").iterdir() if f.name.endswith(".yaml"))
+
+
+def preset_text(name: str) -> str:
+    """The text of a preset file that comes with g3d.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in preset_names():
+        near = did_you_mean(name, preset_names())
+        raise InputError(f"preset {name!r}: there is none of that name{near}", "g3d presets list shows them all")
+    return (resources.files("g3d.presets") / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def load(preset: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """A preset by name or path, with `a.b=c` overrides applied.
+
+    Raises:
+        InputError: unknown preset, system or key, a value of the wrong type, an override that is no `key=value`; all errors of a
+            preset are reported together.
+    """
+    return validate(_with_overrides(_resolve(str(preset), ()), overrides), source=f"preset {preset}")
+
+
+def from_yaml(text: str, overrides: Iterable[str] = (), source: str = "config") -> Config:
+    """A config that was written by `Config.to_yaml`, e.g. the one inside a checkpoint."""
+    return validate(_with_overrides(_mapping(text, source), overrides), source)
+
+
+def validate(values: Mapping[str, Any], source: str) -> Config:
+    """Values as plain data -> the config of their system."""
+    system = values.get("system")
+    if not isinstance(system, str):
+        raise InputError(f"{source}: system is missing", "a preset starts with `system: monodle`, or with `extends: <preset>`")
+    try:
+        return schema(system).model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(item, schema(system)) for item in error.errors()]
+        raise InputError(f"{source}: " + "; ".join(lines)) from None
+
+
+def schema(system: str) -> type[Config]:
+    """The schema of a system's presets; importing it does not import torch.
+
+    Raises:
+        InputError: there is no such system.
+    """
+    if not system.isidentifier() or importlib.util.find_spec(f"g3d.systems.{system}") is None:
+        raise InputError(f"system {system!r}: there is none of that name{did_you_mean(system, system_names())}")
+    return importlib.import_module(f"g3d.systems.{system}.config").Config
+
+
+def system_names() -> list[str]:
+    """Names of the systems: the folders of g3d/systems."""
+    return sorted(f.name for f in resources.files("g3d.systems").iterdir() if (f / "config.py").is_file())
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the nearest known word, or nothing."""
+    near = difflib.get_close_matches(word, list(known), 1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _resolve(preset: str, seen: tuple[str, ...]) -> dict[str, Any]:
+    """The preset's values over those of the preset it extends."""
+    if preset in seen:
+        raise InputError(f"preset {preset}: extends itself ({' -> '.join((*seen, preset))})")
+    path = Path(preset)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        if not path.is_file():
+            raise InputError(f"preset {preset}: no such file", "g3d presets copy NAME writes one to start from")
+        values = _mapping(path.read_text(encoding="utf-8"), str(path))
+        values.setdefault("name", path.stem)
+    else:
+        values = _mapping(preset_text(preset), f"preset {preset}")
+        values["name"] = preset
+    base = values.pop("extends", None)
+    return values if base is None else _merged(_resolve(str(base), (*seen, preset)), values)
+
+
+def _mapping(text: str, source: str) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{source}: expected a mapping of keys to values, found {type(values).__name__}")
+    return values
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` on top of `base`, section by section; anything that is not a section is replaced whole."""
+    result = dict(base)
+    for key, value in over.items():
+        inner = result.get(key)
+        result[key] = _merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def _with_overrides(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    for item in overrides:
+        key, equals, text = item.partition("=")
+        if not equals or not all(key.split(".")):
+            raise InputError(f"--set {item}: expected key=value, e.g. --set optim.lr=1e-4")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise InputError(f"--set {item}: {text!r} is not a YAML value") from None
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        values = _merged(values, value)
+    return values
+
+
+def _explain(item: Any, root: type[BaseModel]) -> str:
+    """One validation error as `optim.lrr: unknown key; did you mean 'lr'?`."""
+    place = [str(part) for part in item["loc"]]
+    name = ".".join(place)
+    if item["type"] == "extra_forbidden":
+        known = list(_model_at(root, place[:-1]).model_fields)
+        return f"{name}: unknown key{did_you_mean(place[-1], known) or ' (known: ' + ', '.join(known) + ')'}"
+    if item["type"] == "missing":
+        return f"{name}: missing"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{name}: found {item['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _model_at(model: type[BaseModel], place: list[str]) -> type[BaseModel]:
+    """The schema class of a nested section; optional sections are looked into."""
+    for part in place:
+        field = model.model_fields.get(part)
+        if field is None:
+            continue  # pydantic names union members in the path; they are not keys
+        options = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        model = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), model)
+    return model

@@ -1,0 +1,26 @@
+"""The result of an evaluation: a table to print and the same numbers by stable names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: values are None where a figure does not exist; `published` stands beside the measured ones, if known."""
+
+    label: str
+    values: tuple[float | None, ...]
+    published: tuple[float | None, ...] | None = None
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under columns; `metrics` holds every figure by its stable name; `notes` are sentences a reader needs."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    metrics: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

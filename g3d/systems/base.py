@@ -1,0 +1,127 @@
+"""What the engine knows about a system: the System protocol and how one is found by name.
+
+A new paper is a new folder under g3d/systems with `config.py` (class `Config`, imports no torch) and `system.py` (object `SYSTEM`),
+and a preset. Nothing else changes.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from g3d.config import schema
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    from g3d.data.types import Prediction
+    from g3d.metrics.table import Table
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What became of a published checkpoint's entries: all of them are in one of the lists.
+
+    Attributes:
+        taken: names that were loaded.
+        ignored: published name -> why it is not needed.
+        fresh: our names that the file does not have and that keep their initial values -> why that is right.
+    """
+
+    taken: tuple[str, ...]
+    ignored: Mapping[str, str]
+    fresh: Mapping[str, str]
+
+    def lines(self) -> list[str]:
+        """The report as short sentences."""
+        said = [f"{len(self.taken)} entries loaded"]
+        said += [f"ignored {name}: {why}" for name, why in self.ignored.items()]
+        return said + [f"not in the file {name}: {why}" for name, why in self.fresh.items()]
+
+
+class Samples(Protocol):
+    """A split of a data set as numbered samples."""
+
+    ids: Sequence[str]
+
+    def __len__(self) -> int: ...
+
+    def sample(self, index: int, rng: np.random.Generator | None) -> Any:
+        """Sample `index`; augmented with draws from `rng` alone when it is given, so that a sample can be made again anywhere."""
+
+
+class Evaluator(Protocol):
+    """Collects predictions of a split, each sample once, and computes the published table."""
+
+    def update(self, predictions: Sequence[Prediction]) -> None: ...
+
+    def compute(self) -> Table: ...
+
+
+class System(Protocol):
+    """One published system. `config` is always an instance of the system's own schema."""
+
+    name: str
+
+    def build(self, config: Any) -> nn.Module:
+        """The network with fresh weights; reads no file."""
+
+    def start_weights(self, model: nn.Module, config: Any) -> str | None:
+        """Load the weights that training starts from, if the config names any; says what was loaded."""
+
+    def dataset(self, config: Any, root: Path, split: str, training: bool) -> Samples:
+        """Samples of a split; with `training` their targets are made and prepared files are needed."""
+
+    def collate(self, samples: list[Any]) -> Any:
+        """Samples -> one batch, which has `len` and `to(device)`."""
+
+    def losses(self, model: nn.Module, batch: Any, config: Any) -> dict[str, Tensor]:
+        """Unweighted terms by name and "total". Over processes, the mean of the totals is the total of the global batch."""
+
+    def predict(self, model: nn.Module, batch: Any, config: Any) -> list[Prediction]:
+        """One prediction per sample of the batch, in its order."""
+
+    def evaluator(self, config: Any, root: Path, split: str) -> Evaluator:
+        """The published evaluation of a split; reads labels, needs no model."""
+
+    def parameter_groups(self, model: nn.Module, config: Any) -> list[dict[str, Any]]:
+        """Groups for the optimiser, with their own options where they differ from `config.optim`."""
+
+    def import_official(self, checkpoint: Mapping[str, Any], model: nn.Module, config: Any) -> ImportReport:
+        """Load a published checkpoint into `model`, strictly.
+
+        Raises:
+            InputError: names or shapes do not fit; all of them are listed.
+        """
+
+    def inputs(self, config: Any, request: InferRequest) -> Samples:
+        """A user's own data as samples."""
+
+    def write_native(self, predictions: Sequence[Prediction], folder: Path, published_precision: bool) -> list[Path]:
+        """The data set's own result files."""
+
+    def read_native(self, folder: Path, ids: Sequence[str]) -> list[Prediction]:
+        """Predictions of a split from the data set's own result files."""
+
+
+@dataclass(frozen=True)
+class InferRequest:
+    """What `g3d infer` was asked: images with calibration files or a focal length in pixels."""
+
+    images: tuple[Path, ...]
+    calibration: Path | None = None
+    focal: float | None = None
+
+
+def get_system(name: str) -> System:
+    """The system of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    schema(name)
+    return importlib.import_module(f"g3d.systems.{name}.system").SYSTEM
