@@ -1,0 +1,94 @@
+"""Reading images, and bringing images and maps to a network's resolution by a scale and a shift.
+
+Coordinates are continuous pixels: the first pixel covers 0..1 in x and y. A `transform` is a (2, 3) float64 matrix with no rotation:
+(x, y) of the original -> (x, y) of the network's input.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from g3d.errors import InputError, MissingDataError
+
+
+def read_image(path: Path | str) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a PNG, JPEG or other picture that Pillow reads; palettes, grey and alpha are converted.
+
+    Raises:
+        MissingDataError: no such file.
+        InputError: empty, no image, truncated, or without pixels.
+    """
+    path = Path(path)
+    try:
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture if picture.mode == "RGB" else _as_rgb(picture))
+    except FileNotFoundError:
+        raise MissingDataError(f"image {path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"image {path}: is a folder, expected an image file") from None
+    except UnidentifiedImageError:
+        found = "an empty file" if path.stat().st_size == 0 else "data of no known image format"
+        raise InputError(f"image {path}: found {found}, expected a PNG or JPEG image") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow reports broken files with all of these
+        raise InputError(f"image {path}: cannot be decoded: {error}", "the file is damaged or incomplete: copy it again") from None
+    if pixels.size == 0:
+        raise InputError(f"image {path}: found {pixels.shape[1]} x {pixels.shape[0]} pixels, expected at least one")
+    return pixels
+
+
+def affine_from_crop(center: tuple[float, float] | np.ndarray, crop_width: float, resolution: tuple[int, int]) -> np.ndarray:
+    """The transform that brings a crop of the given centre and width to the middle and full width of the network's input.
+
+    One scale in x and y: the input's height plays no role, the image is padded or cut above and below.
+
+    Args:
+        center: x, y in pixels of the original.
+        crop_width: in pixels of the original.
+        resolution: width, height of the network's input.
+    """
+    scale = resolution[0] / crop_width
+    return np.array([[scale, 0, resolution[0] / 2 - scale * center[0]], [0, scale, resolution[1] / 2 - scale * center[1]]])
+
+
+def invert_affine(transform: np.ndarray) -> np.ndarray:
+    """The transform back, (2, 3)."""
+    inverse = np.linalg.inv(transform[:, :2])
+    return np.column_stack([inverse, -inverse @ transform[:, 2]])
+
+
+def apply_affine(points: np.ndarray, transform: np.ndarray) -> np.ndarray:
+    """points (..., 2) -> (..., 2)."""
+    return points @ transform[:, :2].T + transform[:, 2]
+
+
+def warp_image(image: np.ndarray, transform: np.ndarray, resolution: tuple[int, int]) -> np.ndarray:
+    """The image in the network's frame: bilinear, black beyond the border, Pillow's arithmetic to the bit.
+
+    Args:
+        image: (H, W, 3) uint8.
+        transform: (2, 3), original -> network.
+        resolution: width, height of the result.
+
+    Returns:
+        (height, width, 3) uint8.
+    """
+    return _warp(image, transform, resolution, Image.Resampling.BILINEAR)
+
+
+def warp_depth(depth: np.ndarray, transform: np.ndarray, resolution: tuple[int, int]) -> np.ndarray:
+    """A map (H, W) float32 in the network's frame: nearest neighbour, 0 beyond the border -> (height, width) float32."""
+    return _warp(depth, transform, resolution, Image.Resampling.NEAREST)
+
+
+def _warp(pixels: np.ndarray, transform: np.ndarray, resolution: tuple[int, int], resample: Image.Resampling) -> np.ndarray:
+    coefficients = tuple(invert_affine(transform).flatten())
+    return np.array(Image.fromarray(pixels).transform(resolution, Image.Transform.AFFINE, coefficients, resample))
+
+
+def _as_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode in ("P", "PA") and "transparency" in picture.info:
+        picture = picture.convert("RGBA")  # Pillow warns when a transparent palette goes to RGB directly
+    return picture.convert("RGB")

@@ -1,0 +1,188 @@
+"""Training losses of MonoDLE (Ma et al., CVPR 2021) and of depth-discriminative metric learning (Shin et al., NeurIPS 2023).
+
+Every term is a mean over the objects (or pixels) of the global batch: of all images of all processes. M2 are the objects with a 2D target,
+M3 those that also have a 3D one (the image was not cropped). A term without objects is 0 with zero gradients; the published code reports NaN
+there and has the same gradients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from g3d.nn.cells import gather_patches
+from g3d.nn.parallel import gather_objects, sum_over_ranks, world_size
+from g3d.systems.monodle.model import HEADING_BINS, ObjectValues, Outputs, heatmap_scores
+from g3d.systems.monodle.targets import Targets
+
+SQRT2 = 1.4142  # as published: the Laplacian likelihood's sqrt(2) to four decimals
+
+
+def losses(outputs: Outputs, targets: Targets, config: Any) -> dict[str, Tensor]:
+    """All terms by name and their weighted sum as "total".
+
+    Args:
+        outputs: of the network at `targets.cells`.
+        targets: of the same images, same device.
+        config: the preset's `loss` section.
+
+    Returns:
+        heatmap, offset_2d, size_2d, offset_3d, depth, size_3d, heading; quasi_isometric if configured and obj_depth if the network has that
+        head; total. float32 scalars. `quasi_isometric` is unweighted; total holds it times its weight. In a run of several processes the mean
+        over the processes is the value of the global batch.
+    """
+    with torch.autocast(outputs.heatmap.device.type, enabled=False):
+        m2, m3 = targets.mask_2d, targets.mask_3d
+        at_2d, at_3d = _select(outputs.objects, m2), _select(outputs.objects, m3)
+        depth_map = None if outputs.obj_depth is None else resize_depth(targets.obj_depth, outputs.obj_depth, config.object_depth_resize)
+        sizes = SizeErrors.of(at_3d.size_3d, targets.size_3d[m3], targets.src_size_3d[m3] if config.size3d_divisor == "size" else None)
+        counts = _global_counts(targets, depth_map, sizes)
+
+        terms = {
+            "heatmap": focal_loss(outputs.heatmap, targets.heatmap) * counts.share(counts.peaks),
+            "offset_2d": (at_2d.offset_2d - targets.offset_2d[m2]).abs().sum() * counts.share(2 * counts.m2),
+            "size_2d": (at_2d.size_2d - targets.size_2d[m2]).abs().sum() * counts.share(2 * counts.m2),
+            "offset_3d": (at_3d.offset_3d - targets.offset_3d[m3]).abs().sum() * counts.share(2 * counts.m3),
+            "depth": laplacian_depth_loss(at_3d.depth, targets.depth[m3]) * counts.share(counts.m3),
+            "size_3d": sizes.loss(counts.size_error, counts.relative_size_error) * counts.share(3 * counts.m3),
+            "heading": heading_loss(at_2d.heading, targets.heading_bin[m2], targets.heading_res[m2]) * counts.share(counts.m2),
+        }
+        total = sum(terms.values(), torch.zeros((), device=outputs.heatmap.device))
+        if config.quasi_isometric is not None:
+            near = _mean_features(outputs.features, targets, config.quasi_isometric.pool)
+            terms["quasi_isometric"] = quasi_isometric_loss(
+                gather_objects(near), gather_objects(targets.depth[m3]), config.quasi_isometric
+            )
+            total = total + config.quasi_isometric.weight * terms["quasi_isometric"]
+        if outputs.obj_depth is not None and depth_map is not None:
+            inside = depth_map != 0
+            at_pixels = outputs.obj_depth.permute(0, 2, 3, 1)[inside].float()
+            terms["obj_depth"] = laplacian_depth_loss(at_pixels, depth_map[inside]) * counts.share(counts.pixels)
+            total = total + config.object_depth_weight * terms["obj_depth"]
+    return terms | {"total": total}
+
+
+def focal_loss(heatmap: Tensor, target: Tensor) -> Tensor:
+    """CornerNet's penalty-reduced focal loss, summed: logits and target (B, classes, h, w) -> scalar."""
+    p = heatmap_scores(heatmap)
+    at_peaks = torch.where(target == 1, (1 - p) ** 2 * p.log(), 0)
+    elsewhere = torch.where(target < 1, (1 - target) ** 4 * p**2 * (1 - p).log(), 0)
+    return -(at_peaks + elsewhere).sum()
+
+
+def laplacian_depth_loss(values: Tensor, depth: Tensor) -> Tensor:
+    """Sum of sqrt(2) exp(-s) |z - z*| + s over N depths with a predicted scale: raw values (N, 2), depth (N,) metres."""
+    raw, log_scale = values.unbind(-1)
+    return (SQRT2 * torch.exp(-log_scale) * (depth_from_raw(raw) - depth).abs() + log_scale).sum()
+
+
+def depth_from_raw(raw: Tensor) -> Tensor:
+    """Metres: 1 / (sigmoid(raw) + 1e-6) - 1."""
+    return 1 / (raw.sigmoid() + 1e-6) - 1
+
+
+def heading_loss(values: Tensor, bins: Tensor, residuals: Tensor) -> Tensor:
+    """Sum over N objects of the bin's cross-entropy and the absolute error of the true bin's residual: (N, 24), (N,), (N,) radians."""
+    found = values[:, HEADING_BINS:].gather(1, bins[:, None])[:, 0]
+    return F.cross_entropy(values[:, :HEADING_BINS], bins, reduction="sum") + (found - residuals).abs().sum()
+
+
+@dataclass(frozen=True)
+class SizeErrors:
+    """The dimension-aware size loss: absolute errors divided by the true size, rescaled so that its value stays the mean absolute error.
+
+    Attributes:
+        absolute: sum of |d - d*|, this process.
+        relative: sum of |d - d*| / d*, this process.
+    """
+
+    absolute: Tensor
+    relative: Tensor
+
+    @staticmethod
+    def of(predicted: Tensor, target: Tensor, true_size: Tensor | None) -> SizeErrors:
+        """predicted, target (N, 3) metres. Without `true_size` divides by the target itself, as published: with mean sizes that is a residual."""
+        error = (predicted - target).abs()
+        return SizeErrors(error.sum(), (error / (target if true_size is None else true_size)).sum())
+
+    def loss(self, absolute: Tensor, relative: Tensor) -> Tensor:
+        """The weighted sum, given both sums over all processes."""
+        return self.relative * torch.where(relative != 0, absolute / relative, 0)
+
+
+def quasi_isometric_loss(features: Tensor, depth: Tensor, config: Any) -> Tensor:
+    """(K, B, eps)-quasi-isometric loss: distances e between features should be within d / K - B and K d + B of distances d in depth.
+
+    Over pairs i < j with 0 < d <= radius. U = e - K d - B > 0 violates the upper bound, L = d / K - e - B > 0 the lower one. The published
+    code, which the defaults follow, holds the second object of a pair fixed and averages log(1 + sum exp(-L/T) / exp(-U/T)) over the upper
+    violations; for a lower one that pulls features together which are too close already: `lower_sign: flipped` pushes them apart.
+
+    Args:
+        features: (N, C).
+        depth: (N,) metres.
+        config: K, B, radius, temperature, lower_sign, stop_gradient.
+
+    Returns:
+        Scalar, unweighted; 0 with zero gradients if either kind of violation is missing.
+
+    Source: arXiv 2401.01075; mingyuShin/DDML-M3DOD.
+    """
+    first, second = torch.triu_indices(len(features), len(features), 1, device=features.device)
+    distance = (depth[first] - depth[second]).abs()
+    close = (distance > 1e-12) & (distance <= config.radius)
+    first, second, distance = first[close], second[close], distance[close]
+
+    held = features.detach() if config.stop_gradient else features
+    e = torch.linalg.vector_norm(features[first] - held[second], dim=1)
+    upper = e - config.K * distance - config.B
+    lower = distance / config.K - e - config.B
+    upper, lower = upper[upper > 0], lower[lower > 0]
+    if len(upper) == 0 or len(lower) == 0:
+        return features.sum() * 0
+    sign = -1 if config.lower_sign == "published" else 1
+    pressure = torch.logsumexp(sign * lower / config.temperature, 0)
+    return F.softplus(pressure + upper / config.temperature).mean()
+
+
+def resize_depth(depth_map: Tensor, like: Tensor, mode: str) -> Tensor:
+    """The object depth map (B, H, W) at the resolution of `like` (..., h, w). bilinear, as published, mixes depths at object borders."""
+    size = like.shape[-2:]
+    if mode == "nearest":
+        return F.interpolate(depth_map[:, None], size, mode="nearest-exact")[:, 0]
+    return F.interpolate(depth_map[:, None], size, mode="bilinear", align_corners=True)[:, 0]
+
+
+def _mean_features(features: Tensor, targets: Targets, side: int) -> Tensor:
+    """The objects' features, averaged over side x side cells (zeros beyond the border count): (M3, C)."""
+    return gather_patches(features, targets.cells, side)[targets.mask_3d].float().mean(1)
+
+
+def _select(values: ObjectValues, mask: Tensor) -> ObjectValues:
+    """The values of the objects in the mask: (B, K, C) -> (N, C) each."""
+    return ObjectValues(*(value[mask].float() for value in values))
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """What the means divide by, over all processes: heatmap peaks, objects, pixels and the two sums of size errors."""
+
+    peaks: Tensor
+    m2: Tensor
+    m3: Tensor
+    pixels: Tensor
+    size_error: Tensor
+    relative_size_error: Tensor
+
+    def share(self, count: Tensor) -> Tensor:
+        """Factor that turns this process's sum into its share of the global mean."""
+        return world_size() / count.clamp_min(1)
+
+
+def _global_counts(targets: Targets, depth_map: Tensor | None, sizes: SizeErrors) -> _Counts:
+    pixels = torch.zeros((), device=targets.heatmap.device) if depth_map is None else (depth_map != 0).sum()
+    local = [(targets.heatmap == 1).sum(), targets.mask_2d.sum(), targets.mask_3d.sum(), pixels, sizes.absolute, sizes.relative]
+    return _Counts(*sum_over_ranks(torch.stack([value.detach().double() for value in local])).float())

@@ -1,0 +1,187 @@
+"""The MonoDLE network: DLA-34, DLAUp and one small head per quantity; the same layers and parameter names as xinzhuma/monodle.
+
+Letters in shapes: B images of H x W pixels, feature maps of h = H/4 x w = W/4 cells and C channels, K cells per image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from g3d.nn.cells import gather_cells, gather_patches
+from g3d.nn.dla import DLA34, PUBLISHED_CHANNELS, SIZE_MULTIPLE, DLAUp
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+HEADING_BINS = 12
+HEATMAP_CLASSES = 3
+OBJECT_HEADS = {"offset_2d": 2, "size_2d": 2, "depth": 2, "offset_3d": 2, "size_3d": 3, "heading": 2 * HEADING_BINS}
+"""Heads that are read at object centres only, and their channels."""
+
+
+class ObjectValues(NamedTuple):
+    """The heads' raw values at K cells of each image, each (B, K, channels).
+
+    offset_2d, offset_3d: from the cell's corner to the centre of the 2D box / the projected 3D centre, feature pixels.
+    size_2d: width, height in feature pixels. depth: a with z = 1 / sigmoid(a) - 1, and log scale s.
+    size_3d: height, width, length in metres, less the class mean where the model has mean sizes. heading: 12 bin logits, 12 residuals.
+    """
+
+    offset_2d: Tensor
+    size_2d: Tensor
+    depth: Tensor
+    offset_3d: Tensor
+    size_3d: Tensor
+    heading: Tensor
+
+
+class Outputs(NamedTuple):
+    """heatmap: (B, 3, h, w) logits; obj_depth: (B, 2, h, w) as `depth`, or None; features: (B, C, h, w); objects: values at the cells."""
+
+    heatmap: Tensor
+    obj_depth: Tensor | None
+    features: Tensor
+    objects: ObjectValues
+
+
+class MonoDLE(nn.Module):
+    """The detector.
+
+    Three ways through it share every weight: `forward` for training (object heads at given cells), `detect` for inference (object heads at
+    the strongest peaks), `maps` for all heads everywhere.
+
+    Args:
+        channels: of the six DLA levels.
+        head_channels: width of every head's hidden layer.
+        object_depth: build the auxiliary object-wise depth head (arXiv 2401.01075), which is used in training only.
+    """
+
+    def __init__(self, channels: Sequence[int] = PUBLISHED_CHANNELS, head_channels: int = 256, object_depth: bool = False) -> None:
+        super().__init__()
+        self.backbone = DLA34(channels)
+        self.neck = DLAUp(channels[2:])
+        width = channels[2]
+        self.heatmap = Head(width, head_channels, HEATMAP_CLASSES)
+        nn.init.constant_(self.heatmap[2].bias, -2.19)  # a peak probability of 0.1 everywhere, so that the first focal losses are tame
+        for name, outputs in OBJECT_HEADS.items():
+            self.add_module(name, Head(width, head_channels, outputs).small_init())
+        self.obj_depth = Head(width, head_channels, 2).small_init() if object_depth else None
+
+    def forward(self, images: Tensor, cells: Tensor) -> Outputs:
+        """What the losses need.
+
+        Args:
+            images: (B, 3, H, W) float, normalised; H and W multiples of 32.
+            cells: (B, K) int64, row-major cells of the feature map at which the object heads are evaluated.
+
+        Raises:
+            ValueError: the image size does not fit.
+        """
+        features = self.features(images)
+        obj_depth = None if self.obj_depth is None else self.obj_depth(features)
+        return Outputs(self.heatmap(features), obj_depth, features, self.at(features, cells))
+
+    def detect(self, images: Tensor, count: int) -> tuple[Peaks, ObjectValues]:
+        """The `count` strongest peaks of each image and the object heads there. Arguments as in `forward`."""
+        features = self.features(images)
+        peaks = find_peaks(self.heatmap(features), count)
+        return peaks, self.at(features, peaks.cells)
+
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Every head at every cell, (B, channels, h, w) by head name, and the neck's output as "features"."""
+        features = self.features(images)
+        heads = ["heatmap", *OBJECT_HEADS, *(["obj_depth"] if self.obj_depth is not None else [])]
+        return {name: self.get_submodule(name)(features) for name in heads} | {"features": features}
+
+    def features(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, C, h, w)."""
+        height, width = images.shape[-2:]
+        if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
+            raise ValueError(f"images: height and width must be multiples of {SIZE_MULTIPLE}, found {height} x {width}")
+        return self.neck(self.backbone(images))
+
+    def at(self, features: Tensor, cells: Tensor) -> ObjectValues:
+        """The object heads at cells (B, K): the same values as in `maps`, for a fraction of the work; in float32 under autocast too."""
+        with torch.autocast(features.device.type, enabled=False):
+            patches = gather_patches(features, cells, 3).float()
+            return ObjectValues(*(self.get_submodule(name).at(patches) for name in OBJECT_HEADS))
+
+
+class Head(nn.Sequential):
+    """3x3 convolution, ReLU, 1x1 convolution, both with bias.
+
+    Under autocast the last layer stays in float32: rounded to bfloat16, neighbouring heatmap cells tie and depths are off by a percent.
+    """
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__(nn.Conv2d(inputs, hidden, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(hidden, outputs, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        hidden = self[1](self[0](features))
+        with torch.autocast(hidden.device.type, enabled=False):
+            return self[2](hidden.float())
+
+    def small_init(self) -> Head:
+        """Weights N(0, 0.001) and biases 0, as published for all heads but the heatmap."""
+        for convolution in (self[0], self[2]):
+            nn.init.normal_(convolution.weight, std=0.001)
+            nn.init.zeros_(convolution.bias)
+        return self
+
+    def at(self, patches: Tensor) -> Tensor:
+        """The head on 3x3 neighbourhoods: patches (B, K, 9, inputs) from `gather_patches` -> (B, K, outputs)."""
+        hidden = F.linear(patches.flatten(2), self[0].weight.permute(0, 2, 3, 1).flatten(1), self[0].bias)
+        return F.linear(F.relu(hidden), self[2].weight.flatten(1), self[2].bias)
+
+
+class Peaks(NamedTuple):
+    """Heatmap peaks, best first: scores (B, K) in (0, 1), classes (B, K) int64, cells (B, K) int64."""
+
+    scores: Tensor
+    classes: Tensor
+    cells: Tensor
+
+
+def find_peaks(heatmap: Tensor, count: int) -> Peaks:
+    """The strongest local maxima over 3x3 cells, `count` per class and then `count` in all; fewer if the map has fewer cells.
+
+    Args:
+        heatmap: (B, classes, h, w) logits.
+    """
+    scores = heatmap_scores(heatmap)
+    batch, classes = scores.shape[:2]
+    is_peak = F.max_pool2d(scores, 3, 1, 1) == scores
+    scores = (scores * is_peak).flatten(2)
+    count = min(count, scores.shape[2])
+    class_scores, class_cells = scores.topk(count)
+    best, ranks = class_scores.flatten(1).topk(count)
+    return Peaks(best, ranks // count, class_cells.flatten(1).gather(1, ranks))
+
+
+def heatmap_scores(heatmap: Tensor) -> Tensor:
+    """Logits -> probabilities in [1e-4, 1 - 1e-4], in float32 at least."""
+    return heatmap.float().sigmoid().clamp(1e-4, 1 - 1e-4)
+
+
+def values_in_maps(maps: dict[str, Tensor], cells: Tensor) -> ObjectValues:
+    """The object heads at cells (B, K), read from dense maps."""
+    return ObjectValues(*(gather_cells(maps[name], cells) for name in OBJECT_HEADS))
+
+
+def normalise(images: Tensor) -> Tensor:
+    """(B, 3, H, W) uint8 RGB -> float32 with ImageNet's mean and deviation taken out, on the device of the images."""
+    mean, std = (torch.tensor(v, device=images.device).view(3, 1, 1) * 255 for v in (IMAGE_MEAN, IMAGE_STD))
+    return (images.float() - mean) / std
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Two optimiser groups: parameters with "bias" in their name without decay, the others (scales of batch norms too) with it."""
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    return [
+        {"params": [p for name, p in named if "bias" in name], "weight_decay": 0.0},
+        {"params": [p for name, p in named if "bias" not in name], "weight_decay": weight_decay},
+    ]
