@@ -1,0 +1,65 @@
+"""A frame to draw: an image, its camera, what was found in it and what is really there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from g3d.data.types import Objects
+from g3d.errors import InputError, MissingDataError
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Everything that the pictures and the page need to know about one image.
+
+    Attributes:
+        name: shown as its title, unique among the frames of a page.
+        image: the image file.
+        camera: (3, 4) float64, projection matrix.
+        image_size: (width, height), pixels; what `camera` and the boxes refer to.
+        predictions: detections with scores.
+        ground_truth: labels, None where they are not known.
+        expression: the sentence that was asked about, None for detection.
+    """
+
+    name: str
+    image: Path
+    camera: np.ndarray
+    image_size: tuple[int, int]
+    predictions: Objects
+    ground_truth: Objects | None = None
+    expression: str | None = None
+
+    def load(self) -> Image.Image:
+        """The image in RGB.
+
+        Raises:
+            MissingDataError: there is no such file.
+            InputError: it is not an image, is cut short, or has another size than `image_size`.
+        """
+        image = load_image(self.image)
+        if image.size != tuple(self.image_size):
+            found, expected = ("x".join(map(str, size)) for size in (image.size, self.image_size))
+            raise InputError(f"image {self.image}: found {found} pixels, expected {expected} as in frame {self.name}")
+        return image
+
+
+def load_image(path: Path | str) -> Image.Image:
+    """Read an image file as RGB.
+
+    Raises:
+        MissingDataError: there is no such file.
+        InputError: it is not an image or is cut short.
+    """
+    try:
+        with Image.open(path) as file:
+            return file.convert("RGB")
+    except FileNotFoundError as error:
+        raise MissingDataError(f"image {path}: not found") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:  # Pillow's own kinds for broken files
+        reason = "not an image that can be read" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise InputError(f"image {path}: {reason}") from error
