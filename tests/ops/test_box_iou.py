@@ -1,0 +1,153 @@
+"""Overlap of boxes: the kernel equals the reference, and each rule of the semantics has its own test."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from g3d.kernels.box_iou import reference
+from g3d.ops.box_iou import axis_aligned_coverage, axis_aligned_iou, rotated_iou_3d, rotated_iou_bev
+
+ROTATED = [pytest.param(rotated_iou_bev, False, id="bev"), pytest.param(rotated_iou_3d, True, id="3d")]
+
+
+def boxes(*rows: list[float]) -> Tensor:
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def random_boxes(count: int, spread: float, seed: int) -> Tensor:
+    u = torch.rand(count, 7, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.cat([(u[:, :3] - 0.5) * spread, 0.2 + u[:, 3:6] * 4, (u[:, 6:] - 0.5) * 7], 1)
+
+
+@pytest.mark.parametrize(("iou", "volume"), ROTATED)
+@pytest.mark.parametrize("spread", [0.5, 6.0, 30.0])
+def test_equals_reference(iou, volume: bool, spread: float) -> None:
+    first, second = random_boxes(90, spread, 1), random_boxes(70, spread, 2)
+    assert (iou(first, second) - reference(first[:, None], second[None], volume)).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize(("iou", "volume"), ROTATED)
+def test_pairs_equal_the_matrix(iou, volume: bool) -> None:
+    first, second = random_boxes(40, 6.0, 3), random_boxes(30, 6.0, 4)
+    pick = torch.Generator().manual_seed(0)
+    rows, columns = torch.randint(0, 40, (5000,), generator=pick), torch.randint(0, 30, (5000,), generator=pick)
+    assert torch.equal(iou(first, second, (rows, columns)), iou(first, second)[rows, columns])
+
+
+@pytest.mark.parametrize(("iou", "volume"), ROTATED)
+def test_is_symmetric_and_moves_with_the_frame(iou, volume: bool) -> None:
+    first, second = random_boxes(60, 6.0, 5), random_boxes(60, 6.0, 6)
+    assert (iou(first, second) - iou(second, first).T).abs().max() < 1e-12
+    shift = boxes([1000.0, -30.0, 2000.0, 0, 0, 0, 0])
+    assert (iou(first + shift, second + shift) - iou(first, second)).abs().max() < 1e-11
+
+
+@pytest.mark.parametrize("iou", [rotated_iou_bev, rotated_iou_3d])
+@pytest.mark.parametrize("turn", [0.0, 1e-15, 1e-9, math.pi, -2 * math.pi])
+def test_same_box_however_its_yaw_is_written(iou, turn: float) -> None:
+    first = random_boxes(200, 80.0, 7)
+    second = first + boxes([0, 0, 0, 0, 0, 0, turn])
+    assert (iou(first, second).diagonal() - 1).abs().max() < 1e-7
+
+
+def test_quarter_turn_swaps_length_and_width() -> None:
+    first = random_boxes(50, 8.0, 8)
+    second = first[:, [0, 1, 2, 3, 5, 4, 6]] + boxes([0, 0, 0, 0, 0, 0, math.pi / 2])
+    assert (rotated_iou_3d(first, second).diagonal() - 1).abs().max() < 1e-12
+
+
+def test_length_lies_along_x_and_positive_yaw_turns_it_to_minus_z() -> None:
+    car = boxes([0, 0, 0, 1, 0.2, 4, 0])
+    assert rotated_iou_bev(car, boxes([1.9, 0, 0, 1, 0.2, 0.2, 0])) > 0
+    turned = car + boxes([0, 0, 0, 0, 0, 0, math.pi / 4])
+    ahead = 1.9 / math.sqrt(2)
+    assert rotated_iou_bev(turned, boxes([ahead, 0, -ahead, 1, 0.2, 0.2, 0])) > 0
+    assert rotated_iou_bev(turned, boxes([ahead, 0, ahead, 1, 0.2, 0.2, 0])) == 0
+
+
+def test_known_polygons() -> None:
+    square = boxes([0, 0, 0, 1, 2, 2, 0])
+    octagon = 8 * (math.sqrt(2) - 1)  # square of side 2 and the same turned by 45 degrees
+    turned = square + boxes([0, 0, 0, 0, 0, 0, math.pi / 4])
+    assert rotated_iou_bev(square, turned).item() == pytest.approx(octagon / (8 - octagon), abs=1e-14)
+    assert rotated_iou_bev(square, square + boxes([1, 0, 0, 0, 0, 0, 0])).item() == pytest.approx(2 / 6, abs=1e-15)
+    assert rotated_iou_bev(square, boxes([0.3, 0, 0.2, 1, 0.5, 0.5, 1.0])).item() == pytest.approx(0.25 / 4, abs=1e-15)
+
+
+def test_heights_reach_up_from_the_bottom_centre() -> None:
+    low, high = boxes([0, 1, 0, 2, 1, 1, 0]), boxes([0, 0, 0, 2, 1, 1, 0])  # y points down: [-1, 1] and [-2, 0]
+    assert rotated_iou_3d(low, high).item() == pytest.approx(1 / 3)
+    assert rotated_iou_bev(low, high).item() == pytest.approx(1)
+    assert rotated_iou_3d(low, boxes([0, -1, 0, 2, 1, 1, 0])).item() == 0  # they touch
+
+
+@pytest.mark.parametrize("iou", [rotated_iou_bev, rotated_iou_3d])
+def test_touching_boxes_do_not_overlap(iou) -> None:
+    box = boxes([0, 0, 0, 1, 2, 2, 0])
+    assert iou(box, box + boxes([2, 0, 0, 0, 0, 0, 0])).item() == 0
+    assert iou(box, box + boxes([2, 0, 2, 0, 0, 0, 0])).item() == 0
+
+
+@pytest.mark.parametrize("iou", [rotated_iou_bev, rotated_iou_3d])
+@pytest.mark.parametrize("column", [4, 5])
+@pytest.mark.parametrize("size", [0.0, -1.0])
+def test_box_without_extent_overlaps_nothing(iou, column: int, size: float) -> None:
+    flat = boxes([0, 0, 0, 1, 2, 2, 0.3])
+    flat[0, column] = size
+    assert iou(flat, boxes([0, 0, 0, 1, 2, 2, 0])).item() == 0
+    assert iou(flat, flat).item() == 0
+    assert reference(flat, flat, iou is rotated_iou_3d).item() == 0
+
+
+def test_no_box_lies_outside_zero_and_one() -> None:
+    first = random_boxes(300, 1.0, 9)
+    second = first + 1e-13 * torch.randn(300, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    values = rotated_iou_3d(first, second)
+    assert values.min() >= 0
+    assert values.max() <= 1
+
+
+@pytest.mark.parametrize("iou", [rotated_iou_bev, rotated_iou_3d])
+def test_no_boxes(iou) -> None:
+    assert iou(torch.zeros(0, 7), torch.zeros(3, 7)).shape == (0, 3)
+    none = torch.zeros(0, dtype=torch.int64)
+    assert iou(torch.zeros(2, 7), torch.zeros(3, 7), (none, none)).shape == (0,)
+
+
+def test_float32_is_computed_in_float64() -> None:
+    first, second = random_boxes(30, 6.0, 10).float(), random_boxes(30, 6.0, 11).float()
+    assert torch.equal(rotated_iou_3d(first, second), rotated_iou_3d(first.double(), second.double()).float())
+
+
+@pytest.mark.parametrize("iou", [rotated_iou_bev, rotated_iou_3d])
+def test_gradient(iou) -> None:
+    first, second = random_boxes(4, 2.0, 12).requires_grad_(), random_boxes(3, 2.0, 13).requires_grad_()
+    assert torch.autograd.gradcheck(iou, (first, second))
+
+
+def test_axis_aligned_boxes() -> None:
+    first, second = boxes([0, 0, 4, 2], [5, 5, 5, 9], [3, 0, 1, 2]), boxes([2, 0, 6, 2], [0, 0, 4, 2], [4, 0, 8, 2])
+    assert axis_aligned_iou(first, second).tolist() == [[4 / 12, 1, 0], [0, 0, 0], [0, 0, 0]]
+    assert axis_aligned_coverage(first, second)[0].tolist() == [0.5, 1, 0]
+    pairs = (torch.tensor([0, 0]), torch.tensor([1, 0]))
+    assert axis_aligned_iou(first, second, pairs).tolist() == [1, 4 / 12]
+
+
+def test_bad_arguments_are_named() -> None:
+    good = torch.rand(3, 7)
+    with pytest.raises(ValueError, match=r"first: expected \(N, 7\) floating point, found \(3, 5\)"):
+        rotated_iou_bev(good[:, :5], good)
+    with pytest.raises(ValueError, match=r"second: expected torch.float32 on cpu as first, found torch.float64"):
+        rotated_iou_bev(good, good.double())
+    with pytest.raises(ValueError, match="second: row 1 is not finite"):
+        rotated_iou_bev(good, torch.where(torch.arange(3)[:, None] == 1, torch.nan, good))
+    with pytest.raises(ValueError, match=r"pairs\[1\]: expected rows 0..2, found 3..3"):
+        rotated_iou_bev(good, good, (torch.tensor([0]), torch.tensor([3])))
+    with pytest.raises(ValueError, match=r"pairs\[1\]: expected \(1,\) int64"):
+        rotated_iou_bev(good, good, (torch.tensor([0]), torch.tensor([0, 1])))
+    with pytest.raises(ValueError, match=r"first: expected \(N, 4\)"):
+        axis_aligned_iou(good, good)
