@@ -31,10 +31,17 @@ class DepthRectangles:
 
 
 def depth_rectangles(objects: Objects, classes: Collection[str] | None = None) -> DepthRectangles:
-    """The rectangles of an image's labels.
+    """The rectangles of an image's labels, in the order of `painting_order`; box edges are rounded half to even."""
+    order = painting_order(objects, classes)
+    edges = np.rint(objects.boxes2d[order].astype(np.float32)).astype(np.int64)
+    return DepthRectangles(edges, objects.locations[order, 2].astype(np.float32))
+
+
+def painting_order(objects: Objects, classes: Collection[str] | None = None) -> np.ndarray:
+    """(K,) int64: the labels that are painted, farthest first.
 
     Objects count that have a difficulty level (or an unknown truncation, which the published rule lets pass), lie at least 2 m away and
-    have a box of positive width and height. Box edges are rounded half to even.
+    have a box of positive width and height.
 
     Args:
         objects: labels of the image.
@@ -47,8 +54,7 @@ def depth_rectangles(objects: Objects, classes: Collection[str] | None = None) -
     if classes is not None:
         kept &= np.isin(objects.classes, list(classes))
     order = np.flatnonzero(kept)
-    order = order[np.argsort(-depth[order], kind="stable")]
-    return DepthRectangles(np.rint(boxes[order]).astype(np.int64), depth[order])
+    return order[np.argsort(-depth[order], kind="stable")]
 
 
 def paint(rectangles: DepthRectangles, image_size: tuple[int, int]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """DLA-34 and its DLAUp neck: an image backbone with features at stride 4.
 
-Deep Layer Aggregation (Yu et al., CVPR 2018), in the form used by xingyizhou/CenterNet and xinzhuma/monodle: the same layers, parameter names
-and initialisation, so that published weights load by name. Letters in shapes: B images, H and W pixels, c0..c5 the channels of the levels.
+Deep Layer Aggregation (Yu et al., CVPR 2018), in the form used by xingyizhou/CenterNet and xinzhuma/monodle: the same layers, parameter
+names and initialisation, so that published weights load by name. Letters in shapes: B images, H and W pixels, c0..c5 the levels' channels.
 """
 
 from __future__ import annotations

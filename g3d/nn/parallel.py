@@ -1,10 +1,12 @@
 """What a loss or a layer needs from the other processes of a run; all of it does nothing in a single process.
 
-Gradients are averaged over processes by DistributedDataParallel. A loss that is a mean over the global batch is therefore local sum x processes
-/ global count: its mean over the processes is the global mean. Every process must call these functions in the same order.
+Gradients are averaged over processes by DistributedDataParallel. A loss that is a mean over the global batch is therefore local sum times
+processes / global count: its mean over the processes is the global mean. Every process must call these functions in the same order.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -28,15 +30,15 @@ def sum_over_ranks(values: Tensor) -> Tensor:
 def gather_objects(rows: Tensor) -> Tensor:
     """The rows (N, C) of all processes in rank order, (sum of N, C); N may differ between processes.
 
-    The gradient reaches this process's rows only, times the number of processes: it is right when every process computes the same value from
-    the result and gradients are then averaged, and it needs no communication in the backward pass.
+    The gradient reaches this process's rows only, times the number of processes: it is right when every process computes the same value
+    from the result and gradients are then averaged, and it needs no communication in the backward pass.
     """
     return rows if world_size() == 1 else _GatherObjects.apply(rows)
 
 
 class _GatherObjects(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, rows: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
         counts = torch.zeros(world_size(), dtype=torch.int64, device=rows.device)
         counts[dist.get_rank()] = len(rows)
         sizes = sum_over_ranks(counts).tolist()
@@ -49,7 +51,7 @@ class _GatherObjects(torch.autograd.Function):
         return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return gradient[ctx.first : ctx.first + ctx.count] * world_size()
 
 
@@ -88,7 +90,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
 
 class _SyncBatchNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, float]:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, float]:
         local_variance, local_mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
         local_count = x.numel() // x.shape[1]
         parts = x.new_zeros((world_size(), 3, x.shape[1]), dtype=torch.float32)
@@ -106,7 +108,7 @@ class _SyncBatchNorm(torch.autograd.Function):
         return out.to(x.dtype), mean, variance, count
 
     @staticmethod
-    def backward(ctx, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, weight, mean, scale = ctx.saved_tensors
         gradient = gradient.float()
         normalised = (x - mean.view(-1, 1, 1)) * scale.view(-1, 1, 1)

@@ -7,6 +7,7 @@ heading bin logits, 12 residuals, height width length in metres, projected 3D ce
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,10 +20,10 @@ from g3d.geometry.cameras import ray_angle, unproject
 from g3d.nn.dla import STRIDE
 from g3d.systems.monodle.config import CLASS_NAMES
 from g3d.systems.monodle.losses import depth_from_raw
-from g3d.systems.monodle.model import HEADING_BINS, ObjectValues, Peaks
+from g3d.systems.monodle.model import ObjectValues, Peaks
 from g3d.systems.monodle.targets import BIN_WIDTH
 
-_COLUMNS = {"class": 0, "score": 1, "center_2d": slice(2, 4), "size_2d": slice(4, 6), "depth": 6, "bins": slice(7, 19),
+_COLUMNS: dict[str, Any] = {"class": 0, "score": 1, "center_2d": slice(2, 4), "size_2d": slice(4, 6), "depth": 6, "bins": slice(7, 19),
             "residuals": slice(19, 31), "size_3d": slice(31, 34), "center_3d": slice(34, 36), "confidence": 36}  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """Training losses of MonoDLE (Ma et al., CVPR 2021) and of depth-discriminative metric learning (Shin et al., NeurIPS 2023).
 
 Every term is a mean over the objects (or pixels) of the global batch: of all images of all processes. M2 are the objects with a 2D target,
-M3 those that also have a 3D one (the image was not cropped). A term without objects is 0 with zero gradients; the published code reports NaN
-there and has the same gradients.
+M3 those that also have a 3D one (the image was not cropped). A term without objects is 0 with zero gradients; the published code reports
+NaN there and has the same gradients.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def losses(outputs: Outputs, targets: Targets, config: Any) -> dict[str, Tensor]
         config: the preset's `loss` section.
 
     Returns:
-        heatmap, offset_2d, size_2d, offset_3d, depth, size_3d, heading; quasi_isometric if configured and obj_depth if the network has that
-        head; total. float32 scalars. `quasi_isometric` is unweighted; total holds it times its weight. In a run of several processes the mean
-        over the processes is the value of the global batch.
+        float32 scalars heatmap, offset_2d, size_2d, offset_3d, depth, size_3d, heading; quasi_isometric if configured; obj_depth if the
+        network has that head; all unweighted; and total, where those two carry their weights. In a run of several processes the mean over
+        the processes is the value of the global batch.
     """
     with torch.autocast(outputs.heatmap.device.type, enabled=False):
         m2, m3 = targets.mask_2d, targets.mask_3d
@@ -105,7 +105,7 @@ class SizeErrors:
 
     @staticmethod
     def of(predicted: Tensor, target: Tensor, true_size: Tensor | None) -> SizeErrors:
-        """predicted, target (N, 3) metres. Without `true_size` divides by the target itself, as published: with mean sizes that is a residual."""
+        """predicted, target (N, 3) metres. Without `true_size`, divides by the target as published: with mean sizes that is a residual."""
         error = (predicted - target).abs()
         return SizeErrors(error.sum(), (error / (target if true_size is None else true_size)).sum())
 
@@ -131,6 +131,16 @@ def quasi_isometric_loss(features: Tensor, depth: Tensor, config: Any) -> Tensor
 
     Source: arXiv 2401.01075; mingyuShin/DDML-M3DOD.
     """
+    upper, lower, _ = bound_violations(features, depth, config)
+    if len(upper) == 0 or len(lower) == 0:
+        return features.sum() * 0
+    sign = -1 if config.lower_sign == "published" else 1
+    pressure = torch.logsumexp(sign * lower / config.temperature, 0)
+    return F.softplus(pressure + upper / config.temperature).mean()
+
+
+def bound_violations(features: Tensor, depth: Tensor, config: Any) -> tuple[Tensor, Tensor, int]:
+    """U and L of `quasi_isometric_loss` where they are positive, and the number of pairs within the radius. Arguments as there."""
     first, second = torch.triu_indices(len(features), len(features), 1, device=features.device)
     distance = (depth[first] - depth[second]).abs()
     close = (distance > 1e-12) & (distance <= config.radius)
@@ -140,12 +150,7 @@ def quasi_isometric_loss(features: Tensor, depth: Tensor, config: Any) -> Tensor
     e = torch.linalg.vector_norm(features[first] - held[second], dim=1)
     upper = e - config.K * distance - config.B
     lower = distance / config.K - e - config.B
-    upper, lower = upper[upper > 0], lower[lower > 0]
-    if len(upper) == 0 or len(lower) == 0:
-        return features.sum() * 0
-    sign = -1 if config.lower_sign == "published" else 1
-    pressure = torch.logsumexp(sign * lower / config.temperature, 0)
-    return F.softplus(pressure + upper / config.temperature).mean()
+    return upper[upper > 0], lower[lower > 0], len(distance)
 
 
 def resize_depth(depth_map: Tensor, like: Tensor, mode: str) -> Tensor:

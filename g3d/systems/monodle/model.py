@@ -6,7 +6,7 @@ Letters in shapes: B images of H x W pixels, feature maps of h = H/4 x w = W/4 c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -66,10 +66,10 @@ class MonoDLE(nn.Module):
         self.neck = DLAUp(channels[2:])
         width = channels[2]
         self.heatmap = Head(width, head_channels, HEATMAP_CLASSES)
-        nn.init.constant_(self.heatmap[2].bias, -2.19)  # a peak probability of 0.1 everywhere, so that the first focal losses are tame
+        nn.init.constant_(cast(Tensor, self.heatmap.output.bias), -2.19)  # probability 0.1 everywhere: tame first focal losses
         for name, outputs in OBJECT_HEADS.items():
             self.add_module(name, Head(width, head_channels, outputs).small_init())
-        self.obj_depth = Head(width, head_channels, 2).small_init() if object_depth else None
+        self.obj_depth: Head | None = Head(width, head_channels, 2).small_init() if object_depth else None
 
     def forward(self, images: Tensor, cells: Tensor) -> Outputs:
         """What the losses need.
@@ -108,7 +108,7 @@ class MonoDLE(nn.Module):
         """The object heads at cells (B, K): the same values as in `maps`, for a fraction of the work; in float32 under autocast too."""
         with torch.autocast(features.device.type, enabled=False):
             patches = gather_patches(features, cells, 3).float()
-            return ObjectValues(*(self.get_submodule(name).at(patches) for name in OBJECT_HEADS))
+            return ObjectValues(*(cast(Head, self.get_submodule(name)).at(patches) for name in OBJECT_HEADS))
 
 
 class Head(nn.Sequential):
@@ -120,22 +120,31 @@ class Head(nn.Sequential):
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
         super().__init__(nn.Conv2d(inputs, hidden, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(hidden, outputs, 1))
 
-    def forward(self, features: Tensor) -> Tensor:
-        hidden = self[1](self[0](features))
-        with torch.autocast(hidden.device.type, enabled=False):
-            return self[2](hidden.float())
+    @property
+    def hidden(self) -> nn.Conv2d:
+        return cast(nn.Conv2d, self[0])
+
+    @property
+    def output(self) -> nn.Conv2d:
+        return cast(nn.Conv2d, self[2])
 
     def small_init(self) -> Head:
         """Weights N(0, 0.001) and biases 0, as published for all heads but the heatmap."""
-        for convolution in (self[0], self[2]):
+        for convolution in (self.hidden, self.output):
             nn.init.normal_(convolution.weight, std=0.001)
-            nn.init.zeros_(convolution.bias)
+            nn.init.zeros_(cast(Tensor, convolution.bias))
         return self
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features (B, inputs, h, w) -> (B, outputs, h, w) float32."""
+        hidden = F.relu(self.hidden(features), inplace=True)
+        with torch.autocast(hidden.device.type, enabled=False):
+            return self.output(hidden.float())
 
     def at(self, patches: Tensor) -> Tensor:
         """The head on 3x3 neighbourhoods: patches (B, K, 9, inputs) from `gather_patches` -> (B, K, outputs)."""
-        hidden = F.linear(patches.flatten(2), self[0].weight.permute(0, 2, 3, 1).flatten(1), self[0].bias)
-        return F.linear(F.relu(hidden), self[2].weight.flatten(1), self[2].bias)
+        hidden = F.linear(patches.flatten(2), self.hidden.weight.permute(0, 2, 3, 1).flatten(1), self.hidden.bias)
+        return F.linear(F.relu(hidden), self.output.weight.flatten(1), self.output.bias)
 
 
 class Peaks(NamedTuple):
@@ -153,7 +162,6 @@ def find_peaks(heatmap: Tensor, count: int) -> Peaks:
         heatmap: (B, classes, h, w) logits.
     """
     scores = heatmap_scores(heatmap)
-    batch, classes = scores.shape[:2]
     is_peak = F.max_pool2d(scores, 3, 1, 1) == scores
     scores = (scores * is_peak).flatten(2)
     count = min(count, scores.shape[2])

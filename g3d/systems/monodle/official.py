@@ -24,7 +24,7 @@ def import_official(checkpoint: Mapping[str, Any], model: nn.Module) -> ImportRe
         checkpoint: as `torch.load` gives it: {epoch, model_state, optimizer_state}, or the state dict alone; a `module.` prefix is removed.
         model: a MonoDLE; changed only if everything fits.
 
-    The auxiliary depth head alone may be missing on either side: a MonoDLE checkpoint has none, and without `object_depth` the model has none.
+    The auxiliary depth head alone may be missing on either side: a MonoDLE checkpoint has none, and so has a model without `object_depth`.
 
     Raises:
         InputError: no state dict; entries are missing, unknown or of another shape: all of them are listed.

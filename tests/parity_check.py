@@ -1,0 +1,65 @@
+"""Comparison of arrays within the tolerance that a parity case states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report: the largest absolute error, the tolerance in words, whether it is met, and what a reader must know."""
+
+    name: str
+    error: float
+    tolerance: str
+    passed: bool
+    note: str = ""
+
+    def __str__(self) -> str:
+        note = f"  ({self.note})" if self.note else ""
+        return f"{'PASS' if self.passed else 'FAIL'}  {self.name:<44} largest error {self.error:<10.3g} tolerance {self.tolerance}{note}"
+
+
+def tolerance_of(stated: Any, name: str) -> tuple[float, float]:
+    """The absolute and relative tolerance that a case states for the array `name`; nothing stated means exact.
+
+    A key for a group of arrays (loss_rel, grad_norm_rel, after_abs, AP_abs, curve_abs, image_u8) goes before the general abs and rel.
+    """
+    if not isinstance(stated, dict):
+        return 0.0, 0.0
+    name = name.removeprefix("out.")
+    groups = {
+        "loss_rel": name.startswith("loss"),
+        "grad_norm_rel": name.startswith("grad_norm"),
+        "after_abs": name.startswith("after"),
+        "curve_abs": name.endswith("curve"),
+        "AP_abs": name.endswith(("R40", "R11")),
+    }
+    for key, applies in groups.items():
+        if applies and key in stated:
+            return (float(stated[key]), 0.0) if key.endswith("_abs") else (0.0, float(stated[key]))
+    if "image_u8" in stated and name.startswith("image_u8"):
+        return 1.0, 0.0  # "at most 1 level apart"
+    return float(stated.get("abs", 0.0)), float(stated.get("rel", 0.0))
+
+
+def compare(name: str, found: np.ndarray, expected: np.ndarray, absolute: float = 0.0, relative: float = 0.0, note: str = "") -> Check:
+    """|found - expected| <= absolute + relative |expected| everywhere, NaN exactly where NaN is expected, equal shapes."""
+    words = " + ".join([f"{absolute:g}"] * (absolute > 0) + [f"{relative:g} relative"] * (relative > 0)) or "exact"
+    if found.shape != expected.shape:
+        return Check(name, float("nan"), words, False, f"shape {found.shape}, expected {expected.shape}")
+    if found.size == 0:
+        return Check(name, 0.0, words, True, note or "empty")
+    if found.dtype.kind in "US" or expected.dtype.kind in "US":
+        return Check(name, float(np.sum(found != expected)), words, bool((found == expected).all()), note)
+    a, b = found.astype(np.float64), expected.astype(np.float64)
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    error = np.where(same, 0.0, np.abs(a - b))
+    within = same | (error <= absolute + relative * np.abs(b))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        used = np.where(same, 0.0, error / (absolute + relative * np.abs(b)))
+    note = note or f"{used.max():.0%} of what is allowed" * bool(absolute + relative)
+    return Check(name, float(error.max()), words, bool(within.all()), note)
