@@ -19,6 +19,7 @@ from g3d.visualize.frame import Frame, load_image
 from g3d.visualize.overlay import render_frame_png
 from g3d.visualize.page import write_page
 
+
 def visualize_predictions(
     predictions: Sequence[Prediction],
     labels: Mapping[str, Objects] | None,

@@ -100,7 +100,7 @@ G3D.panels.objects = (root, page) => {
   const head = make("tr", {}, ...columns.map(([words, kind = ""]) => make("th", { scope: "col", class: kind }, words)));
   const table = make("table", {}, make("thead", {}, head), rows);
   const none = make("p", { class: "none" });
-  root.append(make("div", { class: "head" }, make("h2", {}, "Detections"), count), make("div", { class: "scroll" }, table, none));
+  root.append(make("div", { class: "head" }, make("h2", {}, "Detections"), count), make("div", { class: "scroll" }, none, table));
 
   const row = (object) => {
     const colour = page.colour(object, !page.dark.matches);
@@ -130,8 +130,8 @@ G3D.panels.objects = (root, page) => {
         rows.replaceChildren(...shown.map(row));
         count.textContent = `${found} of ${frame.predictions.length} shown` + (frame.truth ? `, ${frame.truth.length} labelled` : "");
         table.hidden = !shown.length;
-        none.textContent = shown.length ? "" : frame.predictions.length ? "All detections score below the threshold." : "Nothing was found in this frame.";
-        none.hidden = shown.length > 0;
+        none.textContent = frame.predictions.length ? "All detections score below the threshold." : "Nothing was found in this frame.";
+        none.hidden = found > 0;
       }
       for (const line of rows.children) line.classList.toggle("selected", line.dataset.id === state.selected);
       if (changed.includes("selected")) rows.querySelector(".selected")?.scrollIntoView({ block: "nearest" });

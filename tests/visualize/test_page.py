@@ -1,0 +1,165 @@
+"""The page carries everything, embeds data safely, and stays within its bounds."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from html.parser import HTMLParser
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from street_frames import SIZE, frame, objects
+
+from g3d.data.types import Objects
+from g3d.errors import InputError, MissingDataError
+from g3d.metrics.table import Row, Table
+from g3d.visualize.frame import Frame
+from g3d.visualize.page import write_page
+
+FOUND = objects(("Car", 0.9, (0, 1, 10), 0.5), ("Pedestrian", 0.2, (3, 1, 20), 0))
+NASTY = "the car </script><script>alert(1)</script> <!-- & \"left\" 'van' {{title}} \\ \u2028 naïve 車"
+
+
+class Tags(HTMLParser):
+    """Collects tags with their attributes, and the contents of scripts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.lasttag == "script":
+            self.scripts[-1] += data
+
+
+def parse(path: Path) -> Tags:
+    tags = Tags()
+    tags.feed(path.read_text("utf-8"))
+    return tags
+
+
+def data_of(path: Path) -> dict[str, Any]:
+    return json.loads(next(text for text in parse(path).scripts if text.startswith('{"title"')))
+
+
+def street(folder: Path, name: str = "000001", **changes: Any) -> Frame:
+    return frame(folder, FOUND, objects(("Car", None, (0, 1, 10), 0.5)), name, **changes)
+
+
+def test_data_reads_back_whatever_it_says(tmp_path: Path) -> None:
+    table = Table(NASTY, (NASTY,), (Row(NASTY, (1.0,), NASTY),), notes=(NASTY,))
+    path = write_page(tmp_path / "page.html", [street(tmp_path, expression=NASTY)], NASTY, table, notes=[NASTY])
+    data = data_of(path)
+    assert data["title"] == NASTY
+    assert data["frames"][0]["expression"] == NASTY
+    assert data["table"]["rows"][0]["label"] == NASTY
+    assert data["notes"] == [NASTY]
+    tags = [tag for tag, _ in parse(path).tags]
+    plain = [tag for tag, _ in parse(write_page(tmp_path / "plain.html", [street(tmp_path)], "plain")).tags]
+    assert tags == plain  # no words became tags
+
+
+def test_nothing_is_fetched(tmp_path: Path) -> None:
+    path = write_page(tmp_path / "page.html", [street(tmp_path)], "page")
+    tags = parse(path)
+    for tag, attributes in tags.tags:
+        assert "src" not in attributes, tag
+        assert "href" not in attributes, tag
+        assert tag not in ("link", "iframe", "object", "base")
+    three = (files("g3d.visualize") / "assets" / "three.bundle.min.js").read_text("utf-8")
+    assert sum(text.strip() == three.strip() for text in tags.scripts) == 1
+    own = "".join(text for text in tags.scripts if text.strip() != three.strip()).replace("http://www.w3.org/2000/svg", "")
+    style = re.search(r"<style>(.*?)</style>", path.read_text(), re.S)
+    assert style
+    for text in (own, style[1]):
+        assert not re.search(r"https?:|//[a-z]+\.|@import|url\(|fetch\(|XMLHttpRequest|WebSocket|import\(", text)
+    policy = next(a["content"] for tag, a in tags.tags if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert "default-src 'none'" in policy
+
+
+def test_boxes_are_given_as_pixels_and_metres(tmp_path: Path) -> None:
+    (shown,) = data_of(write_page(tmp_path / "page.html", [street(tmp_path)], "page"))["frames"]
+    car, _ = shown["predictions"]
+    assert (car["class"], car["score"], car["distance"]) == ("Car", 0.9, 10.0)
+    assert len(car["edges"]) == len(car["hidden"]) == 12
+    assert len(car["corners"]) == 8
+    assert shown["ground"] == 1.0
+    assert shown["camera"]["eye"] == [0, 0, 0]
+    assert shown["camera"]["rays"][0] == [-200.5 / 200, -100.5 / 200, 1]
+    assert "score" not in shown["truth"][0]
+
+
+def test_objects_out_of_view_and_without_3d_box_are_kept_apart(tmp_path: Path) -> None:
+    region = objects(("DontCare", None, (-1000, -1000, -1000), -10), size=(-1, -1, -1))
+    behind = objects(("Car", 0.9, (0, 1, -10), 0))
+    (shown,) = data_of(write_page(tmp_path / "page.html", [frame(tmp_path, behind, region)], "page"))["frames"]
+    assert shown["truth"] == []
+    assert shown["predictions"][0]["edges"] == []
+    assert shown["predictions"][0]["bounds"] is None
+    assert len(shown["predictions"][0]["corners"]) == 8
+
+
+def test_a_frame_where_nothing_was_found_is_shown(tmp_path: Path) -> None:
+    (shown,) = data_of(write_page(tmp_path / "page.html", [frame(tmp_path, Objects.empty(scored=True))], "page"))["frames"]
+    assert shown["predictions"] == []
+    assert shown["truth"] is None
+
+
+def test_images_are_embedded_no_wider_than_asked(tmp_path: Path) -> None:
+    (shown,) = data_of(write_page(tmp_path / "page.html", [street(tmp_path)], "page", max_width=100))["frames"]
+    kind, _, encoded = shown["image"].partition(",")
+    assert kind == "data:image/jpeg;base64"
+    assert Image.open(io.BytesIO(base64.b64decode(encoded))).size == (100, 50)
+    assert shown["size"] == list(SIZE)  # boxes stay in the original's pixels
+
+
+def test_frames_beyond_the_bound_are_left_out_and_the_page_says_so(tmp_path: Path) -> None:
+    frames = [street(tmp_path, f"{k:06d}") for k in range(5)]
+    one = len(json.dumps(data_of(write_page(tmp_path / "one.html", frames[:1], "page"))["frames"][0]))
+    data = data_of(write_page(tmp_path / "page.html", frames, "page", max_megabytes=2.5 * one / 1e6))
+    assert [shown["name"] for shown in data["frames"]] == ["000000", "000001"]
+    assert data["notes"][0].startswith("3 of 5 frames were left out")
+    tiny = data_of(write_page(tmp_path / "page.html", frames, "page", max_megabytes=0.0001))
+    assert len(tiny["frames"]) == 1
+
+
+def test_figures_stand_beside_the_comparison_and_the_published_ones(tmp_path: Path) -> None:
+    table = Table("AP", ("Easy", "Hard"), (Row("3D", (50.0, None), "Car"), Row("BEV", (60.0, float("nan")), "Car")), {"a": 50.0})
+    untrained = Table("AP", ("Easy", "Hard"), (Row("3D", (1.0, 0.5), "Car"),))
+    published = ("the paper", {"a": 51.0, "b": 2.0})
+    path = write_page(tmp_path / "p.html", [street(tmp_path)], "page", table, ("untrained", untrained), published)
+    shown = data_of(path)["table"]
+    assert shown["rows"][0]["lines"] == [{"name": "measured", "values": [50.0, None]}, {"name": "untrained", "values": [1.0, 0.5]}]
+    assert shown["rows"][1]["lines"] == [{"name": "measured", "values": [60.0, None]}]
+    assert shown["published"] == {"source": "the paper", "figures": [["a", 50.0, 51.0], ["b", None, 2.0]]}
+    with pytest.raises(InputError, match="found columns"):
+        write_page(tmp_path / "p.html", [street(tmp_path)], "page", table, ("other", Table("x", ("A",), ())))
+
+
+def test_bad_input_is_named_and_leaves_the_old_page(tmp_path: Path) -> None:
+    path = write_page(tmp_path / "page.html", [street(tmp_path)], "old")
+    with pytest.raises(InputError, match="no frames"):
+        write_page(path, [], "new")
+    with pytest.raises(InputError, match="two frames are called '000001'"):
+        write_page(path, [street(tmp_path), street(tmp_path)], "new")
+    gone = street(tmp_path, "000002")
+    gone.image.unlink()
+    with pytest.raises(MissingDataError, match=r"000002\.png: not found"):
+        write_page(path, [street(tmp_path), gone], "new")
+    assert data_of(path)["title"] == "old"
+
+
+def test_a_page_of_one_frame_stays_small(tmp_path: Path) -> None:
+    assert write_page(tmp_path / "page.html", [street(tmp_path)], "page").stat().st_size < 800_000
