@@ -39,6 +39,20 @@ def read_image(path: Path | str) -> np.ndarray:
     return pixels
 
 
+def image_size(path: Path | str) -> tuple[int, int]:
+    """(width, height) of an image, from its header alone.
+
+    Raises:
+        MissingDataError, InputError: as read_image.
+    """
+    try:
+        with Image.open(path) as picture:
+            return picture.size
+    except OSError:
+        height, width = read_image(path).shape[:2]  # says what is wrong
+        return width, height
+
+
 def affine_from_crop(center: tuple[float, float] | np.ndarray, crop_width: float, resolution: tuple[int, int]) -> np.ndarray:
     """The transform that brings a crop of the given centre and width to the middle and full width of the network's input.
 

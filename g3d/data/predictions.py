@@ -42,7 +42,7 @@ def write_predictions(path: Path | str, predictions: Iterable[Prediction]) -> No
     with atomic_write(path) as file:
         for prediction in predictions:
             try:
-                line = json.dumps(_record(prediction), allow_nan=False, ensure_ascii=False)
+                line = json.dumps(to_record(prediction), allow_nan=False, ensure_ascii=False)
             except ValueError as error:
                 found = f"found a number that is not finite in {_not_finite(prediction)}"
                 raise InputError(f"{path}: prediction for {prediction.sample!r}: {found}", "Did the training diverge?") from error
@@ -74,7 +74,8 @@ def read_predictions(path: Path | str) -> list[Prediction]:
     return predictions
 
 
-def _record(prediction: Prediction) -> dict[str, Any]:
+def to_record(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as plain data: one line of a predictions file."""
     objects = prediction.objects
     if objects.scores is None:
         raise InputError(f"prediction for {prediction.sample!r}: objects without scores are labels; expected a score for each")

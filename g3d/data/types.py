@@ -122,7 +122,7 @@ class Prediction:
 
     Attributes:
         sample: the sample's id.
-        objects: the detections, best first; `objects.scores` is never None.
+        objects: the detections, in the order in which the system ranks them; `objects.scores` is never None.
         expression: the sentence asked about, None for detection.
         image: path of the image, None if it was not a file.
         image_size: (width, height), pixels.

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: values are None where a figure does not exist; `published` stands beside the measured ones, if known."""
+    """One line of a table; values are None where a figure does not exist. Rows of one group stand together."""
 
     label: str
     values: tuple[float | None, ...]
-    published: tuple[float | None, ...] | None = None
     group: str = ""
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from g3d.data.types import Prediction
+    from g3d.data.types import Objects, Prediction
     from g3d.metrics.table import Table
 
 
@@ -70,8 +70,11 @@ class System(Protocol):
     def build(self, config: Any) -> nn.Module:
         """The network with fresh weights; reads no file."""
 
-    def start_weights(self, model: nn.Module, config: Any) -> str | None:
-        """Load the weights that training starts from, if the config names any; says what was loaded."""
+    def start_weights(self, config: Any) -> Path | None:
+        """The file of published weights that training starts from, if the config names one."""
+
+    def import_start(self, checkpoint: Mapping[str, Any], model: nn.Module) -> ImportReport:
+        """Load the content of that file, strictly."""
 
     def dataset(self, config: Any, root: Path, split: str, training: bool) -> Samples:
         """Samples of a split; with `training` their targets are made and prepared files are needed."""
@@ -85,8 +88,8 @@ class System(Protocol):
     def predict(self, model: nn.Module, batch: Any, config: Any) -> list[Prediction]:
         """One prediction per sample of the batch, in its order."""
 
-    def evaluator(self, config: Any, root: Path, split: str) -> Evaluator:
-        """The published evaluation of a split; reads labels, needs no model."""
+    def evaluator(self, config: Any | None, root: Path, split: str) -> Evaluator:
+        """The published evaluation of a split; reads labels, needs no model. Without a config: all classes."""
 
     def parameter_groups(self, model: nn.Module, config: Any) -> list[dict[str, Any]]:
         """Groups for the optimiser, with their own options where they differ from `config.optim`."""
@@ -101,8 +104,20 @@ class System(Protocol):
     def inputs(self, config: Any, request: InferRequest) -> Samples:
         """A user's own data as samples."""
 
-    def write_native(self, predictions: Sequence[Prediction], folder: Path, published_precision: bool) -> list[Path]:
-        """The data set's own result files."""
+    def labels(self, root: Path, ids: Sequence[str]) -> Mapping[str, Objects]:
+        """Ground truth to draw beside predictions; samples without labels are left out."""
+
+    def blanks(self, root: Path, ids: Sequence[str]) -> list[Prediction]:
+        """Samples as predictions of nothing: their images, sizes and cameras, to draw on."""
+
+    def write_native(self, predictions: Sequence[Prediction], folder: Path, full_precision: bool) -> list[Path]:
+        """The data set's own result files, with the published number of digits or with all of them."""
+
+    def knows_native(self, folder: Path) -> bool:
+        """Whether a folder looks like the data set's own result files."""
+
+    def split_ids(self, root: Path, split: str) -> list[str]:
+        """The ids of a split's samples."""
 
     def read_native(self, folder: Path, ids: Sequence[str]) -> list[Prediction]:
         """Predictions of a split from the data set's own result files."""

@@ -1,0 +1,99 @@
+"""`g3d prepare`: raw data -> prepared files, one command for each data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from g3d.cli import output
+from g3d.cli.options import DataRequired, Json, Out
+
+if TYPE_CHECKING:
+    from g3d.prepare.kitti import KittiReport
+
+prepare = typer.Typer(help="Check raw data and make what training needs from it.", no_args_is_help=True)
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Worker processes.")]
+
+
+@prepare.command()
+def kitti(
+    data: DataRequired,
+    split: Annotated[list[str], typer.Option("--split", help="Split name or file of ids; may be repeated.")] = ["train", "val"],  # noqa: B006
+    out: Out = None,
+    npy: Annotated[
+        Path | None, typer.Option("--npy", help="Also write the published float32 depth maps (.npy, 3.7 MB a frame) into this folder.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only look, write nothing.")] = False,
+    decode: Annotated[bool, typer.Option("--decode", help="Decode every image when checking, not only its header and end.")] = False,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help="Prepare the good frames although others are broken.")] = False,
+    workers: Workers = 1,
+    as_json: Json = False,
+) -> None:
+    """Check KITTI's images, calibration, labels and splits, and make the object-wise depth of every frame.
+
+    The result goes into DATA/g3d, or into --out; either folder can then be given as --data.
+
+    Examples:
+
+      g3d prepare kitti --data data/kitti
+
+      g3d prepare kitti --data data/kitti --split my_frames.txt --out prepared/kitti
+    """
+    from g3d.prepare.kitti import prepare_kitti
+
+    report = prepare_kitti(data, split, out, npy, check, decode, keep_going, workers, output.progress())
+    if as_json:
+        output.emit({
+            "schema": 1, "folder": str(report.folder) if report.folder else None, "frames": report.frames, "objects": report.objects,
+            "up_to_date": report.up_to_date, "broken": [{"frame": frame, "reason": str(error)} for frame, error in report.broken],
+        })  # fmt: skip
+    else:
+        _show(report)
+    _fail_if_broken(report, keep_going and not check)
+
+
+def _show(report: KittiReport) -> None:
+    frames = ", ".join(f"{name} {count:,}" for name, count in report.frames.items())
+    typer.echo(f"frames   {frames}")
+    typer.echo("objects  " + ", ".join(f"{name} {count:,}" for name, count in sorted(report.objects.items(), key=lambda x: -x[1])))
+    if report.folder:
+        typer.echo(f"prepared {report.folder}" + (" (up to date)" if report.up_to_date else f" ({report.bytes_written / 1e6:.2f} MB)"))
+
+
+def _fail_if_broken(report: KittiReport, prepared_the_rest: bool) -> None:
+    """List the broken frames and leave with their exit code: 3 if files are missing, 2 if they cannot be used, 1 if the rest was done."""
+    if not report.broken:
+        return
+    shown = 20
+    for _, error in report.broken[:shown]:
+        output.error(error)
+    if len(report.broken) > shown:
+        output.say(f"... and {len(report.broken) - shown} more (--json lists all)")
+    output.say(f"{len(report.broken)} of the frames cannot be used" + ("" if prepared_the_rest else "; nothing was written"))
+    raise typer.Exit(1 if prepared_the_rest else max(error.exit_code for _, error in report.broken))
+
+
+@prepare.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make; it must not exist.")],
+    frames: Annotated[int, typer.Option("--frames", min=2, help="Number of street scenes.")] = 240,
+    width: Annotated[int, typer.Option("--width", min=64, help="Width of the images in pixels; the height follows as in KITTI.")] = 1242,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed makes the same world.")] = 0,
+    workers: Workers = 1,
+    as_json: Json = False,
+) -> None:
+    """Make a small world of street scenes in KITTI's raw format, with labels that are right to the pixel.
+
+    Example: g3d prepare demo --out data/streets --frames 400
+    """
+    from g3d.synthetic.streets import make_streets
+
+    made = make_streets(out, frames, seed, (width, round(width * 0.302)), workers=workers, progress=output.progress())
+    if as_json:
+        output.emit(
+            {"schema": 1, "root": str(made.root), "frames": made.frames, "train": made.train, "val": made.val, "labels": made.labels}
+        )
+    else:
+        typer.echo(f"{made.frames} frames ({made.train} train, {made.val} val) in {out}; next: g3d prepare kitti --data {out}")

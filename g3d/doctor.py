@@ -1,0 +1,123 @@
+"""What g3d finds on this machine, and whether its parts work: the facts behind `g3d doctor`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from g3d import __version__
+from g3d.errors import G3DError
+
+PACKAGES = ("torch", "numpy", "scipy", "numba", "pillow", "pydantic", "typer", "rich", "triton", "tensorboard", "wandb")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: `broken` means that some command will fail, `note` is worth knowing."""
+
+    name: str
+    state: Literal["ok", "note", "broken"]
+    text: str
+
+
+def examine() -> list[Finding]:
+    """Look at everything, in the order in which things depend on each other."""
+    return [finding for look in (_versions, _devices, _presets, _kernels, _cache, _browser) for finding in look()]
+
+
+def _versions() -> list[Finding]:
+    found = [Finding("g3d", "ok", f"{__version__} in {Path(__file__).parent}"),
+             Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}")]  # fmt: skip
+    for name in PACKAGES:
+        try:
+            found.append(Finding(name, "ok", importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            needed = name in ("torch", "numpy", "scipy", "numba", "pillow", "pydantic", "typer", "rich")
+            found.append(Finding(name, "broken" if needed else "note", "not installed" + ("" if needed else " (optional)")))
+    return found
+
+
+def _devices() -> list[Finding]:
+    import torch
+
+    found = [
+        Finding("cpu", "ok", f"{torch.get_num_threads()} threads of {os.cpu_count()} processors, {torch.backends.cpu.get_cpu_capability()}")
+    ]
+    if not torch.cuda.is_available():
+        why = (
+            "this torch is built without CUDA"
+            if torch.version.cuda is None
+            else f"torch is built for CUDA {torch.version.cuda}, no device answers"
+        )
+        return [*found, Finding("cuda", "note", f"none: {why}; everything runs on the CPU")]
+    for index in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(index)
+        found.append(Finding(f"cuda:{index}", "ok", f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB, sm_{facts.major}{facts.minor}"))
+    return found
+
+
+def _presets() -> list[Finding]:
+    from g3d import config
+
+    def check() -> str:
+        names = config.preset_names()
+        for name in names:
+            config.load(name)
+        return f"{len(names)} load: {', '.join(names)}"
+
+    return [_tried("presets", check)]
+
+
+def _kernels() -> list[Finding]:
+    """Compile the CPU kernels if they are not on disk yet, and compare them with their references."""
+    import torch
+
+    def rotated_iou() -> str:
+        from g3d.kernels.box_iou import reference
+        from g3d.ops.box_iou import rotated_iou_3d
+
+        random = torch.Generator().manual_seed(0)
+        boxes = torch.rand(16, 7, generator=random, dtype=torch.float64) * 3 + 0.5
+        began = time.perf_counter()
+        error = (rotated_iou_3d(boxes, boxes) - reference(boxes[:, None], boxes[None], True)).abs().max().item()
+        if not error < 1e-6:
+            raise ArithmeticError(f"differs from its reference by {error:.1e}")
+        return f"compiled by numba, equal to its reference ({time.perf_counter() - began:.1f} s)"
+
+    return [_tried("kernel rotated IoU", rotated_iou)]
+
+
+def _cache() -> list[Finding]:
+    folder = Path(os.environ.get("NUMBA_CACHE_DIR", Path(importlib.util.find_spec("g3d.kernels").origin or ".").parent))  # type: ignore[union-attr]
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return [Finding("kernel cache", "ok", f"{folder} can be written")]
+    except OSError as error:
+        return [
+            Finding("kernel cache", "note", f"{folder} cannot be written ({error.strerror}): set NUMBA_CACHE_DIR to keep compiled kernels")
+        ]
+
+
+def _browser() -> list[Finding]:
+    found = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    return [Finding("browser", "ok" if found else "note", found or "no Chromium found; only the tests of the page need one")]
+
+
+def _tried(name: str, check: Callable[[], str]) -> Finding:
+    """The outcome of a check that may fail in any way: a doctor reports what it meets."""
+    try:
+        return Finding(name, "ok", check())
+    except G3DError as error:
+        return Finding(name, "broken", str(error))
+    except Exception as error:
+        return Finding(name, "broken", f"{type(error).__name__}: {error} (python {sys.version_info.major}.{sys.version_info.minor})")

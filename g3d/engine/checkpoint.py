@@ -1,0 +1,132 @@
+"""Checkpoint files: written whole or not at all, read without running code, and enough on their own for eval and infer."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from g3d import config as presets
+from g3d.config import Config
+from g3d.data.files import atomic_write
+from g3d.errors import EnvironmentProblem, InputError, MissingDataError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint of our own.
+
+    Attributes:
+        path: the file.
+        config: the run's resolved config.
+        model: the network's state dict.
+        training: optimiser, random states and position, as `g3d train` needs them to go on; may be empty.
+    """
+
+    path: Path
+    config: Config
+    model: dict[str, torch.Tensor]
+    training: dict[str, Any]
+
+
+def write(path: Path, config: Config, model: Mapping[str, torch.Tensor], training: Mapping[str, Any]) -> None:
+    """Write a checkpoint under a temporary name, flush it to disk, then rename: a crash leaves the old file or the new one.
+
+    Raises:
+        EnvironmentProblem: the disk is full or the folder cannot be written; nothing half-written remains.
+    """
+    content = {"g3d_format": FORMAT, "system": config.system, "config": config.to_yaml(), "model": dict(model), "training": dict(training)}
+    try:
+        with atomic_write(path) as file:
+            torch.save(content, file)
+    except (EnvironmentProblem, RuntimeError) as error:  # torch wraps a failing write in a RuntimeError
+        cause = next((e for e in (error.__cause__, error.__context__) if isinstance(e, OSError)), None)
+        reason = (cause.strerror if cause else None) or str(error).splitlines()[0]
+        raise EnvironmentProblem(
+            f"checkpoint {path}: cannot be written: {reason}", "free some space, or choose another --out; what was written before is intact"
+        ) from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete temporary files that a killed run left behind."""
+    for file in folder.glob(".*.part"):
+        file.unlink(missing_ok=True)
+
+
+def read_raw(path: Path) -> dict[str, Any]:
+    """The content of any torch file, ours or a published one, with tensors on the CPU and no code run.
+
+    Raises:
+        MissingDataError: no such file.
+        InputError: truncated, not a torch file, or a pickle that needs more than plain data.
+    """
+    if not path.is_file():
+        raise MissingDataError(f"checkpoint {path}: no such file")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        hint = "g3d loads plain weights only; ask its author for a state dict"
+        raise InputError(f"checkpoint {path}: refused: {_refusal(str(error))}", hint) from None
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"checkpoint {path}: truncated or not a torch file ({path.stat().st_size:,} bytes: {reason})") from None
+    if not isinstance(content, dict):
+        raise InputError(f"checkpoint {path}: expected a dict, found {type(content).__name__}")
+    return content
+
+
+def is_ours(content: Mapping[str, Any]) -> bool:
+    """Whether a file's content was written by g3d."""
+    return "g3d_format" in content
+
+
+def read(path: Path, overrides: tuple[str, ...] = ()) -> Checkpoint:
+    """A checkpoint of our own.
+
+    Raises:
+        InputError: it is a foreign one, or of a newer g3d.
+    """
+    return parse(read_raw(path), path, overrides)
+
+
+def parse(content: dict[str, Any], path: Path, overrides: tuple[str, ...] = ()) -> Checkpoint:
+    """What `read` does, for content already read."""
+    if not is_ours(content):
+        raise InputError(f"checkpoint {path}: not written by g3d", "a published checkpoint needs --preset NAME")
+    if content["g3d_format"] > FORMAT:
+        raise InputError(f"checkpoint {path}: format {content['g3d_format']}, this g3d reads up to {FORMAT}", "install a newer g3d")
+    config = presets.from_yaml(content["config"], overrides, source=f"config in {path}")
+    return Checkpoint(path, config, content["model"], content["training"])
+
+
+def locate(where: Path) -> Path:
+    """The file meant by a run directory (its last checkpoint) or a file.
+
+    Raises:
+        MissingDataError: there is none.
+    """
+    if where.is_dir():
+        folder = where / "checkpoints" if (where / "checkpoints").is_dir() else where
+        last = folder / "last.pt"
+        if not last.is_file():
+            raise MissingDataError(
+                f"run {where}: no checkpoints/last.pt", "a run writes its first checkpoint at the end of the first epoch"
+            )
+        return last
+    if not where.is_file():
+        raise MissingDataError(f"checkpoint {where}: no such file or run directory")
+    return where
+
+
+def _refusal(message: str) -> str:
+    """The part of torch's long message that names what the pickle wanted."""
+    for line in message.splitlines():
+        if "Unsupported global" in line or "GLOBAL" in line:
+            return "it would run code (" + line.strip().split(" was not")[0].removeprefix("WeightsUnpickler error: ") + ")"
+    return "truncated, or not a torch file" if "invalid load key" in message or "EOF" in message else "it is not plain data"

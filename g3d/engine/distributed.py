@@ -1,0 +1,127 @@
+"""One process or many: torchrun or SLURM environments, devices, and the few exchanges between processes that the engine needs."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from g3d.errors import EnvironmentProblem, InputError
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process's place among all: rank of world, and its device."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files and reports."""
+        return self.rank == 0
+
+
+def choose_device(name: str = "auto", local_rank: int = 0) -> torch.device:
+    """`auto` is CUDA where there is a device, else the CPU.
+
+    Raises:
+        EnvironmentProblem: CUDA was asked for and is not there.
+        InputError: no such device name.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"--device {name}: expected auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise EnvironmentProblem(
+            f"--device {name}: torch {torch.__version__} finds no CUDA device", "g3d doctor shows why; --device cpu works"
+        )
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", local_rank)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise EnvironmentProblem(f"--device {device}: there are {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+@contextmanager
+def processes(device: str = "auto") -> Iterator[Processes]:
+    """Join the other processes, if the environment names any, and leave them at the end."""
+    slurm_to_torchrun(os.environ)
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    rank = int(os.environ.get("RANK", "0"))
+    chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    if world == 1:
+        yield Processes(0, 1, chosen)
+        return
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", rank=rank, world_size=world)
+    try:
+        yield Processes(rank, world, chosen)
+    finally:
+        dist.destroy_process_group()
+
+
+def slurm_to_torchrun(env: MutableMapping[str, str]) -> None:
+    """Under `srun` with several tasks, set the variables that torchrun would have set; those already there are kept."""
+    if "RANK" in env or "SLURM_PROCID" not in env or int(env.get("SLURM_NTASKS", "1")) < 2 or "SLURM_STEP_ID" not in env:
+        return
+    nodes = env.get("SLURM_STEP_NODELIST") or env.get("SLURM_JOB_NODELIST") or "localhost"
+    env["RANK"], env["WORLD_SIZE"] = env["SLURM_PROCID"], env["SLURM_NTASKS"]
+    env["LOCAL_RANK"] = env.get("SLURM_LOCALID", "0")
+    env.setdefault("MASTER_ADDR", first_host(nodes))
+    env.setdefault("MASTER_PORT", str(20000 + int(env.get("SLURM_JOB_ID", "0")) % 20000))
+
+
+def first_host(nodes: str) -> str:
+    """The first name of a SLURM node list: `gpu[003-005,9],cpu1` -> `gpu003`."""
+    match = re.match(r"([^,\[]+)(?:\[(\d+)[^\]]*\]([^,\[]*))?", nodes)
+    if match is None:
+        raise EnvironmentProblem(f"SLURM node list {nodes!r}: cannot be read", "set MASTER_ADDR to the first host")
+    return match[1] + (match[2] or "") + (match[3] or "")
+
+
+def any_process(flag: bool, group: Processes) -> bool:
+    """Whether the flag is set in any process; every process must ask."""
+    if group.world == 1:
+        return flag
+    shared = torch.tensor(float(flag), device=group.device)
+    dist.all_reduce(shared, dist.ReduceOp.MAX)
+    return bool(shared.item())
+
+
+def mean_over(values: torch.Tensor, group: Processes) -> torch.Tensor:
+    """Mean over the processes of a detached tensor."""
+    if group.world > 1:
+        values = values.clone()
+        dist.all_reduce(values)
+        values /= group.world
+    return values
+
+
+def gather_to_first(value: Any, group: Processes) -> list[Any] | None:
+    """Every process's value, by rank, in the first process; None in the others."""
+    if group.world == 1:
+        return [value]
+    parts: list[Any] | None = [None] * group.world if group.first else None
+    dist.gather_object(value, parts)
+    return parts
+
+
+def from_first(value: Any, group: Processes) -> Any:
+    """The first process's value, in every process."""
+    if group.world == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, 0)
+    return box[0]

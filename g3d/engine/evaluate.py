@@ -1,0 +1,130 @@
+"""Evaluation: every sample of a split once, over one process or many, or from predictions alone without a model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from g3d import config as presets
+from g3d.config import Config
+from g3d.data.predictions import read_predictions
+from g3d.data.types import Objects, Prediction
+from g3d.engine import session
+from g3d.engine.distributed import Processes, gather_to_first
+from g3d.engine.loader import evaluation_batches
+from g3d.errors import InputError, MissingDataError
+from g3d.metrics.table import Table
+from g3d.progress import Progress, Silent
+from g3d.systems.base import Samples, System, get_system
+
+log = logging.getLogger(__name__)
+
+
+def predict(
+    model: nn.Module, config: Any, samples: Samples, group: Processes, batch: int = 4, progress: Progress | None = None
+) -> list[Prediction] | None:
+    """Predictions for every sample, in their order, in the first process; None in the others.
+
+    Args:
+        model: the network; its mode is left as it was.
+        batch: samples at a time in each process.
+    """
+    system = get_system(config.system)
+    progress = progress or Silent()
+    progress.begin("predict", len(samples))
+    was_training = model.training
+    model.eval()
+    found: list[Prediction] = []
+    for inputs in evaluation_batches(samples, system.collate, batch, config.train.workers, group):
+        with torch.inference_mode(), session.explained_out_of_memory(config.train), session.autocast(config.train, group.device):
+            found += system.predict(model, inputs.to(group.device), config)
+        progress.advance(len(inputs) * group.world)
+    model.train(was_training)
+    progress.end()
+    parts = gather_to_first(found, group)
+    if parts is None:
+        return None
+    return [parts[index % group.world][index // group.world] for index in range(len(samples))]
+
+
+def evaluate_model(
+    model: nn.Module, config: Any, root: Path, split: str, group: Processes, progress: Progress | None = None
+) -> Table | None:
+    """The published evaluation of a model on a split, in the first process; None in the others."""
+    system = get_system(config.system)
+    predictions = predict(model, config, system.dataset(config, root, split, training=False), group, progress=progress)
+    return None if predictions is None else evaluate_predictions(system, config, predictions, root, split)
+
+
+def evaluate_predictions(system: System, config: Any, predictions: Sequence[Prediction], root: Path, split: str) -> Table:
+    """The published evaluation of predictions."""
+    evaluator = system.evaluator(config, root, split)
+    evaluator.update(predictions)
+    return evaluator.compute()
+
+
+def read_for_evaluation(path: Path, root: Path, split: str, preset: str | None) -> tuple[System, Config | None, list[Prediction]]:
+    """Predictions from a g3d predictions file or a folder of the data set's own result files.
+
+    The system is that of `preset`; without one it is that of the run the file lies in, or the one that knows the folder's format.
+
+    Raises:
+        MissingDataError: nothing there.
+        InputError: whose predictions these are cannot be told.
+    """
+    if not path.exists():
+        raise MissingDataError(f"predictions {path}: no such file or folder")
+    config = presets.load(preset) if preset else _config_of_run(path)
+    if path.is_file():
+        if config is None:
+            raise InputError(f"predictions {path}: of which system?", "say so with --preset NAME")
+        return get_system(config.system), config, read_predictions(path)
+    names = [config.system] if config else presets.system_names()
+    for name in names:
+        system = get_system(name)
+        if system.knows_native(path):
+            return system, config, system.read_native(path, system.split_ids(root, split))
+    raise InputError(
+        f"predictions {path}: no result files of {' or '.join(names)} in it", "KITTI results are NNNNNN.txt, 16 columns a line"
+    )
+
+
+def read_for_drawing(
+    path: Path | None, root: Path | None, split: str, preset: str | None, items: Sequence[str]
+) -> tuple[list[Prediction], Mapping[str, Objects] | None]:
+    """Predictions with their images, and the labels of their samples if there is a data set.
+
+    Args:
+        path: predictions file or folder of result files; None draws labels alone.
+        root: the data set; needed unless `path` is a predictions file.
+        split: what a folder of result files belongs to.
+        items: the wanted samples, all if empty.
+    """
+    if path is not None and path.is_file() and root is None:
+        return read_predictions(path), None
+    if root is None:
+        raise InputError("g3d visualize: draw what?", "give --predictions FILE, or --data DIR with --item ID")
+    if path is None:
+        system = get_system(presets.load(preset or "monodle").system)
+        ids = list(items) or system.split_ids(root, split)
+        return system.blanks(root, ids), system.labels(root, ids)
+    system, _, found = read_for_evaluation(path, root, split, preset)
+    wanted = [p for p in found if not items or p.sample in items]
+    missing = [p.sample for p in wanted if p.image is None]
+    blank = {b.sample: b for b in system.blanks(root, missing)}
+    drawn = [replace(blank[p.sample], objects=p.objects) if p.image is None else p for p in wanted]
+    return drawn, system.labels(root, [p.sample for p in drawn])
+
+
+def _config_of_run(path: Path) -> Config | None:
+    for folder in list(path.resolve().parents)[:3]:
+        file = folder / "config.yaml"
+        if file.is_file() and (folder / "checkpoints").is_dir():
+            return presets.from_yaml(file.read_text(encoding="utf-8"), source=str(file))
+    return None

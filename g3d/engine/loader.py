@@ -1,0 +1,109 @@
+"""Batches of a split: which samples form which batch, on which process, is a function of seed, epoch and step alone."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from g3d.engine.distributed import Processes
+from g3d.errors import InputError
+from g3d.systems.base import Samples
+
+
+class _Seeded(Dataset):
+    """Samples by (epoch, index): the random draws of a sample depend on nothing else, so workers and resumption cannot change them."""
+
+    def __init__(self, samples: Samples, seed: int | None) -> None:
+        self.samples = samples
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, key: tuple[int, int]) -> Any:
+        epoch, index = key
+        return self.samples.sample(index, None if self.seed is None else np.random.default_rng([self.seed, epoch, index]))
+
+
+class _Batches:
+    """Keys of this process's batches, as a batch sampler."""
+
+    def __init__(self, batches: list[list[tuple[int, int]]]) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return iter(self.batches)
+
+
+class TrainingLoader:
+    """Shuffled epochs of global batches; the last incomplete batch of an epoch is left out.
+
+    A global batch of `batch` samples is cut into `accumulate` micro-batches, and each of those into equal, consecutive parts by rank.
+
+    Raises:
+        InputError: the batch cannot be divided, or is larger than the split.
+    """
+
+    def __init__(self, samples: Samples, collate: Callable, batch: int, accumulate: int, workers: int, seed: int, group: Processes) -> None:
+        parts = accumulate * group.world
+        if batch % parts:
+            raise InputError(
+                f"train.batch={batch}: cannot be divided among {group.world} processes x {accumulate} accumulation steps",
+                f"try --set train.batch={max(1, round(batch / parts)) * parts}",
+            )
+        if len(samples) < batch:
+            raise InputError(
+                f"train.batch={batch}: the split has only {len(samples)} samples",
+                f"try --set train.batch={max(1, len(samples) // parts) * parts}",
+            )
+        self.samples, self.collate, self.workers, self.seed, self.group = samples, collate, workers, seed, group
+        self.batch, self.accumulate = batch, accumulate
+        self.steps = len(samples) // batch
+        self.micro_batch = batch // parts
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[list[Any]]:
+        """The micro-batches of each step of an epoch, from `first_step` on."""
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.samples))
+        keys: list[list[tuple[int, int]]] = []
+        for step in range(first_step, self.steps):
+            for part in range(self.accumulate):
+                start = step * self.batch + (part * self.group.world + self.group.rank) * self.micro_batch
+                keys.append([(epoch, int(index)) for index in order[start : start + self.micro_batch]])
+        loader = iter(_loader(_Seeded(self.samples, self.seed), keys, self.collate, self.workers, self.group.device))
+        for _ in range(first_step, self.steps):
+            yield [next(loader) for _ in range(self.accumulate)]
+
+
+def evaluation_batches(samples: Samples, collate: Callable, batch: int, workers: int, group: Processes) -> DataLoader:
+    """Every sample once, un-augmented, dealt to the processes in turn."""
+    mine = [(0, index) for index in range(group.rank, len(samples), group.world)]
+    keys = [mine[start : start + batch] for start in range(0, len(mine), batch)]
+    return _loader(_Seeded(samples, None), keys, collate, workers, group.device)
+
+
+def _loader(dataset: Dataset, keys: list[list[tuple[int, int]]], collate: Callable, workers: int, device: torch.device) -> DataLoader:
+    return DataLoader(
+        dataset,
+        batch_sampler=_Batches(keys),
+        collate_fn=collate,
+        num_workers=min(workers, len(keys)),
+        worker_init_fn=_quiet_worker,
+        generator=torch.Generator(),  # its own: the global random state must not depend on how often loading starts
+        pin_memory=device.type == "cuda",
+        prefetch_factor=2 if workers and keys else None,
+    )
+
+
+def _quiet_worker(_: int) -> None:
+    """Ctrl-C reaches the whole process group; the training process alone answers it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    torch.set_num_threads(1)

@@ -1,0 +1,74 @@
+"""What a model runs with, in training and inference alike: precision, memory layout, and how the optimiser step is taken."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from g3d.config import TrainConfig
+from g3d.errors import EnvironmentProblem
+
+log = logging.getLogger(__name__)
+
+
+def seed_everything(seed: int, rank: int = 0) -> None:
+    """Seed Python, NumPy and torch; different in every process."""
+    random.seed(seed + rank)
+    np.random.seed((seed + rank) % 2**32)
+    torch.manual_seed(seed + rank)
+
+
+def random_states() -> dict[str, Any]:
+    """All random states as plain data."""
+    kind, keys, position, has_gauss, cached = np.random.get_state()
+    version, words, gauss = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [kind, torch.from_numpy(np.asarray(keys, np.int64)), position, has_gauss, cached],
+        "python": [version, list(words), gauss],
+    }
+
+
+def restore_random_states(states: Mapping[str, Any]) -> None:
+    """Undo everything since `random_states`."""
+    torch.set_rng_state(states["torch"])
+    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])
+    kind, keys, position, has_gauss, cached = states["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    version, words, gauss = states["python"]
+    random.setstate((version, tuple(words), gauss))
+
+
+def place(model: nn.Module, settings: TrainConfig, device: torch.device) -> nn.Module:
+    """Move a network to its device, in the memory layout that the preset asks for."""
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = settings.tf32
+        torch.backends.cudnn.allow_tf32 = settings.tf32
+    model = model.to(device)
+    return model.to(memory_format=torch.channels_last) if settings.channels_last else model  # type: ignore[call-overload]
+
+
+def autocast(settings: TrainConfig, device: torch.device) -> AbstractContextManager:
+    """bf16 autocast, if the preset asks for it."""
+    return torch.autocast(device.type, torch.bfloat16) if settings.precision == "bf16" else nullcontext()
+
+
+@contextmanager
+def explained_out_of_memory(settings: TrainConfig) -> Iterator[None]:
+    """Turn a device's out-of-memory error into one that says what to change."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise EnvironmentProblem(
+            f"out of memory on the device: {str(error).splitlines()[0]}",
+            f"try --set train.precision=bf16, --set train.accumulate={settings.accumulate * 2}, or a smaller --set train.batch",
+        ) from error

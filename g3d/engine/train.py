@@ -1,0 +1,265 @@
+"""Training: the loop, exact resumption, and a clean stop on SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from g3d.config import Config
+from g3d.engine import checkpoint, session
+from g3d.engine.distributed import Processes, any_process, from_first, gather_to_first, mean_over
+from g3d.engine.evaluate import evaluate_model
+from g3d.engine.loader import TrainingLoader
+from g3d.engine.loggers import Logger, open_loggers
+from g3d.engine.run import Run
+from g3d.engine.schedule import build_optimizer, learning_rate, set_learning_rate
+from g3d.errors import G3DError, Interrupted
+from g3d.nn.parallel import convert_sync_batchnorm
+from g3d.progress import Progress, Silent
+from g3d.systems.base import get_system
+
+log = logging.getLogger(__name__)
+
+
+class TrainingFailed(G3DError):
+    """The training itself went wrong: exit code 1."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What a finished run leaves: its folder, its last checkpoint, and the last loss terms."""
+
+    run: Path
+    checkpoint: Path
+    steps: int
+    seconds: float
+    losses: dict[str, float]
+
+
+class Trainer:
+    """A system being trained: network, optimiser, data and position. `step` is the whole algorithm."""
+
+    def __init__(self, config: Any, root: Path, group: Processes, fresh: bool = True) -> None:
+        self.config, self.group = config, group
+        self.system = get_system(config.system)
+        settings = config.train
+        session.seed_everything(settings.seed, group.rank)
+        samples = self.system.dataset(config, root, config.data.train, training=True)
+        self.loader = TrainingLoader(
+            samples, self.system.collate, settings.batch, settings.accumulate, settings.workers, settings.seed, group
+        )
+        torch.manual_seed(settings.seed)  # the same initial weights in every process
+        self.model = self.system.build(config)
+        weights = self.system.start_weights(config) if fresh else None
+        if weights:
+            report = self.system.import_start(checkpoint.read_raw(weights), self.model)
+            log.info("%s: %s", weights, "; ".join(report.lines()))
+        self.model = session.place(self.model, settings, group.device)
+        if group.world > 1 and settings.sync_batchnorm:
+            self.model = convert_sync_batchnorm(self.model)
+        self.optimizer = build_optimizer(self.system.parameter_groups(self.model, config), config.optim)
+        self.network = self._wrapped()
+        self.epoch = self.step_in_epoch = self.steps = 0
+
+    def _wrapped(self) -> torch.nn.Module:
+        """The network as it is called: compiled and shared between processes where asked."""
+        if self.config.train.compile:
+            self.model.compile()
+        if self.group.world == 1:
+            return self.model
+        devices = [self.group.device] if self.group.device.type == "cuda" else None
+        return DistributedDataParallel(self.model, device_ids=devices)
+
+    def step(self, micro_batches: list[Any]) -> dict[str, Tensor]:
+        """One optimiser step over one global batch. Returns this process's loss terms, detached, on the device."""
+        self.network.train()
+        set_learning_rate(self.optimizer, learning_rate(self.config.optim, self.epoch))
+        self.optimizer.zero_grad(set_to_none=True)
+        terms: dict[str, Tensor] = {}
+        for number, batch in enumerate(micro_batches, 1):
+            last = number == len(micro_batches)
+            quiet = self.network.no_sync() if isinstance(self.network, DistributedDataParallel) and not last else nullcontext()
+            with quiet, session.explained_out_of_memory(self.config.train):
+                with session.autocast(self.config.train, self.group.device):
+                    losses = self.system.losses(self.network, batch.to(self.group.device), self.config)
+                (losses["total"] / len(micro_batches)).backward()
+            for name, value in losses.items():
+                terms[name] = terms.get(name, 0) + value.detach() / len(micro_batches)
+        if self.config.optim.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip_norm)
+        self.optimizer.step()
+        self.steps += 1
+        self.step_in_epoch += 1
+        return terms
+
+    def batches(self) -> Iterator[list[Any]]:
+        """The rest of the run's batches, from the present position; moves to the next epoch as they run out."""
+        while self.epoch < self.config.train.epochs:
+            yield from self.loader.epoch(self.epoch, self.step_in_epoch)
+
+    def state(self, root: Path) -> dict[str, Any]:
+        """Everything besides the weights that going on needs; called in every process, complete in the first."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "epoch": self.epoch,
+            "step_in_epoch": self.step_in_epoch,
+            "steps": self.steps,
+            "random": gather_to_first(session.random_states(), self.group),
+            "data": str(root.resolve()),
+        }
+
+    def restore(self, saved: checkpoint.Checkpoint) -> None:
+        """Continue where a checkpoint was written."""
+        self.model.load_state_dict(saved.model)
+        self.optimizer.load_state_dict(saved.training["optimizer"])
+        self.epoch, self.step_in_epoch, self.steps = (saved.training[key] for key in ("epoch", "step_in_epoch", "steps"))
+        states = saved.training["random"]
+        if len(states) == self.group.world:
+            session.restore_random_states(states[self.group.rank])
+        else:
+            log.warning("resuming on %d processes a run of %d: random states start anew", self.group.world, len(states))
+
+
+def train(
+    config: Config,
+    root: Path,
+    group: Processes,
+    out: Path | None = None,
+    resume: checkpoint.Checkpoint | None = None,
+    progress: Progress | None = None,
+) -> TrainReport:
+    """Train a preset.
+
+    Args:
+        config: the resolved config; on resumption the checkpoint's, with overrides applied.
+        root: the data set's folder.
+        group: this process among all.
+        out: run directory; runs/<preset>/<time> if None.
+        resume: go on from this checkpoint, in its run directory.
+        progress: told of every step.
+
+    Raises:
+        Interrupted: SIGTERM or Ctrl-C came; a checkpoint was written.
+        TrainingFailed: the loss is no longer finite.
+        InputError, MissingDataError, EnvironmentProblem: see the parts.
+    """
+    trainer = Trainer(config, root, group, fresh=resume is None)
+    folder = resume.path.parent.parent if resume else Path(from_first(str(Run.new_folder(config, out)), group))
+    run = Run(folder, writes=group.first)
+    if resume:
+        trainer.restore(resume)
+        run.reopen(trainer.steps)
+        checkpoint.remove_leftovers(run.checkpoints)
+    else:
+        run.create(config, sys.argv)
+    handler = run.log_to_file()
+    try:
+        with open_loggers(run, config) as loggers, _stop_requests() as stop:
+            return _loop(trainer, run, root, loggers, stop, progress or Silent())
+    finally:
+        if handler:
+            logging.getLogger("g3d").removeHandler(handler)
+            handler.close()
+
+
+def _loop(trainer: Trainer, run: Run, root: Path, loggers: Logger, stop: _Stop, progress: Progress) -> TrainReport:
+    settings, group, loader = trainer.config.train, trainer.group, trainer.loader
+    total = settings.epochs * loader.steps
+    began = time.monotonic()
+    losses: dict[str, float] = {}
+    log.info(
+        "run %s: %d samples, %d steps of %d an epoch, %d epochs",
+        run.folder,
+        len(loader.samples),
+        loader.steps,
+        loader.batch,
+        settings.epochs,
+    )
+    progress.begin(f"train {trainer.config.name}", total, trainer.steps)
+    marks = (time.monotonic(), trainer.steps)
+    for batch in trainer.batches():
+        terms = trainer.step(batch)
+        end_of_epoch = trainer.step_in_epoch == loader.steps
+        if trainer.steps % settings.log_steps == 0 or trainer.steps == total:
+            losses = _agreed(terms, group)
+            now = time.monotonic()
+            rate = (trainer.steps - marks[1]) * loader.batch / max(now - marks[0], 1e-9)
+            marks = (now, trainer.steps)
+            loggers.losses(trainer.steps, trainer.epoch, learning_rate(trainer.config.optim, trainer.epoch), losses, rate)
+        progress.advance(note=f"epoch {trainer.epoch + 1}/{settings.epochs}" + (f" loss {losses['total']:.3f}" if losses else ""))
+        if end_of_epoch:
+            trainer.epoch, trainer.step_in_epoch = trainer.epoch + 1, 0
+        stopping = any_process(stop.requested, group)
+        if end_of_epoch or stopping or (settings.save_steps and trainer.steps % settings.save_steps == 0):
+            _save(trainer, run, root, numbered=end_of_epoch and trainer.epoch % settings.checkpoint_epochs == 0)
+        if stopping and trainer.steps < total:
+            progress.end()
+            raise Interrupted(
+                f"stopped after step {trainer.steps} of {total}; checkpoint written", f"go on with: g3d train --resume {run.folder}"
+            )
+        if end_of_epoch and settings.eval_epochs and (trainer.epoch % settings.eval_epochs == 0 or trainer.epoch == settings.epochs):
+            table = evaluate_model(trainer.model, trainer.config, root, trainer.config.data.val, group)
+            if table is not None:
+                loggers.metrics(trainer.steps, trainer.epoch, trainer.config.data.val, table.metrics)
+    progress.end()
+    return TrainReport(run.folder, run.checkpoints / "last.pt", trainer.steps, time.monotonic() - began, losses)
+
+
+def _agreed(terms: dict[str, Tensor], group: Processes) -> dict[str, float]:
+    """The terms' means over the processes, as numbers."""
+    values = mean_over(torch.stack([value.float() for value in terms.values()]), group).tolist()
+    losses = dict(zip(terms, values, strict=True))
+    if not math.isfinite(losses["total"]):
+        broken = ", ".join(name for name, value in losses.items() if name != "total" and not math.isfinite(value))
+        raise TrainingFailed(
+            f"the loss is no longer finite (terms: {broken})", "a smaller --set optim.lr or --set optim.clip_norm=10 may help"
+        )
+    return losses
+
+
+def _save(trainer: Trainer, run: Run, root: Path, numbered: bool) -> None:
+    """Write last.pt, and a numbered checkpoint where one is due; every process takes part."""
+    state = trainer.state(root)
+    if not trainer.group.first:
+        return
+    weights = trainer.model.state_dict()
+    if numbered:
+        checkpoint.write(run.checkpoints / f"epoch_{trainer.epoch}.pt", trainer.config, weights, state)
+    checkpoint.write(run.checkpoints / "last.pt", trainer.config, weights, state)
+
+
+class _Stop:
+    """Set by the first SIGTERM or Ctrl-C; a second one interrupts at once."""
+
+    requested = False
+
+    def __call__(self, number: int, frame: Any) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        log.warning("%s: stopping after this step", signal.Signals(number).name)
+
+
+@contextmanager
+def _stop_requests() -> Iterator[_Stop]:
+    stop = _Stop()
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

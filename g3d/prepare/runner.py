@@ -1,0 +1,117 @@
+"""One runner for every recipe: checks or makes many items, in worker processes where asked, and goes on past broken ones.
+
+A worker function takes an item and returns plain data. A G3DError that it raises makes the item broken; anything else is a bug and ends the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from g3d.data.files import atomic_write
+from g3d.errors import G3DError, InputError
+from g3d.progress import Progress, Silent
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Item, Result]):
+    """What became of every item, in order: results of the good ones, errors of the broken ones."""
+
+    good: tuple[tuple[Item, Result], ...]
+    broken: tuple[tuple[Item, G3DError], ...]
+
+
+def run(
+    work: Callable[[Item], Result], items: Sequence[Item], label: str, workers: int = 1, progress: Progress | None = None
+) -> Outcome[Item, Result]:
+    """Apply `work` to every item.
+
+    Args:
+        work: a picklable function of one item.
+        items: in any number.
+        label: what the progress is called.
+        workers: processes; with 1 the work is done in this one.
+        progress: told of every item.
+    """
+    progress = progress or Silent()
+    progress.begin(label, len(items))
+    good, broken = [], []
+    with _mapper(workers) as mapper:
+        for item, result in zip(items, mapper(_Guarded(work), items), strict=True):
+            if isinstance(result, G3DError):
+                broken.append((item, result))
+            else:
+                good.append((item, result))
+            progress.advance()
+    progress.end()
+    return Outcome(tuple(good), tuple(broken))
+
+
+class _Guarded:
+    """Returns the errors that name a broken item instead of raising them."""
+
+    def __init__(self, work: Callable[[Any], Any]) -> None:
+        self.work = work
+
+    def __call__(self, item: Any) -> Any:
+        try:
+            return self.work(item)
+        except G3DError as error:
+            return error
+
+
+@contextmanager
+def _mapper(workers: int) -> Iterator[Callable[[Callable, Iterable], Iterable]]:
+    if workers == 1:
+        yield map
+        return
+    with multiprocessing.get_context("spawn").Pool(workers, _leave_interrupts_to_the_parent) as pool:
+        yield lambda work, items: pool.imap(work, items, chunksize=16)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def fingerprint(files: Iterable[Path]) -> str:
+    """A hash of the files' names, sizes and times of change: it differs when an input was replaced."""
+    digest = hashlib.sha256()
+    for file in files:
+        status = file.stat()
+        digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def write_manifest(folder: Path, values: Mapping[str, Any]) -> None:
+    """Say what a prepared folder holds; written last, so that a folder with a manifest is complete."""
+    with atomic_write(folder / MANIFEST) as file:
+        file.write((json.dumps(values, indent=2) + "\n").encode())
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a prepared folder; None where there is none.
+
+    Raises:
+        InputError: it is not JSON.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON ({error})", "delete it and run g3d prepare again") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected an object, found {type(values).__name__}", "delete it and run g3d prepare again")
+    return values
