@@ -1,0 +1,203 @@
+"""Triangles to pixels on a CPU: projection with near-plane clipping, z-buffer, coverage and extent. All kernels share one rule of coverage.
+
+A pixel's coordinates are those of its centre, as in KITTI. A sample belongs to a triangle where its centre lies between the crossings of
+its row with the triangle's edges, the left one counted in, the right one out: neighbours that share an edge leave no gap and no overlap.
+Depth is kept as its inverse, which is linear on the screen: larger is nearer, 0 is nothing.
+
+Letters: T triangles in space, M triangles on the screen (clipping makes up to two of one), frames as in g3d/geometry/cameras.py.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+NOTHING = -1
+
+
+@numba.njit(cache=True, error_model="numpy")
+def project(triangles: np.ndarray, camera: np.ndarray, near: float) -> tuple[np.ndarray, np.ndarray]:
+    """Clip at the near plane and project.
+
+    Args:
+        triangles: (T, 3, 3) float64, corners in the camera frame, metres.
+        camera: (3, 4) float64 projection matrix.
+        near: smallest depth that is kept, metres, > 0.
+
+    Returns:
+        (M, 3, 3) float64: u, v in pixels and inverse depth of each corner; (M,) int32: the triangle it comes from.
+    """
+    screen = np.empty((2 * len(triangles), 3, 3))
+    source = np.empty(2 * len(triangles), np.int32)
+    count = 0
+    corner = np.empty((3, 3))  # homogeneous pixels of the triangle's corners
+    clipped = np.empty((4, 3))
+    for t in range(len(triangles)):
+        for k in range(3):
+            x, y, z = triangles[t, k, 0], triangles[t, k, 1], triangles[t, k, 2]
+            for row in range(3):
+                corner[k, row] = camera[row, 0] * x + camera[row, 1] * y + camera[row, 2] * z + camera[row, 3]
+        kept = 0
+        for k in range(3):
+            following = (k + 1) % 3
+            if corner[k, 2] >= near:
+                clipped[kept] = corner[k]
+                kept += 1
+            if (corner[k, 2] >= near) != (corner[following, 2] >= near):
+                along = (near - corner[k, 2]) / (corner[following, 2] - corner[k, 2])
+                clipped[kept, 0] = corner[k, 0] + along * (corner[following, 0] - corner[k, 0])
+                clipped[kept, 1] = corner[k, 1] + along * (corner[following, 1] - corner[k, 1])
+                clipped[kept, 2] = near
+                kept += 1
+        for fan in range(2, kept):
+            for slot, k in enumerate((0, fan - 1, fan)):
+                screen[count, slot, 2] = 1.0 / clipped[k, 2]
+                screen[count, slot, 0] = clipped[k, 0] * screen[count, slot, 2]
+                screen[count, slot, 1] = clipped[k, 1] * screen[count, slot, 2]
+            source[count] = t
+            count += 1
+    return screen[:count], source[:count]
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _rows(triangle: np.ndarray, first: float, step: float, count: int) -> tuple[int, int]:
+    """Rows [start, stop) whose centres first + step * row lie within the triangle's height (top counted in, bottom out)."""
+    top = min(triangle[0, 1], triangle[1, 1], triangle[2, 1])
+    bottom = max(triangle[0, 1], triangle[1, 1], triangle[2, 1])
+    if bottom <= first or top > first + step * (count - 1):
+        return 0, 0
+    start = 0 if top <= first else math.ceil((top - first) / step)
+    stop = count if bottom > first + step * (count - 1) else math.ceil((bottom - first) / step)
+    return start, stop
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _columns(triangle: np.ndarray, y: float, first: float, step: float, count: int) -> tuple[int, int]:
+    """Columns [start, stop) of the row at height y that the triangle covers."""
+    left, right = np.inf, -np.inf
+    for k in range(3):
+        a, b = k, (k + 1) % 3
+        if triangle[a, 1] > triangle[b, 1]:  # always from top to bottom, so that both owners of an edge compute the same crossing
+            a, b = b, a
+        if triangle[a, 1] <= y < triangle[b, 1]:
+            x = triangle[a, 0] + (y - triangle[a, 1]) / (triangle[b, 1] - triangle[a, 1]) * (triangle[b, 0] - triangle[a, 0])
+            left, right = min(left, x), max(right, x)
+    if right <= first or left > first + step * (count - 1) or not left < right:
+        return 0, 0
+    start = 0 if left <= first else math.ceil((left - first) / step)
+    stop = count if right > first + step * (count - 1) else math.ceil((right - first) / step)
+    return start, stop
+
+
+@numba.njit(cache=True, error_model="numpy")
+def draw(screen: np.ndarray, source: np.ndarray, samples: int, inverse_depth: np.ndarray, index: np.ndarray) -> None:
+    """Z-buffer: the nearest triangle at every sample; of equally near ones the first.
+
+    Args:
+        screen, source: as `project` returns them.
+        samples: samples along each side of a pixel.
+        inverse_depth: (H * samples, W * samples) float32, zeros at first, updated.
+        index: the same shape, int32, `NOTHING` at first, updated with `source`.
+    """
+    height, width = index.shape
+    step = 1.0 / samples
+    first = 0.5 * step - 0.5
+    for m in range(len(screen)):
+        triangle = screen[m]
+        if (
+            max(triangle[0, 0], triangle[1, 0], triangle[2, 0]) < first
+            or min(triangle[0, 0], triangle[1, 0], triangle[2, 0]) > first + step * width
+        ):
+            continue
+        ux, uy, uw = triangle[1, 0] - triangle[0, 0], triangle[1, 1] - triangle[0, 1], triangle[1, 2] - triangle[0, 2]
+        vx, vy, vw = triangle[2, 0] - triangle[0, 0], triangle[2, 1] - triangle[0, 1], triangle[2, 2] - triangle[0, 2]
+        area = ux * vy - uy * vx
+        if area == 0.0:
+            continue
+        slope_x, slope_y = (uw * vy - vw * uy) / area, (vw * ux - uw * vx) / area
+        start_row, stop_row = _rows(triangle, first, step, height)
+        for row in range(start_row, stop_row):
+            y = first + step * row
+            start, stop = _columns(triangle, y, first, step, width)
+            at_zero = triangle[0, 2] + slope_y * (y - triangle[0, 1]) + slope_x * (first - triangle[0, 0])
+            for column in range(start, stop):
+                value = np.float32(at_zero + slope_x * step * column)
+                if value > inverse_depth[row, column]:
+                    inverse_depth[row, column] = value
+                    index[row, column] = source[m]
+
+
+@numba.njit(cache=True, error_model="numpy")
+def cover(screen: np.ndarray, first: tuple[float, float], step: tuple[float, float], mask: np.ndarray, bit: int) -> None:
+    """Set `bit` in a uint8 mask wherever any triangle covers the sample at `first` + `step` * (column, row), whatever lies before it."""
+    height, width = mask.shape
+    for m in range(len(screen)):
+        triangle = screen[m]
+        start_row, stop_row = _rows(triangle, first[1], step[1], height)
+        for row in range(start_row, stop_row):
+            start, stop = _columns(triangle, first[1] + step[1] * row, first[0], step[0], width)
+            for column in range(start, stop):
+                mask[row, column] |= bit
+
+
+@numba.njit(cache=True, error_model="numpy")
+def extent(screen: np.ndarray, window: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """Exact extent (left, top, right, bottom) of the part of the triangles inside the window; left > right where there is none."""
+    left, top, right, bottom = np.inf, np.inf, -np.inf, -np.inf
+    polygon, clipped = np.empty((8, 2)), np.empty((8, 2))
+    for m in range(len(screen)):
+        size = 3
+        polygon[:3] = screen[m, :, :2]
+        for side in range(4):  # left, top, right, bottom
+            axis, sign = side % 2, (1.0 if side < 2 else -1.0)
+            kept = 0
+            for k in range(size):
+                following = (k + 1) % size
+                inside, next_inside = sign * (polygon[k, axis] - window[side]), sign * (polygon[following, axis] - window[side])
+                if inside >= 0:
+                    clipped[kept] = polygon[k]
+                    kept += 1
+                if (inside >= 0) != (next_inside >= 0):
+                    other = 1 - axis
+                    clipped[kept, axis] = window[side]
+                    clipped[kept, other] = polygon[k, other] + inside / (inside - next_inside) * (
+                        polygon[following, other] - polygon[k, other]
+                    )
+                    kept += 1
+            polygon[:kept] = clipped[:kept]
+            size = kept
+        for k in range(size):
+            left, right = min(left, polygon[k, 0]), max(right, polygon[k, 0])
+            top, bottom = min(top, polygon[k, 1]), max(bottom, polygon[k, 1])
+    return left, top, right, bottom
+
+
+def reference(triangles: np.ndarray, camera: np.ndarray, image_size: tuple[int, int], samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """The oracle: rays through all samples against all triangles (Cramer's rule), nothing shared with the kernels.
+
+    Returns:
+        (H * samples, W * samples) float64 inverse depth and int64 index of the nearest triangle. Memory grows with T * W.
+    """
+    centre = np.linalg.solve(camera[:, :3], -camera[:, 3])
+    edges = np.stack([triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]], 1)
+    columns, rows = ((np.arange(n * samples) + 0.5) / samples - 0.5 for n in image_size)
+    inverse_depth, index = np.zeros((len(rows), len(columns))), np.full((len(rows), len(columns)), NOTHING)
+    for r, v in enumerate(rows):
+        # a ray is scaled so that its length is the third homogeneous coordinate, the depth that the kernels keep
+        rays = np.linalg.solve(camera[:, :3], np.stack([columns, np.full_like(columns, v), np.ones_like(columns)])).T
+        across = np.cross(rays[None], edges[:, None, 1])
+        determinant = (across * edges[:, None, 0]).sum(-1)
+        offset = centre - triangles[:, 0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            first = (across * offset[:, None]).sum(-1) / determinant
+            turned = np.cross(offset, edges[:, 0])
+            second = (rays[None] * turned[:, None]).sum(-1) / determinant
+            depth = (edges[:, 1] * turned).sum(-1)[:, None] / determinant
+        hit = (first >= 0) & (second >= 0) & (first + second <= 1) & (depth > 0)
+        nearness = np.where(hit, 1 / np.where(hit, depth, 1), 0)
+        best = nearness.argmax(0)
+        inverse_depth[r] = nearness[best, np.arange(len(columns))]
+        index[r] = np.where(inverse_depth[r] > 0, best, NOTHING)
+    return inverse_depth, index
