@@ -56,7 +56,7 @@ class Reader:
     """A tab that remembers what went wrong and what was asked of the network."""
 
     def __init__(self, browser: Any, html: Path, before: str = "", **context: Any) -> None:
-        self.context = browser.new_context(viewport={"width": 1200, "height": 900}, **context)
+        self.context = browser.new_context(viewport={"width": 1000, "height": 640}, reduced_motion="reduce", **context)
         self.tab = self.context.new_page()
         self.problems: list[str] = []
         self.requests: list[str] = []
@@ -79,7 +79,7 @@ class Reader:
 
     def scene_pixels(self, colour: str) -> int:
         """Pixels of about this colour in the 3D view."""
-        self.tab.wait_for_timeout(250)  # a frame is drawn after the next repaint
+        self.tab.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")  # it is drawn with the next frame
         picture = Image.open(io.BytesIO(self.tab.locator(".scene canvas").screenshot())).convert("RGB")
         return int((np.abs(np.asarray(picture, int) - rgba(colour)[:3]).max(-1) < 24).sum())
 
@@ -174,7 +174,6 @@ def test_the_3d_view_can_be_seen_from_camera_and_top(reader: Reader) -> None:
     for view in ("Top view", "Camera view", "Orbit"):
         button = reader.tab.get_by_role("button", name=view)
         button.click()
-        reader.tab.wait_for_timeout(700)  # the flight
         assert button.get_attribute("aria-pressed") == "true"
         assert reader.scene_pixels(class_colour("Car")) > 50
         pictures.add(reader.tab.locator(".scene canvas").screenshot())

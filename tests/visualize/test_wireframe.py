@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 from street_frames import CAMERA, SIZE, objects
 
+from g3d.data.kitti import read_calibration, read_labels
 from g3d.data.types import Objects
 from g3d.geometry.boxes import box_corners
 from g3d.geometry.cameras import project
@@ -80,3 +84,20 @@ def test_camera_centre_projects_to_nothing() -> None:
 def test_inside_a_box_every_edge_counts_as_visible() -> None:
     outline = only(objects(("Car", 1.0, (0, 1, 0), np.pi / 2), size=(2, 20, 40)), margin=1e4)
     assert not outline.hidden.any()
+
+
+def test_real_labels_project_onto_their_2d_boxes(real_kitti: Path) -> None:
+    overlaps = []
+    for path in sorted((real_kitti / "label_2").glob("*.txt")):
+        labels = read_labels(path)
+        labels = labels[has_box3d(labels)]
+        with Image.open(real_kitti / "image_2" / f"{path.stem}.png") as image:
+            outlines = wireframes(labels, read_calibration(real_kitti / "calib" / path.name), image.size)
+        overlaps += [_overlap(outline.bounds, box) for outline, box in zip(outlines, labels.boxes2d, strict=True) if outline is not None]
+    assert len(overlaps) > 20
+    assert np.mean(overlaps) > 0.9
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+    inner = np.prod(np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None))
+    return float(inner / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - inner))

@@ -143,7 +143,8 @@ G3D.Scene = class {
     const { eye, rays } = this.page.frame.camera;
     const corners = rays.map((ray) => ray.map((v, k) => eye[k] + v * G3D.Scene.PICTURE_DEPTH));
     const frustum = [...corners.flatMap((c) => [eye, c]), ...corners.flatMap((c, k) => [c, corners[(k + 1) % 4]])];
-    this.rig.add(this.lines(frustum, this.theme.strong, 1.5));
+    this.frustum = this.lines(frustum, this.theme.strong, 1.5);
+    this.rig.add(this.frustum);
     const plane = this.surface(corners, [0, 1, 2, 0, 2, 3], 0xffffff, 1);
     plane.geometry.setAttribute("uv", new THREE.Float32BufferAttribute([0, 1, 1, 1, 1, 0, 0, 0], 2));
     Object.assign(plane.material, { transparent: false, depthTest: false, visible: false });
@@ -228,7 +229,7 @@ G3D.Scene = class {
   look(view, smoothly) {
     this.view = view;
     this.mark(view);
-    this.ground.visible = view !== "camera"; // the picture shows the ground there
+    this.ground.visible = this.frustum.visible = view !== "camera"; // there, the picture says it all
     const from = { position: this.camera.position.clone(), target: this.controls.target.clone(), fov: this.camera.fov };
     const to = this.viewpoint(view);
     const place = (share) => {
@@ -256,7 +257,7 @@ G3D.Scene = class {
   // The user has taken over: no button describes the view any more.
   release() {
     cancelAnimationFrame(this.flight);
-    this.ground.visible = true;
+    this.ground.visible = this.frustum.visible = true;
     this.mark(null);
   }
 
