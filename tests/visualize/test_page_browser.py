@@ -78,8 +78,8 @@ class Reader:
         self.tab.locator("#threshold").fill(str(value))
 
     def scene_pixels(self, colour: str) -> int:
-        """Pixels of about this colour in the 3D view."""
-        self.tab.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")  # it is drawn with the next frame
+        """Pixels of about this colour in the 3D view, once the frame after this one is drawn."""
+        self.tab.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         picture = Image.open(io.BytesIO(self.tab.locator(".scene canvas").screenshot())).convert("RGB")
         return int((np.abs(np.asarray(picture, int) - rgba(colour)[:3]).max(-1) < 24).sum())
 
