@@ -24,7 +24,8 @@ def draw_overlay(frame: Frame, boxes2d: bool = False, labels: bool = True, truth
     """The frame's image with its boxes, in the image's own size.
 
     A prediction has its class's colour and a tinted front face, so that the heading shows; edges on the far side are thin. Ground truth
-    is white and dashed. What lies behind the camera or outside the image is cut off.
+    is white and dashed, and has labels and tinted fronts only where there are no predictions. What lies behind the camera or outside
+    the image is cut off.
 
     Args:
         frame: what to draw.
@@ -36,22 +37,16 @@ def draw_overlay(frame: Frame, boxes2d: bool = False, labels: bool = True, truth
         MissingDataError, InputError: the image is not there or cannot be used.
     """
     canvas = Canvas(frame.load())
-    if truth and frame.ground_truth is not None:
-        _draw_truth(canvas, frame.ground_truth, frame, boxes2d)
     found = frame.predictions
-    order = np.argsort(-distances(found), kind="stable")  # far ones first, so that near ones lie over them
     outlines = wireframes(found, frame.camera, frame.image_size)
     colours = [class_colour(str(name)) for name in found.classes]
-    for k in order:
-        outline = outlines[k]
-        if outline is not None:
-            canvas.polygon(outline.front, colours[k], 0.28)
-    for k in order:
-        if boxes2d:
-            canvas.line(_ring(found.boxes2d[k]), colours[k], 1.0, 0.9, dash=(3, 3))
-        outline = outlines[k]
-        if outline is not None:
-            _draw_wireframe(canvas, outline, colours[k])
+    if truth and frame.ground_truth is not None:
+        real = frame.ground_truth
+        real_outlines = wireframes(real, frame.camera, frame.image_size)
+        _draw_truth(canvas, real, real_outlines, boxes2d, tinted=not len(found))
+        if not len(found):
+            found, outlines, colours = real, real_outlines, [TRUTH[0]] * len(real)
+    _draw_predictions(canvas, frame.predictions, outlines, colours, boxes2d)
     canvas.flatten()
     if labels:
         _draw_labels(canvas, found, outlines, colours)
@@ -104,9 +99,25 @@ def _draw_wireframe(canvas: Canvas, outline: Wireframe, colour: str, dash: tuple
         canvas.line(edge, colour, 0.9 if hidden else 1.7, 0.75 if hidden else 1.0, dash)
 
 
-def _draw_truth(canvas: Canvas, truth: Objects, frame: Frame, boxes2d: bool) -> None:
-    for k, outline in enumerate(wireframes(truth, frame.camera, frame.image_size)):
+def _draw_predictions(canvas: Canvas, found: Objects, outlines: list[Wireframe | None], colours: list[str], boxes2d: bool) -> None:
+    order = np.argsort(-distances(found), kind="stable")  # far ones first, so that near ones lie over them
+    for k in order:
+        outline = outlines[k]
         if outline is not None:
+            canvas.polygon(outline.front, colours[k], 0.28)
+    for k in order:
+        if boxes2d:
+            canvas.line(_ring(found.boxes2d[k]), colours[k], 1.0, 0.9, dash=(3, 3))
+        outline = outlines[k]
+        if outline is not None:
+            _draw_wireframe(canvas, outline, colours[k])
+
+
+def _draw_truth(canvas: Canvas, truth: Objects, outlines: list[Wireframe | None], boxes2d: bool, tinted: bool) -> None:
+    for k, outline in enumerate(outlines):
+        if outline is not None:
+            if tinted:
+                canvas.polygon(outline.front, TRUTH[0], 0.2)
             _draw_wireframe(canvas, outline, TRUTH[0], _DASH)
         if boxes2d:
             canvas.line(_ring(truth.boxes2d[k]), TRUTH[0], 1.0, 0.6, dash=(2, 3))

@@ -67,6 +67,17 @@ def test_ground_truth_is_white_and_can_be_left_out(tmp_path: Path) -> None:
     assert same_as_image(draw_overlay(both, truth=False))
 
 
+def test_ground_truth_alone_is_labelled(tmp_path: Path) -> None:
+    truth = objects(("Car", None, (0, 1, 10), 0))
+
+    def labels_change(found: Objects) -> bool:
+        scene = frame(tmp_path, found, truth)
+        return draw_overlay(scene).tobytes() != draw_overlay(scene, labels=False).tobytes()
+
+    assert labels_change(NOTHING)
+    assert not labels_change(objects(("Car", 0.9, (0, 1, -10), 0)))
+
+
 def test_2d_boxes_are_drawn_on_request(tmp_path: Path) -> None:
     only2d = frame(tmp_path, objects(("Car", 0.9, (0, 1, -10), 0)))
     assert near(draw_overlay(only2d, boxes2d=True), (10, 20), CAR)

@@ -42,7 +42,8 @@ G3D.panels.picture = (root, page) => {
   const placeTags = (objects) => {
     const scale = stage.clientWidth / page.frame.size[0];
     const narrow = stage.clientWidth < 560;
-    const chosen = objects.filter((o) => !o.truth && o.bounds && (page.state.labels && !narrow || o.id === page.state.selected));
+    const onlyTruth = !page.frame.predictions.length;
+    const chosen = objects.filter((o) => o.bounds && (o.id === page.state.selected || (page.state.labels && !narrow && (onlyTruth || !o.truth))));
     const taken = [];
     tags.replaceChildren();
     for (const object of chosen.sort((a, b) => a.distance - b.distance)) {
