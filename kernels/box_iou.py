@@ -1,8 +1,9 @@
-"""Overlap of rotated boxes: intersection over union seen from above (x, z) and in space.
+"""Overlap of rotated boxes, seen from above (x, z) and in space, and of the axis-aligned boxes of an image.
 
-Boxes are rows of 7 numbers, x y z h w l rotation_y: bottom centre, height, width, length in metres and yaw in radians, camera frame,
-with the conventions of g3d/geometry/boxes.py. Seen from above a box is a rectangle; in space it is that rectangle times [y - h, y].
-The intersection polygon is exact (float64), not sampled. A box with a size that is not above 0 overlaps nothing, itself included.
+Rotated boxes are rows of 7 numbers, x y z h w l rotation_y: bottom centre, height, width, length in metres and yaw in radians, camera
+frame, with the conventions of g3d/geometry/boxes.py. Seen from above a box is a rectangle; in space it is that rectangle times [y - h, y].
+The intersection polygon is exact (float64), not sampled. Image boxes are rows of 4, x1 y1 x2 y2, and span [x1, x2] x [y1, y2].
+A box with an extent that is not above 0 overlaps nothing, itself included.
 
 Shapes: N and M boxes, P pairs.
 """
@@ -40,6 +41,16 @@ def reference(first: Tensor, second: Tensor, volume: bool) -> Tensor:
     whole = [size.prod(-1) if volume else size[..., 1:].prod(-1) for size in (size_a, size_b)]
     union = torch.where(real, whole[0] + whole[1] - area, 1)
     return torch.where(real, area / union, 0).clamp(0, 1).to(dtype)
+
+
+def reference_image(first: Tensor, second: Tensor, coverage: bool) -> Tensor:
+    """The oracle for image boxes (..., 4) and (..., 4), broadcast: IoU, or the share of the first that the second covers."""
+    width = torch.minimum(first[..., 2], second[..., 2]) - torch.maximum(first[..., 0], second[..., 0])
+    height = torch.minimum(first[..., 3], second[..., 3]) - torch.maximum(first[..., 1], second[..., 1])
+    common = width.clamp(min=0) * height.clamp(min=0)
+    area_a, area_b = ((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]) for boxes in (first, second))
+    whole = area_a if coverage else area_a + area_b - common
+    return torch.where(common > 0, common / torch.where(common > 0, whole, 1), 0)
 
 
 def _ring(boxes: Tensor, origin: Tensor) -> Tensor:
@@ -178,3 +189,29 @@ def cpu_pairs(first: np.ndarray, second: np.ndarray, rows: np.ndarray, columns: 
         for p in range(part * block, min((part + 1) * block, rows.shape[0])):
             i, j = rows[p], columns[p]
             out[p] = _iou(first[i], cos_a[i], sin_a[i], second[j], cos_b[j], sin_b[j], volume, scratch)
+
+
+@numba.njit(cache=True)
+def _image_overlap(a: np.ndarray, b: np.ndarray, coverage: bool) -> float:
+    """IoU of two image boxes (4,), or the share of a that b covers."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if not (width > 0 and height > 0):
+        return 0.0
+    area = (a[2] - a[0]) * (a[3] - a[1])
+    return width * height / (area if coverage else area + (b[2] - b[0]) * (b[3] - b[1]) - width * height)
+
+
+@numba.njit(cache=True)
+def cpu_image_matrix(first: np.ndarray, second: np.ndarray, coverage: bool, out: np.ndarray) -> None:
+    """Fill `out` (N, M) for every image box of `first` (N, 4) and every one of `second` (M, 4), all float64."""
+    for i in range(first.shape[0]):
+        for j in range(second.shape[0]):
+            out[i, j] = _image_overlap(first[i], second[j], coverage)
+
+
+@numba.njit(cache=True)
+def cpu_image_pairs(first: np.ndarray, second: np.ndarray, rows: np.ndarray, columns: np.ndarray, coverage: bool, out: np.ndarray) -> None:
+    """Fill `out` (P,) for image boxes first[rows[p]] and second[columns[p]]; boxes float64, rows and columns int64."""
+    for p in range(rows.shape[0]):
+        out[p] = _image_overlap(first[rows[p]], second[columns[p]], coverage)
