@@ -17,7 +17,7 @@ def visualize(
     split: Annotated[str, typer.Option("--split", help="Split that a folder of result files belongs to.")] = "val",
     preset: Preset = None,
     item: Annotated[list[str], typer.Option("--item", help="Sample id; may be repeated. Default: all.")] = [],  # noqa: B006
-    min_score: Annotated[float, typer.Option("--min-score", help="Leave out weaker detections.")] = 0.0,
+    min_score: Annotated[float, typer.Option("--min-score", help="Leave out weaker detections; the page can bring them back.")] = 0.2,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for pictures and page.")] = Path("pictures"),
     as_json: Json = False,
 ) -> None:

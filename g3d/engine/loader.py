@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -94,12 +95,17 @@ def _loader(dataset: Dataset, keys: list[list[tuple[int, int]]], collate: Callab
         dataset,
         batch_sampler=_Batches(keys),
         collate_fn=collate,
-        num_workers=min(workers, len(keys)),
+        num_workers=min(workers, len(keys), _processors()),
         worker_init_fn=_quiet_worker,
         generator=torch.Generator(),  # its own: the global random state must not depend on how often loading starts
         pin_memory=device.type == "cuda",
         prefetch_factor=2 if workers and keys else None,
     )
+
+
+def _processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _quiet_worker(_: int) -> None:

@@ -1,6 +1,7 @@
 """One runner for every recipe: checks or makes many items, in worker processes where asked, and goes on past broken ones.
 
-A worker function takes an item and returns plain data. A G3DError that it raises makes the item broken; anything else is a bug and ends the run.
+A worker function takes an item and returns plain data. A G3DError that it raises makes the item broken; anything else is a bug and ends
+the run.
 """
 
 from __future__ import annotations

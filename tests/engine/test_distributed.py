@@ -1,0 +1,114 @@
+"""Several processes do what one does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from drawn import micro
+
+from g3d.engine.distributed import Processes, first_host, slurm_to_torchrun
+from g3d.engine.loader import TrainingLoader
+from g3d.errors import InputError
+from g3d.prepare.kitti import prepare_kitti
+
+# As in the published schedule, the first steps are small: Adam turns a rounding error in a tiny gradient into a step of the full rate.
+SETTINGS = micro("train.batch=4", "train.epochs=2", "optim.lr=1e-5")
+
+
+def run(processes: int, *args: str) -> str:
+    launcher = [] if processes == 1 else ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", *launcher, "g3d", *args], env=env, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def losses(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_two_processes_reach_the_losses_of_one(drawn_kitti: Path, tmp_path: Path) -> None:
+    prepare_kitti(drawn_kitti)
+    for world in (1, 2):
+        out = str(tmp_path / str(world))
+        run(world, "train", "--preset", "monodle-ddml-tiny", "--data", str(drawn_kitti), "--out", out, *SETTINGS)
+    one, two = losses(tmp_path / "1"), losses(tmp_path / "2")
+    assert len(one) == len(two) == 4
+    for step, (a, b) in enumerate(zip(one, two, strict=True)):
+        assert b["total"] == pytest.approx(a["total"], rel=1e-4), step
+
+    tables = [
+        json.loads(run(world, "eval", "--ckpt", str(tmp_path / "1"), "--json", "--set", "decode.threshold=0.0")) for world in (1, 2, 3)
+    ]
+    assert tables[0]["metrics"] == tables[1]["metrics"] == tables[2]["metrics"]
+    predictions = (tmp_path / "1" / "predictions" / "val.jsonl").read_text().splitlines()
+    assert [json.loads(line)["sample"] for line in predictions] == ["000008", "000009", "000010", "000011"]  # each once, in order
+
+
+@pytest.mark.parametrize(
+    ("nodes", "first"),
+    [("gpu[003-005,9],cpu1", "gpu003"), ("node7", "node7"), ("a-[1,3]-ib", "a-1-ib"), ("x1,x2", "x1"), ("rack[01]", "rack01")],
+)
+def test_first_host_of_a_slurm_list(nodes: str, first: str) -> None:
+    assert first_host(nodes) == first
+
+
+def test_slurm_variables_become_torchrun_s() -> None:
+    env = {
+        "SLURM_PROCID": "5",
+        "SLURM_NTASKS": "8",
+        "SLURM_LOCALID": "1",
+        "SLURM_STEP_ID": "0",
+        "SLURM_JOB_ID": "123",
+        "SLURM_JOB_NODELIST": "n[2-3]",
+    }
+    slurm_to_torchrun(env)
+    assert (env["RANK"], env["WORLD_SIZE"], env["LOCAL_RANK"], env["MASTER_ADDR"], env["MASTER_PORT"]) == ("5", "8", "1", "n2", "20123")
+
+
+def test_an_interactive_slurm_shell_is_one_process() -> None:
+    env = {"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_JOB_NODELIST": "n1"}
+    slurm_to_torchrun(env)
+    assert "RANK" not in env
+
+
+class _Numbers:
+    """Twelve samples that are their own index."""
+
+    ids = tuple(map(str, range(12)))
+
+    def __len__(self) -> int:
+        return 12
+
+    def sample(self, index: int, rng: object) -> int:
+        return index
+
+
+def test_ranks_and_accumulation_share_one_global_batch() -> None:
+    import torch
+
+    def batches(rank: int, world: int, accumulate: int) -> list[list[list[int]]]:
+        loader = TrainingLoader(_Numbers(), list, 4, accumulate, 0, 7, Processes(rank, world, torch.device("cpu")))
+        return list(loader.epoch(3))
+
+    def flat(step: list[list[int]]) -> list[int]:
+        return [number for part in step for number in part]
+
+    whole = [flat(step) for step in batches(0, 1, 1)]
+    assert [flat(a) + flat(b) for a, b in zip(batches(0, 2, 1), batches(1, 2, 1), strict=True)] == whole
+    assert [flat(step) for step in batches(0, 1, 2)] == whole
+    assert whole != [flat(step) for step in TrainingLoader(_Numbers(), list, 4, 1, 0, 8, Processes(0, 1, torch.device("cpu"))).epoch(3)]
+
+
+def test_a_batch_that_cannot_be_divided_is_refused() -> None:
+    import torch
+
+    with pytest.raises(InputError, match=r"train.batch=4: cannot be divided among 3 processes"):
+        TrainingLoader(_Numbers(), list, 4, 1, 0, 0, Processes(0, 3, torch.device("cpu")))
