@@ -174,7 +174,9 @@ def extent(screen: np.ndarray, window: tuple[float, float, float, float]) -> tup
     return left, top, right, bottom
 
 
-def reference(triangles: np.ndarray, camera: np.ndarray, image_size: tuple[int, int], samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def reference(
+    triangles: np.ndarray, camera: np.ndarray, image_size: tuple[int, int], samples: int = 1, near: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """The oracle: rays through all samples against all triangles (Cramer's rule), nothing shared with the kernels.
 
     Returns:
@@ -195,7 +197,7 @@ def reference(triangles: np.ndarray, camera: np.ndarray, image_size: tuple[int, 
             turned = np.cross(offset, edges[:, 0])
             second = (rays[None] * turned[:, None]).sum(-1) / determinant
             depth = (edges[:, 1] * turned).sum(-1)[:, None] / determinant
-        hit = (first >= 0) & (second >= 0) & (first + second <= 1) & (depth > 0)
+        hit = (first >= 0) & (second >= 0) & (first + second <= 1) & (depth > near)
         nearness = np.where(hit, 1 / np.where(hit, depth, 1), 0)
         best = nearness.argmax(0)
         inverse_depth[r] = nearness[best, np.arange(len(columns))]

@@ -14,7 +14,9 @@ import logging
 import multiprocessing
 import os
 import shutil
+import signal
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -36,6 +38,7 @@ from g3d.synthetic.scene import SHARES, Camera, Scene, SceneSettings
 
 SCENE_SCHEMA = "g3d.street-scene/1"
 WORLD_SCHEMA = "g3d.streets/1"
+_MANIFEST = "streets.json"
 _FOLDERS = ("image_2", "calib", "label_2", "scene")
 _log = logging.getLogger(__name__)
 
@@ -82,7 +85,7 @@ def make_streets(
         vary_size: let image sizes differ by a few pixels between frames, as KITTI's do.
         samples: samples along each side of a pixel, for smooth edges.
         workers: processes.
-        overwrite: replace a folder that holds something else.
+        overwrite: replace a world that was made with other arguments; a folder that holds anything else is never touched.
         progress: told of every frame.
 
     Raises:
@@ -112,7 +115,7 @@ def make_streets(
         for split, ids in {"train": range(frames - val), "val": range(frames - val, frames), "trainval": range(frames)}.items():
             (folder / "ImageSets" / f"{split}.txt").write_text("".join(f"{index:06d}\n" for index in ids))
         labels = dict(sorted(labels.items()))
-        (folder / "streets.json").write_text(json.dumps({**manifest, "labels": labels}, indent=1) + "\n")
+        (folder / _MANIFEST).write_text(json.dumps({**manifest, "labels": labels}, indent=1) + "\n")
     progress.end()
     return StreetsSummary(root, frames, frames - val, val, labels, False)
 
@@ -172,12 +175,25 @@ def _in_workers(work: partial, frames: int, workers: int) -> Iterator[dict[str, 
         yield from map(work, range(frames))
         return
     # spawned, not forked: the caller may hold threads of its own
-    with ProcessPoolExecutor(min(workers, frames), multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(min(workers, frames), multiprocessing.get_context("spawn"), _start_worker) as pool:
         try:
             yield from pool.map(work, range(frames), chunksize=max(1, min(8, frames // (4 * workers))))
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, and end with it even if it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _check_counts(frames: int, val_fraction: float, samples: int, workers: int) -> None:
@@ -197,21 +213,20 @@ def _existing_world(root: Path, manifest: dict[str, Any], overwrite: bool) -> di
     Raises:
         InputError: something else is there.
     """
-    if not root.exists() or overwrite:
-        return None
-    if root.is_dir() and not any(root.iterdir()):
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return None
     try:
-        found = json.loads((root / "streets.json").read_text())
+        found = json.loads((root / _MANIFEST).read_text())
         labels = found.pop("labels")
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise InputError(f"{root}: expected a new folder, found one that holds something else", hint="Choose another folder.") from error
-    if found != manifest:
-        changed = sorted(key for key in {*found, *manifest} if found.get(key) != manifest.get(key))
-        raise InputError(
-            f"{root}: holds streets made with another {', '.join(changed)}", hint="Choose another folder, or overwrite this one."
-        )
-    return labels
+    if found == manifest:
+        return labels
+    if overwrite:
+        return None
+    changed = sorted(key for key in {*found, *manifest} if found.get(key) != manifest.get(key))
+    hint = "Choose another folder, or overwrite this one."
+    raise InputError(f"{root}: holds streets made with another {', '.join(changed)}", hint=hint)
 
 
 @contextmanager
