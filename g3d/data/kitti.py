@@ -10,9 +10,8 @@ import difflib
 import logging
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,7 +25,7 @@ FIELDS = ("type", "truncated", "occluded", "alpha", "x1", "y1", "x2", "y2",
           "height", "width", "length", "x", "y", "z", "rotation_y", "score")  # fmt: skip
 
 _LABEL_COLUMNS, _RESULT_COLUMNS = 15, 16
-_DIGIT_GROUPS = re.compile(r"\d_\d")  # Python reads 1_5 as 15; a label never means that
+_FIRST_WORD = re.compile(r"^[^\S\n]*(\S+)", re.MULTILINE)
 _FRAME_ID = re.compile(r"\d{6}", re.ASCII)
 _log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ def read_labels(path: str | Path) -> Objects:
         MissingDataError: no such file.
         InputError: a line with other than 15 columns, a field that is no finite number.
     """
-    return parse_objects(_read_text(Path(path), "label"), str(path), scored=False)
+    return parse_objects(_read_text(path, "label"), str(path), scored=False)
 
 
 def read_results(path: str | Path) -> Objects:
@@ -48,7 +47,7 @@ def read_results(path: str | Path) -> Objects:
         MissingDataError: no such file.
         InputError: a line with other than 16 columns, a field that is no finite number.
     """
-    return parse_objects(_read_text(Path(path), "result"), str(path), scored=True)
+    return parse_objects(_read_text(path, "result"), str(path), scored=True)
 
 
 def parse_objects(text: str, source: str, scored: bool) -> Objects:
@@ -132,7 +131,7 @@ def read_calibration(path: str | Path) -> np.ndarray:
         MissingDataError: no such file.
         InputError: no P2 or two, other than 12 finite numbers in it, a focal length that is not above 0.
     """
-    lines = [line.split() for line in _read_text(Path(path), "calibration").splitlines()]
+    lines = [line.split() for line in _read_text(path, "calibration").splitlines()]
     named = [(number, words[0][:-1], words[1:]) for number, words in enumerate(lines, 1) if words and words[0].endswith(":")]
     matrices = [(number, words) for number, name, words in named if name == "P2"]
     if len(matrices) != 1:
@@ -161,7 +160,7 @@ def read_split(path: str | Path) -> list[str]:
         InputError: an id that has other than six digits, an id that comes twice, no id at all.
     """
     first_seen: dict[str, int] = {}
-    for line, text in enumerate(_read_text(Path(path), "split").splitlines(), 1):
+    for line, text in enumerate(_read_text(path, "split").splitlines(), 1):
         frame = text.strip()
         if not frame:
             continue
@@ -251,9 +250,10 @@ def _unknown_split(name: str, known: Sequence[str], where: str) -> InputError:
     return InputError(f"split '{name}' is unknown{meant}; {where}: {', '.join(known) or 'none'}", hint="A path to an id list works too.")
 
 
-def _read_text(path: Path, what: str) -> str:
+def _read_text(path: str | Path, what: str) -> str:
     try:
-        return path.read_bytes().decode()
+        with open(path, "rb") as file:
+            return file.read().decode()
     except FileNotFoundError:
         raise MissingDataError(f"{what} {path}: no such file") from None
     except UnicodeDecodeError as error:
@@ -270,7 +270,7 @@ def _read_folder(folder: Path, ids: Sequence[str], scored: bool, hint: str) -> d
     texts, missing = [], []
     for frame, path in zip(ids, paths, strict=True):
         try:
-            texts.append(_read_text(Path(path), what))
+            texts.append(_read_text(path, what))
         except MissingDataError:
             missing.append(frame)
     if missing:
@@ -281,30 +281,55 @@ def _read_folder(folder: Path, ids: Sequence[str], scored: bool, hint: str) -> d
 def _parse_many(texts: Sequence[str], sources: Sequence[str], scored: bool) -> list[Objects]:
     """Objects of each text. All numbers are converted in one pass, which makes thousands of small files quick to read."""
     columns = _RESULT_COLUMNS if scored else _LABEL_COLUMNS
-    rows, ends = [], []
+    names: list[str] = []
+    ends = []
     for text in texts:
-        rows += [words for line in text.splitlines() if (words := line.split())]
-        ends.append(len(rows))
+        names += _FIRST_WORD.findall(text)
+        ends.append(len(names))
+    numbers = _numbers_at_once("\n".join(texts), len(names), columns)
+    if numbers is None:
+        rows = [row for text, source in zip(texts, sources, strict=True) for row in _numbers_one_by_one(text, source, columns)]
+        numbers = np.array(rows).reshape(-1, columns - 1)
+    types = np.array(names) if names else np.zeros(0, "<U16")
+    return [_as_objects(types[start:end], numbers[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def _numbers_at_once(text: str, lines: int, columns: int) -> np.ndarray | None:
+    """The numbers of all lines, (lines, columns - 1), or None if anything about them is not as it should be.
+
+    The type that heads each line is replaced by NaN: a NaN at the head of every row and nowhere else proves that each has its columns.
+    """
     try:
-        if any(len(words) != columns for words in rows):
-            raise ValueError
-        numbers = np.fromiter(map(float, chain.from_iterable(words[1:] for words in rows)), float, len(rows) * (columns - 1))
-        numbers = numbers.reshape(-1, columns - 1)
-        if not np.isfinite(numbers).all() or (numbers[:, 1] % 1).any() or any(_DIGIT_GROUPS.search(text) for text in texts):
-            raise ValueError
-    except ValueError:
-        for text, source in zip(texts, sources, strict=True):
-            _refuse_bad_lines(text, source, columns)
-        # Every field passed the one-by-one check: a type name looked like grouped digits.
-        numbers = np.array([[float(word) for word in words[1:]] for words in rows]).reshape(-1, columns - 1)
-    names = np.array([words[0] for words in rows]) if rows else np.zeros(0, "<U16")
-    whole = _as_objects(names, numbers, scored)
-    return [whole[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        values = np.fromstring(_FIRST_WORD.sub("nan", text), sep=" ")  # ends early at a word that is no number
+    except (ValueError, DeprecationWarning):
+        return None
+    if values.size != lines * columns:
+        return None
+    values = values.reshape(-1, columns)
+    finite = np.isfinite(values)
+    if finite[:, 0].any() or not finite[:, 1:].all() or (values[:, 2] % 1).any():
+        return None
+    return values[:, 1:]
 
 
-def _as_objects(names: np.ndarray, numbers: np.ndarray, scored: bool) -> Objects:
+def _numbers_one_by_one(text: str, source: str, columns: int) -> Iterator[list[float]]:
+    """The numbers of each line; raises InputError for the first line or field that cannot be used."""
+    for line, words in enumerate((line.split() for line in text.split("\n")), 1):
+        if words and len(words) != columns:
+            _refuse_columns(len(words), line, source, columns)
+        row = [_number_or_nan(word) for word in words[1:]]
+        for column, (word, value) in enumerate(zip(words[1:], row, strict=True), 2):
+            name = FIELDS[column - 1]
+            if not math.isfinite(value) or (name == "occluded" and value % 1):
+                expected = "a whole number" if name == "occluded" else "a finite number"
+                raise InputError(f"{source}: line {line}, field {name} (column {column}): found '{word}', expected {expected}")
+        if row:
+            yield row
+
+
+def _as_objects(types: np.ndarray, numbers: np.ndarray) -> Objects:
     return Objects(
-        classes=names,
+        classes=types,
         boxes2d=numbers[:, 3:7],
         sizes=numbers[:, 7:10],
         locations=numbers[:, 10:13],
@@ -312,20 +337,8 @@ def _as_objects(names: np.ndarray, numbers: np.ndarray, scored: bool) -> Objects
         alpha=numbers[:, 2],
         truncated=numbers[:, 0],
         occluded=numbers[:, 1].astype(np.int64),
-        scores=numbers[:, 14] if scored else None,
+        scores=numbers[:, 14] if numbers.shape[1] == len(FIELDS) - 1 else None,
     )
-
-
-def _refuse_bad_lines(text: str, source: str, columns: int) -> None:
-    """Raise InputError for the first line of `text` that has a wrong number of columns or a field that cannot be used."""
-    for line, words in enumerate((line.split() for line in text.splitlines()), 1):
-        if words and len(words) != columns:
-            _refuse_columns(len(words), line, source, columns)
-        for column, word in enumerate(words[1:], 2):
-            name, value = FIELDS[column - 1], _number_or_nan(word)
-            if not math.isfinite(value) or (name == "occluded" and value % 1):
-                expected = "a whole number" if name == "occluded" else "a finite number"
-                raise InputError(f"{source}: line {line}, field {name} (column {column}): found '{word}', expected {expected}")
 
 
 def _refuse_columns(found: int, line: int, source: str, columns: int) -> NoReturn:
@@ -340,7 +353,7 @@ def _refuse_columns(found: int, line: int, source: str, columns: int) -> NoRetur
 
 def _number_or_nan(word: str) -> float:
     try:
-        return math.nan if "_" in word else float(word)
+        return math.nan if "_" in word else float(word)  # Python reads 1_5 as 15; a label never means that
     except ValueError:
         return math.nan
 

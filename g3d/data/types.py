@@ -7,7 +7,7 @@ z forward, metres). Angles are radians; yaw is defined in g3d/geometry/boxes.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,10 +43,9 @@ class Objects:
 
     def __post_init__(self) -> None:
         count = len(self.classes)
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name, value in vars(self).items():
             if value is not None and len(value) != count:
-                raise ValueError(f"Objects.{field.name}: expected {count} rows as in classes, found {len(value)}")
+                raise ValueError(f"Objects.{name}: expected {count} rows as in classes, found {len(value)}")
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -55,7 +54,8 @@ class Objects:
         """The objects selected by a mask, a slice or an index array."""
         if isinstance(rows, (int, np.integer)):
             rows = [rows]
-        return replace(self, **{f.name: v[rows] for f in fields(self) if (v := getattr(self, f.name)) is not None})
+        selected: dict[str, Any] = {name: None if value is None else value[rows] for name, value in vars(self).items()}
+        return Objects(**selected)
 
     def __iter__(self) -> Iterator[Objects]:
         return (self[i] for i in range(len(self)))

@@ -24,6 +24,9 @@ from g3d.data.kitti import (
 from g3d.data.kitti_splits import standard_split
 from g3d.errors import G3DError, InputError, MissingDataError
 
+# NumPy says so of a word that is no number, and stops there; the reader then looks line by line.
+pytestmark = pytest.mark.filterwarnings("ignore:string or file could not be read to its end:DeprecationWarning")
+
 CAR = "Car 0.88 3 -0.69 0.00 192.37 402.31 374.00 1.60 1.57 3.23 -2.70 1.74 3.68 -1.29"
 DONTCARE = "DontCare -1 -1 -10 800.38 163.67 825.45 184.07 -1 -1 -1 -1000 -1000 -1000 -10"
 P2 = "P2: 7.215377000000e+02 0 609.5593 44.85728 0 721.5377 172.854 0.2163791 0 0 1 0.002745884"
@@ -116,6 +119,18 @@ def test_bad_lines_are_named(tmp_path: Path, line: str, scored: bool, message: s
     with pytest.raises(InputError) as caught:
         (read_results if scored else read_labels)(path)
     assert one_line(caught.value).startswith(f"{tmp_path}/{message}")
+
+
+def test_lines_that_make_up_for_each_other_are_refused() -> None:
+    short, long = CAR.rsplit(" ", 1)[0], CAR + " 0.5"
+    with pytest.raises(InputError, match="here: line 1 has 14 columns"):
+        parse_objects(f"{short}\n{long}\n", "here", scored=False)
+
+
+def test_type_names_may_look_like_numbers_and_spaces_may_be_any() -> None:
+    objects = parse_objects(CAR.replace("Car", "1_2").replace(" ", "\t") + "\n" + CAR.replace(" ", "\u00a0"), "here", scored=False)
+    assert objects.classes.tolist() == ["1_2", "Car"]
+    assert objects.locations[0].tolist() == objects.locations[1].tolist() == [-2.7, 1.74, 3.68]
 
 
 def test_binary_file_is_refused(tmp_path: Path) -> None:
