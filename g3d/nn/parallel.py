@@ -12,6 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from g3d.nn.precision import at_least_float32
+
 
 def world_size() -> int:
     """Processes of this run; 1 without torch.distributed."""
@@ -91,9 +93,9 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
 class _SyncBatchNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, float]:
-        local_variance, local_mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
+        local_variance, local_mean = torch.var_mean(at_least_float32(x), (0, 2, 3), correction=0)
         local_count = x.numel() // x.shape[1]
-        parts = x.new_zeros((world_size(), 3, x.shape[1]), dtype=torch.float32)
+        parts = local_mean.new_zeros((world_size(), 3, x.shape[1]))
         parts[dist.get_rank()] = torch.stack([local_mean, local_variance, torch.full_like(local_mean, local_count)])
         means, variances, counts = sum_over_ranks(parts).unbind(1)
         count = float(counts[:, 0].sum())
@@ -110,7 +112,7 @@ class _SyncBatchNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, weight, mean, scale = ctx.saved_tensors
-        gradient = gradient.float()
+        gradient = at_least_float32(gradient)
         normalised = (x - mean.view(-1, 1, 1)) * scale.view(-1, 1, 1)
         sums = torch.stack([gradient.sum((0, 2, 3)), (gradient * normalised).sum((0, 2, 3))])
         means = (sum_over_ranks(sums) / ctx.count).view(2, -1, 1, 1)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from g3d.nn.cells import gather_patches
 from g3d.nn.parallel import gather_objects, sum_over_ranks, world_size
+from g3d.nn.precision import at_least_float32
 from g3d.systems.monodle.model import HEADING_BINS, ObjectValues, Outputs, heatmap_scores
 from g3d.systems.monodle.targets import Targets
 
@@ -60,7 +61,7 @@ def losses(outputs: Outputs, targets: Targets, config: Any) -> dict[str, Tensor]
             total = total + config.quasi_isometric.weight * terms["quasi_isometric"]
         if outputs.obj_depth is not None and depth_map is not None:
             inside = depth_map != 0
-            at_pixels = outputs.obj_depth.permute(0, 2, 3, 1)[inside].float()
+            at_pixels = outputs.obj_depth.permute(0, 2, 3, 1)[inside]
             terms["obj_depth"] = laplacian_depth_loss(at_pixels, depth_map[inside]) * counts.share(counts.pixels)
             total = total + config.object_depth_weight * terms["obj_depth"]
     return terms | {"total": total}
@@ -163,12 +164,12 @@ def resize_depth(depth_map: Tensor, like: Tensor, mode: str) -> Tensor:
 
 def _mean_features(features: Tensor, targets: Targets, side: int) -> Tensor:
     """The objects' features, averaged over side x side cells (zeros beyond the border count): (M3, C)."""
-    return gather_patches(features, targets.cells, side)[targets.mask_3d].float().mean(1)
+    return at_least_float32(gather_patches(features, targets.cells, side)[targets.mask_3d]).mean(1)
 
 
 def _select(values: ObjectValues, mask: Tensor) -> ObjectValues:
     """The values of the objects in the mask: (B, K, C) -> (N, C) each."""
-    return ObjectValues(*(value[mask].float() for value in values))
+    return ObjectValues(*(value[mask] for value in values))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from g3d.nn.cells import gather_cells, gather_patches
 from g3d.nn.dla import DLA34, PUBLISHED_CHANNELS, SIZE_MULTIPLE, DLAUp
+from g3d.nn.precision import at_least_float32
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -107,7 +108,7 @@ class MonoDLE(nn.Module):
     def at(self, features: Tensor, cells: Tensor) -> ObjectValues:
         """The object heads at cells (B, K): the same values as in `maps`, for a fraction of the work; in float32 under autocast too."""
         with torch.autocast(features.device.type, enabled=False):
-            patches = gather_patches(features, cells, 3).float()
+            patches = at_least_float32(gather_patches(features, cells, 3))
             return ObjectValues(*(cast(Head, self.get_submodule(name)).at(patches) for name in OBJECT_HEADS))
 
 
@@ -136,10 +137,10 @@ class Head(nn.Sequential):
         return self
 
     def forward(self, features: Tensor) -> Tensor:
-        """features (B, inputs, h, w) -> (B, outputs, h, w) float32."""
+        """features (B, inputs, h, w) -> (B, outputs, h, w), float32 under autocast too."""
         hidden = F.relu(self.hidden(features), inplace=True)
         with torch.autocast(hidden.device.type, enabled=False):
-            return self.output(hidden.float())
+            return self.output(at_least_float32(hidden))
 
     def at(self, patches: Tensor) -> Tensor:
         """The head on 3x3 neighbourhoods: patches (B, K, 9, inputs) from `gather_patches` -> (B, K, outputs)."""
@@ -171,8 +172,8 @@ def find_peaks(heatmap: Tensor, count: int) -> Peaks:
 
 
 def heatmap_scores(heatmap: Tensor) -> Tensor:
-    """Logits -> probabilities in [1e-4, 1 - 1e-4], in float32 at least."""
-    return heatmap.float().sigmoid().clamp(1e-4, 1 - 1e-4)
+    """Logits -> probabilities in [1e-4, 1 - 1e-4]."""
+    return at_least_float32(heatmap).sigmoid().clamp(1e-4, 1 - 1e-4)
 
 
 def values_in_maps(maps: dict[str, Tensor], cells: Tensor) -> ObjectValues:
