@@ -62,33 +62,39 @@ def project(triangles: np.ndarray, camera: np.ndarray, near: float) -> tuple[np.
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _rows(triangle: np.ndarray, first: float, step: float, count: int) -> tuple[int, int]:
-    """Rows [start, stop) whose centres first + step * row lie within the triangle's height (top counted in, bottom out)."""
-    top = min(triangle[0, 1], triangle[1, 1], triangle[2, 1])
-    bottom = max(triangle[0, 1], triangle[1, 1], triangle[2, 1])
-    if bottom <= first or top > first + step * (count - 1):
+def _outline(triangle: np.ndarray) -> tuple[float, float, float, float, float, float, float, float, float]:
+    """Corners from top to bottom, x0 y0 x1 y1 x2 y2, and the edges' dx/dy: 0-2, 0-1, 1-2.
+
+    Edges run from top to bottom, so that both owners of an edge compute the same crossings.
+    """
+    x0, y0, x1, y1, x2, y2 = triangle[0, 0], triangle[0, 1], triangle[1, 0], triangle[1, 1], triangle[2, 0], triangle[2, 1]
+    if y1 < y0:
+        x0, y0, x1, y1 = x1, y1, x0, y0
+    if y2 < y1:
+        x1, y1, x2, y2 = x2, y2, x1, y1
+    if y1 < y0:
+        x0, y0, x1, y1 = x1, y1, x0, y0
+    return x0, y0, x1, y1, x2, y2, (x2 - x0) / (y2 - y0), (x1 - x0) / (y1 - y0), (x2 - x1) / (y2 - y1)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _between(low: float, high: float, first: float, step: float, count: int) -> tuple[int, int]:
+    """Samples [start, stop) of `count` at first + step * k that lie in [low, high)."""
+    last = first + step * (count - 1)
+    if high <= first or low > last or not low < high:
         return 0, 0
-    start = 0 if top <= first else math.ceil((top - first) / step)
-    stop = count if bottom > first + step * (count - 1) else math.ceil((bottom - first) / step)
+    start = 0 if low <= first else math.ceil((low - first) / step)
+    stop = count if high > last else math.ceil((high - first) / step)
     return start, stop
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _columns(triangle: np.ndarray, y: float, first: float, step: float, count: int) -> tuple[int, int]:
-    """Columns [start, stop) of the row at height y that the triangle covers."""
-    left, right = np.inf, -np.inf
-    for k in range(3):
-        a, b = k, (k + 1) % 3
-        if triangle[a, 1] > triangle[b, 1]:  # always from top to bottom, so that both owners of an edge compute the same crossing
-            a, b = b, a
-        if triangle[a, 1] <= y < triangle[b, 1]:
-            x = triangle[a, 0] + (y - triangle[a, 1]) / (triangle[b, 1] - triangle[a, 1]) * (triangle[b, 0] - triangle[a, 0])
-            left, right = min(left, x), max(right, x)
-    if right <= first or left > first + step * (count - 1) or not left < right:
-        return 0, 0
-    start = 0 if left <= first else math.ceil((left - first) / step)
-    stop = count if right > first + step * (count - 1) else math.ceil((right - first) / step)
-    return start, stop
+def _crossings(outline: tuple[float, float, float, float, float, float, float, float, float], y: float) -> tuple[float, float]:
+    """Where the line at height y, within the triangle's, crosses its outline: left and right."""
+    x0, y0, x1, y1, _, _, whole, upper, lower = outline
+    a = x0 + (y - y0) * whole
+    b = x0 + (y - y0) * upper if y < y1 else x1 + (y - y1) * lower
+    return min(a, b), max(a, b)
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -117,10 +123,12 @@ def draw(screen: np.ndarray, source: np.ndarray, samples: int, inverse_depth: np
         if area == 0.0:
             continue
         slope_x, slope_y = (uw * vy - vw * uy) / area, (vw * ux - uw * vx) / area
-        start_row, stop_row = _rows(triangle, first, step, height)
+        outline = _outline(triangle)
+        start_row, stop_row = _between(outline[1], outline[5], first, step, height)
         for row in range(start_row, stop_row):
             y = first + step * row
-            start, stop = _columns(triangle, y, first, step, width)
+            left, right = _crossings(outline, y)
+            start, stop = _between(left, right, first, step, width)
             at_zero = triangle[0, 2] + slope_y * (y - triangle[0, 1]) + slope_x * (first - triangle[0, 0])
             for column in range(start, stop):
                 value = np.float32(at_zero + slope_x * step * column)
@@ -134,10 +142,11 @@ def cover(screen: np.ndarray, first: tuple[float, float], step: tuple[float, flo
     """Set `bit` in a uint8 mask wherever any triangle covers the sample at `first` + `step` * (column, row), whatever lies before it."""
     height, width = mask.shape
     for m in range(len(screen)):
-        triangle = screen[m]
-        start_row, stop_row = _rows(triangle, first[1], step[1], height)
+        outline = _outline(screen[m])
+        start_row, stop_row = _between(outline[1], outline[5], first[1], step[1], height)
         for row in range(start_row, stop_row):
-            start, stop = _columns(triangle, first[1] + step[1] * row, first[0], step[0], width)
+            left, right = _crossings(outline, first[1] + step[1] * row)
+            start, stop = _between(left, right, first[0], step[0], width)
             for column in range(start, stop):
                 mask[row, column] |= bit
 

@@ -83,6 +83,8 @@ def _ground_light(ground: np.ndarray, x: float, z: float, origin: tuple[float, f
     if not (0 <= column < ground.shape[1] - 1 and 0 <= row < ground.shape[0] - 1):
         return 1.0, 1.0
     c, r = int(column), int(row)
+    if ground[r, c] | ground[r, c + 1] | ground[r + 1, c] | ground[r + 1, c + 1] == 0:
+        return 1.0, 1.0
     fx, fy = column - c, row - r
     shadow, contact = 0.0, 0.0
     for down in range(2):
@@ -104,8 +106,7 @@ def _sky(u: float, v: float, camera: np.ndarray, sky: np.ndarray, clouds: float,
     if clouds > 0 and up > 0.01:
         distance = 1 / (up + 0.08)
         east, north = right * distance, distance
-        noise = 0.6 * _value_noise(east * 0.9, north * 0.9, seed) + 0.28 * _value_noise(east * 2.3, north * 2.3, seed + 1)
-        noise += 0.12 * _value_noise(east * 5.1, north * 5.1, seed + 2)
+        noise = 0.68 * _value_noise(east * 0.9, north * 0.9, seed) + 0.32 * _value_noise(east * 2.9, north * 2.9, seed + 1)
         cover = min(1.0, max(0.0, (noise - 1 + clouds) * 3.5)) * min(1.0, height * 8)
     for channel in range(3):
         clear = sky[0, channel] + share * (sky[1, channel] - sky[0, channel])

@@ -46,8 +46,11 @@ class Mesh:
     def placed(self, location: Point, rotation_y: float) -> Mesh:
         """Turned by `rotation_y` about the vertical, then moved: model frame -> camera frame (g3d/geometry/boxes.py)."""
         cos, sin = np.cos(rotation_y), np.sin(rotation_y)
-        turn = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
-        return Mesh(self.triangles @ turn.T + np.asarray(location, float), self.colours, self.materials)
+        x, z = self.triangles[..., 0], self.triangles[..., 2]
+        placed = self.triangles + np.asarray(location, float)
+        placed[..., 0] += (cos - 1) * x + sin * z
+        placed[..., 2] += (cos - 1) * z - sin * x
+        return Mesh(placed, self.colours, self.materials)
 
 
 @dataclass(frozen=True, eq=False)

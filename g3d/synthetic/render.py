@@ -13,7 +13,7 @@ from g3d.synthetic.meshes import Mesh
 from g3d.synthetic.scene import Actor, Light, Scene
 
 NEAR = 0.1  # metres
-_MAP_ORIGIN, _MAP_SHAPE, _MAP_CELL = (-40.0, 0.0), (800, 800), 0.1  # of the ground's shadows: x and z of the first cell, cells, metres
+_MAP_ORIGIN, _MAP_SHAPE, _MAP_CELL = (-32.0, 0.0), (512, 512), 0.125  # of the ground's shadows: x and z of the first cell, cells, metres
 
 
 @dataclass(frozen=True, eq=False)

@@ -151,7 +151,7 @@ def _buildings(rng: np.random.Generator, street: Street, side: int) -> Iterator[
     front = street.edges[side] + outward * (street.pavements[side] + street.setbacks[side])
     tall, rural = street.kind in ("avenue", "one-way"), street.kind == "rural"
     s = rng.uniform(-6, 4) + (25 if rural else 0)
-    while s < REACH - 20:
+    while s < 95:
         width = rng.uniform(9, 17)
         if street.clear_of_crossing(s + width / 2, width / 2 + 2.5) and rng.random() < (0.35 if rural else 0.92):
             storeys = int(rng.integers(3, 6)) if tall and rng.random() < 0.75 else int(rng.integers(1, 4))
@@ -198,7 +198,7 @@ def _building(rng: np.random.Generator, street: Street, s: float, front: float, 
 
 
 def _windows(rng: np.random.Generator, points, half: float, depth: float, storeys: int, floor: float) -> Iterator[Mesh]:  # type: ignore[no-untyped-def]
-    """Frames and panes on the front and on both gable walls, and a door."""
+    """Frames and panes on the two walls that the camera can see, and a door."""
     pitch, wide, high = rng.uniform(2.2, 3.2), rng.uniform(0.9, 1.4), rng.uniform(1.2, 1.6)
     frame = (0.92, 0.92, 0.90) if rng.random() < 0.7 else (0.35, 0.28, 0.22)
     columns = max(1, int((2 * half - 1.0) / pitch))
@@ -209,7 +209,7 @@ def _windows(rng: np.random.Generator, points, half: float, depth: float, storey
     for grow, proud, colour in ((0.12, 0.03, frame), (0.0, 0.05, (0.20, 0.24, 0.29))):
         levels = 1.0 + np.arange(storeys)[:, None, None] * floor + v * (high + grow) - grow / 2  # (storeys, 1, 4)
         faces = [_grid(a[:, None] + u * (wide + grow), levels, -proud)]
-        faces += [_grid(end * (half + proud), levels, gable[:, None] + u * (wide + grow)) for end in (-1, 1)]
+        faces.append(_grid(-half - proud, levels, gable[:, None] + u * (wide + grow)))
         panes = np.concatenate(faces)
         yield quads(points(panes), np.array(colour) * rng.uniform(0.85, 1.1, (len(panes), 1)))
     at = a[int(rng.integers(columns))]
