@@ -89,7 +89,7 @@ def test_masked_slots_get_no_gradient() -> None:
 
 
 def test_total_is_the_weighted_sum() -> None:
-    targets = random_targets(2, [3, 2], [3, 2])
+    targets = random_targets(2, [6, 6], [6, 6])
     config = LossConfig(quasi_isometric=CONFIG.quasi_isometric, object_depth_weight=0.25)
     terms = {name: value.item() for name, value in losses(outputs_of(targets), targets, config).items()}
     assert terms["quasi_isometric"] > 0
