@@ -58,11 +58,11 @@ def images(batch: int) -> Tensor:
 def outputs_of(targets: Targets, seed: int = 0) -> Outputs:
     g = torch.Generator().manual_seed(seed)
 
-    def leaf(*shape: int) -> Tensor:
-        return torch.randn(len(targets.cells), *shape, generator=g, dtype=torch.float64).requires_grad_()
+    def leaf(*shape: int, scale: float = 1.0) -> Tensor:
+        return (scale * torch.randn(len(targets.cells), *shape, generator=g, dtype=torch.float64)).requires_grad_()
 
     objects = ObjectValues(*(leaf(SLOTS, n) for n in (2, 2, 2, 2, 3, 2 * HEADING_BINS)))
-    return Outputs(leaf(3, H, W), leaf(2, H, W), leaf(8, H, W), objects)
+    return Outputs(leaf(3, H, W), leaf(2, H, W), leaf(8, H, W, scale=10), objects)  # features: some pairs too far, some too near
 
 
 @pytest.mark.parametrize(("objects_2d", "objects_3d"), [([0, 0], [0, 0]), ([3, 1], [0, 0])])
