@@ -179,16 +179,14 @@ def cpu_matrix(first: np.ndarray, second: np.ndarray, volume: bool, out: np.ndar
             out[i, j] = _iou(first[i], cos_a[i], sin_a[i], second[j], cos_b[j], sin_b[j], volume, scratch)
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(cache=True)
 def cpu_pairs(first: np.ndarray, second: np.ndarray, rows: np.ndarray, columns: np.ndarray, volume: bool, out: np.ndarray) -> None:
     """Fill `out` (P,) with the IoU of first[rows[p]] and second[columns[p]]; boxes float64, rows and columns int64."""
     cos_a, sin_a, cos_b, sin_b = np.cos(first[:, 6]), np.sin(first[:, 6]), np.cos(second[:, 6]), np.sin(second[:, 6])
-    block = 1024
-    for part in numba.prange((rows.shape[0] + block - 1) // block):
-        scratch = np.empty((2, _CORNERS, 2))
-        for p in range(part * block, min((part + 1) * block, rows.shape[0])):
-            i, j = rows[p], columns[p]
-            out[p] = _iou(first[i], cos_a[i], sin_a[i], second[j], cos_b[j], sin_b[j], volume, scratch)
+    scratch = np.empty((2, _CORNERS, 2))
+    for p in range(rows.shape[0]):
+        i, j = rows[p], columns[p]
+        out[p] = _iou(first[i], cos_a[i], sin_a[i], second[j], cos_b[j], sin_b[j], volume, scratch)
 
 
 @numba.njit(cache=True)

@@ -115,11 +115,11 @@ def _hits(
     label_use: np.ndarray,
     detection_use: np.ndarray,
     scores: np.ndarray,
+    order: np.ndarray,
 ) -> np.ndarray:
     """First pass, by score: the scores of the true positives, descending."""
     taken = np.zeros(scores.shape[0], np.bool_)
-    hits = np.empty(labels.shape[0])
-    count = 0
+    hit = np.zeros(scores.shape[0], np.bool_)
     for k in range(labels.shape[0]):
         chosen = -1
         for c in range(begins[k], begins[k + 1]):
@@ -128,10 +128,20 @@ def _hits(
                 chosen = d
         if chosen >= 0:
             taken[chosen] = True
-            if label_use[labels[k]] == 0 and detection_use[chosen] == 0:
-                hits[count] = scores[chosen]
-                count += 1
-    return np.sort(hits[:count])[::-1]
+            hit[chosen] = label_use[labels[k]] == 0 and detection_use[chosen] == 0
+    return _in_order(scores, order, hit)
+
+
+@numba.njit(cache=True)
+def _in_order(scores: np.ndarray, order: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The wanted scores, descending; `order` sorts all of them that way."""
+    found = np.empty(order.shape[0])
+    count = 0
+    for d in order:
+        if wanted[d]:
+            found[count] = scores[d]
+            count += 1
+    return found[:count]
 
 
 @numba.njit(cache=True)
@@ -144,19 +154,23 @@ def _curve(
     label_alpha: np.ndarray,
     detection_alpha: np.ndarray,
     scores: np.ndarray,
+    order: np.ndarray,
     excused: np.ndarray,
     limit: float,
     precision: np.ndarray,
     similarity: np.ndarray,
 ) -> None:
-    """Fill one curve. False positives are counted, not searched: counting detections above the threshold, less those that were taken."""
+    """Fill one curve. False positives are counted, not searched: detections that could be wrong, less those of them that were taken."""
     labels, begins, pairs = _candidates(starts, detections, overlap, label_use, detection_use, limit)
-    hits = _hits(labels, begins, pairs, detections, label_use, detection_use, scores)
+    hits = _hits(labels, begins, pairs, detections, label_use, detection_use, scores, order)
     thresholds = _spaced_thresholds(hits, np.sum(label_use == 0))
-    accusable = np.sort(scores[(detection_use == 0) & ~excused])
+    accusable = _in_order(scores, order, (detection_use == 0) & ~excused)
+    above = 0  # how many of them reach the threshold
     taken = np.full(scores.shape[0], -1, np.int64)  # the last slot in which a detection was taken
     for slot in range(thresholds.shape[0]):
         threshold = thresholds[slot]
+        while above < accusable.shape[0] and accusable[above] >= threshold:
+            above += 1
         found, spent, alike = 0, 0, 0.0
         for k in range(labels.shape[0]):
             chosen, best = -1, 0.0
@@ -178,7 +192,7 @@ def _curve(
                 if label_use[labels[k]] == 0:
                     found += 1
                     alike += (1 + np.cos(label_alpha[labels[k]] - detection_alpha[chosen])) / 2
-        wrong = accusable.shape[0] - np.searchsorted(accusable, threshold) - spent
+        wrong = above - spent
         if found + wrong > 0:
             precision[slot], similarity[slot] = found / (found + wrong), alike / (found + wrong)
     for slot in range(SLOTS - 2, -1, -1):
@@ -186,7 +200,7 @@ def _curve(
         similarity[slot] = max(similarity[slot], similarity[slot + 1])
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(cache=True)
 def cpu(
     starts: np.ndarray,
     detections: np.ndarray,
@@ -196,6 +210,7 @@ def cpu(
     label_alpha: np.ndarray,
     detection_alpha: np.ndarray,
     scores: np.ndarray,
+    order: np.ndarray,
     covered: np.ndarray,
     tasks: np.ndarray,
     limits: np.ndarray,
@@ -210,13 +225,14 @@ def cpu(
         overlaps: (K, P) float64, of each pair by K measures.
         label_use, detection_use: (R, G), (R, D) int8, by R kinds of object and limits.
         label_alpha, detection_alpha, scores: (G,), (D,), (D,) float64.
+        order: (D,) int64, the detections by descending score.
         covered: (K, D) float64, the share of a detection that an unlabelled region (DontCare) covers; above the task's limit
             the detection is no false positive.
         tasks: (T, 2) int64, row of `overlaps` and `covered`, row of `label_use` and `detection_use`.
         limits: (T,) float64, a match needs more overlap than this.
         precision, similarity: (T, 41) float64, zeros on entry; running maximum from the right.
     """
-    for t in numba.prange(tasks.shape[0]):
+    for t in range(tasks.shape[0]):
         measure, row = tasks[t]
         _curve(
             starts,
@@ -227,6 +243,7 @@ def cpu(
             label_alpha,
             detection_alpha,
             scores,
+            order,
             covered[measure] > limits[t],
             limits[t],
             precision[t],

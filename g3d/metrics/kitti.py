@@ -17,7 +17,6 @@ from g3d.data.types import Objects
 from g3d.kernels import kitti_ap as kernel
 from g3d.metrics.table import Row, Table
 from g3d.ops.box_iou import axis_aligned_coverage, axis_aligned_iou, rotated_iou_3d, rotated_iou_bev
-from g3d.ops.threads import kernel_threads
 
 CLASSES = ("Car", "Pedestrian", "Cyclist")
 DIFFICULTIES = ("easy", "moderate", "hard")
@@ -294,7 +293,7 @@ def _uses(truth: _Flat, found: _Flat, classes: Sequence[str], levels: Sequence[_
 
 
 def _tasks(classes: Sequence[str], levels: int) -> list[tuple[int, int, int, int, float]]:
-    """One curve each: (measure, level, class, threshold set, threshold); the classes lie side by side, which spreads the work evenly.
+    """One curve each: (measure, level, class, threshold set, threshold).
 
     Distance bands (levels from 3) are evaluated strictly only, and a threshold that both sets share once.
     """
@@ -334,11 +333,10 @@ def _curves(
     chosen = np.array([(measure, level * classes + c) for measure, level, c, _, _ in tasks], np.int64).reshape(-1, 2)
     limits = np.array([threshold for *_, threshold in tasks])
     precision, similarity = np.zeros((2, len(tasks), kernel.SLOTS))
-    with kernel_threads():
-        kernel.cpu(
-            starts.astype(np.int64), columns, overlaps, label_use, detection_use, truth.alpha, found.alpha, found.scores,
-            covered, chosen, limits, precision, similarity,
-        )  # fmt: skip
+    kernel.cpu(
+        starts.astype(np.int64), columns, overlaps, label_use, detection_use, truth.alpha, found.alpha, found.scores,
+        np.argsort(-found.scores), covered, chosen, limits, precision, similarity,
+    )  # fmt: skip
     return precision, similarity
 
 

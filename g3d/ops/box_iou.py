@@ -86,13 +86,13 @@ def _on_cpu(
     matrix: Callable[..., None], by_pairs: Callable[..., None], first: Tensor, second: Tensor, pairs: Pairs | None, option: bool
 ) -> Tensor:
     a, b = (boxes.detach().double().contiguous().numpy() for boxes in (first, second))
-    with kernel_threads():
-        if pairs is None:
-            out = torch.empty(len(first), len(second), dtype=torch.float64)
+    if pairs is None:
+        out = torch.empty(len(first), len(second), dtype=torch.float64)
+        with kernel_threads():
             matrix(a, b, option, out.numpy())
-        else:
-            out = torch.empty(len(pairs[0]), dtype=torch.float64)
-            by_pairs(a, b, pairs[0].contiguous().numpy(), pairs[1].contiguous().numpy(), option, out.numpy())
+    else:
+        out = torch.empty(len(pairs[0]), dtype=torch.float64)
+        by_pairs(a, b, pairs[0].contiguous().numpy(), pairs[1].contiguous().numpy(), option, out.numpy())
     return out.to(first.dtype)
 
 

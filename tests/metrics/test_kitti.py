@@ -9,14 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from parity_kinds.monodle_evaluation import evaluate_case
 
 from g3d.data.kitti import parse_objects, read_split
 from g3d.data.types import Objects
 from g3d.kernels import kitti_ap as kernel
 from g3d.metrics.kitti import CLASSES, DIFFICULTIES, KittiResult, evaluate
-from g3d.ops.threads import kernel_threads
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "monodle"
 
@@ -94,12 +92,11 @@ def test_kernel_equals_reference(seed: int) -> None:
     rows, columns = np.nonzero(task["overlap"])
     starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(task["label_use"])))])
     precision, similarity = np.zeros((2, 1, kernel.SLOTS))
-    with kernel_threads():
-        kernel.cpu(
-            starts, columns, task["overlap"][rows, columns][None], task["label_use"][None], task["detection_use"][None],
-            task["label_alpha"], task["detection_alpha"], task["scores"], task["excused"][None].astype(float),
-            np.zeros((1, 2), np.int64), np.array([0.35]), precision, similarity,
-        )  # fmt: skip
+    kernel.cpu(
+        starts, columns, task["overlap"][rows, columns][None], task["label_use"][None], task["detection_use"][None],
+        task["label_alpha"], task["detection_alpha"], task["scores"], np.argsort(-task["scores"]), task["excused"][None].astype(float),
+        np.zeros((1, 2), np.int64), np.array([0.35]), precision, similarity,
+    )  # fmt: skip
     expected = kernel.reference(**task, limit=0.35)
     assert np.allclose(precision[0], expected[0], rtol=0, atol=1e-12)
     assert np.allclose(similarity[0], expected[1], rtol=0, atol=1e-12)
@@ -225,19 +222,6 @@ def test_published_names_of_the_figures() -> None:
     for key in ("Car_3d_moderate_R40", "Car_image_easy", "Car_aos_hard_R40", "Car_bev_hard", "Car_3d_easy_R40_loose"):
         assert key in metrics
     assert metrics["Car_3d_easy_R40_loose"] == pytest.approx(100)
-
-
-def test_threads_change_nothing() -> None:
-    case = json.loads((GOLDEN / "eval_200.json").read_text())
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        one = evaluate_case(case, GOLDEN)
-        torch.set_num_threads(2)
-        two = evaluate_case(case, GOLDEN)
-    finally:
-        torch.set_num_threads(before)
-    assert all(np.array_equal(one.curves[measure], two.curves[measure]) for measure in one.curves)
 
 
 def test_a_class_alone_gets_the_same_curves() -> None:
