@@ -60,7 +60,7 @@ def show_table(table: Table, published: Published | None = None, split: str = ""
 
     console = Console(file=sys.stdout, highlight=False)
     shown = RichTable(title=table.title, title_justify="left", title_style="bold")
-    shown.add_column("")
+    shown.add_column("", no_wrap=True)
     for column in table.columns:
         shown.add_column(column, justify="right")
     group = ""

@@ -82,7 +82,7 @@ class KittiResult:
         return values
 
     def table(self) -> Table:
-        """AP over 40 and 11 recalls by class, measure and difficulty, `metrics()`, and notes on what limits the figures."""
+        """AP over 40 and 11 recalls by class, measure, overlap and difficulty, `metrics()`, and notes on what limits the figures."""
         rows = []
         for c, name in enumerate(self.classes):
             for chosen in (STRICT, LOOSE):
@@ -92,8 +92,8 @@ class KittiResult:
                         continue
                     values = [self.average_precision(measure, recalls)[c, :, chosen] for recalls in (40, 11)]
                     shown = [float(v) if n else None for row in values for v, n in zip(row, self.counted[c], strict=True)]
-                    rows.append(Row(f"{name} {_LABELS[measure]} @{overlap:.2f}", tuple(shown), group=name))
-        columns = tuple(f"AP{recalls} {label}" for recalls in (40, 11) for label in DIFFICULTIES)
+                    rows.append(Row(f"{name} {_LABELS[measure]} {overlap:.2f}", tuple(shown), group=name))
+        columns = tuple(f"AP{recalls} {label}" for recalls in (40, 11) for label in ("easy", "mod.", "hard"))  # 80 columns are enough
         return Table(f"KITTI average precision, {self.frames:,} frames", columns, tuple(rows), self.metrics(), tuple(self._notes()))
 
     def distance_table(self) -> Table:
@@ -114,7 +114,7 @@ class KittiResult:
                         values.append(float(value) if counts else None)
                         if counts:
                             metrics[f"{name}_{_KEYS[measure]}_{DISTANCES[k][1]}m{suffix}"] = float(value)
-                rows.append(Row(f"{name} {_LABELS[measure]} @{self._threshold(STRICT, measure, name):.2f}", tuple(values), group=name))
+                rows.append(Row(f"{name} {_LABELS[measure]} {self._threshold(STRICT, measure, name):.2f}", tuple(values), group=name))
         columns = tuple(f"AP{recalls} {near}-{far} m" for recalls in (40, 11) for near, far in DISTANCES)
         return Table(f"KITTI average precision by distance, {self.frames:,} frames", columns, tuple(rows), metrics)
 
