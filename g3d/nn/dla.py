@@ -191,6 +191,13 @@ class BilinearUp(nn.ConvTranspose2d):
         with torch.no_grad():
             self.weight.copy_(torch.outer(taps, taps))
 
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """(B, C, H, W) -> (B, C, 2H, 2W)."""
+        if x.device.type != "cpu" or x.dtype is torch.float32:
+            return super().forward(x, output_size)
+        with torch.autocast("cpu", enabled=False):  # PyTorch's CPU kernel for bfloat16 is 30 times slower than the one for float32
+            return super().forward(x.float(), output_size).to(x.dtype)
+
 
 def _conv_bn_relu(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
