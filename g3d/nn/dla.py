@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from g3d.nn.precision import at_least_float32
+
 PUBLISHED_CHANNELS = (16, 32, 64, 128, 256, 512)
 STRIDE = 4
 """Image pixels per feature cell at the neck's output."""
@@ -193,10 +195,11 @@ class BilinearUp(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """(B, C, H, W) -> (B, C, 2H, 2W)."""
-        if x.device.type != "cpu" or x.dtype is torch.float32:
+        if x.device.type != "cpu":
             return super().forward(x, output_size)
         with torch.autocast("cpu", enabled=False):  # PyTorch's CPU kernel for bfloat16 is 30 times slower than the one for float32
-            return super().forward(x.float(), output_size).to(x.dtype)
+            wide, weight = at_least_float32(x), at_least_float32(self.weight)
+            return F.conv_transpose2d(wide, weight, None, self.stride, self.padding, groups=self.groups).to(x.dtype)
 
 
 def _conv_bn_relu(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:

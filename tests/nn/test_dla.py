@@ -42,6 +42,15 @@ def test_upsampling_starts_as_bilinear_interpolation() -> None:
     torch.testing.assert_close(BilinearUp(5)(x)[..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2])
 
 
+def test_upsampling_keeps_the_precision_it_is_given() -> None:
+    x = torch.randn(1, 4, 5, 6)
+    up = BilinearUp(4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert up(x.bfloat16()).dtype is torch.bfloat16
+    assert up(x).dtype is torch.float32
+    assert up.double()(x.double()).dtype is torch.float64
+
+
 def test_convolutions_start_with_the_published_deviation() -> None:
     torch.manual_seed(0)
     weight = DLA34().level5.tree1.conv2.weight
