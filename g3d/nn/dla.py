@@ -199,7 +199,7 @@ class BilinearUp(nn.ConvTranspose2d):
             return super().forward(x, output_size)
         with torch.autocast("cpu", enabled=False):  # PyTorch's CPU kernel for bfloat16 is 30 times slower than the one for float32
             wide, weight = at_least_float32(x), at_least_float32(self.weight)
-            return F.conv_transpose2d(wide, weight, None, self.stride, self.padding, groups=self.groups).to(x.dtype)
+            return F.conv_transpose2d(wide, weight, stride=2, padding=1, groups=self.groups).to(x.dtype)
 
 
 def _conv_bn_relu(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:

@@ -22,7 +22,7 @@ from g3d.systems.monodle.targets import Targets
 def filled_state(case: dict[str, Any], folder: Path) -> dict[str, Tensor]:
     """The official state dict that a case's manifest, gain and salt describe."""
     weights = case.get("weights", {})
-    manifest = case.get("manifest") or json.loads((folder / weights.get("manifest", "state_dict.json")).read_text())
+    manifest = case.get("manifest") or json.loads(beside(folder, weights.get("manifest", "state_dict.json")).read_text())
     gain, salt = (weights.get(key, case.get(key, default)) for key, default in (("gain", 1.0), ("salt", "")))
     state: dict[str, Tensor] = {}
     for name, entry in manifest.items():
@@ -75,7 +75,8 @@ def loss_config(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> LossConf
     """The published losses with the case's K, B and radius, which it gives as arrays or in its description."""
     names = (("K", "K", "K", 1.5), ("B", "B", "B", 0.5), ("radius", "rad", "radius", 10.0))
     values = {ours: float(arrays.get(f"in.{theirs}", setting(case, theirs, word, default))) for ours, theirs, word, default in names}
-    return LossConfig(quasi_isometric=QuasiIsometricConfig(**values), size3d_divisor="residual")
+    used = not any(name.startswith("out.loss.") for name in arrays) or "out.loss.qi" in arrays
+    return LossConfig(quasi_isometric=QuasiIsometricConfig(**values) if used else None, size3d_divisor="residual")
 
 
 def setting(case: dict[str, Any], key: str, word: str, default: float) -> float:
@@ -101,7 +102,14 @@ def augment_config(config: dict[str, Any]) -> AugmentConfig:
 def mini_kitti(case: dict[str, Any], folder: Path) -> KittiRoot:
     """The data root that comes with the cases: the folder that the case names, or mini_kitti."""
     named = [folder / value for value in case.values() if isinstance(value, str) and len(value) < 200]
-    return KittiRoot.find(next((path for path in named if (path / "training").is_dir()), folder / "mini_kitti"))
+    return KittiRoot.find(next((path for path in named if (path / "training").is_dir()), beside(folder, "mini_kitti")))
+
+
+def beside(folder: Path, name: str) -> Path:
+    """A file or folder that a case uses: in the case's own folder or, for cases kept elsewhere, among those that the tests know."""
+    tests = Path(__file__).parents[1]
+    places = (folder, folder.parent, tests.parents[1] / "shared" / "golden" / "monodle", tests / "golden" / "monodle")
+    return next((place / name for place in places if (place / name).exists()), folder / name)
 
 
 def angle_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -21,17 +21,19 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     features = torch.from_numpy(arrays["in.feat"]).requires_grad_()
     targets, config = targets_from(arrays), loss_config(case, arrays)
     qi = config.quasi_isometric
-    assert qi is not None
     terms = losses(Outputs(heads["heatmap"], heads.get("obj_depth"), features, values_in_maps(heads, targets.cells)), targets, config)
     terms["total"].backward()
 
     found: dict[str, np.ndarray | Check] = {f"loss.{name}": terms[ours].detach().numpy() for name, ours in NAMES.items() if ours in terms}
-    found["loss.qi"] = (qi.weight * terms["quasi_isometric"]).detach().numpy()
+    if qi is not None:
+        found["loss.qi"] = (qi.weight * terms["quasi_isometric"]).detach().numpy()
     found |= _empty_terms(case, arrays, found)
     for name, value in {**heads, "feat": features}.items():
         gradient = torch.zeros_like(value) if value.grad is None else value.grad
         found[f"grad.{name}"] = gradient.numpy()
         found[f"grad_norm.{name}"] = gradient.double().norm().numpy()
+    if qi is None:
+        return found
     with torch.no_grad():
         pooled = gather_patches(features, targets.cells, qi.pool)[targets.mask_3d].mean(1)
         upper, lower, pairs = bound_violations(pooled, targets.depth[targets.mask_3d], qi)
