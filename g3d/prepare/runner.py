@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,8 +78,12 @@ def _mapper(workers: int) -> Iterator[Callable[[Callable, Iterable], Iterable]]:
     if workers == 1:
         yield map
         return
-    with multiprocessing.get_context("spawn").Pool(workers, _leave_interrupts_to_the_parent) as pool:
-        yield lambda work, items: pool.imap(work, items, chunksize=16)
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _leave_interrupts_to_the_parent) as pool:
+        try:
+            yield lambda work, items: pool.map(work, items, chunksize=16)
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
 
 
 def _leave_interrupts_to_the_parent() -> None:

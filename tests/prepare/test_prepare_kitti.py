@@ -1,0 +1,109 @@
+"""`prepare kitti`: what it writes equals the published maps, and it does no work twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from items import double_but_three
+
+from g3d.data.kitti import KittiRoot, read_labels
+from g3d.data.kitti_prepared import RECTANGLES, open_prepared, raw_root
+from g3d.data.object_depth import depth_rectangles, paint
+from g3d.errors import InputError, MissingDataError
+from g3d.prepare import runner
+from g3d.prepare.kitti import prepare_kitti
+
+
+def test_stored_rectangles_paint_the_same_maps(drawn_kitti: Path, tmp_path: Path) -> None:
+    report = prepare_kitti(drawn_kitti, out=tmp_path / "prepared", npy=tmp_path / "npy")
+    assert report.frames == {"train": 8, "val": 4}
+    stored = open_prepared(tmp_path / "prepared")
+    kitti = KittiRoot.find(drawn_kitti)
+    for frame in kitti.split("trainval"):
+        labels = read_labels(kitti.label(frame))
+        for name, classes in (("obj_depth", ("Car",)), ("obj_depth_all", None)):
+            expected = paint(depth_rectangles(labels, classes), (96, 64))
+            assert np.array_equal(paint(stored.frame(frame).of(classes is not None), (96, 64)), expected)
+            exported = np.load(tmp_path / "npy" / name / f"{frame}.npy")
+            assert exported.dtype == np.float32
+            assert np.array_equal(exported, expected)
+    assert any(stored.frame(frame).car.any() for frame in kitti.split("trainval"))
+
+
+def test_real_frames_match_their_published_form(real_kitti: Path, tmp_path: Path) -> None:
+    ids = sorted(file.stem for file in (real_kitti / "image_2").glob("*.png"))
+    (tmp_path / "ids.txt").write_text("\n".join(ids))
+    report = prepare_kitti(real_kitti, [str(tmp_path / "ids.txt")], tmp_path / "out", decode=True)
+    assert report.broken == ()
+    assert sum(report.objects.values()) == sum(len(read_labels(real_kitti / "label_2" / f"{frame}.txt")) for frame in ids)
+    assert report.bytes_written < 10_000  # the published maps of these frames: 33 MB
+
+
+def test_either_folder_is_the_data(drawn_kitti: Path, tmp_path: Path) -> None:
+    prepare_kitti(drawn_kitti, out=tmp_path / "prepared")
+    assert raw_root(tmp_path / "prepared") == drawn_kitti.resolve()
+    assert raw_root(drawn_kitti) == drawn_kitti
+
+
+def test_the_second_time_nothing_is_done(drawn_kitti: Path, tmp_path: Path) -> None:
+    out = tmp_path / "prepared"
+    assert not prepare_kitti(drawn_kitti, out=out).up_to_date
+    before = (out / RECTANGLES).stat().st_mtime_ns
+    assert prepare_kitti(drawn_kitti, out=out).up_to_date
+    assert (out / RECTANGLES).stat().st_mtime_ns == before
+    assert not prepare_kitti(drawn_kitti, ["train"], out=out).up_to_date  # other splits are other contents
+
+
+def test_checking_writes_nothing(drawn_kitti: Path, tmp_path: Path) -> None:
+    assert prepare_kitti(drawn_kitti, out=tmp_path / "prepared", check_only=True).folder is None
+    assert not (tmp_path / "prepared").exists()
+
+
+def test_workers_give_the_same_bytes(drawn_kitti: Path, tmp_path: Path) -> None:
+    contents = []
+    for workers in (1, 2):
+        prepare_kitti(drawn_kitti, out=tmp_path / str(workers), workers=workers)
+        contents.append((tmp_path / str(workers) / RECTANGLES).read_bytes())
+    assert contents[0] == contents[1]
+
+
+def test_a_split_that_was_not_prepared(drawn_kitti: Path, tmp_path: Path) -> None:
+    prepare_kitti(drawn_kitti, ["val"], out=tmp_path / "prepared")
+    with pytest.raises(MissingDataError, match="8 of 8 frames of the split are not prepared"):
+        open_prepared(tmp_path / "prepared").check(KittiRoot.find(drawn_kitti).split("train"))
+
+
+def test_a_damaged_file_says_what_to_do(drawn_kitti: Path, tmp_path: Path) -> None:
+    prepare_kitti(drawn_kitti, out=tmp_path / "prepared")
+    (tmp_path / "prepared" / RECTANGLES).write_bytes(b"PK nonsense")
+    with pytest.raises(InputError, match="damaged"):
+        open_prepared(tmp_path / "prepared")
+
+
+def test_frames_in_train_and_val_are_pointed_out(drawn_kitti: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "kitti").mkdir()
+    (tmp_path / "kitti" / "training").symlink_to(drawn_kitti / "training")
+    (tmp_path / "kitti" / "ImageSets").mkdir()
+    for name in ("train", "val"):
+        (tmp_path / "kitti" / "ImageSets" / f"{name}.txt").write_text("000001\n")
+    with caplog.at_level("WARNING", logger="g3d"):
+        prepare_kitti(tmp_path / "kitti", out=tmp_path / "out", check_only=True)
+    assert "1 frames are in both train and val" in caplog.text
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_runner_goes_on_past_broken_items(workers: int) -> None:
+    outcome = runner.run(double_but_three, range(5), "double", workers)
+    assert outcome.good == ((0, 0), (1, 2), (2, 4), (4, 8))
+    assert [(item, str(error)) for item, error in outcome.broken] == [(3, "three is broken")]
+
+
+def test_a_manifest_that_is_no_json(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(InputError, match="not valid JSON"):
+        runner.read_manifest(tmp_path)
+    runner.write_manifest(tmp_path, {"a": 1})
+    assert json.loads((tmp_path / "manifest.json").read_text()) == {"a": 1}
