@@ -7,13 +7,23 @@ values and gradients for a hundredth of the work. A cell is a row-major index y 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+
+def take_rows(rows: Tensor, index: Tensor) -> Tensor:
+    """rows (N, C), index (...) int64 -> (..., C), with the same gradient bits in every run.
+
+    Indexing adds the gradients of rows that were taken several times atomically, in an order that changes from run to run on a CPU with
+    several threads; the backward pass of an embedding look-up adds them in the order of the index.
+    """
+    return F.embedding(index, rows)
 
 
 def gather_cells(maps: Tensor, cells: Tensor) -> Tensor:
     """maps (B, C, H, W), cells (B, K) -> (B, K, C)."""
     rows, first = _rows(maps)
-    return rows[first + cells]
+    return take_rows(rows, first + cells)
 
 
 def gather_patches(maps: Tensor, cells: Tensor, side: int) -> Tensor:
@@ -33,7 +43,7 @@ def gather_patches(maps: Tensor, cells: Tensor, side: int) -> Tensor:
     y, x = (cells // width)[..., None] + dy, (cells % width)[..., None] + dx
     inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
     rows, first = _rows(maps)
-    found = rows[first[..., None] + torch.where(inside, y * width + x, 0)]
+    found = take_rows(rows, first[..., None] + torch.where(inside, y * width + x, 0))
     return found.masked_fill(~inside[..., None], 0)
 
 

@@ -71,3 +71,18 @@ def test_gradients_reach_the_cells_that_were_gathered() -> None:
     cells = torch.tensor([[0, 4, 4]])
     assert torch.autograd.gradcheck(lambda m: gather_patches(m, cells, 3), maps)
     assert torch.autograd.gradcheck(lambda m: gather_cells(m, cells), maps)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_of_overlapping_patches_have_the_same_bits_in_every_run(dtype: torch.dtype) -> None:
+    maps = torch.randn(2, 64, 24, 32).to(dtype).requires_grad_()
+    cells = torch.randint(0, 20, (2, 60), generator=torch.Generator().manual_seed(0))  # each cell in many patches
+    weights = torch.randn(2, 60, 9, 64).to(dtype)
+
+    def gradient() -> torch.Tensor:
+        return torch.autograd.grad((gather_patches(maps, cells, 3) * weights).sum(), maps)[0]
+
+    threads, first = torch.get_num_threads(), gradient()
+    torch.set_num_threads(2)
+    assert all(torch.equal(gradient(), first) for _ in range(10))
+    torch.set_num_threads(threads)

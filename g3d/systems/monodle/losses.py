@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from g3d.nn.cells import gather_patches
+from g3d.nn.cells import gather_patches, take_rows
 from g3d.nn.parallel import gather_objects, sum_over_ranks, world_size
 from g3d.nn.precision import at_least_float32
 from g3d.systems.monodle.model import HEADING_BINS, ObjectValues, Outputs, heatmap_scores
@@ -148,7 +148,7 @@ def bound_violations(features: Tensor, depth: Tensor, config: Any) -> tuple[Tens
     first, second, distance = first[close], second[close], distance[close]
 
     held = features.detach() if config.stop_gradient else features
-    e = torch.linalg.vector_norm(features[first] - held[second], dim=1)
+    e = torch.linalg.vector_norm(take_rows(features, first) - take_rows(held, second), dim=1)
     upper = e - config.K * distance - config.B
     lower = distance / config.K - e - config.B
     return upper[upper > 0], lower[lower > 0], len(distance)
