@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from g3d.metrics.table import Table
 
 PRESET = "monodle-ddml-tiny"
-WIDTH = 480  # pixels; the tiny preset looks at 416
+WIDTH = 828  # pixels: wide enough for most cars to be as high as KITTI's AP asks for
 
 
 def demo(
@@ -52,7 +52,7 @@ def demo(
     config: Any = presets.load(PRESET, settings)
     world, group = out / "streets", Processes(0, 1, choose_device(device))
     clock.step("making streets")
-    made = make_streets(world, frames, seed, (WIDTH, round(WIDTH * 0.302)), val_fraction=0.2, progress=output.progress())
+    made = make_streets(world, frames, seed, (WIDTH, round(WIDTH * 0.302)), val_fraction=0.2, workers=2, progress=output.progress())
     prepare_kitti(world)
     clock.step(f"training {PRESET} on {made.train} streets")
     untrained = Trainer(config, world, group).model
@@ -77,7 +77,8 @@ def demo(
     _show(table, blank)
     typer.echo(f"run   {run}\npage  {pictures[-1]}")
     image = world / "training" / "image_2" / f"{samples.ids[0]}.png"
-    output.say(f"done in {clock.total():.0f} s; try: g3d infer --ckpt {run} --image {image} --focal 280")
+    calibration = world / "training" / "calib" / f"{samples.ids[0]}.txt"
+    output.say(f"done in {clock.total():.0f} s; try: g3d infer --ckpt {run} --image {image} --calib {calibration}")
 
 
 def _new_run(out: Path) -> Path:

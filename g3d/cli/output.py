@@ -55,20 +55,22 @@ def emit(value: Any) -> None:
 
 def show_table(table: Table, published: Published | None = None, split: str = "") -> None:
     """An evaluation's table, its notes, and the published figures beside the measured ones."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table as RichTable
 
-    console = Console(file=sys.stdout, highlight=False)
-    shown = RichTable(title=table.title, title_justify="left", title_style="bold")
+    console = Console(highlight=False)
+    console = Console(highlight=False, width=max(console.width, 96))  # a narrower one would cut digits off
+    shown = RichTable(title=table.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     shown.add_column("", no_wrap=True)
     for column in table.columns:
-        shown.add_column(column, justify="right")
+        shown.add_column(column, justify="right", no_wrap=True)
     group = ""
     for row in table.rows:
         if row.group != group and group:
             shown.add_section()
         group = row.group
-        shown.add_row(row.label, *("-" if value is None else f"{value:.2f}" for value in row.values))
+        shown.add_row(row.label, *("-" if value is None else f"{value:.{table.digits}f}" for value in row.values))
     console.print(shown)
     for note in table.notes:
         console.print(f"note: {note}")
@@ -79,12 +81,8 @@ def show_table(table: Table, published: Published | None = None, split: str = ""
             beside.add_column(column, justify="left" if column == "metric" else "right")
         for name, value in expected.items():
             measured = table.metrics.get(name)
-            beside.add_row(
-                name,
-                "-" if measured is None else f"{measured:.2f}",
-                f"{value:.2f}",
-                "-" if measured is None else f"{measured - value:+.2f}",
-            )
+            gained = (f"{measured:.2f}", f"{value:.2f}", f"{measured - value:+.2f}") if measured is not None else ("-", f"{value:.2f}", "-")
+            beside.add_row(name, *gained)
         console.print(beside)
 
 

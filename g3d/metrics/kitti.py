@@ -94,7 +94,8 @@ class KittiResult:
                     shown = [float(v) if n else None for row in values for v, n in zip(row, self.counted[c], strict=True)]
                     rows.append(Row(f"{name} {_LABELS[measure]} {overlap:.2f}", tuple(shown), group=name))
         columns = tuple(f"AP{recalls} {label}" for recalls in (40, 11) for label in ("easy", "mod.", "hard"))  # 80 columns are enough
-        return Table(f"KITTI average precision, {self.frames:,} frames", columns, tuple(rows), self.metrics(), tuple(self._notes()))
+        title = f"KITTI average precision, {self.frames:,} frames"
+        return Table(title, columns, tuple(rows), self.metrics(), tuple(self._notes()), digits=4)
 
     def distance_table(self) -> Table:
         """AP by distance from the camera, with the limits of hard and the strict thresholds; keys end in 30m, 50m, 70m.

@@ -16,10 +16,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under columns; `metrics` holds every figure by its stable name; `notes` are sentences a reader needs."""
+    """Rows under columns, shown with so many digits after the point; `metrics` holds every figure by its stable name; `notes` are
+    sentences a reader needs."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     metrics: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    digits: int = 2

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from g3d.data.image import image_size
 from g3d.data.types import Objects, Prediction
 from g3d.errors import InputError, MissingDataError
 from g3d.metrics.table import Table
 from g3d.progress import Progress, Silent
-from g3d.visualize.frame import Frame, load_image
+from g3d.visualize.frame import Frame
 from g3d.visualize.overlay import render_frame_png
 from g3d.visualize.page import write_page
 
@@ -114,7 +115,7 @@ def _frame(prediction: Prediction, name: str, labels: Mapping[str, Objects] | No
         raise InputError(f"prediction for {prediction.sample!r}: it has no camera; expected a 3x4 projection matrix to draw boxes with")
     image = _image(prediction, image_root)
     truth = None if labels is None else labels.get(prediction.sample)
-    size = prediction.image_size or load_image(image).size
+    size = prediction.image_size or image_size(image)
     return Frame(name, image, prediction.camera, size, prediction.objects, truth, prediction.expression)
 
 

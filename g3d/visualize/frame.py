@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from g3d.data.image import read_image
 from g3d.data.types import Objects
-from g3d.errors import InputError, MissingDataError
+from g3d.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,14 +53,6 @@ def load_image(path: Path | str) -> Image.Image:
     """Read an image file as RGB.
 
     Raises:
-        MissingDataError: there is no such file.
-        InputError: it is not an image or is cut short.
+        MissingDataError, InputError: as g3d.data.image.read_image.
     """
-    try:
-        with Image.open(path) as file:
-            return file.convert("RGB")
-    except FileNotFoundError as error:
-        raise MissingDataError(f"image {path}: not found") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:  # Pillow's own kinds for broken files
-        reason = "not an image that can be read" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise InputError(f"image {path}: {reason}") from error
+    return Image.fromarray(read_image(path))

@@ -149,12 +149,12 @@ def test_missing_broken_and_wrong_images_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"000001\.png: found 10x10 pixels, expected 400x200"):
         draw_overlay(scene)
     scene.image.write_bytes(b"no image")
-    with pytest.raises(InputError, match=r"000001\.png: not an image"):
+    with pytest.raises(InputError, match=r"000001\.png: found data of no known image format"):
         draw_overlay(scene)
     Image.effect_noise(SIZE, 90).save(scene.image)
     scene.image.write_bytes(scene.image.read_bytes()[:5000])
     with pytest.raises(InputError, match=r"000001\.png: "):
         draw_overlay(scene)
     scene.image.unlink()
-    with pytest.raises(MissingDataError, match=r"000001\.png: not found"):
+    with pytest.raises(MissingDataError, match=r"000001\.png: no such file"):
         draw_overlay(scene)

@@ -156,7 +156,7 @@ def test_bad_input_is_named_and_leaves_the_old_page(tmp_path: Path) -> None:
         write_page(path, [street(tmp_path), street(tmp_path)], "new")
     gone = street(tmp_path, "000002")
     gone.image.unlink()
-    with pytest.raises(MissingDataError, match=r"000002\.png: not found"):
+    with pytest.raises(MissingDataError, match=r"000002\.png: no such file"):
         write_page(path, [street(tmp_path), gone], "new")
     assert data_of(path)["title"] == "old"
 
