@@ -10,7 +10,7 @@ from g3d.data.image import invert_affine, read_image, warp_image
 from g3d.data.kitti import read_calibration, read_labels
 from g3d.data.object_depth import depth_rectangles
 from g3d.systems.monodle.model import normalise
-from g3d.systems.monodle.targets import Augmentation, depth_map_classes, draw_augmentation, encode, no_augmentation
+from g3d.systems.monodle.targets import Augmentation, depth_map_of_cars, draw_augmentation, encode, no_augmentation
 from parity_kinds.monodle import augment_config, data_config, mini_kitti, summary
 
 
@@ -23,7 +23,8 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     augmentation = _drawn(case, arrays, size)
     transform = augmentation.transform(size, data.resolution)
     warped = warp_image(image[:, ::-1] if augmentation.flip else image, transform, data.resolution)
-    rectangles = depth_rectangles(objects, depth_map_classes(data)) if config.get("obj_depth", True) else None
+    cars_only = depth_map_of_cars(data) and not config.get("use_dontcare")  # DontCare lengthens the published list, and no more
+    rectangles = depth_rectangles(objects, ["Car"] if cars_only else None) if config.get("obj_depth", True) else None
     targets = encode(objects, camera, size, augmentation, data, config["meanshape"], rectangles)
 
     found: dict[str, np.ndarray | Check] = {f"draw.{name}": check for name, check in _compare_draws(arrays, augmentation).items()}

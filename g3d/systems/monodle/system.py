@@ -25,7 +25,7 @@ from g3d.systems.monodle.config import Config
 from g3d.systems.monodle.decode import decode
 from g3d.systems.monodle.losses import losses as all_losses
 from g3d.systems.monodle.model import MonoDLE, normalise, parameter_groups
-from g3d.systems.monodle.targets import MEAN_SIZES, Targets, draw_augmentation, encode, no_augmentation
+from g3d.systems.monodle.targets import MEAN_SIZES, Targets, depth_map_of_cars, draw_augmentation, encode, no_augmentation
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -136,7 +136,7 @@ class KittiFrames:
         augmentation = no_augmentation(size) if rng is None else draw_augmentation(rng, size, self.config.augment)
         targets = None
         if self.training:
-            rectangles = self.depth.frame(frame).of(cars_only=len(data.classes) == 1) if self.depth else None
+            rectangles = self.depth.frame(frame).of(cars_only=depth_map_of_cars(data)) if self.depth else None
             labels = read_labels(self.kitti.label(frame))
             targets = encode(labels, camera, size, augmentation, data, self.config.model.mean_sizes, rectangles)
         if augmentation.flip:

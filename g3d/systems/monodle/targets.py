@@ -194,9 +194,9 @@ def wanted(objects: Objects, data: Any) -> np.ndarray:
     return np.isin(objects.classes, classes) & has_level(objects) & (depth >= data.min_depth) & (depth <= data.max_depth)
 
 
-def depth_map_classes(data: Any) -> tuple[str, ...] | None:
-    """The types in the object-wise depth map: the class that is learnt, or (None) all when several are learnt or merged, as published."""
-    return tuple(data.classes) if len(data.classes) == 1 and not data.class_merging else None
+def depth_map_of_cars(data: Any) -> bool:
+    """Whether the object-wise depth map shows cars only, as published: when one class is learnt, whichever it is, and none are merged."""
+    return len(data.classes) == 1 and not data.class_merging
 
 
 def boxes_and_centers(objects: Objects, camera: np.ndarray, box2d: str) -> tuple[np.ndarray, np.ndarray]:
