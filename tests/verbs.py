@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typer.testing import CliRunner
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 
 from g3d.cli.app import app
 
 
 def g3d(*args: str) -> tuple[int, str, str]:
     """Run a verb in this process -> exit code, stdout, stderr."""
-    result = CliRunner().invoke(app, list(args))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
+    out, err = StringIO(), StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            app(list(args))
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return code, out.getvalue(), err.getvalue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from g3d.engine.distributed import Processes
-from g3d.errors import InputError
+from g3d.errors import G3DError, InputError
 from g3d.systems.base import Samples
 
 
@@ -27,8 +27,30 @@ class _Seeded(Dataset):
         return len(self.samples)
 
     def __getitem__(self, key: tuple[int, int]) -> Any:
+        """The sample, or the error that says what is wrong with it: raised in a worker it would arrive wrapped in tracebacks."""
         epoch, index = key
-        return self.samples.sample(index, None if self.seed is None else np.random.default_rng([self.seed, epoch, index]))
+        try:
+            return self.samples.sample(index, None if self.seed is None else np.random.default_rng([self.seed, epoch, index]))
+        except G3DError as error:
+            return error
+
+
+class _Collate:
+    """Samples -> batch; the first error among the samples takes the batch's place."""
+
+    def __init__(self, collate: Callable) -> None:
+        self.collate = collate
+
+    def __call__(self, samples: list[Any]) -> Any:
+        return next((sample for sample in samples if isinstance(sample, G3DError)), None) or self.collate(samples)
+
+
+def _raised(batches: Iterable[Any]) -> Iterator[Any]:
+    """The batches; an error among them is raised."""
+    for batch in batches:
+        if isinstance(batch, G3DError):
+            raise batch
+        yield batch
 
 
 class _Batches:
@@ -78,23 +100,23 @@ class TrainingLoader:
             for part in range(self.accumulate):
                 start = step * self.batch + (part * self.group.world + self.group.rank) * self.micro_batch
                 keys.append([(epoch, int(index)) for index in order[start : start + self.micro_batch]])
-        loader = iter(_loader(_Seeded(self.samples, self.seed), keys, self.collate, self.workers, self.group.device))
+        loader = _raised(_loader(_Seeded(self.samples, self.seed), keys, self.collate, self.workers, self.group.device))
         for _ in range(first_step, self.steps):
             yield [next(loader) for _ in range(self.accumulate)]
 
 
-def evaluation_batches(samples: Samples, collate: Callable, batch: int, workers: int, group: Processes) -> DataLoader:
+def evaluation_batches(samples: Samples, collate: Callable, batch: int, workers: int, group: Processes) -> Iterator[Any]:
     """Every sample once, un-augmented, dealt to the processes in turn."""
     mine = [(0, index) for index in range(group.rank, len(samples), group.world)]
     keys = [mine[start : start + batch] for start in range(0, len(mine), batch)]
-    return _loader(_Seeded(samples, None), keys, collate, workers, group.device)
+    return _raised(_loader(_Seeded(samples, None), keys, collate, workers, group.device))
 
 
 def _loader(dataset: Dataset, keys: list[list[tuple[int, int]]], collate: Callable, workers: int, device: torch.device) -> DataLoader:
     return DataLoader(
         dataset,
         batch_sampler=_Batches(keys),
-        collate_fn=collate,
+        collate_fn=_Collate(collate),
         num_workers=min(workers, len(keys), _processors()),
         worker_init_fn=_quiet_worker,
         generator=torch.Generator(),  # its own: the global random state must not depend on how often loading starts

@@ -40,7 +40,7 @@ class Run:
             InputError: it already holds a run.
             EnvironmentProblem: it cannot be written.
         """
-        if self.checkpoints.is_dir() and any(self.checkpoints.iterdir()):
+        if any(self.checkpoints.glob("*.pt")):
             raise InputError(f"run {self.folder}: already holds checkpoints", f"go on with --resume {self.folder}, or choose another --out")
         if not self.writes:
             return

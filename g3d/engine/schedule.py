@@ -27,7 +27,7 @@ def build_optimizer(groups: list[dict[str, Any]], optim: OptimConfig) -> torch.o
     """The optimiser over a system's parameter groups; `lr_scale` in a group multiplies the rate of that group."""
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optim.name]
     groups = [{"lr_scale": 1.0, "weight_decay": optim.weight_decay, **group} for group in groups]
-    return kind(groups, lr=optim.lr, betas=optim.betas, foreach=True)
+    return kind(groups, lr=optim.lr, betas=optim.betas, fused=True)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

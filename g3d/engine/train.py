@@ -23,6 +23,7 @@ from g3d.engine.distributed import Processes, any_process, from_first, gather_to
 from g3d.engine.evaluate import evaluate_model
 from g3d.engine.loader import TrainingLoader
 from g3d.engine.loggers import Logger, open_loggers
+from g3d.engine.model import load_strictly
 from g3d.engine.run import Run
 from g3d.engine.schedule import build_optimizer, learning_rate, set_learning_rate
 from g3d.errors import G3DError, Interrupted
@@ -124,7 +125,7 @@ class Trainer:
 
     def restore(self, saved: checkpoint.Checkpoint) -> None:
         """Continue where a checkpoint was written."""
-        self.model.load_state_dict(saved.model)
+        load_strictly(self.model, saved.model, saved.path)
         self.optimizer.load_state_dict(saved.training["optimizer"])
         self.epoch, self.step_in_epoch, self.steps = (saved.training[key] for key in ("epoch", "step_in_epoch", "steps"))
         states = saved.training["random"]

@@ -104,6 +104,13 @@ def test_training_on_unprepared_data(world: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_image_that_went_away_after_preparation(world: Path, tmp_path: Path, workers: int) -> None:
+    g3d(*prepare(world))
+    (world / "training/image_2/000002.png").unlink()
+    refused(3, *train(world, tmp_path / "run", f"train.workers={workers}"), says=("000002.png: no such file",))
+
+
 def test_unknown_preset_key(world: Path, tmp_path: Path) -> None:
     refused(2, *train(world, tmp_path / "run", "optim.learning_rate=1"), says=("optim.learning_rate: unknown key",))
 
