@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,12 +70,15 @@ def read_raw(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingDataError(f"checkpoint {path}: no such file")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols in files that are no pickles
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         hint = "g3d loads plain weights only; ask its author for a state dict"
         raise InputError(f"checkpoint {path}: refused: {_refusal(str(error))}", hint) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except Exception as error:  # a damaged file can break any line of torch's reader
+        said = str(error).partition("\n")[0].partition(". ")[0]
+        reason = said if " " in said else type(error).__name__
         raise InputError(f"checkpoint {path}: truncated or not a torch file ({path.stat().st_size:,} bytes: {reason})") from None
     if not isinstance(content, dict):
         raise InputError(f"checkpoint {path}: expected a dict, found {type(content).__name__}")
@@ -90,7 +94,7 @@ def read(path: Path, overrides: tuple[str, ...] = ()) -> Checkpoint:
     """A checkpoint of our own.
 
     Raises:
-        InputError: it is a foreign one, or of a newer g3d.
+        InputError: it is a foreign one, damaged, or of a newer g3d.
     """
     return parse(read_raw(path), path, overrides)
 
@@ -99,6 +103,9 @@ def parse(content: dict[str, Any], path: Path, overrides: tuple[str, ...] = ()) 
     """What `read` does, for content already read."""
     if not is_ours(content):
         raise InputError(f"checkpoint {path}: not written by g3d", "a published checkpoint needs --preset NAME")
+    missing = [key for key in ("system", "config", "model", "training") if key not in content]
+    if missing:
+        raise InputError(f"checkpoint {path}: damaged: it has no {', '.join(missing)}")
     if content["g3d_format"] > FORMAT:
         raise InputError(f"checkpoint {path}: format {content['g3d_format']}, this g3d reads up to {FORMAT}", "install a newer g3d")
     config = presets.from_yaml(content["config"], overrides, source=f"config in {path}")
@@ -122,6 +129,12 @@ def locate(where: Path) -> Path:
     if not where.is_file():
         raise MissingDataError(f"checkpoint {where}: no such file or run directory")
     return where
+
+
+def run_of(path: Path) -> Path | None:
+    """The run directory that a checkpoint file lies in; None if it lies elsewhere."""
+    folder = path.parent if path.parent.name else path.absolute().parent  # `last.pt` was named from within its folder
+    return folder.parent if folder.name == "checkpoints" else None
 
 
 def _refusal(message: str) -> str:

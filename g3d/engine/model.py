@@ -66,8 +66,8 @@ def load_model(where: Path, device: torch.device, preset: str | None = None, ove
         for line in report.lines():
             log.info("%s: %s", path.name, line)
         return _ready(system, given, model, device, path, None, report)
-    if given is not None and given.system != content["system"]:
-        raise InputError(f"checkpoint {path}: of system {content['system']}, but preset {preset} is of system {given.system}")
+    if given is not None and given.system != content.get("system"):
+        raise InputError(f"checkpoint {path}: of system {content.get('system')}, but preset {preset} is of system {given.system}")
     saved = checkpoint.parse(content, path, tuple(overrides))
     config = given or saved.config
     system = get_system(config.system)
@@ -102,5 +102,4 @@ def _ready(
     system: System, config: Any, model: nn.Module, device: torch.device, path: Path, data: str | None, report: ImportReport | None
 ) -> LoadedModel:
     model = session.place(model, config.train, device).eval()
-    run = path.parent.parent if path.parent.name == "checkpoints" else None
-    return LoadedModel(system, config, model, device, path, run, Path(data) if data else None, report)
+    return LoadedModel(system, config, model, device, path, checkpoint.run_of(path), Path(data) if data else None, report)

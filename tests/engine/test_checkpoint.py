@@ -1,0 +1,58 @@
+"""Checkpoint files: what is damaged is refused in one line, and which run a file belongs to."""
+
+from __future__ import annotations
+
+import io
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from g3d.engine import checkpoint
+from g3d.errors import InputError
+
+
+def content_of(legacy: bool) -> bytes:
+    file = io.BytesIO()
+    torch.save({"model_state": {"a": torch.zeros(300)}, "epoch": 3}, file, _use_new_zipfile_serialization=not legacy)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_damage_of_any_kind_is_bad_input(tmp_path: Path, legacy: bool, recwarn: pytest.WarningsRecorder) -> None:
+    """Bytes changed at random in a file of torch's new and old format: it loads, or is refused; nothing else is raised."""
+    draws = random.Random(0)
+    file = tmp_path / "c.pth"
+    for _ in range(300):
+        damaged = bytearray(content_of(legacy))
+        for _ in range(draws.randint(1, 5)):
+            damaged[draws.randrange(min(len(damaged), 1000))] = draws.randrange(256)
+        file.write_bytes(damaged)
+        try:
+            checkpoint.read_raw(file)
+        except InputError as error:
+            assert "c.pth" in error.message
+            assert "\n" not in error.message
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("key", ["system", "config", "model", "training"])
+def test_a_checkpoint_of_ours_without_one_of_its_parts(tmp_path: Path, key: str) -> None:
+    content: dict[str, Any] = {"g3d_format": 1, "system": "monodle", "config": "", "model": {}, "training": {}}
+    del content[key]
+    torch.save(content, tmp_path / "c.pt")
+    with pytest.raises(InputError, match=f"damaged: it has no {key}"):
+        checkpoint.read(tmp_path / "c.pt")
+
+
+def test_the_run_of_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    assert checkpoint.run_of(folder / "last.pt") == tmp_path / "run"
+    assert checkpoint.run_of(tmp_path / "last.pt") is None
+    monkeypatch.chdir(folder)
+    assert checkpoint.run_of(Path("last.pt")) == tmp_path / "run"
+    monkeypatch.chdir(folder.parent)
+    assert checkpoint.run_of(Path("checkpoints/last.pt")) == Path(".")
