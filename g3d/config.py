@@ -157,13 +157,23 @@ def _resolve(preset: str, seen: tuple[str, ...]) -> dict[str, Any]:
     if path.suffix in (".yaml", ".yml") or path.is_file():
         if not path.is_file():
             raise InputError(f"preset {preset}: no such file", "g3d presets copy NAME writes one to start from")
-        values = _mapping(path.read_text(encoding="utf-8"), str(path))
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"preset {preset}: byte {error.start} is not text, expected YAML") from None
+        except OSError as error:
+            raise InputError(f"preset {preset}: cannot be read: {error.strerror}") from None
+        values = _mapping(text, str(path))
         values.setdefault("name", path.stem)
     else:
         values = _mapping(preset_text(preset), f"preset {preset}")
         values["name"] = preset
     base = values.pop("extends", None)
-    return values if base is None else _merged(_resolve(str(base), (*seen, preset)), values)
+    if base is None:
+        return values
+    if str(base).endswith((".yaml", ".yml")) and path.is_file():
+        base = path.parent / str(base)  # a file is named as seen from the one that extends it
+    return _merged(_resolve(str(base), (*seen, preset)), values)
 
 
 def _mapping(text: str, source: str) -> dict[str, Any]:

@@ -93,6 +93,20 @@ def test_broken_preset_files(tmp_path: Path, text: str, said: str) -> None:
         config.load(str(file))
 
 
+def test_a_preset_file_may_extend_its_neighbour(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("extends: monodle\ntrain: {batch: 4}\n")
+    (tmp_path / "mine.yaml").write_text("extends: base.yaml\ntrain: {epochs: 3}\n")
+    preset = config.load(str(tmp_path / "mine.yaml"))
+    assert (preset.name, preset.train.batch, preset.train.epochs) == ("mine", 4, 3)
+
+
+def test_a_preset_file_that_is_no_text(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_bytes(b"\x89PNG")
+    with pytest.raises(InputError, match="byte 0 is not text, expected YAML"):
+        config.load(str(file))
+
+
 def test_a_preset_that_extends_itself_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a.yaml").write_text("extends: b.yaml\n")
