@@ -103,6 +103,8 @@ def _warp(pixels: np.ndarray, transform: np.ndarray, resolution: tuple[int, int]
 
 
 def _as_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I"):  # 16 bits a pixel: Pillow would cut off all that is brighter than 255
+        picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
     if picture.mode in ("P", "PA") and "transparency" in picture.info:
         picture = picture.convert("RGBA")  # Pillow warns when a transparent palette goes to RGB directly
     return picture.convert("RGB")

@@ -28,6 +28,12 @@ def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
         np.testing.assert_array_equal(pixels, PIXELS)
 
 
+def test_16_bits_a_pixel_keep_their_brightness(tmp_path: Path) -> None:
+    grey = PIXELS[..., 0]
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), np.repeat(grey[..., None], 3, 2))
+
+
 def test_missing(tmp_path: Path) -> None:
     with pytest.raises(MissingDataError, match=r"image .*none\.png: no such file"):
         read_image(tmp_path / "none.png")
