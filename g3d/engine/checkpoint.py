@@ -25,13 +25,15 @@ class Checkpoint:
 
     Attributes:
         path: the file.
-        config: the run's resolved config.
+        config: the run's resolved config, with overrides applied.
+        written: the same as it was written.
         model: the network's state dict.
         training: optimiser, random states and position, as `g3d train` needs them to go on; may be empty.
     """
 
     path: Path
     config: Config
+    written: Config
     model: dict[str, torch.Tensor]
     training: dict[str, Any]
 
@@ -108,8 +110,9 @@ def parse(content: dict[str, Any], path: Path, overrides: tuple[str, ...] = ()) 
         raise InputError(f"checkpoint {path}: damaged: it has no {', '.join(missing)}")
     if content["g3d_format"] > FORMAT:
         raise InputError(f"checkpoint {path}: format {content['g3d_format']}, this g3d reads up to {FORMAT}", "install a newer g3d")
+    written = presets.from_yaml(content["config"], source=f"config in {path}")
     config = presets.from_yaml(content["config"], overrides, source=f"config in {path}")
-    return Checkpoint(path, config, content["model"], content["training"])
+    return Checkpoint(path, config, written, content["model"], content["training"])
 
 
 def locate(where: Path) -> Path:

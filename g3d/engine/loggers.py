@@ -45,7 +45,7 @@ class Logger:
 
 class _TensorBoard:
     def __init__(self, run: Run, config: Config) -> None:
-        self._writer = _load("torch.utils.tensorboard", "tensorboard").SummaryWriter(str(run.folder / "tensorboard"))
+        self._writer = _load("tensorboard").SummaryWriter(str(run.folder / "tensorboard"))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
@@ -57,9 +57,7 @@ class _TensorBoard:
 
 class _Wandb:
     def __init__(self, run: Run, config: Config) -> None:
-        self._run = _load("wandb", "wandb").init(
-            project="g3d", name=run.folder.name, dir=str(run.folder), config=config.model_dump(mode="json")
-        )
+        self._run = _load("wandb").init(project="g3d", name=run.folder.name, dir=str(run.folder), config=config.model_dump(mode="json"))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         self._run.log(dict(values), step=step)
@@ -69,6 +67,17 @@ class _Wandb:
 
 
 PLACES = {"tensorboard": _TensorBoard, "wandb": _Wandb}
+_MODULES = {"tensorboard": "torch.utils.tensorboard", "wandb": "wandb"}
+
+
+def check_installed(config: Config) -> None:
+    """Whether every place of `train.log_to` can be opened.
+
+    Raises:
+        EnvironmentProblem: its package is not installed.
+    """
+    for name in config.train.log_to:
+        _load(name)
 
 
 @contextmanager
@@ -81,8 +90,8 @@ def open_loggers(run: Run, config: Config) -> Iterator[Logger]:
         logger.close()
 
 
-def _load(module: str, extra: str) -> Any:
+def _load(name: str) -> Any:
     try:
-        return importlib.import_module(module)
+        return importlib.import_module(_MODULES[name])
     except ImportError:
-        raise EnvironmentProblem(f"train.log_to: {extra} is not installed", f"pip install 'g3d[{extra}]'") from None
+        raise EnvironmentProblem(f"train.log_to: {name} is not installed", f"pip install 'g3d[{name}]'") from None

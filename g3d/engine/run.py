@@ -8,7 +8,8 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,37 +45,45 @@ class Run:
             raise InputError(f"run {self.folder}: already holds checkpoints", f"go on with --resume {self.folder}, or choose another --out")
         if not self.writes:
             return
-        try:
+        with self._explained():
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             (self.folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
             (self.folder / "environment.json").write_text(json.dumps(environment(command), indent=2) + "\n", encoding="utf-8")
             self._metrics.write_text("", encoding="utf-8")
-        except OSError as error:
-            raise EnvironmentProblem(f"run {self.folder}: cannot be written: {error.strerror}", "choose another --out") from None
 
     def reopen(self, step: int) -> None:
         """Go on after `step`: metrics of later steps, which will be made again, are dropped."""
         if not self.writes or not self._metrics.is_file():
             return
-        kept = [line for line in self._metrics.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
-        temporary = self._metrics.with_suffix(".tmp")
-        temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        os.replace(temporary, self._metrics)
+        with self._explained():
+            kept = [line for line in self._metrics.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
+            temporary = self._metrics.with_suffix(".tmp")
+            temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            os.replace(temporary, self._metrics)
 
     def record(self, values: Mapping[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
         if self.writes:
-            with self._metrics.open("a", encoding="utf-8") as file:
+            with self._explained(), self._metrics.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(values) + "\n")
 
     def log_to_file(self) -> logging.Handler | None:
         """Copy the log into log.txt; the caller removes the handler at the end."""
         if not self.writes:
             return None
-        handler = logging.FileHandler(self.folder / "log.txt", encoding="utf-8")
+        with self._explained():
+            handler = logging.FileHandler(self.folder / "log.txt", encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logging.getLogger("g3d").addHandler(handler)
         return handler
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            hint = "choose another --out, or make room; checkpoints written before are intact"
+            raise EnvironmentProblem(f"run {self.folder}: cannot be written: {error.strerror}", hint) from None
 
 
 def find_latest(preset: str) -> Path:

@@ -7,11 +7,12 @@ import math
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -22,11 +23,11 @@ from g3d.engine import checkpoint, session
 from g3d.engine.distributed import Processes, any_process, from_first, gather_to_first, mean_over
 from g3d.engine.evaluate import evaluate_model
 from g3d.engine.loader import TrainingLoader
-from g3d.engine.loggers import Logger, open_loggers
+from g3d.engine.loggers import Logger, check_installed, open_loggers
 from g3d.engine.model import load_strictly
 from g3d.engine.run import Run
 from g3d.engine.schedule import build_optimizer, learning_rate, set_learning_rate
-from g3d.errors import G3DError, Interrupted
+from g3d.errors import G3DError, InputError, Interrupted
 from g3d.nn.parallel import convert_sync_batchnorm
 from g3d.progress import Progress, Silent
 from g3d.systems.base import get_system
@@ -82,6 +83,8 @@ class Trainer:
             self.model.compile()
         if self.group.world == 1:
             return self.model
+        # said of 1 x 1 convolutions in channels-last, whose strides mean the same either way
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         devices = [self.group.device] if self.group.device.type == "cuda" else None
         return DistributedDataParallel(self.model, device_ids=devices)
 
@@ -124,15 +127,39 @@ class Trainer:
         }
 
     def restore(self, saved: checkpoint.Checkpoint) -> None:
-        """Continue where a checkpoint was written."""
+        """Continue where a checkpoint was written.
+
+        Raises:
+            InputError: it holds no state of training, has other weights, or was written within an epoch of other batches.
+        """
+        if missing := [key for key in ("optimizer", "epoch", "step_in_epoch", "steps", "random") if key not in saved.training]:
+            raise InputError(f"checkpoint {saved.path}: training cannot go on from it: it has no {', '.join(missing)}")
         load_strictly(self.model, saved.model, saved.path)
+        options = [{key: value for key, value in group.items() if key != "params"} for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(saved.training["optimizer"])
+        for group, own in zip(self.optimizer.param_groups, options, strict=True):
+            group.update(own)  # those of the config, which --set may have changed, not those in the file
         self.epoch, self.step_in_epoch, self.steps = (saved.training[key] for key in ("epoch", "step_in_epoch", "steps"))
+        self._check_same_batches(saved)
         states = saved.training["random"]
         if len(states) == self.group.world:
             session.restore_random_states(states[self.group.rank])
-        else:
+        elif self.group.first:
             log.warning("resuming on %d processes a run of %d: random states start anew", self.group.world, len(states))
+
+    def _check_same_batches(self, saved: checkpoint.Checkpoint) -> None:
+        """Within an epoch, the batches still to come must be those that the saved run would have taken."""
+        if not self.step_in_epoch:
+            return
+        now, then = self.config, cast(Any, saved.written)
+        settings = {"train.batch": (now.train.batch, then.train.batch), "train.seed": (now.train.seed, then.train.seed),
+                    "data.train": (now.data.train, then.data.train)}  # fmt: skip
+        where = f"checkpoint {saved.path}: written within an epoch, after {self.step_in_epoch} steps of it"
+        for name, (found, expected) in settings.items():
+            if found != expected:
+                raise InputError(f"{where}: {name} cannot change there from {expected} to {found}", "go on from the end of an epoch")
+        if self.step_in_epoch >= self.loader.steps:
+            raise InputError(f"{where}, but the split now makes {self.loader.steps}", "was the split changed?")
 
 
 def train(
@@ -158,8 +185,9 @@ def train(
         TrainingFailed: the loss is no longer finite.
         InputError, MissingDataError, EnvironmentProblem: see the parts.
     """
+    check_installed(config)
+    folder = _folder_of(resume) if resume else Path(from_first(str(Run.new_folder(config, out)), group))
     trainer = Trainer(config, root, group, fresh=resume is None)
-    folder = resume.path.parent.parent if resume else Path(from_first(str(Run.new_folder(config, out)), group))
     run = Run(folder, writes=group.first)
     if resume:
         trainer.restore(resume)
@@ -177,9 +205,16 @@ def train(
             handler.close()
 
 
+def _folder_of(resume: checkpoint.Checkpoint) -> Path:
+    folder = checkpoint.run_of(resume.path)
+    if folder is None:
+        raise InputError(f"checkpoint {resume.path}: lies in no run directory to go on in", "expected RUN/checkpoints/last.pt")
+    return folder
+
+
 def _loop(trainer: Trainer, run: Run, root: Path, loggers: Logger, stop: _Stop, progress: Progress) -> TrainReport:
     settings, group, loader = trainer.config.train, trainer.group, trainer.loader
-    total = settings.epochs * loader.steps
+    total = trainer.steps + max(0, (settings.epochs - trainer.epoch) * loader.steps - trainer.step_in_epoch)
     began = time.monotonic()
     losses: dict[str, float] = {}
     log.info(
@@ -195,8 +230,12 @@ def _loop(trainer: Trainer, run: Run, root: Path, loggers: Logger, stop: _Stop, 
     for batch in trainer.batches():
         terms = trainer.step(batch)
         end_of_epoch = trainer.step_in_epoch == loader.steps
-        if trainer.steps % settings.log_steps == 0 or trainer.steps == total:
-            losses = _agreed(terms, group)
+        stopping = any_process(stop.requested, group)
+        saving = end_of_epoch or stopping or (settings.save_steps > 0 and trainer.steps % settings.save_steps == 0)
+        logging_due = trainer.steps % settings.log_steps == 0 or trainer.steps == total
+        if logging_due or saving:
+            losses = _agreed(terms, group)  # before saving: a checkpoint of a training that diverged would replace the last good one
+        if logging_due:
             now = time.monotonic()
             rate = (trainer.steps - marks[1]) * loader.batch / max(now - marks[0], 1e-9)
             marks = (now, trainer.steps)
@@ -204,8 +243,7 @@ def _loop(trainer: Trainer, run: Run, root: Path, loggers: Logger, stop: _Stop, 
         progress.advance(note=f"epoch {trainer.epoch + 1}/{settings.epochs}" + (f" loss {losses['total']:.3f}" if losses else ""))
         if end_of_epoch:
             trainer.epoch, trainer.step_in_epoch = trainer.epoch + 1, 0
-        stopping = any_process(stop.requested, group)
-        if end_of_epoch or stopping or (settings.save_steps and trainer.steps % settings.save_steps == 0):
+        if saving:
             _save(trainer, run, root, numbered=end_of_epoch and trainer.epoch % settings.checkpoint_epochs == 0)
         if stopping and trainer.steps < total:
             progress.end()
@@ -244,14 +282,17 @@ def _save(trainer: Trainer, run: Run, root: Path, numbered: bool) -> None:
 
 
 class _Stop:
-    """Set by the first SIGTERM or Ctrl-C; a second one interrupts at once."""
+    """Set by the first SIGTERM or Ctrl-C; another one interrupts at once, unless it belongs to the first: schedulers send several."""
 
     requested = False
+    _since = 0.0
 
     def __call__(self, number: int, frame: Any) -> None:
         if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
+            if time.monotonic() - self._since > 1:
+                raise KeyboardInterrupt
+            return
+        self.requested, self._since = True, time.monotonic()
         log.warning("%s: stopping after this step", signal.Signals(number).name)
 
 

@@ -1,0 +1,76 @@
+"""What may change when a run goes on, and what a stop request is."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from drawn import MICRO
+
+from g3d import config
+from g3d.engine import checkpoint
+from g3d.engine.distributed import Processes
+from g3d.engine.train import Trainer, _Stop
+from g3d.errors import InputError
+from g3d.prepare.kitti import prepare_kitti
+
+ALONE = Processes(0, 1, torch.device("cpu"))
+
+
+def trainer(data: Path, *settings: str) -> Trainer:
+    return Trainer(config.load("monodle-ddml-tiny", [*MICRO, *settings]), data, ALONE)
+
+
+@pytest.fixture
+def saved(drawn_kitti: Path, tmp_path: Path) -> Path:
+    """A checkpoint after the first of two steps of an epoch."""
+    prepare_kitti(drawn_kitti)
+    run = trainer(drawn_kitti, "optim.weight_decay=0.1")
+    run.step(next(run.batches()))
+    file = tmp_path / "checkpoints" / "last.pt"
+    checkpoint.write(file, run.config, run.model.state_dict(), run.state(drawn_kitti))
+    return file
+
+
+def resumed(data: Path, file: Path, *settings: str) -> Trainer:
+    read = checkpoint.read(file, settings)
+    run = Trainer(read.config, data, ALONE, fresh=False)
+    run.restore(read)
+    return run
+
+
+def test_settings_of_the_optimiser_may_change(drawn_kitti: Path, saved: Path) -> None:
+    def decays(run: Trainer) -> set[Any]:
+        return {group["weight_decay"] for group in run.optimizer.param_groups}
+
+    assert 0.1 in decays(resumed(drawn_kitti, saved))
+    assert decays(resumed(drawn_kitti, saved, "optim.weight_decay=0.3")) == {0.0, 0.3}
+
+
+@pytest.mark.parametrize("setting", ["train.batch=2", "train.seed=5", "data.train=trainval"])
+def test_within_an_epoch_the_batches_may_not_change(drawn_kitti: Path, saved: Path, setting: str) -> None:
+    with pytest.raises(InputError, match=f"after 1 steps of it: {setting.partition('=')[0]} cannot change"):
+        resumed(drawn_kitti, saved, setting)
+
+
+def test_a_split_that_shrank(drawn_kitti: Path, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would never reach the end of the epoch."""
+    monkeypatch.setattr("g3d.data.kitti.KittiRoot.split", lambda self, name: ["000000", "000001", "000002", "000003"])
+    with pytest.raises(InputError, match="the split now makes 1"):
+        resumed(drawn_kitti, saved)
+
+
+def test_signals_that_come_together_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [10.0]
+    monkeypatch.setattr("g3d.engine.train.time.monotonic", lambda: now[0])
+    stop = _Stop()
+    stop(signal.SIGTERM, None)
+    now[0] += 0.2
+    stop(signal.SIGTERM, None)
+    assert stop.requested
+    now[0] += 2
+    with pytest.raises(KeyboardInterrupt):
+        stop(signal.SIGINT, None)
