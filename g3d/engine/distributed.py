@@ -12,7 +12,16 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from g3d.errors import EnvironmentProblem, InputError
+from g3d.errors import EnvironmentProblem, G3DError, InputError
+
+_PEER_ENDED = re.compile(r"closed by peer|reset by peer|Broken pipe|remote process exited|communicator was aborted")
+_LAUNCHERS = "torchrun and srun set RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT; without them unset RANK and WORLD_SIZE"
+
+
+class OtherProcessFailed(G3DError):
+    """This process could not go on because another one ended: exit code 1; the other one says what was wrong."""
+
+    exit_code = 1
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,8 @@ def choose_device(name: str = "auto", local_rank: int = 0) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise InputError(f"--device {name}: expected auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise EnvironmentProblem(
             f"--device {name}: torch {torch.__version__} finds no CUDA device", "g3d doctor shows why; --device cpu works"
@@ -55,21 +66,40 @@ def choose_device(name: str = "auto", local_rank: int = 0) -> torch.device:
 
 @contextmanager
 def processes(device: str = "auto") -> Iterator[Processes]:
-    """Join the other processes, if the environment names any, and leave them at the end."""
+    """Join the other processes, if the environment names any, and leave them at the end.
+
+    Raises:
+        EnvironmentProblem: the environment's variables make no sense, or the others cannot be reached.
+        OtherProcessFailed: another process ended while this one waited for it.
+    """
     slurm_to_torchrun(os.environ)
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    rank = int(os.environ.get("RANK", "0"))
-    chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
+    world, rank, local_rank = (_from_environment(name, default) for name, default in (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0)))
+    chosen = choose_device(device, local_rank)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if world == 1:
         yield Processes(0, 1, chosen)
         return
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", rank=rank, world_size=world)
+    try:
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", rank=rank, world_size=world)
+    except (ValueError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise EnvironmentProblem(f"process {rank} of {world} cannot join the others: {reason}", _LAUNCHERS) from None
     try:
         yield Processes(rank, world, chosen)
+    except RuntimeError as error:  # gloo and nccl raise nothing more telling
+        if not _PEER_ENDED.search(str(error)):
+            raise
+        raise OtherProcessFailed(f"process {rank} of {world}: stopped because another process ended", "that one says why") from error
     finally:
         dist.destroy_process_group()
+
+
+def _from_environment(name: str, default: int) -> int:
+    value = os.environ.get(name, str(default))
+    if not value.isdigit():
+        raise EnvironmentProblem(f"environment: {name}={value!r}: expected a number", _LAUNCHERS)
+    return int(value)
 
 
 def slurm_to_torchrun(env: MutableMapping[str, str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,21 +12,25 @@ from pathlib import Path
 import pytest
 from drawn import micro
 
-from g3d.engine.distributed import Processes, first_host, slurm_to_torchrun
+from g3d.engine.distributed import Processes, first_host, processes, slurm_to_torchrun
 from g3d.engine.loader import TrainingLoader
-from g3d.errors import InputError
+from g3d.errors import EnvironmentProblem, InputError
 from g3d.prepare.kitti import prepare_kitti
 
 # As in the published schedule, the first steps are small: Adam turns a rounding error in a tiny gradient into a step of the full rate.
 SETTINGS = micro("train.batch=4", "train.epochs=2", "optim.lr=1e-5")
 
 
-def run(processes: int, *args: str) -> str:
-    launcher = [] if processes == 1 else ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
+def launch(count: int, *args: str) -> subprocess.CompletedProcess[str]:
+    launcher = [] if count == 1 else ["torch.distributed.run", "--standalone", "--nproc-per-node", str(count), "-m"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", *launcher, "g3d", *args], env=env, capture_output=True, text=True, check=False, timeout=240
     )
+
+
+def run(count: int, *args: str) -> str:
+    done = launch(count, *args)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -112,3 +117,34 @@ def test_a_batch_that_cannot_be_divided_is_refused() -> None:
 
     with pytest.raises(InputError, match=r"train.batch=4: cannot be divided among 3 processes"):
         TrainingLoader(_Numbers(), list, 4, 1, 0, 0, Processes(0, 3, torch.device("cpu")))
+
+
+def test_an_error_in_one_process_is_said_once(drawn_kitti: Path, tmp_path: Path) -> None:
+    """The process that meets it says it; the others end without a traceback."""
+    prepare_kitti(drawn_kitti, out=tmp_path / "prepared")
+    broken = tmp_path / "kitti"
+    shutil.copytree(drawn_kitti, broken)
+    (broken / "training" / "image_2" / "000003.png").unlink()
+    prepared = (tmp_path / "prepared", broken / "g3d")
+    shutil.copytree(*prepared, dirs_exist_ok=True)
+    args = ("train", "--preset", "monodle-ddml-tiny", "--data", str(broken), "--out", str(tmp_path / "run"), *SETTINGS)
+    done = launch(2, *args)
+    assert done.returncode != 0
+    own = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "[rank"))]
+    assert sum("000003.png: no such file" in line for line in own) == 1, done.stderr
+    assert not [line for line in own if "Traceback" in line]
+
+
+@pytest.mark.parametrize(("name", "value"), [("WORLD_SIZE", "many"), ("RANK", "-1")])
+def test_an_environment_that_makes_no_sense(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(EnvironmentProblem, match=f"{name}='{value}': expected a number"), processes("cpu"):
+        pass
+
+
+def test_processes_without_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(EnvironmentProblem, match="process 1 of 2 cannot join the others"), processes("cpu"):
+        pass
