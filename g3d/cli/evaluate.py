@@ -44,6 +44,8 @@ def evaluate(
     if (ckpt is None) == (predictions is None):
         raise InputError("g3d eval: give either --ckpt or --predictions")
     if predictions is not None:
+        if settings or out or native:
+            raise InputError("g3d eval --predictions: --set, --out and --native are for a model", "leave them away")
         _evaluate_predictions(predictions, preset, data, split, as_json)
         return
     from g3d.data.predictions import write_predictions

@@ -41,6 +41,8 @@ def infer(
         raise InputError("g3d infer: which model?", "--ckpt RUN_OR_FILE")
     if (calib is None) == (focal is None):
         raise InputError("g3d infer: give either --calib or --focal", "a phone's focal length in pixels is about 0.8 x the image's width")
+    if focal is not None and not 0 < focal < float("inf"):
+        raise InputError(f"--focal {focal:g}: expected a focal length in pixels, above 0")
     loaded = load_model(ckpt, choose_device(device), preset, settings)
     found = run(loaded, InferRequest(tuple(image), calib, focal), output.progress())
     if out:

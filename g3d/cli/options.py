@@ -22,7 +22,7 @@ Ckpt = Annotated[
 ]
 Preset = Annotated[str | None, typer.Option("--preset", help="Preset name or file.", autocompletion=_preset_names, show_default=False)]
 Settings = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. optim.lr=1e-4; may be repeated.")]
-Split = Annotated[str | None, typer.Option("--split", help="Split name, or a file of ids.  [default: the preset's]", show_default=False)]
+Split = Annotated[str | None, typer.Option("--split", help="Split name, or a file of ids; by default the preset's.", show_default=False)]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write.", show_default=False)]

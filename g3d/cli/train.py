@@ -77,14 +77,18 @@ def _saved(resume: str | None, preset: str | None, settings: list[str]) -> Check
     """The checkpoint to go on from; `--set` then changes its config, and that is said."""
     if resume is None:
         return None
+    from g3d import config as presets
     from g3d.engine import checkpoint
     from g3d.engine.run import find_latest
     from g3d.errors import InputError
 
-    if resume == "auto" and preset is None:
+    name = presets.load(preset).name if preset else None
+    if resume == "auto" and name is None:
         raise InputError("--resume auto: of which preset?", "add --preset NAME, or give the run directory")
-    path = checkpoint.locate(find_latest(Path(str(preset)).stem) if resume == "auto" else Path(resume))
+    path = checkpoint.locate(find_latest(str(name)) if resume == "auto" else Path(resume))
     saved = checkpoint.read(path, tuple(settings))
+    if name is not None and saved.config.name != name:
+        raise InputError(f"--resume {resume}: a run of preset {saved.config.name}, not of {name}", "leave --preset away")
     if settings:
         output.say(f"resuming with changed settings: {', '.join(settings)}")
     return saved
@@ -95,15 +99,22 @@ def _data_of(saved: Checkpoint | None) -> Path:
 
     if saved is None:
         raise InputError("g3d train: where is the data?", "--data DIR; g3d prepare makes it ready")
+    if "data" not in saved.training:
+        raise InputError(f"checkpoint {saved.path}: does not say where its data is", "--data DIR")
     return Path(saved.training["data"])
 
 
 def _config(preset: str, settings: list[str], scale_lr: bool) -> Config:
     """The resolved config. A batch other than the preset's is said, with the learning rate that scaling would give."""
     from g3d import config as presets
+    from g3d.errors import InputError
 
     published, config = presets.load(preset), presets.load(preset, settings)
     if config.train.batch == published.train.batch:
+        return config
+    if config.optim.lr != published.optim.lr:
+        if scale_lr:
+            raise InputError("--scale-lr: --set optim.lr has set the learning rate already", "leave one of them away")
         return config
     scaled = published.optim.lr * config.train.batch / published.train.batch
     said = f"effective batch {config.train.batch}; the preset's learning rate {published.optim.lr:g} is for {published.train.batch}"

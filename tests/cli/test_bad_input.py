@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import pickle
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,56 @@ def test_infer_needs_a_camera(run: Path, drawn_kitti: Path) -> None:
     refused(3, "infer", "--ckpt", str(run), "--image", "nowhere.png", "--focal", "100", says=("nowhere.png", "no such file"))
 
 
+@pytest.mark.parametrize("focal", ["0", "-5", "nan", "inf"])
+def test_a_focal_length_is_above_0(focal: str) -> None:
+    refused(2, "infer", "--ckpt", "x", "--image", "x", "--focal", focal, says=(f"--focal {focal}", "above 0"))
+
+
+def test_devices_that_are_not_supported(world: Path, tmp_path: Path) -> None:
+    for device in ("meta", "mps", "tpu"):
+        refused(2, *train(world, tmp_path / "run"), "--device", device, says=(f"--device {device}", "expected auto, cpu, cuda"))
+
+
+def test_a_place_to_log_to_that_is_not_installed(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    g3d(*prepare(world))
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    for more in ((), ("--dry-run",)):
+        refused(4, *train(world, tmp_path / "run", "train.log_to=[wandb]"), *more, says=("train.log_to: wandb is not installed",))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_learning_rate_is_not_scaled_over_the_given_one(world: Path, tmp_path: Path) -> None:
+    refused(2, *train(world, tmp_path / "run", "optim.lr=1e-5"), "--scale-lr", says=("--scale-lr", "--set optim.lr"))
+
+
+def test_resuming_with_another_preset(run: Path) -> None:
+    refused(2, "train", "--resume", str(run), "--preset", "monodle", says=("a run of preset monodle-ddml-tiny, not of monodle",))
+    refused(2, "train", "--resume", "auto", "--preset", "mondle", says=("did you mean 'monodle'",))
+
+
+def test_resuming_a_checkpoint_outside_a_run(run: Path, tmp_path: Path) -> None:
+    shutil.copy(run / "checkpoints" / "last.pt", tmp_path / "last.pt")
+    refused(2, "train", "--resume", str(tmp_path / "last.pt"), says=("lies in no run directory",))
+    refused(2, "train", "--resume", str(tmp_path), says=("lies in no run directory",))
+
+
+def test_resuming_weights_alone(run: Path) -> None:
+    file = run / "checkpoints" / "last.pt"
+    torch.save({**torch.load(file, weights_only=True), "training": {}}, file)
+    refused(2, "train", "--resume", str(run), says=("does not say where its data is",))
+
+
+def test_a_run_directory_that_cannot_be_written_any_more(run: Path) -> None:
+    (run / "log.txt").unlink()
+    (run / "log.txt").mkdir()
+    refused(4, "train", "--resume", str(run), says=("run", "cannot be written", "Is a directory"))
+
+
+def test_options_of_a_model_beside_predictions(world: Path, run: Path) -> None:
+    args = ("eval", "--predictions", str(run), "--data", str(world), "--set", "data.classes=[Car]")
+    refused(2, *args, says=("--set, --out and --native are for a model",))
+
+
 def test_images_of_the_same_name(run: Path, tmp_path: Path, drawn_kitti: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
@@ -240,4 +291,5 @@ def test_images_of_the_same_name(run: Path, tmp_path: Path, drawn_kitti: Path) -
 def test_diverged_training_says_so(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     g3d(*prepare(world))
     monkeypatch.setattr("g3d.systems.monodle.losses.SQRT2", np.nan)
-    refused(1, *train(world, tmp_path / "run"), says=("the loss is no longer finite", "depth"))
+    refused(1, *train(world, tmp_path / "run", "train.log_steps=50"), says=("the loss is no longer finite", "depth"))
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []  # nothing of it is kept, however seldom it is logged
