@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PRESET = "monodle-ddml-tiny"
 WIDTH = 828  # pixels: wide enough for most cars to be as high as KITTI's AP asks for
+LEVELS = 3  # easy, moderate, hard
 
 
 def demo(
@@ -67,8 +68,9 @@ def demo(
     table, blank = (evaluate_predictions(loaded.system, config, predictions, world, "val") for predictions in (found, before))
     clock.step("drawing")
     truth = loaded.system.labels(world, samples.ids)
+    shown = [prediction for prediction in found if "Car" in truth[prediction.sample].classes]
     pictures = visualize_predictions(
-        found[:24], truth, out / "page", title="g3d demo: unseen streets", table=table, comparison=("untrained", blank)
+        shown[:24], truth, out / "page", title="g3d demo: unseen streets", table=table, comparison=("untrained", blank)
     )
     if as_json:
         output.emit({"schema": 1, "run": str(run), "page": str(pictures[-1]), "seconds": clock.total(),
@@ -103,14 +105,19 @@ class _Clock:
 
 
 def _show(table: Table, blank: Table) -> None:
+    """AP over 40 recalls, trained and untrained side by side."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table as RichTable
 
-    shown = RichTable(title=table.title, title_justify="left", title_style="bold")
-    shown.add_column("AP")
-    for column in table.columns:
-        shown.add_column(f"{column}\ntrained / untrained", justify="right")
+    title = f"{table.title}: trained, and the same network untrained"
+    shown = RichTable(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    shown.add_column("", no_wrap=True)
+    for whose in ("trained", "untrained"):
+        for column in table.columns[:LEVELS]:
+            shown.add_column(f"{whose}\n{column}", justify="right", no_wrap=True)
     for row, other in zip(table.rows, blank.rows, strict=True):
-        values = zip(row.values, other.values, strict=True)
-        shown.add_row(row.label, *("-" if a is None or b is None else f"{a:.1f} / {b:.1f}" for a, b in values))
-    Console().print(shown)
+        values = (*row.values[:LEVELS], *other.values[:LEVELS])
+        shown.add_row(row.label, *("-" if value is None else f"{value:.1f}" for value in values))
+    console = Console()
+    Console(width=max(console.width, 96)).print(shown)
