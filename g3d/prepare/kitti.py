@@ -83,13 +83,16 @@ def prepare_kitti(
 
     Raises:
         MissingDataError, InputError: no such folder or split.
-        EnvironmentProblem: `out` cannot be written.
+        EnvironmentProblem: `out` or `npy` cannot be written; said before the work begins.
     """
     root = KittiRoot.find(data)
     frames = {str(name): root.split(name) for name in splits}
     _check_disjoint(frames)
     ids = sorted({frame for members in frames.values() for frame in members})
     folder = out or data / FOLDER
+    for wanted in (folder, npy):
+        if wanted is not None and not check_only:
+            runner.require_writable(wanted)
     outcome = runner.run(functools.partial(_check, root=root, decode=decode), ids, "check", workers, progress)
     objects: dict[str, int] = {}
     for _, frame in outcome.good:

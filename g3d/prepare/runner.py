@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from g3d.data.files import atomic_write
-from g3d.errors import G3DError, InputError
+from g3d.errors import EnvironmentProblem, G3DError, InputError
 from g3d.progress import Progress, Silent
 
 Item = TypeVar("Item")
@@ -97,6 +98,18 @@ def fingerprint(files: Iterable[Path]) -> str:
         status = file.stat()
         digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
+
+
+def require_writable(folder: Path) -> None:
+    """Whether a folder can be made or written, without making it: better known before the work than after.
+
+    Raises:
+        EnvironmentProblem: it cannot.
+    """
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        reason = "may not be written" if there.is_dir() else "is no folder"
+        raise EnvironmentProblem(f"{folder}: cannot be written: {there} {reason}", "choose another folder with --out")
 
 
 def write_manifest(folder: Path, values: Mapping[str, Any]) -> None:

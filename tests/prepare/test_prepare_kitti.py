@@ -12,7 +12,7 @@ from items import double_but_three
 from g3d.data.kitti import KittiRoot, read_labels
 from g3d.data.kitti_prepared import RECTANGLES, open_prepared, raw_root
 from g3d.data.object_depth import depth_rectangles, paint
-from g3d.errors import InputError, MissingDataError
+from g3d.errors import EnvironmentProblem, InputError, MissingDataError
 from g3d.prepare import runner
 from g3d.prepare.kitti import prepare_kitti
 
@@ -92,6 +92,20 @@ def test_frames_in_train_and_val_are_pointed_out(drawn_kitti: Path, tmp_path: Pa
     with caplog.at_level("WARNING", logger="g3d"):
         prepare_kitti(tmp_path / "kitti", out=tmp_path / "out", check_only=True)
     assert "1 frames are in both train and val" in caplog.text
+
+
+@pytest.mark.parametrize("argument", ["out", "npy"])
+def test_a_place_that_cannot_be_written_is_said_before_the_work(drawn_kitti: Path, tmp_path: Path, argument: str,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(runner, "run", None)  # no frame may be looked at
+    with pytest.raises(EnvironmentProblem, match="file is no folder") as caught:
+        prepare_kitti(drawn_kitti, **{"out": tmp_path / "free", argument: tmp_path / "file" / "prepared"})
+    assert "--out" in caught.value.hint
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(EnvironmentProblem, match="may not be written"):
+        prepare_kitti(drawn_kitti, **{"out": tmp_path / "free", argument: tmp_path / "new" / "prepared"})
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
