@@ -31,7 +31,10 @@ class Verbs(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                output.end_progress()
         except G3DError as error:
             if ctx.params.get("traceback"):
                 raise

@@ -39,7 +39,7 @@ def evaluate(
 
       g3d eval --predictions results/data --data data/kitti --split val
     """
-    from g3d.errors import InputError
+    from g3d.errors import EnvironmentProblem, InputError
 
     if (ckpt is None) == (predictions is None):
         raise InputError("g3d eval: give either --ckpt or --predictions")
@@ -66,8 +66,14 @@ def evaluate(
         return
     file = out or (loaded.run / "predictions" / f"{Path(part).stem}.jsonl" if loaded.run else None)
     if file:
-        write_predictions(file, found)
-        output.say(f"predictions: {file}")
+        try:
+            write_predictions(file, found)
+            output.say(f"predictions: {file}")
+        except EnvironmentProblem as error:
+            if out:
+                raise
+            output.say(f"predictions are not kept: {error.message}; --out FILE writes them elsewhere")
+            file = None
     if native:
         loaded.system.write_native(found, native, full_precision)
         output.say(f"result files: {native}")
@@ -86,8 +92,7 @@ def _evaluate_predictions(path: Path, preset: str | None, data: Path | None, spl
 
     if data is None:
         raise InputError("g3d eval --predictions: where are the labels?", "--data DIR")
-    part = split or "val"
-    system, config, found = read_for_evaluation(path, data, part, preset)
+    system, config, part, found = read_for_evaluation(path, data, split, preset)
     table = evaluate_predictions(system, config, found, data, part)
     published = config.published if config else None
     if as_json:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from g3d.progress import Progress
 
 _quiet = False
+_shown: Progress | None = None
 
 
 def set_up(quiet: bool, verbose: bool) -> None:
@@ -26,12 +27,20 @@ def set_up(quiet: bool, verbose: bool) -> None:
     global _quiet
     first = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
     _quiet = quiet or not first
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("g3d")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.WARNING if _quiet else logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
+
+
+class _Stderr(logging.StreamHandler):
+    """Writes to what sys.stderr is at the time: a progress bar puts itself there to keep lines above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 def error(problem: G3DError) -> None:
@@ -102,9 +111,15 @@ def progress() -> Progress:
     """A progress bar with rate and end time on stderr; nothing when quiet, plain lines where stderr is no terminal."""
     from g3d.progress import Silent
 
-    if _quiet:
-        return Silent()
-    return _Bar() if sys.stderr.isatty() else _Lines()
+    global _shown
+    _shown = Silent() if _quiet else _Bar() if sys.stderr.isatty() else _Lines()
+    return _shown
+
+
+def end_progress() -> None:
+    """Take the bar away, if an error left one: it hides the terminal's cursor while it stands."""
+    if _shown:
+        _shown.end()
 
 
 class _Bar:
@@ -118,7 +133,7 @@ class _Bar:
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
                    TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))  # fmt: skip
-        self._bar = RichProgress(*columns, console=Console(stderr=True), transient=False)
+        self._bar = RichProgress(*columns, console=Console(stderr=True), redirect_stdout=False)  # stdout is for results
         self._bar.start()
         self._task = self._bar.add_task(label, total=total, completed=done, note="", rate="")
 

@@ -69,8 +69,12 @@ def evaluate_predictions(system: System, config: Any, predictions: Sequence[Pred
     return evaluator.compute()
 
 
-def read_for_evaluation(path: Path, root: Path, split: str, preset: str | None) -> tuple[System, Config | None, list[Prediction]]:
-    """Predictions from a g3d predictions file or a folder of the data set's own result files.
+def read_for_evaluation(
+    path: Path, root: Path, split: str | None, preset: str | None
+) -> tuple[System, Config | None, str, list[Prediction]]:
+    """Predictions from a g3d predictions file or a folder of the data set's own result files, and the split that they are of.
+
+    Without `split` it is the one that the preset evaluates on, `val` where there is no preset.
 
     The system is that of `preset`; without one it is that of the run the file lies in, or the one that knows the folder's format.
 
@@ -80,16 +84,17 @@ def read_for_evaluation(path: Path, root: Path, split: str, preset: str | None) 
     """
     if not path.exists():
         raise MissingDataError(f"predictions {path}: no such file or folder")
-    config = presets.load(preset) if preset else _config_of_run(path)
+    config: Any = presets.load(preset) if preset else _config_of_run(path)
+    split = split or (config.data.val if config else "val")
     if path.is_file():
         if config is None:
             raise InputError(f"predictions {path}: of which system?", "say so with --preset NAME")
-        return get_system(config.system), config, read_predictions(path)
+        return get_system(config.system), config, split, read_predictions(path)
     names = [config.system] if config else presets.system_names()
     for name in names:
         system = get_system(name)
         if system.knows_native(path):
-            return system, config, system.read_native(path, system.split_ids(root, split))
+            return system, config, split, system.read_native(path, system.split_ids(root, split))
     raise InputError(
         f"predictions {path}: no result files of {' or '.join(names)} in it", "KITTI results are NNNNNN.txt, 16 columns a line"
     )
@@ -114,7 +119,7 @@ def read_for_drawing(
         system = get_system(presets.load(preset or "monodle").system)
         ids = list(items) or system.split_ids(root, split)
         return system.blanks(root, ids), system.labels(root, ids)
-    system, _, found = read_for_evaluation(path, root, split, preset)
+    system, _, _, found = read_for_evaluation(path, root, split, preset)
     wanted = [p for p in found if not items or p.sample in items]
     missing = [p.sample for p in wanted if p.image is None]
     blank = {b.sample: b for b in system.blanks(root, missing)}

@@ -12,6 +12,8 @@ import pytest
 from drawn import micro
 from verbs import g3d
 
+from g3d.cli import output
+
 
 def test_help_imports_no_torch_and_is_quick() -> None:
     script = "import sys; sys.argv = ['g3d', '--help']\nfrom g3d.cli.app import main\ntry: main()\nexcept SystemExit: pass\n"
@@ -90,6 +92,36 @@ def test_the_whole_way_on_a_drawn_world(drawn_kitti: Path, tmp_path: Path) -> No
     code, out, err = g3d("visualize", "--predictions", str(native), "--data", data, "--item", "000009", "--out", str(pictures))
     assert code == 0, err
     assert {Path(line).name for line in out.split()} == {"000009.png", "index.html"}
+
+
+def test_predictions_of_a_run_are_of_its_split(drawn_kitti: Path, tmp_path: Path) -> None:
+    """And where the run cannot be written, the table comes all the same."""
+    g3d("prepare", "kitti", "--data", str(drawn_kitti))
+    run, few = tmp_path / "run", tmp_path / "few.txt"
+    few.write_text("000008\n000010\n")
+    settings = micro("train.epochs=1", f"data.val={few}")
+    assert g3d("train", "--preset", "monodle-ddml-tiny", "--data", str(drawn_kitti), "--out", str(run), *settings)[0] == 0
+    code, out, err = g3d("eval", "--ckpt", str(run), "--json")
+    assert code == 0, err
+    file = run / "predictions" / "few.jsonl"
+    assert json.loads(out)["predictions"] == str(file)
+    code, out, err = g3d("eval", "--predictions", str(file), "--data", str(drawn_kitti), "--json")
+    assert code == 0, err
+    assert json.loads(out)["split"] == str(few)
+    file.unlink()
+    file.parent.rmdir()
+    file.parent.write_text("in the way")
+    code, out, err = g3d("eval", "--ckpt", str(run), "--json")
+    assert code == 0, err
+    assert json.loads(out)["predictions"] is None
+    assert "predictions are not kept" in err
+
+
+def test_an_error_takes_the_progress_bar_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ended = []
+    monkeypatch.setattr(output._Lines, "end", lambda self: ended.append(True))
+    assert g3d("prepare", "kitti", "--data", str(tmp_path / "nowhere"))[0] == 3
+    assert ended
 
 
 def test_dry_run_writes_nothing(drawn_kitti: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
