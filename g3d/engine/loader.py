@@ -131,7 +131,12 @@ def _processors() -> int:
 
 
 def _quiet_worker(_: int) -> None:
-    """Ctrl-C reaches the whole process group; the training process alone answers it."""
+    """Ctrl-C, and SIGTERM from a scheduler, reach the whole process group; the training process answers them and ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, _survive_once)
     torch.set_num_threads(1)
+
+
+def _survive_once(number: int, frame: Any) -> None:
+    """The training process still waits for this worker's batch; a second SIGTERM is its own, from cleaning up."""
+    signal.signal(number, signal.SIG_DFL)

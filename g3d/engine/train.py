@@ -293,6 +293,7 @@ class _Stop:
                 raise KeyboardInterrupt
             return
         self.requested, self._since = True, time.monotonic()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # loading workers that die of the same signal must not break the checkpoint
         log.warning("%s: stopping after this step", signal.Signals(number).name)
 
 

@@ -27,7 +27,8 @@ def start(data: Path, run: Path) -> list[str]:
 
 def launch(*args: str) -> subprocess.Popen:
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-m", "g3d", *args], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "g3d", *args]
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def finish(*args: str) -> None:
@@ -37,11 +38,11 @@ def finish(*args: str) -> None:
 
 
 def stop_after(process: subprocess.Popen, run: Path, steps: int, number: int) -> None:
-    """Send a signal as soon as that many steps are in the metrics."""
+    """Send a signal as soon as that many steps are in the metrics; to the loading workers too, as terminals and schedulers do."""
     metrics = run / "metrics.jsonl"
     while process.poll() is None and (not metrics.is_file() or metrics.read_text().count("\n") < steps):
         time.sleep(0.002)
-    process.send_signal(number)
+    os.killpg(process.pid, number)
 
 
 def outcome(run: Path) -> tuple[dict[str, torch.Tensor], list[dict]]:
