@@ -18,7 +18,8 @@ from typing import Literal
 from g3d import __version__
 from g3d.errors import G3DError
 
-PACKAGES = ("torch", "numpy", "scipy", "numba", "pillow", "pydantic", "typer", "rich", "triton", "tensorboard", "wandb")
+NEEDED = ("torch", "numpy", "scipy", "numba", "pillow", "pydantic", "pyyaml", "typer", "rich")
+OPTIONAL = ("triton", "tensorboard", "wandb")
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,11 @@ def examine() -> list[Finding]:
 def _versions() -> list[Finding]:
     found = [Finding("g3d", "ok", f"{__version__} in {Path(__file__).parent}"),
              Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}")]  # fmt: skip
-    for name in PACKAGES:
+    for name in (*NEEDED, *OPTIONAL):
         try:
             found.append(Finding(name, "ok", importlib.metadata.version(name)))
         except importlib.metadata.PackageNotFoundError:
-            needed = name in ("torch", "numpy", "scipy", "numba", "pillow", "pydantic", "typer", "rich")
+            needed = name in NEEDED
             found.append(Finding(name, "broken" if needed else "note", "not installed" + ("" if needed else " (optional)")))
     return found
 

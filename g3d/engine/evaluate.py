@@ -44,7 +44,7 @@ def predict(
     for inputs in evaluation_batches(samples, system.collate, batch, config.train.workers, group):
         with torch.inference_mode(), session.explained_out_of_memory(config.train), session.autocast(config.train, group.device):
             found += system.predict(model, inputs.to(group.device), config)
-        progress.advance(len(inputs) * group.world)
+        progress.advance(min(len(inputs) * group.world, len(samples) - (len(found) - len(inputs)) * group.world))
     model.train(was_training)
     progress.end()
     parts = gather_to_first(found, group)

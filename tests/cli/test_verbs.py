@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import re
 import subprocess
 import sys
 import time
@@ -58,6 +60,8 @@ def test_doctor_json() -> None:
     findings = {f["name"]: f for f in json.loads(out)["findings"]}
     assert code == 0
     assert findings["kernel rotated IoU"]["state"] == "ok"
+    wanted = {re.split(r"[>=;\[ ]", need)[0].lower() for need in importlib.metadata.requires("g3d") or () if "extra" not in need}
+    assert wanted <= findings.keys()
 
 
 def test_the_whole_way_on_a_drawn_world(drawn_kitti: Path, tmp_path: Path) -> None:
