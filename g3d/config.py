@@ -61,6 +61,14 @@ class TrainConfig(Schema):
     sync_batchnorm: bool = Field(True, description="batch statistics over all processes")
 
 
+class DataConfig(Schema):
+    """What is learnt from; each system's schema adds its own settings."""
+
+    dataset: str = Field(description="the data set that the preset is for")
+    train: str = Field("train", description="split to train on: a name that the data set knows, or a file of ids")
+    val: str = Field("val", description="split to evaluate on")
+
+
 class Published(Schema):
     """Published results, to stand beside measured ones: split -> metric name -> value."""
 
@@ -74,6 +82,7 @@ class Config(Schema):
     name: str = Field(description="the preset's name")
     system: str
     description: str = ""
+    data: DataConfig
     optim: OptimConfig
     train: TrainConfig
     published: Published | None = None

@@ -85,7 +85,4 @@ def options(
 
 def main() -> None:
     """The console script."""
-    # PyTorch's threads busily wait for each other by default, which on shared cores costs several times what it gains. Set before torch
-    # is loaded; whoever sets the variable knows better.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     app()

@@ -24,7 +24,9 @@ def list_presets(as_json: Json = False) -> None:
 
     found = {name: config.load(name) for name in config.preset_names()}
     if as_json:
-        output.emit([{"name": name, "system": c.system, "description": c.description} for name, c in found.items()])
+        output.emit(
+            [{"name": name, "system": c.system, "dataset": c.data.dataset, "description": c.description} for name, c in found.items()]
+        )
         return
     width = max(map(len, found))
     for name, preset in found.items():

@@ -14,10 +14,8 @@ CLASS_NAMES = ("Pedestrian", "Car", "Cyclist")
 """Class ids inside the network: 0 Pedestrian, 1 Car, 2 Cyclist."""
 
 
-class DataConfig(Schema):
+class DataConfig(config.DataConfig):
     dataset: Literal["kitti"] = "kitti"
-    train: str = Field("train", description="split to train on: a name in ImageSets, or a file of frame ids")
-    val: str = Field("val", description="split to evaluate on")
     resolution: tuple[PositiveInt, PositiveInt] = Field((1280, 384), description="network input, width and height, multiples of 32")
     classes: tuple[str, ...] = Field(("Car",), description="classes to learn: Pedestrian, Car, Cyclist")
     class_merging: bool = Field(False, description="Van and Truck also draw into the Car heatmap")
