@@ -29,5 +29,5 @@ def test_the_demo_learns_and_is_quick(tmp_path: Path) -> None:
     print({key: round(value, 1) for key, value in report["metrics"].items()}, report["seconds"])
     trained, untrained = (report[key]["Car_bev_moderate_R40_loose"] for key in ("metrics", "untrained"))
     assert untrained < 1
-    assert trained > 20
-    assert report["metrics"]["Car_image_moderate_R40"] > 40
+    assert trained > 15
+    assert report["metrics"]["Car_image_moderate_R40"] > 30
