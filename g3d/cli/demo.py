@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PRESET = "monodle-ddml-tiny"
 WIDTH = 828  # pixels: wide enough for most cars to be as high as KITTI's AP asks for
 LEVELS = 3  # easy, moderate, hard
+MIN_SCORE = 0.15  # of what the page shows at first: a network trained for minutes is not sure of itself
 
 
 def demo(
@@ -70,7 +71,7 @@ def demo(
     truth = loaded.system.labels(world, samples.ids)
     shown = [prediction for prediction in found if "Car" in truth[prediction.sample].classes]
     pictures = visualize_predictions(
-        shown[:24], truth, out / "page", title="g3d demo: unseen streets", table=table, comparison=("untrained", blank)
+        shown[:24], truth, out / "page", title="g3d demo: unseen streets", min_score=MIN_SCORE, table=table, comparison=("untrained", blank)
     )
     if as_json:
         output.emit({"schema": 1, "run": str(run), "page": str(pictures[-1]), "seconds": clock.total(),
