@@ -81,7 +81,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         if not self.training or world_size() == 1:
             return super().forward(x)
         if self.momentum is None or not self.track_running_stats or not self.affine:
-            raise NotImplementedError("SyncBatchNorm2d: expected a momentum, running statistics and an affine transform")
+            raise ValueError("SyncBatchNorm2d: expected a momentum, running statistics and an affine transform")
         out, mean, variance, count = _SyncBatchNorm.apply(x, self.weight, self.bias, self.eps)
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)  # type: ignore[union-attr]

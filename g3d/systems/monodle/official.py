@@ -67,7 +67,7 @@ def _load(module: nn.Module, state: dict[str, Tensor], ignored: dict[str, str], 
     if said:
         raise InputError(f"{source} does not fit this model: entries {'; '.join(said)}", "was it made with another system or preset?")
     counters = {name: "a counter that older PyTorch did not store" for name in own if name not in state and name not in fresh}
-    module.load_state_dict(state, strict=False)
+    module.load_state_dict(own | state)  # strict: what the file lacks keeps its own value, as the report says
     return ImportReport(tuple(state), ignored, fresh | counters)
 
 
