@@ -51,11 +51,14 @@ class Run:
             (self.folder / "environment.json").write_text(json.dumps(environment(command), indent=2) + "\n", encoding="utf-8")
             self._metrics.write_text("", encoding="utf-8")
 
-    def reopen(self, step: int) -> None:
-        """Go on after `step`: metrics of later steps, which will be made again, are dropped."""
-        if not self.writes or not self._metrics.is_file():
+    def reopen(self, config: Config, step: int) -> None:
+        """Go on after `step` with a config that `--set` may have changed; metrics of later steps, which will be made again, are dropped."""
+        if not self.writes:
             return
         with self._explained():
+            (self.folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+            if not self._metrics.is_file():
+                return
             kept = [line for line in self._metrics.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
             temporary = self._metrics.with_suffix(".tmp")
             temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")

@@ -191,7 +191,7 @@ def train(
     run = Run(folder, writes=group.first)
     if resume:
         trainer.restore(resume)
-        run.reopen(trainer.steps)
+        run.reopen(config, trainer.steps)
         checkpoint.remove_leftovers(run.checkpoints)
     else:
         run.create(config, sys.argv)
