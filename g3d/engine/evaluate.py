@@ -116,7 +116,7 @@ def read_for_drawing(
     if root is None:
         raise InputError("g3d visualize: draw what?", "give --predictions FILE, or --data DIR with --item ID")
     if path is None:
-        system = get_system(presets.load(preset or "monodle").system)
+        system = get_system(presets.load(preset).system if preset else _only_system())
         ids = list(items) or system.split_ids(root, split)
         return system.blanks(root, ids), system.labels(root, ids)
     system, _, _, found = read_for_evaluation(path, root, split, preset)
@@ -125,6 +125,14 @@ def read_for_drawing(
     blank = {b.sample: b for b in system.blanks(root, missing)}
     drawn = [replace(blank[p.sample], objects=p.objects) if p.image is None else p for p in wanted]
     return drawn, system.labels(root, [p.sample for p in drawn])
+
+
+def _only_system() -> str:
+    """The system's name where there is just one to choose from."""
+    names = presets.system_names()
+    if len(names) > 1:
+        raise InputError("g3d visualize: labels of which system?", "say so with --preset NAME")
+    return names[0]
 
 
 def _config_of_run(path: Path) -> Config | None:
