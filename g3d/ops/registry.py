@@ -1,0 +1,131 @@
+"""The library of operators: which implementation of each runs where, and their registration with PyTorch.
+
+An operator has a reference in plain PyTorch, which runs on any device, and fast paths by device. G3D_KERNELS chooses between them:
+`auto` (the default) takes the fast path and falls back to the reference with one warning where it cannot run; `reference` always takes
+the reference; `require` makes a missing fast path an error.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import os
+import pkgutil
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from g3d.errors import EnvironmentProblem, InputError
+from g3d.kernels.compiled import KernelUnavailable
+
+Choice = Literal["auto", "reference", "require"]
+log = logging.getLogger(__name__)
+OPERATORS: dict[str, Operator] = {}
+
+
+def kernels_choice() -> Choice:
+    """What G3D_KERNELS asks for.
+
+    Raises:
+        InputError: it is set to something else.
+    """
+    asked = os.environ.get("G3D_KERNELS", "auto")
+    for choice in get_args(Choice):
+        if asked == choice:
+            return choice
+    raise InputError(f"G3D_KERNELS: expected auto, reference or require, found {asked!r}", hint="auto is the default: unset it")
+
+
+def load_all() -> dict[str, Operator]:
+    """Every operator of g3d by name; imports the modules of this room."""
+    package = importlib.import_module("g3d.ops")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"g3d.ops.{module.name}")
+    return dict(sorted(OPERATORS.items()))
+
+
+class Operator:
+    """One operator, registered with PyTorch as torch.ops.g3d.<name>; called like its reference.
+
+    Args:
+        name: of the operator.
+        reference: the same in plain PyTorch; its annotations give the schema (torch.library.infer_schema).
+        cpu: the path on a CPU, taking the reference's arguments.
+        cuda: "module:function", the path on CUDA; its module imports Triton. None: PyTorch's own kernels, through the reference.
+        fake: the result's shapes and dtypes without computing it; takes the reference's arguments.
+        example: makes small arguments on a CPU, for the self-check of `g3d doctor` and the tests.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        reference: Callable[..., Any],
+        cpu: Callable[..., Any],
+        cuda: str | None,
+        fake: Callable[..., Any],
+        example: Callable[[], tuple[Any, ...]],
+    ) -> None:
+        self.name, self.reference, self.cpu, self.cuda, self.example = name, reference, cpu, cuda, example
+        self._unavailable: set[str] = set()
+        schema = torch.library.infer_schema(reference, mutates_args=())
+        self.definition = torch.library.custom_op(f"g3d::{name}", self._run, mutates_args=(), schema=schema)
+        self.definition.register_fake(fake)
+        OPERATORS[name] = self
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.definition(*arguments)
+
+    def register_autograd(self, backward: Callable[..., Any], setup_context: Callable[..., None]) -> None:
+        """Give the gradient, in the manner of torch.library.register_autograd."""
+        self.definition.register_autograd(backward, setup_context=setup_context)
+
+    def path(self, device: str) -> str:
+        """In words, what runs on `device` ("cpu", "cuda", ...)."""
+        if kernels_choice() != "reference" and device == "cpu":
+            return "Numba"
+        return "Triton" if kernels_choice() != "reference" and device == "cuda" and self.cuda else "PyTorch"
+
+    def _run(self, *arguments: Any) -> Any:
+        """Compute on the arguments' device by the path that is chosen and can run there."""
+        device = next(a.device.type for a in arguments if isinstance(a, Tensor))
+        choice = kernels_choice()
+        if choice != "reference":
+            try:
+                return self._fast(device)(*arguments)
+            except KernelUnavailable as error:
+                if choice == "require":
+                    raise EnvironmentProblem(
+                        f"{self.name} has no compiled kernel on {device}: {error}",
+                        hint="unset G3D_KERNELS to use the PyTorch reference; `g3d doctor` explains",
+                    ) from error
+                if device not in self._unavailable:
+                    self._unavailable.add(device)
+                    log.warning("%s runs as its PyTorch reference on %s: %s; `g3d doctor` explains", self.name, device, error)
+        return self.reference(*arguments)
+
+    def _fast(self, device: str) -> Callable[..., Any]:
+        if device == "cpu":
+            return self.cpu
+        return triton_path(self.cuda) if device == "cuda" and self.cuda else self.reference
+
+
+@functools.cache
+def triton_path(name: str) -> Callable[..., Any]:
+    """The function "module:function", after making sure that Triton works here.
+
+    Raises:
+        KernelUnavailable: Triton cannot be imported, or cannot compile and run on this machine.
+    """
+    try:
+        from g3d.kernels.triton_probe import probe
+
+        probe()
+        module, _, function = name.partition(":")
+        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+        return found
+    except ImportError as error:
+        raise KernelUnavailable(f"Triton cannot be imported ({error})") from error

@@ -1,0 +1,35 @@
+"""Whether Triton can compile and run a kernel on this machine: it needs a driver it knows and a C compiler."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+import triton
+import triton.language as tl
+
+from g3d.kernels.compiled import KernelUnavailable
+
+
+@triton.jit
+def _add_one(values, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)
+    tl.store(values + at, tl.load(values + at) + 1)
+
+
+@functools.cache
+def probe() -> None:
+    """Run the smallest kernel, once in a process.
+
+    Raises:
+        KernelUnavailable: with Triton's own reason.
+    """
+    values = torch.zeros(16, device="cuda")
+    try:
+        _add_one[(1,)](values, 16)
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever stops Triton here (no compiler, unknown device, broken install) stops all its kernels
+        raise KernelUnavailable(f"Triton cannot run: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else error}") from error
+    if values.sum().item() != 16:
+        raise KernelUnavailable("Triton computes wrong numbers on this device")
