@@ -18,6 +18,8 @@ from typing import IO, Any
 
 import torch
 
+from g3d.errors import EnvironmentProblem
+
 try:
     import numba
     from numba import prange
@@ -36,8 +38,8 @@ _parallel_process: int | None = None
 _warned = False
 
 
-class KernelUnavailable(Exception):
-    """A compiled kernel cannot run on this machine; the text says why. The operator's reference can."""
+class KernelUnavailable(EnvironmentProblem):
+    """A compiled kernel cannot run on this machine; the text says why. An operator then runs as its reference."""
 
 
 class Kernel:
@@ -77,7 +79,8 @@ class Kernel:
             raise KernelUnavailable(UNAVAILABLE)
         function = self._function
         if self._parallel and not parallel:  # under a name of its own: Numba's cache does not tell the two apart
-            function = types.FunctionType(function.__code__, function.__globals__, f"{function.__name__}_serial", function.__defaults__)
+            name = f"{function.__name__}_serial"
+            function = types.FunctionType(function.__code__, function.__globals__, name, function.__defaults__)
             function.__qualname__ = f"{self._function.__qualname__}_serial"
             function.__module__ = self._function.__module__
         compiled = numba.njit(parallel=parallel, **self._options)(function)
@@ -168,11 +171,11 @@ def _between_processes(folder: Path | None) -> Iterator[None]:
 
 
 def _locked_file(folder: Path) -> IO[str] | None:
-    """The open lock file of the folder; None where files cannot be locked (Windows, some network folders) or another holds it for long."""
+    """The open lock file of the folder; None where files cannot be locked (Windows, some network folders) or it is held for too long."""
     try:
         import fcntl
 
-        file = open(folder / "g3d.lock", "a")  # noqa: SIM115: the caller closes it
+        file = open(folder / "g3d.lock", "a")  # noqa: SIM115
     except (ImportError, OSError):
         return None
     give_up = time.monotonic() + _LOCK_SECONDS

@@ -12,8 +12,9 @@ Source: the development kit of KITTI's object benchmark, in the version with 40 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from g3d.kernels.compiled import kernel, part
 
 SLOTS = 41
 
@@ -63,7 +64,7 @@ def reference(
     return np.maximum.accumulate(precision[::-1])[::-1], np.maximum.accumulate(similarity[::-1])[::-1]
 
 
-@numba.njit(cache=True)
+@part()
 def _spaced_thresholds(hits: np.ndarray, valid: int) -> np.ndarray:
     """Of the scores of true positives, descending, those nearest to recalls 0, 1/40, ..., 1 of `valid` labels, and the last."""
     kept = np.empty(SLOTS)
@@ -82,7 +83,7 @@ def _spaced_thresholds(hits: np.ndarray, valid: int) -> np.ndarray:
     return kept[:count]
 
 
-@numba.njit(cache=True)
+@part()
 def _candidates(
     starts: np.ndarray, detections: np.ndarray, overlap: np.ndarray, label_use: np.ndarray, detection_use: np.ndarray, limit: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -106,7 +107,7 @@ def _candidates(
     return labels[:label_count], begins[: label_count + 1], pairs[:pair_count]
 
 
-@numba.njit(cache=True)
+@part()
 def _hits(
     labels: np.ndarray,
     begins: np.ndarray,
@@ -132,7 +133,7 @@ def _hits(
     return _in_order(scores, order, hit)
 
 
-@numba.njit(cache=True)
+@part()
 def _in_order(scores: np.ndarray, order: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """The wanted scores, descending; `order` sorts all of them that way."""
     found = np.empty(order.shape[0])
@@ -144,7 +145,7 @@ def _in_order(scores: np.ndarray, order: np.ndarray, wanted: np.ndarray) -> np.n
     return found[:count]
 
 
-@numba.njit(cache=True)
+@part()
 def _curve(
     starts: np.ndarray,
     detections: np.ndarray,
@@ -200,7 +201,7 @@ def _curve(
         similarity[slot] = max(similarity[slot], similarity[slot + 1])
 
 
-@numba.njit(cache=True)
+@kernel()
 def cpu(
     starts: np.ndarray,
     detections: np.ndarray,

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
+
+from g3d.kernels.compiled import kernel, part
 
 NOTHING = -1
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def project(triangles: np.ndarray, camera: np.ndarray, near: float) -> tuple[np.ndarray, np.ndarray]:
     """Clip at the near plane and project.
 
@@ -61,7 +62,7 @@ def project(triangles: np.ndarray, camera: np.ndarray, near: float) -> tuple[np.
     return screen[:count], source[:count]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@part(error_model="numpy")
 def _outline(triangle: np.ndarray) -> tuple[float, float, float, float, float, float, float, float, float]:
     """Corners from top to bottom, x0 y0 x1 y1 x2 y2, and the edges' dx/dy: 0-2, 0-1, 1-2.
 
@@ -77,7 +78,7 @@ def _outline(triangle: np.ndarray) -> tuple[float, float, float, float, float, f
     return x0, y0, x1, y1, x2, y2, (x2 - x0) / (y2 - y0), (x1 - x0) / (y1 - y0), (x2 - x1) / (y2 - y1)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@part(error_model="numpy")
 def _between(low: float, high: float, first: float, step: float, count: int) -> tuple[int, int]:
     """Samples [start, stop) of `count` at first + step * k that lie in [low, high)."""
     last = first + step * (count - 1)
@@ -88,7 +89,7 @@ def _between(low: float, high: float, first: float, step: float, count: int) -> 
     return start, stop
 
 
-@numba.njit(cache=True, error_model="numpy")
+@part(error_model="numpy")
 def _crossings(outline: tuple[float, float, float, float, float, float, float, float, float], y: float) -> tuple[float, float]:
     """Where the line at height y, within the triangle's, crosses its outline: left and right."""
     x0, y0, x1, y1, _, _, whole, upper, lower = outline
@@ -97,7 +98,7 @@ def _crossings(outline: tuple[float, float, float, float, float, float, float, f
     return min(a, b), max(a, b)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def draw(screen: np.ndarray, source: np.ndarray, samples: int, inverse_depth: np.ndarray, index: np.ndarray) -> None:
     """Z-buffer: the nearest triangle at every sample; of equally near ones the first.
 
@@ -137,7 +138,7 @@ def draw(screen: np.ndarray, source: np.ndarray, samples: int, inverse_depth: np
                     index[row, column] = source[m]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def cover(screen: np.ndarray, first: tuple[float, float], step: tuple[float, float], mask: np.ndarray, bit: int) -> None:
     """Set `bit` in a uint8 mask wherever any triangle covers the sample at `first` + `step` * (column, row), whatever lies before it."""
     height, width = mask.shape
@@ -151,7 +152,7 @@ def cover(screen: np.ndarray, first: tuple[float, float], step: tuple[float, flo
                 mask[row, column] |= bit
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def extent(screen: np.ndarray, window: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
     """Exact extent (left, top, right, bottom) of the part of the triangles inside the window; left > right where there is none."""
     left, top, right, bottom = np.inf, np.inf, -np.inf, -np.inf

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
+
+from g3d.kernels.compiled import kernel, part
 
 PLAIN, ASPHALT, PAVING, MARKING, GRASS, FACADE, LEAVES = range(7)  # materials; ASPHALT to GRASS lie on the ground and take shadows
 IN_SHADOW, IN_CONTACT = 1, 2  # bits of the ground map: the sun is hidden; an object stands here
@@ -19,7 +20,7 @@ _TEN_BITS = np.uint64(0x3FF)
 _NOISE_CELLS = 8192.0  # keeps coordinates positive before they are cut to cells
 
 
-@numba.njit(cache=True, error_model="numpy")
+@part(error_model="numpy")
 def _bits(x: int, y: int, seed: int) -> int:
     """64 well mixed bits from two cells and a seed."""
     h = np.uint64(x) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(y) * np.uint64(0xC2B2AE3D27D4EB4F) + np.uint64(seed)
@@ -27,13 +28,13 @@ def _bits(x: int, y: int, seed: int) -> int:
     return h ^ (h >> np.uint64(32))
 
 
-@numba.njit(cache=True, error_model="numpy")
+@part(error_model="numpy")
 def _hash(x: int, y: int, seed: int) -> float:
     """A number in [0, 1) from two cells and a seed."""
     return np.float64(_bits(x, y, seed) & np.uint64(0xFFFFFF)) * (1.0 / 0x1000000)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@part(error_model="numpy")
 def _value_noise(x: float, y: float, seed: int) -> float:
     """Smooth noise in [0, 1) with one feature per unit."""
     x, y = x + _NOISE_CELLS, y + _NOISE_CELLS
@@ -45,7 +46,7 @@ def _value_noise(x: float, y: float, seed: int) -> float:
     return top * (1 - fy) + bottom * fy
 
 
-@numba.njit(cache=True, error_model="numpy")
+@part(error_model="numpy")
 def _texture(material: int, x: float, y: float, z: float, focal: float, seed: int) -> float:
     """Brightness factor of a material at a place of the camera frame, fading where its pattern gets smaller than a pixel."""
     flat = z * z / focal  # length of ground that a pixel covers for a camera 1 m up: the coarser of the two footprints
@@ -76,7 +77,7 @@ def _texture(material: int, x: float, y: float, z: float, focal: float, seed: in
     return 1.0
 
 
-@numba.njit(cache=True, error_model="numpy")
+@part(error_model="numpy")
 def _ground_light(ground: np.ndarray, x: float, z: float, origin: tuple[float, float], cell: float) -> tuple[float, float]:
     """(share of the sun, share of all light) that reaches a place on the ground, interpolated between the map's cells."""
     column, row = (x - origin[0]) / cell - 0.5, (z - origin[1]) / cell - 0.5
@@ -96,7 +97,7 @@ def _ground_light(ground: np.ndarray, x: float, z: float, origin: tuple[float, f
     return 1 - shadow, 1 - (1 - CONTACT_LIGHT) * contact
 
 
-@numba.njit(cache=True, error_model="numpy")
+@part(error_model="numpy")
 def _sky(u: float, v: float, camera: np.ndarray, sky: np.ndarray, clouds: float, seed: int, out: np.ndarray) -> None:
     """Horizon to zenith, with clouds on a plane overhead."""
     right, up = (u - camera[0, 2]) / camera[0, 0], (camera[1, 2] - v) / camera[1, 1]
@@ -113,7 +114,7 @@ def _sky(u: float, v: float, camera: np.ndarray, sky: np.ndarray, clouds: float,
         out[channel] = clear + cover * (sky[2, channel] - clear)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def shade(
     index: np.ndarray,
     inverse_depth: np.ndarray,
@@ -157,12 +158,12 @@ def shade(
             parts = samples * samples
             top, left = row * samples, column * samples
             same = index[top, left]
-            for part in range(1, parts):
-                if index[top + part // samples, left + part % samples] != same:
+            for sample in range(1, parts):
+                if index[top + sample // samples, left + sample % samples] != same:
                     same = -2
             taken = parts if same == -2 else 1
-            for part in range(taken):
-                down, right = part // samples, part % samples
+            for sample in range(taken):
+                down, right = sample // samples, sample % samples
                 triangle = index[top + down, left + right]
                 v = row + (first + down * step if taken > 1 else 0.0)
                 u = column + (first + right * step if taken > 1 else 0.0)
@@ -194,7 +195,7 @@ def shade(
                 image[row, column, channel] = np.uint8(min(255.0, max(0.0, level + 0.5)))
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def tally(index: np.ndarray, counts: np.ndarray) -> None:
     """Add to `counts` (T,) int64 the samples that show each triangle."""
     for row in range(index.shape[0]):

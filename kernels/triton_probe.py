@@ -1,5 +1,6 @@
 """Whether Triton can compile and run a kernel on this machine: it needs a driver it knows and a C compiler."""
 
+# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
 import functools
@@ -30,6 +31,7 @@ def probe() -> None:
     except torch.cuda.OutOfMemoryError:
         raise
     except Exception as error:  # whatever stops Triton here (no compiler, unknown device, broken install) stops all its kernels
-        raise KernelUnavailable(f"Triton cannot run: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else error}") from error
+        reason = str(error).strip().partition("\n")[0]
+        raise KernelUnavailable(f"Triton cannot run: {type(error).__name__}: {reason}") from error
     if values.sum().item() != 16:
         raise KernelUnavailable("Triton computes wrong numbers on this device")

@@ -70,7 +70,7 @@ class Operator:
         example: Callable[[], tuple[Any, ...]],
     ) -> None:
         self.name, self.reference, self.cpu, self.cuda, self.example = name, reference, cpu, cuda, example
-        self._unavailable: set[str] = set()
+        self._warned: set[str] = set()
         schema = torch.library.infer_schema(reference, mutates_args=())
         self.definition = torch.library.custom_op(f"g3d::{name}", self._run, mutates_args=(), schema=schema)
         self.definition.register_fake(fake)
@@ -89,6 +89,27 @@ class Operator:
             return "Numba"
         return "Triton" if kernels_choice() != "reference" and device == "cuda" and self.cuda else "PyTorch"
 
+    def check_itself(self, device: str) -> None:
+        """Run the fast path on the example and compare it with the reference.
+
+        Raises:
+            KernelUnavailable: there is no fast path that can run.
+            ArithmeticError: they differ: integers at all, others by more than 1e-4 relative to the largest value.
+        """
+        arguments = [a.to(device) if isinstance(a, Tensor) else a for a in self.example()]
+        found, expected = self._fast(device)(*arguments), self.reference(*arguments)
+        pairs = zip(*((r,) if isinstance(r, Tensor) else r for r in (found, expected)), strict=True)
+        for index, (a, b) in enumerate(pairs):
+            if a.shape != b.shape or a.dtype != b.dtype:
+                raise ArithmeticError(
+                    f"{self.name}: result {index} is {tuple(a.shape)} {a.dtype}, its reference's {tuple(b.shape)} {b.dtype}"
+                )
+            if torch.equal(a, b):
+                continue
+            error = torch.where(a == b, 0, (a.double() - b.double()).abs()).max().item()  # equal infinities differ by nothing
+            if not (a.is_floating_point() and error <= 1e-4 * b.double().abs().max().item()):
+                raise ArithmeticError(f"{self.name}: result {index} differs from the reference by up to {error:.3g}")
+
     def _run(self, *arguments: Any) -> Any:
         """Compute on the arguments' device by the path that is chosen and can run there."""
         device = next(a.device.type for a in arguments if isinstance(a, Tensor))
@@ -102,8 +123,8 @@ class Operator:
                         f"{self.name} has no compiled kernel on {device}: {error}",
                         hint="unset G3D_KERNELS to use the PyTorch reference; `g3d doctor` explains",
                     ) from error
-                if device not in self._unavailable:
-                    self._unavailable.add(device)
+                if device not in self._warned:
+                    self._warned.add(device)
                     log.warning("%s runs as its PyTorch reference on %s: %s; `g3d doctor` explains", self.name, device, error)
         return self.reference(*arguments)
 

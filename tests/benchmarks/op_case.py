@@ -31,7 +31,9 @@ class Case:
     missing: dict[str, str] = field(default_factory=dict)
 
 
-def peer(case_peers: dict[str, Callable[[], Any]], missing: dict[str, str], name: str, module: str, make: Callable[[Any], Callable[[], Any]]) -> None:
+def peer(
+    case_peers: dict[str, Callable[[], Any]], missing: dict[str, str], name: str, module: str, make: Callable[[Any], Callable[[], Any]]
+) -> None:
     """Add the peer that `make` builds from an imported module, or note why it is missing."""
     try:
         case_peers[name] = make(importlib.import_module(module))

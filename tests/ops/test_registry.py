@@ -1,0 +1,88 @@
+"""The library of operators: what G3D_KERNELS chooses, what happens where a fast path cannot run, and that every operator is complete."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import pytest
+import torch
+from torch import Tensor
+
+from g3d.errors import EnvironmentProblem, InputError
+from g3d.kernels.compiled import KernelUnavailable
+from g3d.ops import registry
+from g3d.ops.registry import OPERATORS, Operator, load_all
+
+
+@pytest.fixture(scope="module")
+def doubling():
+    """An operator whose fast path can be told to fail."""
+
+    def reference(values: Tensor) -> Tensor:
+        return values * 2 + 0.25
+
+    def cpu(values: Tensor) -> Tensor:
+        if values.numel() == 3:
+            raise KernelUnavailable("no threes")
+        return values * 2
+
+    made = Operator("test_doubling", reference=reference, cpu=cpu, cuda=None, fake=torch.empty_like, example=lambda: (torch.ones(2),))
+    yield made
+    del OPERATORS["test_doubling"]
+
+
+def test_auto_takes_the_fast_path(doubling: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("G3D_KERNELS", raising=False)
+    assert doubling(torch.ones(2)).tolist() == [2, 2]
+    assert torch.ops.g3d.test_doubling(torch.ones(2)).tolist() == [2, 2]
+
+
+def test_reference_never_takes_it(doubling: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("G3D_KERNELS", "reference")
+    assert doubling(torch.ones(2)).tolist() == [2.25, 2.25]
+
+
+def test_auto_falls_back_with_one_line_that_says_why(
+    doubling: Operator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("G3D_KERNELS", "auto")
+    doubling._warned.clear()
+    with caplog.at_level(logging.WARNING, logger="g3d"):
+        for _ in range(3):
+            assert doubling(torch.ones(3)).tolist() == [2.25] * 3
+    assert [record.getMessage() for record in caplog.records] == [
+        "test_doubling runs as its PyTorch reference on cpu: no threes; `g3d doctor` explains"
+    ]
+
+
+def test_require_makes_it_an_error(doubling: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("G3D_KERNELS", "require")
+    assert doubling(torch.ones(2)).tolist() == [2, 2]
+    with pytest.raises(EnvironmentProblem, match="test_doubling has no compiled kernel on cpu: no threes"):
+        doubling(torch.ones(3))
+
+
+def test_another_choice_is_refused(doubling: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("G3D_KERNELS", "fast")
+    with pytest.raises(InputError, match="expected auto, reference or require, found 'fast'"):
+        doubling(torch.ones(2))
+
+
+def test_the_reference_runs_where_triton_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "triton", None)
+    for name in ("g3d.kernels.triton_probe", "g3d.kernels.ball_query_cuda"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(KernelUnavailable, match="Triton cannot be imported"):
+        registry.triton_path.__wrapped__("g3d.kernels.ball_query_cuda:ball_query")
+
+
+def test_every_operator_equals_its_reference_on_its_example() -> None:
+    for name, operator in load_all().items():
+        if name != "test_doubling":
+            operator.check_itself("cpu")
+
+
+def test_the_self_check_sees_a_wrong_kernel(doubling: Operator) -> None:
+    with pytest.raises(ArithmeticError, match="test_doubling: result 0 differs from the reference by up to 0.25"):
+        doubling.check_itself("cpu")
