@@ -10,13 +10,16 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from g3d import __version__
 from g3d.errors import G3DError
+
+if TYPE_CHECKING:
+    from g3d.ops.registry import Operator
 
 NEEDED = ("torch", "numpy", "scipy", "numba", "pillow", "pydantic", "pyyaml", "typer", "rich")
 OPTIONAL = ("triton", "tensorboard", "wandb")
@@ -31,9 +34,10 @@ class Finding:
     text: str
 
 
-def examine() -> list[Finding]:
-    """Look at everything, in the order in which things depend on each other."""
-    return [finding for look in (_versions, _devices, _presets, _kernels, _cache, _browser) for finding in look()]
+def examine() -> Iterator[Finding]:
+    """Look at everything, in the order in which things depend on each other; findings come as they are made."""
+    for look in (_versions, _devices, _presets, _cache, _kernels, _browser):
+        yield from look()
 
 
 def _versions() -> list[Finding]:
@@ -79,23 +83,44 @@ def _presets() -> list[Finding]:
     return [_tried("presets", check)]
 
 
-def _kernels() -> list[Finding]:
-    """Compile the CPU kernels if they are not on disk yet, and compare them with their references."""
+def _kernels() -> Iterator[Finding]:
+    """Run every operator's fast path on each kind of device that is here, compiling what is not on disk yet, beside its reference."""
     import torch
 
-    def rotated_iou() -> str:
-        from g3d.kernels.box_iou import reference
-        from g3d.ops.box_iou import rotated_iou_3d
+    from g3d.ops.registry import kernels_choice, load_all
 
-        random = torch.Generator().manual_seed(0)
-        boxes = torch.rand(16, 7, generator=random, dtype=torch.float64) * 3 + 0.5
+    try:
+        choice = kernels_choice()
+    except G3DError as error:
+        yield Finding("G3D_KERNELS", "broken", str(error).partition(": ")[2].replace("\n", "; "))
+        return
+    meaning = {
+        "auto": "fast paths, PyTorch references where they cannot run",
+        "reference": "PyTorch references only: slow",
+        "require": "fast paths, an error where they cannot run",
+    }
+    yield Finding("G3D_KERNELS", "note" if choice == "reference" else "ok", f"{choice}: {meaning[choice]}")
+    for device in ["cpu"] + ["cuda"] * torch.cuda.is_available():
+        for operator in load_all().values():
+            yield _kernel(operator, device, required=choice == "require")
+
+
+def _kernel(operator: Operator, device: str, required: bool) -> Finding:
+    from g3d.kernels.compiled import KernelUnavailable
+
+    def check() -> str:
+        path = operator.path(device)
+        if path == "PyTorch":
+            return "PyTorch's own kernels"
         began = time.perf_counter()
-        error = (rotated_iou_3d(boxes, boxes) - reference(boxes[:, None], boxes[None], True)).abs().max().item()
-        if not error < 1e-6:
-            raise ArithmeticError(f"differs from its reference by {error:.1e}")
-        return f"compiled by numba, equal to its reference ({time.perf_counter() - began:.1f} s)"
+        operator.check_itself(device)
+        return f"{path}, equal to its reference ({time.perf_counter() - began:.1f} s)"
 
-    return [_tried("kernel rotated IoU", rotated_iou)]
+    name = f"{device}: {operator.name}"
+    try:
+        return _tried(name, check)
+    except KernelUnavailable as error:
+        return Finding(name, "broken" if required else "note", f"runs as its PyTorch reference, slower: {error.message}")
 
 
 def _cache() -> list[Finding]:
@@ -116,8 +141,12 @@ def _browser() -> list[Finding]:
 
 def _tried(name: str, check: Callable[[], str]) -> Finding:
     """The outcome of a check that may fail in any way: a doctor reports what it meets."""
+    from g3d.kernels.compiled import KernelUnavailable
+
     try:
         return Finding(name, "ok", check())
+    except KernelUnavailable:
+        raise
     except G3DError as error:
         return Finding(name, "broken", str(error))
     except Exception as error:

@@ -88,8 +88,11 @@ class Kernel:
             compiled.enable_caching()
             folder = Path(compiled.stats.cache_path)
         except RuntimeError:  # no folder can be written
-            _warn_once(f"compiled kernels cannot be kept: neither {Path(function.__code__.co_filename).parent} nor the user's cache folder "
-                       "can be written. Every process compiles them again; set NUMBA_CACHE_DIR to a folder that can be written.")  # fmt: skip
+            source = Path(function.__code__.co_filename).parent
+            _warn_once(
+                f"compiled kernels cannot be kept: neither {source} nor the user's cache folder can be written. "
+                "Every process compiles them again; set NUMBA_CACHE_DIR to a folder that can be written."
+            )
             folder = None
         compiled.compile = _announced(compiled.compile, self.name, folder)
         return compiled
@@ -171,7 +174,7 @@ def _between_processes(folder: Path | None) -> Iterator[None]:
 
 
 def _locked_file(folder: Path) -> IO[str] | None:
-    """The open lock file of the folder; None where files cannot be locked (Windows, some network folders) or it is held for too long."""
+    """The folder's lock file, open and held; None where files cannot be locked (Windows, some network folders) or it stays taken."""
     try:
         import fcntl
 

@@ -17,13 +17,16 @@ def doctor(as_json: Json = False) -> None:
 
     from g3d.doctor import examine
 
-    findings = examine()
+    broken, findings = False, []
+    for finding in examine():
+        broken |= finding.state == "broken"
+        if as_json:
+            findings.append(asdict(finding))
+            continue
+        colour = {"ok": "green", "note": "yellow", "broken": "red"}[finding.state]
+        typer.secho(f"{finding.state:<7}", fg=colour, nl=False)
+        typer.echo(f"{finding.name:<32} {finding.text}")
     if as_json:
-        output.emit({"schema": 1, "findings": [asdict(finding) for finding in findings]})
-    else:
-        for finding in findings:
-            colour = {"ok": "green", "note": "yellow", "broken": "red"}[finding.state]
-            typer.secho(f"{finding.state:<7}", fg=colour, nl=False)
-            typer.echo(f"{finding.name:<20} {finding.text}")
-    if any(finding.state == "broken" for finding in findings):
+        output.emit({"schema": 1, "findings": findings})
+    if broken:
         raise typer.Exit(4)

@@ -83,11 +83,11 @@ class Operator:
         """Give the gradient, in the manner of torch.library.register_autograd."""
         self.definition.register_autograd(backward, setup_context=setup_context)
 
-    def path(self, device: str) -> str:
-        """In words, what runs on `device` ("cpu", "cuda", ...)."""
-        if kernels_choice() != "reference" and device == "cpu":
-            return "Numba"
-        return "Triton" if kernels_choice() != "reference" and device == "cuda" and self.cuda else "PyTorch"
+    def path(self, device: str) -> Literal["Numba", "Triton", "PyTorch"]:
+        """What runs on `device` ("cpu", "cuda", ...) if it can."""
+        if kernels_choice() == "reference":
+            return "PyTorch"
+        return "Numba" if device == "cpu" else "Triton" if device == "cuda" and self.cuda else "PyTorch"
 
     def check_itself(self, device: str) -> None:
         """Run the fast path on the example and compare it with the reference.

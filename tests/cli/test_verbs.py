@@ -59,9 +59,18 @@ def test_doctor_json() -> None:
     code, out, _ = g3d("doctor", "--json")
     findings = {f["name"]: f for f in json.loads(out)["findings"]}
     assert code == 0
-    assert findings["kernel rotated IoU"]["state"] == "ok"
+    assert findings["cpu: ball_query"]["state"] == "ok"
+    assert findings["cpu: ball_query"]["text"].startswith("Numba, equal to its reference")
     wanted = {re.split(r"[>=;\[ ]", need)[0].lower() for need in importlib.metadata.requires("g3d") or () if "extra" not in need}
     assert wanted <= findings.keys()
+
+
+def test_doctor_says_what_g3d_kernels_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    for choice, code, text in (("reference", 0, "PyTorch references only"), ("fast", 4, "expected auto, reference or require, found 'fast'")):
+        monkeypatch.setenv("G3D_KERNELS", choice)
+        found, out, _ = g3d("doctor", "--json")
+        assert found == code
+        assert text in next(f["text"] for f in json.loads(out)["findings"] if f["name"] == "G3D_KERNELS")
 
 
 def test_the_whole_way_on_a_drawn_world(drawn_kitti: Path, tmp_path: Path) -> None:

@@ -84,5 +84,5 @@ def test_every_operator_equals_its_reference_on_its_example() -> None:
 
 
 def test_the_self_check_sees_a_wrong_kernel(doubling: Operator) -> None:
-    with pytest.raises(ArithmeticError, match="test_doubling: result 0 differs from the reference by up to 0.25"):
+    with pytest.raises(ArithmeticError, match=r"test_doubling: result 0 differs from the reference by up to 0\.25"):
         doubling.check_itself("cpu")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -46,4 +47,4 @@ def test_every_kernel_is_compiled_ahead_of_time() -> None:
 def decorated(text: str) -> list[str]:
     """Lines that define a kernel with triton.jit and are no part of another (those begin with an underscore)."""
     lines = text.splitlines()
-    return [after for before, after in zip(lines, lines[1:], strict=False) if before == "@triton.jit" and not after.startswith("def _")]
+    return [after for before, after in pairwise(lines) if before == "@triton.jit" and not after.startswith("def _")]
