@@ -86,3 +86,19 @@ def test_every_operator_equals_its_reference_on_its_example() -> None:
 def test_the_self_check_sees_a_wrong_kernel(doubling: Operator) -> None:
     with pytest.raises(ArithmeticError, match=r"test_doubling: result 0 differs from the reference by up to 0\.25"):
         doubling.check_itself("cpu")
+
+
+def test_every_operator_is_registered_for_tracing() -> None:
+    for name, operator in load_all().items():
+        if name != "test_doubling":
+            torch.library.opcheck(operator.definition, operator.example(), test_utils=("test_schema", "test_faketensor"))
+
+
+def test_operators_do_not_break_a_compiled_graph() -> None:
+    from g3d.ops.ball_query import ball_query
+
+    def nearest(points: Tensor) -> Tensor:
+        return ball_query(points * 2, points[:, :4], 0.3, 5) + 1
+
+    points = torch.rand(1, 30, 3, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(torch.compile(nearest, backend="aot_eager", fullgraph=True)(points), nearest(points))
