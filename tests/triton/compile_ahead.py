@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
 from pathlib import Path
+from typing import Any
 
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+
+def source_of(kernel: Any, signature: dict[str, str], constants: dict[str, Any]) -> ASTSource:
+    """What triton.compile takes; Triton 3.2 called the constants otherwise and kept them out of the signature."""
+    if "constexprs" in inspect.signature(ASTSource).parameters:
+        return ASTSource(fn=kernel, signature=signature, constexprs=constants)
+    return ASTSource(fn=kernel, signature={n: t for n, t in signature.items() if t != "constexpr"}, constants=constants)
 
 
 def main() -> None:
@@ -20,8 +29,7 @@ def main() -> None:
         spec.loader.exec_module(module)
         for kernel, signature, constants, options in module.AHEAD:
             for capability in (80, 90):
-                source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
-                binary = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
+                binary = triton.compile(source_of(kernel, signature, constants), target=GPUTarget("cuda", capability, 32), options=options)
                 print(f"{file.stem} {kernel.__name__} sm_{capability} {len(binary.asm['cubin'])} bytes", flush=True)
 
 
