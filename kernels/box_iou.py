@@ -1,8 +1,8 @@
-"""Overlap of rotated boxes, seen from above (x, z) and in space, and of the axis-aligned boxes of an image.
+"""Overlap of rotated boxes, seen from above (x, z) and in space.
 
-Rotated boxes are rows of 7 numbers, x y z h w l rotation_y: bottom centre, height, width, length in metres and yaw in radians, camera
+Boxes are rows of 7 numbers, x y z h w l rotation_y: bottom centre, height, width, length in metres and yaw in radians, camera
 frame, with the conventions of g3d/geometry/boxes.py. Seen from above a box is a rectangle; in space it is that rectangle times [y - h, y].
-The intersection polygon is exact (float64), not sampled. Image boxes are rows of 4, x1 y1 x2 y2, and span [x1, x2] x [y1, y2].
+The intersection polygon is exact (float64), not sampled.
 A box with an extent that is not above 0 overlaps nothing, itself included.
 
 Shapes: N and M boxes, P pairs.
@@ -10,13 +10,13 @@ Shapes: N and M boxes, P pairs.
 
 from __future__ import annotations
 
-import numba
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
 
-# Each of the four cuts adds one corner to a convex polygon; room for more, because rounding can make it slightly concave.
-_CORNERS = 24
+from g3d.kernels.compiled import kernel, part, prange
 
 
 def reference(first: Tensor, second: Tensor, volume: bool) -> Tensor:
@@ -41,16 +41,6 @@ def reference(first: Tensor, second: Tensor, volume: bool) -> Tensor:
     whole = [size.prod(-1) if volume else size[..., 1:].prod(-1) for size in (size_a, size_b)]
     union = torch.where(real, whole[0] + whole[1] - area, 1)
     return torch.where(real, area / union, 0).clamp(0, 1).to(dtype)
-
-
-def reference_image(first: Tensor, second: Tensor, coverage: bool) -> Tensor:
-    """The oracle for image boxes (..., 4) and (..., 4), broadcast: IoU, or the share of the first that the second covers."""
-    width = torch.minimum(first[..., 2], second[..., 2]) - torch.maximum(first[..., 0], second[..., 0])
-    height = torch.minimum(first[..., 3], second[..., 3]) - torch.maximum(first[..., 1], second[..., 1])
-    common = width.clamp(min=0) * height.clamp(min=0)
-    area_a, area_b = ((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]) for boxes in (first, second))
-    whole = area_a if coverage else area_a + area_b - common
-    return torch.where(common > 0, common / torch.where(common > 0, whole, 1), 0)
 
 
 def _ring(boxes: Tensor, origin: Tensor) -> Tensor:
@@ -99,36 +89,126 @@ def _cross(a: Tensor, b: Tensor) -> Tensor:
     return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
 
 
-@numba.njit(cache=True)
-def _clip(polygon: np.ndarray, count: int, axis: int, sign: float, limit: float, kept: np.ndarray) -> int:
-    """Keep the part of `polygon` (count corners) where sign * coordinate <= limit, in `kept`; returns its corners (Sutherland-Hodgman)."""
-    found = 0
-    previous = count - 1
-    depth_before = limit - sign * polygon[previous, axis]
-    for k in range(count):
-        depth = limit - sign * polygon[k, axis]
-        if (depth >= 0) != (depth_before >= 0) and found < _CORNERS:
-            step = depth_before / (depth_before - depth)
-            kept[found, 1 - axis] = polygon[previous, 1 - axis] + step * (polygon[k, 1 - axis] - polygon[previous, 1 - axis])
-            kept[found, axis] = sign * limit
-            found += 1
-        if depth >= 0 and found < _CORNERS:
-            kept[found, 0], kept[found, 1] = polygon[k, 0], polygon[k, 1]
-            found += 1
-        previous, depth_before = k, depth
-    return found
+def area_gradient(first: Tensor, second: Tensor) -> Tensor:
+    """How the common area changes with the first rectangle: boxes (..., 7) and (..., 7) -> d area / d (x, z, w, l, rotation_y), (..., 5).
+
+    Only the part of an edge that lies in the other rectangle counts: its length for a shift, its first moment for a turn.
+    """
+    first, second = torch.broadcast_tensors(first, second)
+    cos, sin = first[..., 6].cos(), first[..., 6].sin()
+    dx, dz = second[..., 0] - first[..., 0], second[..., 2] - first[..., 2]
+    p, q = cos * dx - sin * dz, sin * dx + cos * dz  # the second's centre in the first's own frame (u along its length, v across)
+    turn = second[..., 6] - first[..., 6]
+    reach_u, reach_v = second[..., 5, None] / 2, second[..., 4, None] / 2
+    half_u, half_v = first[..., 5, None] / 2, first[..., 4, None] / 2
+    sign = first.new_tensor([1.0, -1.0])
+    cos_t, sin_t = turn.cos()[..., None], turn.sin()[..., None]
+    p, q = p[..., None], q[..., None]
+    # A point is in the second where |cos_t (u - p) - sin_t (v - q)| <= reach_u and |sin_t (u - p) + cos_t (v - q)| <= reach_v.
+    at_u, at_v = sign * half_u - p, sign * half_v - q
+    length_u, moment_u = _edge_within(half_v, -sin_t, cos_t * at_u + sin_t * q, reach_u, cos_t, sin_t * at_u - cos_t * q, reach_v)
+    length_v, moment_v = _edge_within(half_u, cos_t, -cos_t * p - sin_t * at_v, reach_u, sin_t, cos_t * at_v - sin_t * p, reach_v)
+    shift_u, shift_v = length_u[..., 0] - length_u[..., 1], length_v[..., 0] - length_v[..., 1]
+    rotation = moment_u[..., 0] - moment_u[..., 1] - moment_v[..., 0] + moment_v[..., 1]
+    by_x, by_z = cos * shift_u + sin * shift_v, cos * shift_v - sin * shift_u
+    return torch.stack([by_x, by_z, length_v.sum(-1) / 2, length_u.sum(-1) / 2, rotation], -1)
 
 
-@numba.njit(cache=True)
-def _intersection(a: np.ndarray, cos_a: float, sin_a: float, b: np.ndarray, cos_b: float, sin_b: float, scratch: np.ndarray) -> float:
-    """Area common to two boxes (7,) seen from above. Works in a's own frame, where a is [-l/2, l/2] x [-w/2, w/2]."""
-    length_a, width_a, length_b, width_b = a[5] / 2, a[4] / 2, b[5] / 2, b[4] / 2
-    dx, dz = b[0] - a[0], b[2] - a[2]
-    reach = length_a + width_a + length_b + width_b
-    if not (length_a > 0 and width_a > 0 and length_b > 0 and width_b > 0 and abs(dx) < reach and abs(dz) < reach):
+def _edge_within(
+    half: Tensor, slope_a: Tensor, at_a: Tensor, reach_a: Tensor, slope_b: Tensor, at_b: Tensor, reach_b: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Length and first moment of the s in [-half, half] where |slope s + at| <= reach, for a and for b."""
+    low, high = -half, half
+    for slope, at, reach in ((slope_a, at_a, reach_a), (slope_b, at_b, reach_b)):
+        slope = torch.where(slope.abs() < 1e-12, 1e-12, slope)  # parallel: within throughout or nowhere
+        ends = torch.stack([(-reach - at) / slope, (reach - at) / slope])
+        low, high = torch.maximum(low, ends.amin(0)), torch.minimum(high, ends.amax(0))
+    length = (high - low).clamp(min=0)
+    return length, length * (high + low) / 2
+
+
+def gradient(first: Tensor, second: Tensor, iou: Tensor, volume: bool) -> Tensor:
+    """d IoU / d first, (..., 7), in closed form, for boxes (..., 7) broadcast against each other and their IoU (...).
+
+    Where edges coincide or heights end together, a derivative from one side.
+    """
+    first, second = torch.broadcast_tensors(first, second)
+    size_a, size_b = first[..., 3:6], second[..., 3:6]
+    whole_a, whole_b = (size.prod(-1) if volume else size[..., 1:].prod(-1) for size in (size_a, size_b))
+    height, ends_a, starts_a = torch.ones_like(iou), torch.zeros_like(iou), torch.zeros_like(iou)
+    if volume:
+        top_a, top_b = first[..., 1] - size_a[..., 0], second[..., 1] - size_b[..., 0]
+        height = torch.minimum(first[..., 1], second[..., 1]) - torch.maximum(top_a, top_b)
+        ends_a, starts_a = (first[..., 1] < second[..., 1]).to(iou.dtype), (top_a > top_b).to(iou.dtype)
+    common = iou * (whole_a + whole_b) / (1 + iou)
+    used = iou > 0
+    union = torch.where(used, whole_a + whole_b - common, 1)
+    area = common / torch.where(used, height, 1)
+    by_x, by_z, by_w, by_l, by_yaw = (area_gradient(first, second) * height[..., None]).unbind(-1)
+    change = torch.stack([by_x, area * (ends_a - starts_a), by_z, area * starts_a, by_w, by_l, by_yaw], -1)
+    zero = torch.zeros_like(iou)
+    by_size = [whole_a / size_a[..., k] for k in range(3)] if volume else [zero, size_a[..., 2], size_a[..., 1]]
+    change_whole = torch.stack([zero, zero, zero, *by_size, zero], -1)
+    slope = (change * (whole_a + whole_b)[..., None] - change_whole * common[..., None]) / (union * union)[..., None]
+    return torch.where(used[..., None], slope, 0)
+
+
+# Rows of the table that a kernel makes of its boxes: half sizes, height range ([0, 1] when seen from above), volume or area.
+_X, _Z, _LENGTH, _WIDTH, _COS, _SIN, _REACH, _LOW, _HIGH, _WHOLE, _ROWS = range(11)
+
+
+@part()
+def _table(boxes: np.ndarray, volume: bool) -> np.ndarray:
+    """Boxes (N, 7) -> (_ROWS, N). A box without extent gets a reach that meets nothing."""
+    table = np.empty((_ROWS, boxes.shape[0]))
+    for n in range(boxes.shape[0]):
+        x, y, z, height, width, length, yaw = boxes[n]
+        table[_X, n], table[_Z, n] = x, z
+        table[_LENGTH, n], table[_WIDTH, n] = length / 2, width / 2
+        table[_COS, n], table[_SIN, n] = np.cos(yaw), np.sin(yaw)
+        real = length > 0 and width > 0 and (height > 0 or not volume)
+        table[_REACH, n] = math.hypot(length / 2, width / 2) if real else -np.inf
+        table[_LOW, n], table[_HIGH, n] = (y - height, y) if volume else (0.0, 1.0)
+        table[_WHOLE, n] = length * width * height if volume else length * width
+    return table
+
+
+@part(inline="always")
+def _may_meet(a: np.ndarray, i: int, b: np.ndarray, j: int) -> bool:
+    reach = a[_REACH, i] + b[_REACH, j]
+    return (
+        (abs(a[_X, i] - b[_X, j]) < reach)
+        & (abs(a[_Z, i] - b[_Z, j]) < reach)
+        & (a[_LOW, i] < b[_HIGH, j])
+        & (b[_LOW, j] < a[_HIGH, i])
+    )
+
+
+@part()
+def _below_edge(x0: float, y0: float, x1: float, y1: float, length: float, width: float) -> float:
+    """Integral of y over x along an edge, with x cut to [-length, length] and y held within [-width, width]."""
+    start, end = min(max(x0, -length), length), min(max(x1, -length), length)
+    if start == end:
         return 0.0
-    p, q = cos_a * dx - sin_a * dz, sin_a * dx + cos_a * dz
-    cos, sin = cos_a * cos_b + sin_a * sin_b, sin_b * cos_a - cos_b * sin_a
+    ya, yb = y0 + (start - x0) / (x1 - x0) * (y1 - y0), y0 + (end - x0) / (x1 - x0) * (y1 - y0)
+    held_a, held_b = min(max(ya, -width), width), min(max(yb, -width), width)
+    if ya == yb:
+        return (end - start) * held_a
+    beyond = (max(yb, width) - max(ya, width)) - (min(yb, -width) - min(ya, -width))
+    return (end - start) * ((held_b - held_a) * (held_a + held_b) / 2 + width * beyond) / (yb - ya)
+
+
+@part()
+def _common_area(a: np.ndarray, i: int, b: np.ndarray, j: int) -> float:
+    """Area common to two boxes seen from above. Works in a's own frame, where a is [-l/2, l/2] x [-w/2, w/2].
+
+    There, the height of b's section at x that lies within a is the upper edge's y less the lower one's, both held within a's range: so the
+    area is the integral of the held y along b's outline. No corner has to be found, and coinciding edges need no rule.
+    """
+    length_a, width_a, length_b, width_b = a[_LENGTH, i], a[_WIDTH, i], b[_LENGTH, j], b[_WIDTH, j]
+    dx, dz = b[_X, j] - a[_X, i], b[_Z, j] - a[_Z, i]
+    p, q = a[_COS, i] * dx - a[_SIN, i] * dz, a[_SIN, i] * dx + a[_COS, i] * dz
+    cos, sin = a[_COS, i] * b[_COS, j] + a[_SIN, i] * b[_SIN, j], b[_SIN, j] * a[_COS, i] - b[_COS, j] * a[_SIN, i]
     # Separating axes: two rectangles that overlap do so on all four of their axes.
     if abs(p) >= length_a + abs(cos) * length_b + abs(sin) * width_b or abs(q) >= width_a + abs(sin) * length_b + abs(cos) * width_b:
         return 0.0
@@ -137,79 +217,47 @@ def _intersection(a: np.ndarray, cos_a: float, sin_a: float, b: np.ndarray, cos_
         or abs(sin * p + cos * q) >= width_b + abs(sin) * length_a + abs(cos) * width_a
     ):
         return 0.0
-    current, other = scratch[0], scratch[1]
-    for k in range(4):
-        along = length_b if k < 2 else -length_b
-        across = width_b if k in (0, 3) else -width_b
-        current[k, 0], current[k, 1] = p + cos * along + sin * across, q - sin * along + cos * across
-    count = 4
-    for side in range(4):
-        axis = side % 2
-        count = _clip(current, count, axis, 1.0 if side < 2 else -1.0, width_a if axis else length_a, other)
-        current, other = other, current
-    area = 0.0
-    for k in range(count):
-        n = k + 1 if k + 1 < count else 0
-        area += current[k, 0] * current[n, 1] - current[k, 1] * current[n, 0]
-    return min(abs(area) / 2, 4 * length_a * width_a, 4 * length_b * width_b)
+    along_x, along_y, across_x, across_y = cos * length_b, -sin * length_b, sin * width_b, cos * width_b
+    x0, y0, x1, y1 = p + along_x + across_x, q + along_y + across_y, p + along_x - across_x, q + along_y - across_y
+    x2, y2, x3, y3 = p - along_x - across_x, q - along_y - across_y, p - along_x + across_x, q - along_y + across_y
+    area = _below_edge(x0, y0, x1, y1, length_a, width_a) + _below_edge(x1, y1, x2, y2, length_a, width_a)
+    area += _below_edge(x2, y2, x3, y3, length_a, width_a) + _below_edge(x3, y3, x0, y0, length_a, width_a)
+    return min(abs(area), 4 * length_a * width_a, 4 * length_b * width_b)
 
 
-@numba.njit(cache=True)
-def _iou(a: np.ndarray, cos_a: float, sin_a: float, b: np.ndarray, cos_b: float, sin_b: float, volume: bool, scratch: np.ndarray) -> float:
-    """Intersection over union of two boxes (7,), from above or in space."""
-    height = 1.0
-    if volume:
-        height = min(a[1], b[1]) - max(a[1] - a[3], b[1] - b[3])
-        if not (height > 0 and a[3] > 0 and b[3] > 0):
-            return 0.0
-    common = _intersection(a, cos_a, sin_a, b, cos_b, sin_b, scratch) * height
-    if common <= 0:
-        return 0.0
-    whole = a[4] * a[5] * a[3] + b[4] * b[5] * b[3] if volume else a[4] * a[5] + b[4] * b[5]
-    return common / (whole - common)
+@part()
+def _iou(a: np.ndarray, i: int, b: np.ndarray, j: int) -> float:
+    common = _common_area(a, i, b, j) * (min(a[_HIGH, i], b[_HIGH, j]) - max(a[_LOW, i], b[_LOW, j]))
+    return common / (a[_WHOLE, i] + b[_WHOLE, j] - common) if common > 0 else 0.0
 
 
-@numba.njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def cpu_matrix(first: np.ndarray, second: np.ndarray, volume: bool, out: np.ndarray) -> None:
     """Fill `out` (N, M) with the IoU of every box of `first` (N, 7) and every box of `second` (M, 7), all float64."""
-    cos_a, sin_a, cos_b, sin_b = np.cos(first[:, 6]), np.sin(first[:, 6]), np.cos(second[:, 6]), np.sin(second[:, 6])
-    for i in numba.prange(first.shape[0]):
-        scratch = np.empty((2, _CORNERS, 2))
+    a, b = _table(first, volume), _table(second, volume)
+    for i in prange(first.shape[0]):
+        for j in range(second.shape[0]):  # without a branch, so that it runs on vectors
+            out[i, j] = _may_meet(a, i, b, j)
         for j in range(second.shape[0]):
-            out[i, j] = _iou(first[i], cos_a[i], sin_a[i], second[j], cos_b[j], sin_b[j], volume, scratch)
+            if out[i, j] > 0:
+                out[i, j] = _iou(a, i, b, j)
 
 
-@numba.njit(cache=True)
+@kernel(parallel=True)
 def cpu_pairs(first: np.ndarray, second: np.ndarray, rows: np.ndarray, columns: np.ndarray, volume: bool, out: np.ndarray) -> None:
     """Fill `out` (P,) with the IoU of first[rows[p]] and second[columns[p]]; boxes float64, rows and columns int64."""
-    cos_a, sin_a, cos_b, sin_b = np.cos(first[:, 6]), np.sin(first[:, 6]), np.cos(second[:, 6]), np.sin(second[:, 6])
-    scratch = np.empty((2, _CORNERS, 2))
-    for p in range(rows.shape[0]):
+    a, b = _table(first, volume), _table(second, volume)
+    for p in prange(rows.shape[0]):
         i, j = rows[p], columns[p]
-        out[p] = _iou(first[i], cos_a[i], sin_a[i], second[j], cos_b[j], sin_b[j], volume, scratch)
+        out[p] = _iou(a, i, b, j) if _may_meet(a, i, b, j) else 0.0
 
 
-@numba.njit(cache=True)
-def _image_overlap(a: np.ndarray, b: np.ndarray, coverage: bool) -> float:
-    """IoU of two image boxes (4,), or the share of a that b covers."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if not (width > 0 and height > 0):
-        return 0.0
-    area = (a[2] - a[0]) * (a[3] - a[1])
-    return width * height / (area if coverage else area + (b[2] - b[0]) * (b[3] - b[1]) - width * height)
-
-
-@numba.njit(cache=True)
-def cpu_image_matrix(first: np.ndarray, second: np.ndarray, coverage: bool, out: np.ndarray) -> None:
-    """Fill `out` (N, M) for every image box of `first` (N, 4) and every one of `second` (M, 4), all float64."""
-    for i in range(first.shape[0]):
-        for j in range(second.shape[0]):
-            out[i, j] = _image_overlap(first[i], second[j], coverage)
-
-
-@numba.njit(cache=True)
-def cpu_image_pairs(first: np.ndarray, second: np.ndarray, rows: np.ndarray, columns: np.ndarray, coverage: bool, out: np.ndarray) -> None:
-    """Fill `out` (P,) for image boxes first[rows[p]] and second[columns[p]]; boxes float64, rows and columns int64."""
-    for p in range(rows.shape[0]):
-        out[p] = _image_overlap(first[rows[p]], second[columns[p]], coverage)
+@kernel()
+def cpu_suppress(boxes: np.ndarray, classes: np.ndarray, threshold: float, kept: np.ndarray) -> None:
+    """Non-maximum suppression in space: see kernels/nms.py. Boxes (N, 7) float64 by falling score; kept (N,) starts as ones."""
+    table = _table(boxes, True)
+    for i in range(boxes.shape[0]):
+        if kept[i]:
+            for j in range(i + 1, boxes.shape[0]):
+                if kept[j] and classes[i] == classes[j] and _may_meet(table, i, table, j) and _iou(table, i, table, j) > threshold:
+                    kept[j] = False

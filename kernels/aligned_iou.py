@@ -1,0 +1,93 @@
+"""Overlap of boxes whose sides lie along the axes: of an image, or in space.
+
+Boxes are rows of 2 D numbers, the D least coordinates and then the D largest, for D = 2 (x1 y1 x2 y2) or D = 3 (x1 y1 z1 x2 y2 z2). They
+span the closed ranges between them; no pixel is added. A box with an extent that is not above 0 overlaps nothing, itself included.
+
+Shapes: N and M boxes, P pairs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from g3d.kernels.compiled import kernel, part, prange
+
+
+def reference(first: Tensor, second: Tensor, coverage: bool) -> Tensor:
+    """The oracle, on any device and differentiable: boxes (..., 2 D) broadcast -> IoU, or the share of the first that the second covers."""
+    (low_a, high_a), (low_b, high_b) = first.chunk(2, -1), second.chunk(2, -1)
+    common = (torch.minimum(high_a, high_b) - torch.maximum(low_a, low_b)).clamp(min=0).prod(-1)
+    whole_a, whole_b = (high_a - low_a).prod(-1), (high_b - low_b).prod(-1)
+    whole = whole_a if coverage else whole_a + whole_b - common
+    return torch.where(common > 0, common / torch.where(common > 0, whole, 1), 0)
+
+
+def gradient(first: Tensor, second: Tensor, coverage: bool) -> tuple[Tensor, Tensor]:
+    """d overlap / d first and / d second, each (..., 2 D), in closed form.
+
+    Sides that coincide share the derivative, as torch.minimum has it.
+    """
+    first, second = torch.broadcast_tensors(first, second)
+    (low_a, high_a), (low_b, high_b) = first.chunk(2, -1), second.chunk(2, -1)
+    sides = (torch.minimum(high_a, high_b) - torch.maximum(low_a, low_b)).clamp(min=0)
+    common = sides.prod(-1, keepdim=True)
+    used = common > 0
+    by_side = torch.where(used, common / torch.where(used, sides, 1), 0)
+    ends_a, starts_a = (torch.heaviside(d, torch.full_like(d, 0.5)) for d in (high_b - high_a, low_a - low_b))
+    size_a, size_b = (torch.where(used, high - low, 1) for high, low in ((high_a, low_a), (high_b, low_b)))
+    whole_a, whole_b = size_a.prod(-1, keepdim=True), size_b.prod(-1, keepdim=True)
+    whole = whole_a if coverage else whole_a + whole_b - common
+    by_common = 1 / whole if coverage else (whole_a + whole_b) / whole.square()
+    found = []
+    for size, whole_own, ends, starts, counts in (
+        (size_a, whole_a, ends_a, starts_a, True),
+        (size_b, whole_b, 1 - ends_a, 1 - starts_a, not coverage),
+    ):
+        by_own = common / whole.square() * (whole_own / size) if counts else torch.zeros_like(size)
+        slope = torch.cat([by_own - by_common * by_side * starts, by_common * by_side * ends - by_own], -1)
+        found.append(torch.where(used, slope, 0))
+    return found[0], found[1]
+
+
+@part()
+def _overlap(a: np.ndarray, b: np.ndarray, dimensions: int, coverage: bool) -> float:
+    """Of two boxes (2 D,)."""
+    common, whole_a, whole_b = 1.0, 1.0, 1.0
+    for k in range(dimensions):
+        side = min(a[dimensions + k], b[dimensions + k]) - max(a[k], b[k])
+        if not side > 0:
+            return 0.0
+        common *= side
+        whole_a *= a[dimensions + k] - a[k]
+        whole_b *= b[dimensions + k] - b[k]
+    return common / (whole_a if coverage else whole_a + whole_b - common)
+
+
+@kernel(parallel=True)
+def cpu_matrix(first: np.ndarray, second: np.ndarray, coverage: bool, out: np.ndarray) -> None:
+    """Fill `out` (N, M) for every box of `first` (N, 2 D) and every one of `second` (M, 2 D), all float64."""
+    dimensions = first.shape[1] // 2
+    for i in prange(first.shape[0]):
+        for j in range(second.shape[0]):
+            out[i, j] = _overlap(first[i], second[j], dimensions, coverage)
+
+
+@kernel(parallel=True)
+def cpu_pairs(first: np.ndarray, second: np.ndarray, rows: np.ndarray, columns: np.ndarray, coverage: bool, out: np.ndarray) -> None:
+    """Fill `out` (P,) for boxes first[rows[p]] and second[columns[p]]; boxes float64, rows and columns int64."""
+    dimensions = first.shape[1] // 2
+    for p in prange(rows.shape[0]):
+        out[p] = _overlap(first[rows[p]], second[columns[p]], dimensions, coverage)
+
+
+@kernel()
+def cpu_suppress(boxes: np.ndarray, classes: np.ndarray, threshold: float, kept: np.ndarray) -> None:
+    """Non-maximum suppression: see kernels/nms.py. Boxes (N, 2 D) float64 by falling score; kept (N,) starts as ones."""
+    dimensions = boxes.shape[1] // 2
+    for i in range(boxes.shape[0]):
+        if kept[i]:
+            for j in range(i + 1, boxes.shape[0]):
+                if kept[j] and classes[i] == classes[j] and _overlap(boxes[i], boxes[j], dimensions, False) > threshold:
+                    kept[j] = False
