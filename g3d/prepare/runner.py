@@ -11,8 +11,10 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,11 +48,14 @@ def run(
         label: what the progress is called.
         workers: processes; with 1 the work is done in this one.
         progress: told of every item.
+
+    Raises:
+        EnvironmentProblem: a worker process was killed from outside.
     """
     progress = progress or Silent()
     progress.begin(label, len(items))
     good, broken = [], []
-    with _mapper(workers) as mapper:
+    with _mapper(min(workers, len(items))) as mapper:
         for item, result in zip(items, mapper(_Guarded(work), items), strict=True):
             if isinstance(result, G3DError):
                 broken.append((item, result))
@@ -75,20 +80,34 @@ class _Guarded:
 
 
 @contextmanager
-def _mapper(workers: int) -> Iterator[Callable[[Callable, Iterable], Iterable]]:
-    if workers == 1:
+def _mapper(workers: int) -> Iterator[Callable[[Callable, Sequence], Iterable]]:
+    if workers <= 1:
         yield map
         return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _leave_interrupts_to_the_parent) as pool:
+    # spawned, not forked: the caller may hold threads of its own
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker) as pool:
         try:
-            yield lambda work, items: pool.map(work, items, chunksize=16)
+            yield lambda work, items: pool.map(work, items, chunksize=max(1, min(16, len(items) // (8 * workers))))
+        except BrokenProcessPool:
+            raise EnvironmentProblem(
+                "a worker process was killed", "out of memory? try fewer --workers; what was finished is kept"
+            ) from None
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, and end with it even if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def fingerprint(files: Iterable[Path]) -> str:

@@ -11,14 +11,10 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import os
 import shutil
-import signal
 import socket
-import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -29,7 +25,8 @@ import numpy as np
 
 from g3d.data.kitti import format_labels
 from g3d.errors import EnvironmentProblem, InputError
-from g3d.progress import Progress, Silent
+from g3d.prepare import runner
+from g3d.progress import Progress
 from g3d.synthetic.labels import FrameLabels, label_frame
 from g3d.synthetic.png import encode_png
 from g3d.synthetic.render import render
@@ -101,22 +98,21 @@ def make_streets(
     found = _existing_world(root, manifest, overwrite)
     if found is not None:
         return StreetsSummary(root, frames, frames - val, val, found, True)
-    progress = progress or Silent()
-    progress.begin("streets", frames)
     labels: dict[str, int] = {}
     with _whole_or_nothing(root) as folder:
         for name in _FOLDERS:
             (folder / "training" / name).mkdir(parents=True)
-        for counts in _in_workers(partial(_make_frame, folder / "training", settings, seed, samples), frames, workers):
+        made = runner.run(partial(_make_frame, folder / "training", settings, seed, samples), range(frames), "streets", workers, progress)
+        if made.broken:
+            raise made.broken[0][1]
+        for _, counts in made.good:
             for name, count in counts.items():
                 labels[name] = labels.get(name, 0) + count
-            progress.advance()
         (folder / "ImageSets").mkdir()
         for split, ids in {"train": range(frames - val), "val": range(frames - val, frames), "trainval": range(frames)}.items():
             (folder / "ImageSets" / f"{split}.txt").write_text("".join(f"{index:06d}\n" for index in ids))
         labels = dict(sorted(labels.items()))
         (folder / _MANIFEST).write_text(json.dumps({**manifest, "labels": labels}, indent=1) + "\n")
-    progress.end()
     return StreetsSummary(root, frames, frames - val, val, labels, False)
 
 
@@ -168,32 +164,6 @@ def _make_frame(folder: Path, settings: SceneSettings, seed: int, samples: int, 
     (folder / "scene" / f"{name}.json").write_text(json.dumps(describe_scene(scene, labels, index), indent=1) + "\n")
     names, counts = np.unique(labels.objects.classes, return_counts=True)
     return dict(zip(names.tolist(), counts.tolist(), strict=True))
-
-
-def _in_workers(work: partial, frames: int, workers: int) -> Iterator[dict[str, int]]:
-    if workers == 1 or frames == 1:
-        yield from map(work, range(frames))
-        return
-    # spawned, not forked: the caller may hold threads of its own
-    with ProcessPoolExecutor(min(workers, frames), multiprocessing.get_context("spawn"), _start_worker) as pool:
-        try:
-            yield from pool.map(work, range(frames), chunksize=max(1, min(8, frames // (4 * workers))))
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it even if it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _check_counts(frames: int, val_fraction: float, samples: int, workers: int) -> None:
