@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 from g3d.errors import InputError
+from g3d.prepare.items import Item
 
 
 def double_but_three(item: int) -> int:
@@ -10,3 +14,19 @@ def double_but_three(item: int) -> int:
     if item == 3:
         raise InputError("three is broken")
     return 2 * item
+
+
+def copy_slowly(item: Item, folder: Path) -> dict[str, int]:
+    """Writes the item's only input twice into a/copy.txt, with pauses in which to be killed."""
+    if not item.inputs[0].is_file():
+        raise InputError(f"{item.inputs[0].name} is missing")
+    text = item.inputs[0].read_text()
+    (folder / "a").mkdir()
+    with (folder / "a" / "copy.txt").open("w") as file:
+        for _ in range(2):
+            file.write(text)
+            file.flush()
+            time.sleep(0.02)
+    if text == "broken":
+        raise InputError(f"{item.inputs[0].name} is broken")
+    return {"length": 2 * len(text)}
