@@ -1,0 +1,215 @@
+"""Sparse convolution: out[o] = sum over offsets k of features[neighbours[k, o]] @ weight[k], over the sites that exist.
+
+One operator serves submanifold, strided and inverse convolutions; they differ in their rules (kernels/sparse_rules.py). Output rows are
+computed tile by tile in the order of the sites, so that a tile's neighbours are in the cache, and every row by one thread: the result does
+not depend on the number of threads. The inner loop multiplies a few gathered rows with a block of weights in vector registers; as
+Numba's own loops would keep the sums in memory, it is given to LLVM directly.
+
+Shapes: V_in and V_out rows, C_in and C_out channels, K offsets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from g3d.kernels.compiled import kernel, prange
+
+intrinsic: Any
+try:
+    import llvmlite.binding as llvm  # type: ignore[import-untyped]
+    from llvmlite import ir  # type: ignore[import-untyped]
+    from numba.core import cgutils, types
+    from numba.extending import intrinsic
+except ImportError:  # then the kernels are unavailable, and say so when they are called
+    intrinsic = lambda function: function  # noqa: E731
+
+
+def reference(
+    features: Tensor, weight: Tensor, neighbours: Tensor, order: Tensor, back_neighbours: Tensor, back_order: Tensor, mirrored: bool
+) -> Tensor:
+    """The oracle: (V_in, C_in), (K, C_in, C_out) and rules -> (V_out, C_out). Half precision is summed in float32."""
+    wide = torch.promote_types(features.dtype, torch.float32)
+    out = torch.zeros(len(order), weight.shape[2], dtype=wide, device=features.device)
+    for sources, matrix in zip(neighbours.long(), weight.to(wide), strict=True):
+        columns = (sources >= 0).nonzero()[:, 0]
+        out = out.index_add(0, order[columns].long(), features[sources[columns]].to(wide) @ matrix)
+    return out.to(features.dtype)
+
+
+def weight_gradient_reference(features: Tensor, gradient: Tensor, neighbours: Tensor, order: Tensor) -> Tensor:
+    """The oracle: (V_in, C_in), (V_out, C_out) and rules -> (K, C_in, C_out)."""
+    wide = torch.promote_types(features.dtype, torch.float32)
+    found = []
+    for sources in neighbours.long():
+        columns = (sources >= 0).nonzero()[:, 0]
+        found.append(features[sources[columns]].to(wide).T @ gradient[order[columns].long()].to(wide))
+    return torch.stack(found).to(features.dtype)
+
+
+def _vector_lanes() -> int:
+    """Floats in a vector register of this processor: 16, or 8 where it has narrower ones or is not known."""
+    try:
+        return 16 if llvm.get_host_cpu_features().get("avx512f") else 8
+    except (NameError, RuntimeError):
+        return 8
+
+
+LANES = _vector_lanes()
+COLUMNS = 2 * LANES  # of a block of sums
+ROWS = LANES // 2  # of a block: its sums take 2 * ROWS of the 32 (16) registers, enough to hide the latency of multiply-add
+
+
+def _sum_block(builder: Any, sums: list[Any], count: Any, operands: Callable[[Any], tuple[list[Any], Any]]) -> None:
+    """Emit: for i below `count` (at least 1), add scalar[r] * vector to block row r, which stays in registers meanwhile.
+
+    `sums` points to the block's ROWS rows of COLUMNS floats; `operands(i)` gives pointers to the ROWS scalars and to COLUMNS floats.
+    """
+    vector_type = ir.VectorType(ir.FloatType(), LANES)
+    unset, first_lane = ir.Constant(vector_type, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    signature = ir.FunctionType(vector_type, [vector_type] * 3)
+    multiply_add = cgutils.get_or_insert_function(builder.module, signature, f"llvm.fmuladd.v{LANES}f32")
+    halves = [[_vector_at(builder, row, LANES * half) for half in range(2)] for row in sums]
+    before = [[builder.load(pointer, align=4) for pointer in row] for row in halves]
+    entry, loop, done = builder.block, builder.append_basic_block("sum"), builder.append_basic_block("summed")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    i = builder.phi(ir.IntType(64))
+    running = [[builder.phi(vector_type) for _ in row] for row in halves]
+    scalars, vector = operands(i)
+    vectors = [builder.load(_vector_at(builder, vector, LANES * half), align=4) for half in range(2)]
+    after = []
+    for pointer, row in zip(scalars, running, strict=True):
+        one = builder.insert_element(unset, builder.load(pointer), _constant(0, 32))
+        same = builder.shuffle_vector(one, unset, first_lane)
+        after.append([builder.call(multiply_add, [same, part, total]) for part, total in zip(vectors, row, strict=True)])
+    following = builder.add(i, _constant(1))
+    for phi, first, last in [(i, _constant(0), following), *_flat(running, before, after)]:
+        phi.add_incoming(first, entry)
+        phi.add_incoming(last, loop)
+    builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
+    builder.position_at_end(done)
+    for pointer, total, _ in _flat(halves, after, after):
+        builder.store(total, pointer, align=4)
+
+
+def _flat(*grids: list[list[Any]]) -> list[tuple[Any, ...]]:
+    return [items for rows in zip(*grids, strict=True) for items in zip(*rows, strict=True)]
+
+
+def _constant(value: int, bits: int = 64) -> Any:
+    return ir.Constant(ir.IntType(bits), value)
+
+
+def _vector_at(builder: Any, base: Any, offset: int) -> Any:
+    return builder.bitcast(builder.gep(base, [_constant(offset)]), ir.VectorType(ir.FloatType(), LANES).as_pointer())
+
+
+def _row(builder: Any, array: Any, row: Any, column: Any) -> Any:
+    """Pointer to array[row, column]."""
+    width = builder.extract_value(array.shape, 1)
+    return builder.gep(array.data, [builder.add(builder.mul(row, width), column)])
+
+
+def _number(builder: Any, array: Any, at: Any) -> Any:
+    return builder.sext(builder.load(builder.gep(array.data, [at])), ir.IntType(64))
+
+
+@intrinsic
+def multiply_rows(typing, features, weights, sums, sources, targets, first, column):  # type: ignore[no-untyped-def]
+    """For the ROWS pairs from `first` on: sums[targets, column:][:COLUMNS] += features[sources] @ weights, a (C_in, COLUMNS) block."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x, w, s, source, target = _arrays(context, builder, signature, arguments, 5)
+        at, begin = arguments[5:]
+        pairs = [builder.add(at, _constant(r)) for r in range(ROWS)]
+        rows = [_row(builder, x, _number(builder, source, pair), _constant(0)) for pair in pairs]
+        blocks = [_row(builder, s, _number(builder, target, pair), begin) for pair in pairs]
+
+        def operands(i: Any) -> tuple[list[Any], Any]:
+            return [builder.gep(row, [i]) for row in rows], _row(builder, w, i, _constant(0))
+
+        _sum_block(builder, blocks, builder.extract_value(x.shape, 1), operands)
+        return context.get_dummy_value()
+
+    return types.void(features, weights, sums, sources, targets, types.int64, types.int64), emit
+
+
+@intrinsic
+def add_outer(typing, features, gradients, sums, sources, targets, count, channel, column):  # type: ignore[no-untyped-def]
+    """sums[channel:][:ROWS, column:][:COLUMNS] += features[sources[:count], the same channels].T @ gradients[targets[:count]]."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x, g, s, source, target = _arrays(context, builder, signature, arguments, 5)
+        pairs, top, left = arguments[5:]
+        blocks = [_row(builder, s, builder.add(top, _constant(r)), left) for r in range(ROWS)]
+
+        def operands(i: Any) -> tuple[list[Any], Any]:
+            row = _row(builder, x, _number(builder, source, i), top)
+            return [builder.gep(row, [_constant(r)]) for r in range(ROWS)], _row(builder, g, _number(builder, target, i), left)
+
+        _sum_block(builder, blocks, pairs, operands)
+        return context.get_dummy_value()
+
+    return types.void(features, gradients, sums, sources, targets, types.int64, types.int64, types.int64), emit
+
+
+def _arrays(context: Any, builder: Any, signature: Any, arguments: Any, count: int) -> list[Any]:
+    return [context.make_array(signature.args[n])(context, builder, arguments[n]) for n in range(count)]
+
+
+@kernel(parallel=True)
+def cpu(features: np.ndarray, weights: np.ndarray, neighbours: np.ndarray, order: np.ndarray, out: np.ndarray) -> None:
+    """Fill `out` (V_out, C_out). `weights` (K, blocks, C_in, COLUMNS) holds the columns of each offset's matrix, filled up with zeros."""
+    offsets, rows = neighbours.shape
+    blocks = weights.shape[1]
+    tile = max(64, min(512, 32768 // (blocks * COLUMNS)))  # its sums fit into the second-level cache beside a matrix
+    for number in prange((rows + tile - 1) // tile):
+        begin = number * tile
+        height = min(tile, rows - begin)
+        sums = np.zeros((tile + 1, blocks * COLUMNS), np.float32)  # the last row takes what fills up a block of pairs
+        sources, targets = np.empty(tile + ROWS, np.int32), np.empty(tile + ROWS, np.int32)
+        for k in range(offsets):
+            pairs = 0
+            for j in range(height):  # without a branch: a miss is overwritten by the next
+                sources[pairs], targets[pairs] = neighbours[k, begin + j], j
+                pairs += neighbours[k, begin + j] >= 0
+            sources[pairs:pairs + ROWS], targets[pairs:pairs + ROWS] = sources[0], tile
+            for block in range(blocks):
+                for first in range(0, pairs, ROWS):
+                    multiply_rows(features, weights[k, block], sums, sources, targets, first, block * COLUMNS)
+        for j in range(height):
+            row = order[begin + j]
+            for channel in range(out.shape[1]):
+                out[row, channel] = sums[j, channel]
+
+
+@kernel(parallel=True)
+def weight_gradient(
+    features: np.ndarray, gradients: np.ndarray, neighbours: np.ndarray, order: np.ndarray, chunk: int, partial: np.ndarray
+) -> None:
+    """Fill `partial` (chunks of `chunk` output rows, K, C_in, C_out), whose sum over the chunks is the gradient.
+
+    C_in is a multiple of ROWS and C_out one of COLUMNS.
+    """
+    chunks, offsets, channels, columns = partial.shape
+    for task in prange(chunks * offsets):
+        part, k = task // offsets, task % offsets
+        sums = partial[part, k]
+        sums[:] = 0
+        batch = 128  # pairs whose rows stay in the cache while all blocks pass over them
+        sources, targets = np.empty(batch, np.int32), np.empty(batch, np.int32)
+        pairs = 0
+        end = min(order.shape[0], (part + 1) * chunk)
+        for j in range(part * chunk, end):
+            sources[pairs], targets[pairs] = neighbours[k, j], order[j]
+            pairs += neighbours[k, j] >= 0
+            if pairs == batch or (pairs > 0 and j == end - 1):
+                for channel in range(0, channels, ROWS):
+                    for column in range(0, columns, COLUMNS):
+                        add_outer(features, gradients, sums, sources, targets, pairs, channel, column)
+                pairs = 0
