@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
@@ -21,7 +22,6 @@ from g3d.errors import G3DError
 if TYPE_CHECKING:
     from g3d.ops.registry import Operator
 
-NEEDED = ("torch", "numpy", "scipy", "numba", "pillow", "pydantic", "pyyaml", "typer", "rich")
 OPTIONAL = ("triton", "tensorboard", "wandb")
 
 
@@ -43,11 +43,13 @@ def examine() -> Iterator[Finding]:
 def _versions() -> list[Finding]:
     found = [Finding("g3d", "ok", f"{__version__} in {Path(__file__).parent}"),
              Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}")]  # fmt: skip
-    for name in (*NEEDED, *OPTIONAL):
+    requirements = [need for need in importlib.metadata.requires("g3d") or () if "extra ==" not in need]
+    needed_names = [re.split(r"[^\w.-]", need)[0].lower() for need in requirements]
+    for name in (*needed_names, *OPTIONAL):
         try:
             found.append(Finding(name, "ok", importlib.metadata.version(name)))
         except importlib.metadata.PackageNotFoundError:
-            needed = name in NEEDED
+            needed = name in needed_names
             found.append(Finding(name, "broken" if needed else "note", "not installed" + ("" if needed else " (optional)")))
     return found
 
