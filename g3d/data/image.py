@@ -6,7 +6,9 @@ Coordinates are continuous pixels: the first pixel covers 0..1 in x and y. A `tr
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -23,19 +25,32 @@ def read_image(path: Path | str) -> np.ndarray:
     """
     path = Path(path)
     try:
-        with Image.open(path) as picture:
-            pixels = np.asarray(picture if picture.mode == "RGB" else _as_rgb(picture))
+        with path.open("rb") as file:
+            return _decode(file, f"image {path}")
     except FileNotFoundError:
         raise MissingDataError(f"image {path}: no such file") from None
     except IsADirectoryError:
         raise InputError(f"image {path}: is a folder, expected an image file") from None
+    except OSError as error:
+        raise InputError(f"image {path}: cannot be read: {error.strerror or error}") from None
+
+
+def decode_image(content: bytes, source: str) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a PNG or JPEG in memory; `source` begins the message of an InputError, which is raised as by read_image."""
+    return _decode(io.BytesIO(content), source)
+
+
+def _decode(file: BinaryIO, source: str) -> np.ndarray:
+    try:
+        with Image.open(file) as picture:
+            pixels = np.asarray(picture if picture.mode == "RGB" else _as_rgb(picture))
     except UnidentifiedImageError:
-        found = "an empty file" if path.stat().st_size == 0 else "data of no known image format"
-        raise InputError(f"image {path}: found {found}, expected a PNG or JPEG image") from None
+        found = "data of no known image format" if file.seek(0, io.SEEK_END) else "an empty file"
+        raise InputError(f"{source}: found {found}, expected a PNG or JPEG image") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow reports broken files with all of these
-        raise InputError(f"image {path}: cannot be decoded: {error}", "the file is damaged or incomplete: copy it again") from None
+        raise InputError(f"{source}: cannot be decoded: {error}", "the file is damaged or incomplete: copy it again") from None
     if pixels.size == 0:
-        raise InputError(f"image {path}: found {pixels.shape[1]} x {pixels.shape[0]} pixels, expected at least one")
+        raise InputError(f"{source}: found {pixels.shape[1]} x {pixels.shape[0]} pixels, expected at least one")
     return pixels
 
 
