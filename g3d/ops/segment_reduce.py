@@ -63,10 +63,6 @@ def _check(values: Tensor, segments: Tensor, count: int) -> None:
         raise ValueError(f"segments: expected {wanted}, found {tuple(segments.shape)} {segments.dtype} on {segments.device}")
     if count < 0:
         raise ValueError(f"count: expected 0 or more segments, found {count}")
-    if len(segments) and segments.device.type == "cpu" and not torch.compiler.is_compiling():
-        least, most = (int(bound) for bound in segments.aminmax())
-        if least < 0 or most >= count:
-            raise ValueError(f"segments: expected 0..{count - 1}, found {least}..{most}")
 
 
 def _wide(values: Tensor) -> Tensor:
@@ -96,7 +92,15 @@ def _cpu_max(values: Tensor, segments: Tensor, count: int) -> tuple[Tensor, Tens
 
 
 def _bounds(segments: Tensor, count: int) -> np.ndarray:
-    """First segment of each thread's part, and `count`: int64 (P + 1,). Parts hold about the same number of rows."""
+    """First segment of each thread's part, and `count`: int64 (P + 1,). Parts hold about the same number of rows.
+
+    Raises:
+        ValueError: a segment is not in 0 .. count - 1. Asked here, so that the kernel is safe under torch.compile as well.
+    """
+    if len(segments):
+        least, most = (int(bound) for bound in segments.aminmax())
+        if least < 0 or most >= count:
+            raise ValueError(f"segments: expected 0..{count - 1}, found {least}..{most}")
     parts = torch.get_num_threads()
     if parts == 1 or count < parts:
         return np.array([0, count])
@@ -142,7 +146,6 @@ def _sum_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
 
 def _max_setup(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: tuple[Tensor, Tensor]) -> None:
     ctx.save_for_backward(output[1])
-    ctx.mark_non_differentiable(output[1])
     ctx.rows = len(inputs[0])
 
 
