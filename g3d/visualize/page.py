@@ -5,11 +5,8 @@ from __future__ import annotations
 import base64
 import html
 import io
-import json
 import logging
-import re
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from g3d.geometry.boxes import EDGES, FRONT_FACE, box_corners
 from g3d.geometry.cameras import unproject
 from g3d.metrics.table import Row, Table
 from g3d.visualize.frame import Frame
+from g3d.visualize.page_parts import asset, fill, json_for_script
 from g3d.visualize.palette import TRUTH, class_colour
 from g3d.visualize.wireframe import FACES, Wireframe, camera_centre, distances, has_box3d, wireframes
 
@@ -83,9 +81,12 @@ def write_page(
         "box": {"edges": EDGES, "faces": FACES, "front": FRONT_FACE},
         "table": None if table is None else _table(table, comparison, published),
     }
-    head = _json(data)
+    head = json_for_script(data)
     with atomic_write(path) as file:
-        file.write(_fill(title, f"{head[:-1]},\"frames\":[{','.join(embedded)}]}}").encode())
+        scripts = "\n".join(f"<script>\n{asset(name)}</script>" for name in _SCRIPTS)
+        text = f"{head[:-1]},\"frames\":[{','.join(embedded)}]}}"
+        parts = {"title": html.escape(title), "style": asset("page.css"), "data": text, "scripts": scripts}
+        file.write(fill("page.html", parts).encode())
     return Path(path)
 
 
@@ -93,7 +94,7 @@ def _embed(frames: Sequence[Frame], max_width: int, quality: int, budget: int) -
     """Frames as JSON, as many as the budget in bytes allows, at least one."""
     embedded: list[str] = []
     for frame in frames:
-        text = _json(_frame(frame, max_width, quality))
+        text = json_for_script(_frame(frame, max_width, quality))
         budget -= len(text)
         if budget < 0 and embedded:
             break
@@ -190,19 +191,3 @@ def _figures(values: Sequence[float | None]) -> list[float | None]:
 
 def _round(values: Any, decimals: int) -> Any:
     return np.round(np.asarray(values, float), decimals).tolist()
-
-
-def _json(data: Any) -> str:
-    """JSON that may stand inside a <script>: no "<", so neither `</script>` nor `<!--` can occur in a string."""
-    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _fill(title: str, data: str) -> str:
-    """The page's skeleton with its placeholders replaced, each by exactly what belongs there."""
-    scripts = "\n".join(f"<script>\n{_asset(name)}</script>" for name in _SCRIPTS)
-    parts = {"title": html.escape(title), "style": _asset("page.css"), "data": data, "scripts": scripts}
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _asset("page.html"))
-
-
-def _asset(name: str) -> str:
-    return (files("g3d.visualize") / "assets" / name).read_text("utf-8")
