@@ -13,11 +13,12 @@ from g3d.errors import EnvironmentProblem
 
 
 @contextmanager
-def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
+def atomic_write(path: Path | str, durable: bool = True) -> Iterator[BinaryIO]:
     """A binary file that takes the place of `path` when the block ends; on any error nothing is left and `path` is as it was.
 
     Args:
         path: the file to write; missing parent folders are made.
+        durable: wait until the disk has it. Without, a power failure may leave an incomplete file under the name.
 
     Raises:
         EnvironmentProblem: the folder cannot be made or written, or the disk is full.
@@ -30,7 +31,8 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
             os.fchmod(file.fileno(), 0o666 & ~_umask())  # mkstemp makes files that only their owner may read
         os.replace(temporary, path)
         temporary = None
