@@ -1,0 +1,287 @@
+"""Run-length coding of masks, as COCO's annotations hold them.
+
+A mask (H, W) is read column by column, top to bottom. Its counts are the lengths of the runs of 0 and 1 in turn, starting with zeros
+(0 where the first pixel is set); they sum to H * W. The compressed form writes each count, from the fourth on its difference from the
+one two places before, in groups of 5 bits with the lowest first, one character (48 + group) each; 32 is added where more groups follow,
+and bit 16 of the last group is the sign.
+
+Several masks are held as their counts one after another, and the number of counts of each (`lengths`).
+Shapes: N masks, R counts in all, T characters in all. Source: cocodataset/cocoapi, the description of its mask format.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from g3d.kernels.compiled import kernel, part
+
+_BLOCK = 64  # pixels of a row that are looked at together
+_GROUPS = 13  # of 5 bits, in the longest number
+BAD_CHARACTER, CUT_OFF, NEGATIVE = 1, 2, 3  # what `unpack` finds wrong
+
+
+def encode_reference(masks: Tensor) -> tuple[Tensor, Tensor]:
+    """The oracle: bool (N, H, W) -> counts int64 (R,), lengths int64 (N,)."""
+    counts = [run_lengths(mask.T.reshape(-1)) for mask in masks]
+    lengths = torch.tensor([len(c) for c in counts], dtype=torch.int64)
+    return torch.cat([lengths[:0], *counts]), lengths
+
+
+def run_lengths(flat: Tensor) -> Tensor:
+    """Bool (L,) -> the lengths of its runs, starting with zeros, int64."""
+    changes = (flat[1:] != flat[:-1]).nonzero()[:, 0] + 1
+    edges = torch.cat([changes.new_zeros(1 + int(len(flat) > 0 and bool(flat[0]))), changes, changes.new_full((1,), len(flat))])
+    return edges.diff()
+
+
+def decode_reference(counts: Tensor, lengths: Tensor, height: int, width: int) -> Tensor:
+    """The oracle: counts (R,), lengths (N,) -> bool (N, H, W)."""
+    masks = torch.zeros(len(lengths), height, width, dtype=torch.bool)
+    for mask, runs in zip(masks, counts.split(lengths.tolist()), strict=True):
+        mask.copy_(expanded(runs).reshape(width, height).T)
+    return masks
+
+
+def expanded(runs: Tensor) -> Tensor:
+    """Lengths of runs (R,) -> bool (sum,)."""
+    return torch.repeat_interleave(torch.arange(len(runs)) % 2 == 1, runs)
+
+
+def merge_reference(counts: Tensor, lengths: Tensor, intersect: bool) -> Tensor:
+    """The oracle: counts of what all masks share, or of what any covers."""
+    flat = torch.stack([expanded(runs) for runs in counts.split(lengths.tolist())])
+    return run_lengths(flat.all(0) if intersect else flat.any(0))
+
+
+def common_reference(counts: Tensor, lengths: Tensor, other_counts: Tensor, other_lengths: Tensor) -> Tensor:
+    """The oracle: the number of pixels common to each mask of the first and each of the second, int64 (N, M)."""
+    first, second = (
+        [expanded(runs) for runs in c.split(n.tolist())] for c, n in ((counts, lengths), (other_counts, other_lengths))
+    )
+    common = [[int((a & b).sum()) for b in second] for a in first]
+    return torch.tensor(common, dtype=torch.int64).reshape(len(lengths), len(other_lengths))
+
+
+def pack_reference(counts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """The oracle: counts (R,), lengths (N,) -> characters uint8 (T,) and how many each mask has, int64 (N,)."""
+    found = []
+    for runs in counts.split(lengths.tolist()):
+        text, numbers = bytearray(), runs.tolist()
+        for k, number in enumerate(numbers):
+            left = number - (numbers[k - 2] if k > 2 else 0)
+            more = True
+            while more:
+                group, left = left & 31, left >> 5
+                more = left != (-1 if group & 16 else 0)
+                text.append(48 + group + 32 * more)
+        found.append(text)
+    return torch.tensor(list(b"".join(found)), dtype=torch.uint8), torch.tensor([len(text) for text in found], dtype=torch.int64)
+
+
+def unpack_reference(characters: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The oracle: characters (T,), lengths (N,) -> counts (R,), their lengths (N,), and what is wrong with each text (N,), 0 for nothing."""
+    counts: list[int] = []
+    sizes, wrong = [], []
+    for text in characters.split(lengths.tolist()):
+        runs: list[int] = []
+        number = shift = fault = 0
+        for character in text.tolist():
+            group = character - 48
+            fault = fault or (BAD_CHARACTER if not 0 <= group < 64 or shift >= 5 * _GROUPS else 0)
+            number, shift = number | (group & 31) << shift, shift + 5
+            if not group & 32:
+                number -= (group & 16) << (shift - 4)
+                runs.append(number + (runs[-2] if len(runs) > 2 else 0))
+                fault = fault or (NEGATIVE if runs[-1] < 0 else 0)
+                number = shift = 0
+        fault = fault or (CUT_OFF if shift else 0)
+        counts += [] if fault else runs
+        sizes.append(0 if fault else len(runs))
+        wrong.append(fault)
+    return torch.tensor(counts, dtype=torch.int64), torch.tensor(sizes, dtype=torch.int64), torch.tensor(wrong, dtype=torch.int64)
+
+
+@kernel()
+def count_changes(masks: np.ndarray, changes: np.ndarray) -> None:
+    """Add to `changes` int32 (N, W), zeroed, how often each column of the masks, uint8 (N, H, W) of 0 and 1, departs from the pixel before."""
+    for n in range(masks.shape[0]):
+        mask, found = masks[n], changes[n]
+        height, width = mask.shape
+        before = 0
+        for x in range(width):
+            found[x] += mask[0, x] != before
+            before = mask[height - 1, x]
+        for y in range(1, height):
+            upper, lower = mask[y - 1], mask[y]
+            for x in range(width):
+                found[x] += upper[x] != lower[x]
+
+
+@kernel()
+def encode(masks: np.ndarray, changes: np.ndarray, counts: np.ndarray) -> None:
+    """Fill `counts` int64 (R,) of the masks. Places are known from `changes`, so that rows are read in their order in memory."""
+    start = 0
+    for n in range(masks.shape[0]):
+        mask = masks[n]
+        height, width = mask.shape
+        place = np.empty(width, np.int64)  # where the next change of each column goes
+        end, before = start, 0
+        for x in range(width):
+            place[x] = end
+            end += changes[n, x]
+            if mask[0, x] != before:
+                counts[place[x]] = x * height
+                place[x] += 1
+            before = mask[height - 1, x]
+        for y in range(1, height):
+            upper, lower = mask[y - 1], mask[y]
+            for first in range(0, width, _BLOCK):
+                last = min(first + _BLOCK, width)
+                differs = 0
+                for x in range(first, last):
+                    differs |= upper[x] ^ lower[x]
+                if differs:
+                    for x in range(first, last):
+                        if upper[x] != lower[x]:
+                            counts[place[x]] = x * height + y
+                            place[x] += 1
+        counts[end] = height * width
+        for k in range(end, start, -1):
+            counts[k] -= counts[k - 1]
+        start = end + 1
+
+
+@kernel()
+def decode(counts: np.ndarray, lengths: np.ndarray, masks: np.ndarray) -> None:
+    """Fill `masks` uint8 (N, H, W), zeroed. Marks where columns change from one pixel to the next, then carries the values down."""
+    start = 0
+    for n in range(masks.shape[0]):
+        mask = masks[n]
+        height, width = mask.shape
+        begin, leftmost, rightmost = 0, width, 0
+        for k in range(lengths[n]):
+            end = begin + counts[start + k]
+            if k % 2 == 1 and end > begin:
+                x, last = begin // height, end // height
+                leftmost, rightmost = min(leftmost, x), max(rightmost, min(last + 1, width))
+                mask[begin - x * height, x] ^= 1
+                for column in range(x + 1, min(last + 1, width)):
+                    mask[0, column] ^= 1
+                if last < width:
+                    mask[end - last * height, last] ^= 1
+            begin = end
+        for y in range(1, height):
+            upper, lower = mask[y - 1], mask[y]
+            for x in range(leftmost, rightmost):
+                lower[x] ^= upper[x]
+        start += lengths[n]
+
+
+@part()
+def _merge(a: np.ndarray, b: np.ndarray, intersect: bool, merged: np.ndarray) -> int:
+    """Write the runs of the union or intersection of two masks; returns their number."""
+    i = j = count = last = position = 0
+    end_a, end_b, total, value = a[0], b[0], a.sum(), 0
+    while position < total:
+        while end_a <= position:
+            i += 1
+            end_a += a[i]
+        while end_b <= position:
+            j += 1
+            end_b += b[j]
+        new = (i & j & 1) if intersect else ((i | j) & 1)
+        if new != value:
+            merged[count] = position - last
+            count, last, value = count + 1, position, new
+        position = min(end_a, end_b)
+    merged[count] = total - last
+    return count + 1
+
+
+@kernel()
+def merge(counts: np.ndarray, lengths: np.ndarray, intersect: bool, merged: np.ndarray, spare: np.ndarray) -> int:
+    """Write into `merged` (R,) the runs of what all masks share, or of what any covers; returns their number. All sums are equal."""
+    count = _merge(counts[: lengths[0]], counts[: lengths[0]], intersect, merged)
+    start = lengths[0]
+    for n in range(1, lengths.shape[0]):
+        spare[:count] = merged[:count]
+        count = _merge(spare[:count], counts[start : start + lengths[n]], intersect, merged)
+        start += lengths[n]
+    return count
+
+
+@kernel()
+def common(counts: np.ndarray, lengths: np.ndarray, other_counts: np.ndarray, other_lengths: np.ndarray, found: np.ndarray) -> None:
+    """Fill `found` int64 (N, M) with the number of pixels common to each mask of the first and each of the second."""
+    ends, other_ends = np.cumsum(lengths), np.cumsum(other_lengths)
+    for n in range(lengths.shape[0]):
+        a = counts[ends[n] - lengths[n] : ends[n]]
+        for m in range(other_lengths.shape[0]):
+            b = other_counts[other_ends[m] - other_lengths[m] : other_ends[m]]
+            i = j = pixels = position = 0
+            end_a, end_b = a[0], b[0]
+            while i < len(a) and j < len(b):
+                nearest = min(end_a, end_b)
+                if i & j & 1:
+                    pixels += nearest - position
+                position = nearest
+                if end_a == nearest:
+                    i += 1
+                    end_a += a[i] if i < len(a) else 0
+                if end_b == nearest:
+                    j += 1
+                    end_b += b[j] if j < len(b) else 0
+            found[n, m] = pixels
+
+
+@kernel()
+def pack(counts: np.ndarray, lengths: np.ndarray, characters: np.ndarray, sizes: np.ndarray) -> None:
+    """Fill `characters` uint8, at least 13 a count, and `sizes` (N,), how many each mask has."""
+    start = written = 0
+    for n in range(lengths.shape[0]):
+        before = written
+        for k in range(lengths[n]):
+            left = counts[start + k] - (counts[start + k - 2] if k > 2 else 0)
+            more = True
+            while more:
+                group = left & 31
+                left >>= 5
+                more = left != (-1 if group & 16 else 0)
+                characters[written] = 48 + group + (32 if more else 0)
+                written += 1
+        sizes[n] = written - before
+        start += lengths[n]
+
+
+@kernel()
+def unpack(characters: np.ndarray, lengths: np.ndarray, counts: np.ndarray, sizes: np.ndarray, wrong: np.ndarray) -> int:
+    """Fill `counts` (T,), `sizes` and `wrong` (N,): no counts for a text with something wrong. Returns the number of counts."""
+    start = written = 0
+    for n in range(lengths.shape[0]):
+        first, fault, number, shift = written, 0, 0, 0
+        for k in range(lengths[n]):
+            group = np.int64(characters[start + k]) - 48
+            if group < 0 or group > 63 or shift >= 5 * _GROUPS:
+                fault = BAD_CHARACTER
+                break
+            number |= (group & 31) << shift
+            shift += 5
+            if group & 32 == 0:
+                if group & 16:
+                    number -= np.int64(1) << shift
+                if written - first > 2:
+                    number += counts[written - 2]
+                if number < 0:
+                    fault = NEGATIVE
+                    break
+                counts[written] = number
+                written += 1
+                number = shift = 0
+        if fault == 0 and shift > 0:
+            fault = CUT_OFF
+        written = first if fault else written
+        sizes[n], wrong[n] = written - first, fault
+        start += lengths[n]
+    return written
