@@ -21,7 +21,7 @@ _CAMERA = "#f5a623"
 def write_room_ply(path: Path, room: Room, layer: str) -> Path:
     """Write the room in the colours of one of its layers."""
     with atomic_write(path) as file:
-        file.write(bytes(_surface(room, layer).export(file_type="ply")))
+        _surface(room, layer).export(file, file_type="ply")
     return path
 
 
@@ -44,7 +44,7 @@ def write_room_glb(path: Path, room: Room, layer: str) -> Path:
         scene.add_geometry(_bars(ends, _CAMERA), node_name=f"camera {camera.name}")
     scene.apply_transform(np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]]))
     with atomic_write(path) as file:
-        file.write(bytes(scene.export(file_type="glb")))
+        scene.export(file, file_type="glb")
     return path
 
 
