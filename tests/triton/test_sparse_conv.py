@@ -9,27 +9,26 @@ from torch import Tensor
 pytest.importorskip("triton")
 
 from g3d.kernels.sparse_conv import reference, weight_gradient_reference
-from g3d.kernels.sparse_conv_cuda import sparse_conv, sparse_conv_kernel, weight_gradient, weight_gradient_kernel
+from g3d.kernels.sparse_conv_cuda import PAIRS, ROWS, sparse_conv, sparse_conv_kernel, weight_gradient, weight_gradient_kernel
 from g3d.ops.sparse_rules import Rules, strided_rules, submanifold_rules
 
 _SIZES = {"rows": "i32", "offsets": "i32", "channels_in": "i32", "channels_out": "i32"}
-_BLOCKS = {"ROWS": 64, "BLOCK_IN": 32, "BLOCK_OUT": 64}
-_CONSTANT = dict.fromkeys(_BLOCKS, "constexpr")
 
 # what tests/triton/compile_ahead.py compiles without a GPU: kernel, signature (constants as "constexpr"), their values, options
 AHEAD = [
     (
         kernel,
-        {"features": dtype, second: dtype, "neighbours": "*i32", "order": "*i32", last: out, **_SIZES, **extra, **_CONSTANT},
-        _BLOCKS,
+        {"features": dtype, second: dtype, "neighbours": "*i32", "order": "*i32", last: out, **_SIZES, **extra,
+         **dict.fromkeys(blocks, "constexpr")},
+        blocks,
         {},
     )
-    for dtype in ("*fp32", "*bf16")
-    for kernel, second, last, out, extra in (
-        (sparse_conv_kernel, "weight", "out", dtype, {}),
-        (weight_gradient_kernel, "gradient", "partial", "*fp32", {"chunk": "i32"}),
+    for dtype, block_in in (("*fp32", 16), ("*bf16", 32))
+    for kernel, second, last, out, extra, blocks in (
+        (sparse_conv_kernel, "weight", "out", dtype, {}, {"ROWS": ROWS, "BLOCK_IN": block_in, "BLOCK_OUT": 64}),
+        (weight_gradient_kernel, "gradient", "partial", "*fp32", {"chunk": "i32"}, {"PAIRS": PAIRS, "BLOCK_IN": 32, "BLOCK_OUT": 64}),
     )
-]
+]  # fmt: skip
 
 
 def _rules(kind: str, device: str) -> tuple[int, Rules]:
