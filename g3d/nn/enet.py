@@ -1,0 +1,196 @@
+"""ENet (Paszke et al. 2016) as 3D-SIS, ScanRefer and WS-3DVG use it: features of a colour picture at an eighth of its size.
+
+Layers and arithmetic are those of the published scannetv2_enet.pth (daveredrum/Pointnet2.ScanNet), which was converted from torch7: its
+dropout does not scale while training, so that features are scaled by 1 - p when evaluated. Letters: B pictures, C channels, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from g3d.errors import InputError, MissingDataError
+
+CHANNELS = 128
+"""Of the features."""
+STRIDE = 8
+"""Pixels per feature cell."""
+CLASSES = 41
+"""Of the classifier: NYU40 ids, 0 for none."""
+MEAN, STD = (0.496342, 0.466664, 0.440796), (0.277856, 0.28623, 0.291129)
+"""Of RGB in 0..1, over ScanNet's frames."""
+_EPS = 1e-3
+_FIRST = 4  # published number of the first bottleneck
+
+
+class ENet(nn.Module):
+    """The encoder: 22 bottlenecks behind an initial block: five at stride 4, then at stride 8 plain or asymmetric ones in turn with ones
+    of growing dilation, twice.
+
+    `classifier`, from features to NYU40 classes, is not part of the features; it is kept so that published weights load whole.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.initial = InitialBlock(16)
+        at_4 = [Downsampling(16, 64, dropout=0.01)] + [Bottleneck(64, dropout=0.01) for _ in range(4)]
+        at_8: list[nn.Module] = [Downsampling(64, CHANNELS)]
+        for _ in range(2):
+            for dilation in (2, 4, 8, 16):
+                at_8 += [Bottleneck(CHANNELS, asymmetric=dilation in (4, 16)), Bottleneck(CHANNELS, dilation=dilation)]
+        self.bottlenecks = nn.Sequential(*at_4, *at_8)
+        self.classifier = nn.Conv2d(CHANNELS, CLASSES, 1, bias=False)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """pictures (B, 3, H, W), see `normalise`; H and W multiples of 8 -> features (B, 128, H / 8, W / 8)."""
+        return self.bottlenecks(self.initial(pictures))
+
+
+class InitialBlock(nn.Module):
+    """A strided convolution beside a max pooling of the picture itself: (B, 3, H, W) -> (B, outputs, H / 2, W / 2)."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, outputs - 3, 3, stride=2, padding=1)
+        self.norm = nn.BatchNorm2d(outputs, eps=_EPS)
+        self.activation = nn.PReLU(outputs)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        joined = torch.cat([self.convolution(pictures), F.max_pool2d(pictures, 2)], 1)
+        return self.activation(self.norm(joined))
+
+
+class Bottleneck(nn.Module):
+    """Reduce to a quarter of the channels, convolve, expand, and add to the input.
+
+    Args:
+        channels: in and out.
+        dilation: of the 3 x 3 convolution.
+        asymmetric: a 1 x 5 and a 5 x 1 convolution instead.
+        dropout: share of channels that are dropped while training.
+    """
+
+    def __init__(self, channels: int, dilation: int = 1, asymmetric: bool = False, dropout: float = 0.1) -> None:
+        super().__init__()
+        inner = channels // 4
+        middle: nn.Module
+        if asymmetric:
+            row = nn.Conv2d(inner, inner, (1, 5), padding=(0, 2), bias=False)
+            middle = nn.Sequential(row, nn.Conv2d(inner, inner, (5, 1), padding=(2, 0)))
+        else:
+            middle = nn.Conv2d(inner, inner, 3, padding=dilation, dilation=dilation)
+        self.branch = Branch(nn.Conv2d(channels, inner, 1, bias=False), middle, channels, dropout)
+        self.activation = nn.PReLU(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(x + self.branch(x))
+
+
+class Downsampling(nn.Module):
+    """A bottleneck of stride 2, with `outputs // 4` inner channels; the input is pooled and zeros are its missing channels."""
+
+    def __init__(self, inputs: int, outputs: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        inner = outputs // 4
+        self.missing = outputs - inputs
+        self.branch = Branch(nn.Conv2d(inputs, inner, 2, stride=2, bias=False), nn.Conv2d(inner, inner, 3, padding=1), outputs, dropout)
+        self.activation = nn.PReLU(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        skipped = F.pad(F.max_pool2d(x, 2), (0, 0, 0, 0, 0, self.missing))
+        return self.activation(skipped + self.branch(x))
+
+
+class Branch(nn.Module):
+    """reduce, convolve, expand, each normalised; then torch7's dropout of whole channels, which scales by 1 - p when it is evaluated."""
+
+    def __init__(self, reduce: nn.Conv2d, middle: nn.Module, outputs: int, dropout: float) -> None:
+        super().__init__()
+        inner = reduce.out_channels
+        self.reduce, self.reduce_norm, self.reduce_activation = reduce, nn.BatchNorm2d(inner, eps=_EPS), nn.PReLU(inner)
+        self.middle, self.middle_norm, self.middle_activation = middle, nn.BatchNorm2d(inner, eps=_EPS), nn.PReLU(inner)
+        self.expand, self.expand_norm = nn.Conv2d(inner, outputs, 1, bias=False), nn.BatchNorm2d(outputs, eps=_EPS)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.reduce_activation(self.reduce_norm(self.reduce(x)))
+        x = self.middle_activation(self.middle_norm(self.middle(x)))
+        return F.dropout2d(self.expand_norm(self.expand(x)), self.dropout, self.training) * (1 - self.dropout)
+
+
+def normalise(pictures: Tensor) -> Tensor:
+    """(B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32 as the network expects them."""
+    mean, std = (pictures.new_tensor(values, dtype=torch.float32) for values in (MEAN, STD))
+    return ((pictures.float() / 255 - mean) / std).permute(0, 3, 1, 2)
+
+
+def load_enet(path: Path | str) -> ENet:
+    """The network in evaluation mode with the weights of a scannetv2_enet.pth.
+
+    Raises:
+        MissingDataError: no such file.
+        InputError: not such weights.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)  # stored from a GPU
+    except FileNotFoundError:
+        raise MissingDataError(f"ENet weights {path}: no such file", "daveredrum/Pointnet2.ScanNet has data/scannetv2_enet.pth") from None
+    except Exception as error:  # unpickling a file of another kind can raise anything
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"ENet weights {path}: cannot be loaded: {said}", "expected the published scannetv2_enet.pth") from None
+    network = ENet().eval()
+    import_enet(state, network)
+    return network
+
+
+def import_enet(state: Mapping[str, Tensor], network: ENet) -> None:
+    """Load published weights; every entry is taken.
+
+    An eighth of the published numbers is subnormal (weights that decayed to 1e-40), with which CPUs compute 20 times slower. They become 0;
+    the features are the same to the bit.
+
+    Args:
+        state: the 430 entries of scannetv2_enet.pth by their names: layer, then position in nested sequences.
+        network: changed only if everything fits.
+
+    Raises:
+        InputError: entries are missing, unknown or of another shape.
+    """
+    own = network.state_dict()
+    names = {published: name for name in own if (published := published_name(name, network)) is not None}
+    if not isinstance(state, Mapping):
+        raise InputError(f"ENet weights: expected a state dict, found {type(state).__name__}")
+    missing, unknown = [n for n in names if n not in state], [n for n in state if n not in names]
+    shapes = [f"{n} is {tuple(state[n].shape)}, expected {tuple(own[names[n]].shape)}"
+              for n in names if n in state and state[n].shape != own[names[n]].shape]  # fmt: skip
+    for what, found in (("lack", missing), ("have unknown", unknown), ("have of another shape", shapes)):
+        if found:
+            raise InputError(f"ENet weights {what}: {', '.join(found[:4])}{f' and {len(found) - 4} more' if len(found) > 4 else ''}",
+                             "expected the published scannetv2_enet.pth")  # fmt: skip
+    network.load_state_dict(own | {names[published]: _without_subnormals(state[published]) for published in names})
+
+
+def published_name(name: str, network: ENet) -> str | None:
+    """The name of one of our entries in scannetv2_enet.pth; None for a batch counter, which the file has not."""
+    *path, entry = name.split(".")
+    if entry == "num_batches_tracked":
+        return None
+    if path[0] == "initial":
+        return {"convolution": "0.0", "norm": "2", "activation": "3"}[path[1]] + f".{entry}"
+    if path[0] == "classifier":
+        return f"26.0.{entry}"
+    number = int(path[1])
+    if path[2] == "activation":
+        return f"{_FIRST + number}.2.{entry}"
+    asymmetric = isinstance(network.get_submodule(".".join([*path[:3], "middle"])), nn.Sequential)
+    order = ["reduce", "reduce_norm", "reduce_activation", *(["middle.0", "middle.1"] if asymmetric else ["middle"]),
+             "middle_norm", "middle_activation", "expand", "expand_norm"]  # fmt: skip
+    return f"{_FIRST + number}.0.0.{order.index('.'.join(path[3:]))}.{entry}"
+
+
+def _without_subnormals(x: Tensor) -> Tensor:
+    return x.masked_fill(x.abs() < torch.finfo(torch.float32).tiny, 0)
