@@ -1,9 +1,11 @@
 """Ball query: for each centre, the first `k` points within `radius`, in index order.
 
-PointNet++ (Qi et al. 2017, section 3.3), with the published operator's rules: the distance test is strict, slots left over repeat
-the first hit, and a centre without a hit gets index 0 in every slot.
+PointNet++ (Qi et al. 2017, section 3.3), with the published operator's rules: the distance test is strict, dx*dx + dy*dy + dz*dz in
+float32, unfused, against the float32 square of the float32 radius; slots left over repeat the first hit, and a centre without a hit gets
+the cloud's first point in every slot. With `repeat` off, slots left over are -1 (the rule of facebookresearch/pytorch3d).
 
-Shapes: B clouds, N points, M centres, k neighbours. Coordinates in metres, any frame.
+Shapes: T points and Q centres of B clouds, k slots; `offsets` and `centre_offsets` (B + 1,) int64 are the rows at which the clouds begin
+and end. Coordinates in metres, any frame.
 """
 
 from __future__ import annotations
@@ -13,33 +15,197 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from g3d.kernels.compiled import kernel, prange
+from g3d.kernels.compiled import kernel, part, prange
+
+_AT_ONCE = 2**22  # distances that the reference holds
+_CHUNK = 64  # centres that a thread takes together
+_CELLS_PER_POINT = 8
 
 
-def reference(points: Tensor, centres: Tensor, radius: float, k: int) -> Tensor:
-    """The oracle: (B, N, 3) and (B, M, 3) -> int64 (B, M, k). Memory grows with B * M * N."""
-    count = points.shape[1]
-    inside = (centres[:, :, None] - points[:, None]).square().sum(-1) < radius * radius
-    hits = torch.where(inside, torch.arange(count, device=points.device), count)
-    found = F.pad(hits.sort(-1).values[..., :k], (0, max(0, k - count)), value=count)
-    first = torch.where(found[..., :1] < count, found[..., :1], 0)
-    return torch.where(found < count, found, first)
+def squared(radius: float) -> float:
+    """The threshold: float32(radius) squared in float32."""
+    return float(np.float32(radius) * np.float32(radius))
+
+
+def reference(
+    points: Tensor, offsets: Tensor, centres: Tensor, centre_offsets: Tensor, radius: float, k: int, repeat: bool
+) -> Tensor:
+    """The oracle: (T, 3), (B + 1,), (Q, 3), (B + 1,) -> int64 (Q, k), rows of `points`, or -1."""
+    found = torch.empty(len(centres), k, dtype=torch.int64, device=points.device)
+    rows, centre_rows = offsets.tolist(), centre_offsets.tolist()
+    for cloud, begin in enumerate(rows[:-1]):
+        x, y, z = points[begin : rows[cloud + 1]].unbind(1)
+        count = len(x)
+        own = slice(centre_rows[cloud], centre_rows[cloud + 1])
+        chunk = max(1, _AT_ONCE // max(1, count))
+        for centre, slots in zip(centres[own].split(chunk), found[own].split(chunk), strict=True):
+            dx, dy, dz = x - centre[:, :1], y - centre[:, 1:2], z - centre[:, 2:]
+            inside = dx * dx + dy * dy + dz * dz < squared(radius)
+            hits = torch.where(inside, torch.arange(count, device=points.device), count)
+            hits = F.pad(hits.topk(min(k, count), largest=False).values, (0, max(0, k - count)), value=count)
+            first = torch.where(hits[:, :1] < count, hits[:, :1], 0)
+            slots.copy_(torch.where(hits < count, begin + hits, begin + first if repeat else -1))
+    return found
 
 
 @kernel(parallel=True)
-def cpu(points: np.ndarray, centres: np.ndarray, radius2: np.float32, found: np.ndarray) -> None:
-    """Fill `found` (B, M, k). One thread per centre; a cell grid would make it independent of N."""
-    batches, centre_count, k = found.shape
-    for row in prange(batches * centre_count):
-        b, m = row // centre_count, row % centre_count
-        x, y, z = centres[b, m]
-        hits = 0
-        for n in range(points.shape[1]):
-            dx, dy, dz = points[b, n, 0] - x, points[b, n, 1] - y, points[b, n, 2] - z
-            if dx * dx + dy * dy + dz * dz < radius2:
-                if hits == 0:
-                    found[b, m, :] = n
-                found[b, m, hits] = n
-                hits += 1
-                if hits == k:
-                    break
+def cpu(
+    points: np.ndarray,
+    offsets: np.ndarray,
+    centres: np.ndarray,
+    centre_offsets: np.ndarray,
+    radius: np.float32,
+    repeat: bool,
+    found: np.ndarray,
+) -> None:
+    """Fill `found` (Q, k). Points and centres are finite. One thread per cloud sorts points into cells, one per centre looks them up."""
+    clouds = len(offsets) - 1
+    grids, shapes = np.empty((clouds, 4)), np.empty((clouds, 3), np.int64)
+    for cloud in prange(clouds):
+        _measure(points[offsets[cloud] : offsets[cloud + 1]], radius, grids[cloud], shapes[cloud])
+    first_cells = np.zeros(clouds + 1, np.int64)
+    for cloud in range(clouds):
+        first_cells[cloud + 1] = first_cells[cloud] + shapes[cloud, 0] * shapes[cloud, 1] * shapes[cloud, 2] + 1
+    starts, ordered, rows = np.zeros(first_cells[-1], np.int32), np.empty(points.shape, np.float32), np.empty(len(points), np.int32)
+    for cloud in prange(clouds):
+        begin, end = offsets[cloud], offsets[cloud + 1]
+        own_starts = starts[first_cells[cloud] : first_cells[cloud + 1]]
+        _sort(points[begin:end], grids[cloud], shapes[cloud], own_starts, ordered[begin:end], rows[begin:end])
+    for cloud in range(clouds):
+        begin, end, first, last = offsets[cloud], offsets[cloud + 1], centre_offsets[cloud], centre_offsets[cloud + 1]
+        own_starts = starts[first_cells[cloud] : first_cells[cloud + 1]]
+        for chunk in prange((last - first + _CHUNK - 1) // _CHUNK):
+            for q in range(first + chunk * _CHUNK, min(last, first + chunk * _CHUNK + _CHUNK)):
+                hits = _search(points[begin:end], grids[cloud], shapes[cloud], own_starts, ordered[begin:end], rows[begin:end],
+                               centres[q], radius, found[q])  # fmt: skip
+                for slot in range(hits):
+                    found[q, slot] += begin
+                filler = (found[q, 0] if hits else begin) if repeat else -1
+                for slot in range(hits, found.shape[1]):
+                    found[q, slot] = filler
+
+
+@part()
+def _measure(points: np.ndarray, radius: np.float32, grid: np.ndarray, shape: np.ndarray) -> None:
+    """Choose cells for a cloud: `grid` is their origin x, y, z and how many to the metre; cubes of the radius, or larger where these
+    would be many more than the points."""
+    shape[:] = 1
+    grid[:] = 0
+    if len(points) == 0:
+        return
+    extents = np.empty(3)
+    for axis in range(3):
+        low, high = points[0, axis], points[0, axis]
+        for i in range(len(points)):
+            low, high = min(low, points[i, axis]), max(high, points[i, axis])
+        grid[axis], extents[axis] = low, np.float64(high) - low
+    size = max(np.float64(radius), extents.max() / 1e6, 1e-30)
+    most = min(_CELLS_PER_POINT * len(points) + 64, 2**30)
+    while (extents[0] / size + 1) * (extents[1] / size + 1) * (extents[2] / size + 1) > most:
+        size *= 1.25
+    grid[3] = 1 / size
+    for axis in range(3):
+        shape[axis] = np.int64(extents[axis] * grid[3]) + 1
+
+
+@part()
+def _cell(point: np.ndarray, grid: np.ndarray, shape: np.ndarray) -> int:
+    x, y, z = (point[0] - grid[0]) * grid[3], (point[1] - grid[1]) * grid[3], (point[2] - grid[2]) * grid[3]
+    return (np.int64(x) * shape[1] + np.int64(y)) * shape[2] + np.int64(z)
+
+
+@part()
+def _sort(points: np.ndarray, grid: np.ndarray, shape: np.ndarray, starts: np.ndarray, ordered: np.ndarray, rows: np.ndarray) -> None:
+    """Counting sort: the points of cell c become ordered[starts[c]:starts[c + 1]], in index order; they were `rows`."""
+    cells = np.empty(len(points), np.int32)
+    for i in range(len(points)):
+        cells[i] = _cell(points[i], grid, shape)
+        starts[cells[i]] += 1
+    total = 0
+    for cell in range(len(starts)):
+        total += starts[cell]
+        starts[cell] = total
+    for i in range(len(points) - 1, -1, -1):
+        slot = starts[cells[i]] - 1
+        starts[cells[i]], rows[slot] = slot, i
+        for axis in range(3):
+            ordered[slot, axis] = points[i, axis]
+
+
+@part()
+def _search(
+    points: np.ndarray,
+    grid: np.ndarray,
+    shape: np.ndarray,
+    starts: np.ndarray,
+    ordered: np.ndarray,
+    rows: np.ndarray,
+    centre: np.ndarray,
+    radius: np.float32,
+    slots: np.ndarray,
+) -> int:
+    """Put the first hits into `slots`, ascending; returns how many.
+
+    Cells cost all of their points, and hits come out of order; the scan in index order stops at the last slot, which is soon where a ball
+    holds much of the cloud.
+    """
+    x0, x1 = _span(centre, 0, radius, grid, shape)
+    y0, y1 = _span(centre, 1, radius, grid, shape)
+    z0, z1 = _span(centre, 2, radius, grid, shape)
+    candidates = 0
+    for x in range(x0, x1):
+        for y in range(y0, y1):
+            line = (x * shape[1] + y) * shape[2]
+            candidates += starts[line + z1] - starts[line + z0]
+    if 0.3 * candidates * candidates > len(points) * len(slots):  # about a third of the candidates are hits
+        return _scan(points, centre, radius, slots)
+    hits = 0
+    for x in range(x0, x1):
+        for y in range(y0, y1):
+            line = (x * shape[1] + y) * shape[2]
+            for i in range(starts[line + z0], starts[line + z1]):
+                if _inside(ordered[i], centre, radius):
+                    hits = _insert(slots, hits, rows[i])
+    return hits
+
+
+@part()
+def _span(centre: np.ndarray, axis: int, radius: np.float32, grid: np.ndarray, shape: np.ndarray) -> tuple[int, int]:
+    """The cells first..end - 1 of an axis that can hold hits: the ball's, widened by more than rounding can lengthen a radius."""
+    middle, reach = np.float64(centre[axis]) - grid[axis], radius * 1.000001 + 1e-18
+    first = np.int64(min(max((middle - reach) * grid[3], 0.0), shape[axis]))
+    end = np.int64(min((middle + reach) * grid[3], shape[axis] - 1.0)) + 1 if middle + reach >= 0 else 0
+    return first, max(first, end)
+
+
+@part()
+def _scan(points: np.ndarray, centre: np.ndarray, radius: np.float32, slots: np.ndarray) -> int:
+    hits = 0
+    for i in range(len(points)):
+        if _inside(points[i], centre, radius):
+            slots[hits] = i
+            hits += 1
+            if hits == len(slots):
+                break
+    return hits
+
+
+@part()
+def _inside(point: np.ndarray, centre: np.ndarray, radius: np.float32) -> bool:
+    dx, dy, dz = point[0] - centre[0], point[1] - centre[1], point[2] - centre[2]
+    return dx * dx + dy * dy + dz * dz < radius * radius
+
+
+@part()
+def _insert(slots: np.ndarray, hits: int, row: int) -> int:
+    """Put a row into the ascending slots[:hits], dropping the last where they are full; returns the new number of hits."""
+    if hits == len(slots):
+        if row > slots[hits - 1]:
+            return hits
+        hits -= 1
+    place = hits
+    while place > 0 and slots[place - 1] > row:
+        slots[place] = slots[place - 1]
+        place -= 1
+    slots[place] = row
+    return hits + 1

@@ -1,6 +1,5 @@
 """Ball query on CUDA: one program per centre walks the cloud in blocks and stops when its slots are full."""
 
-# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
 import torch
@@ -8,38 +7,51 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from g3d.kernels.ball_query import squared
 
-def ball_query(points: Tensor, centres: Tensor, radius: float, k: int) -> Tensor:
-    """(B, N, 3) and (B, M, 3) float32 -> (B, M, k) int64."""
-    found = torch.zeros(*centres.shape[:2], k, dtype=torch.int64, device=points.device)
-    grid = (centres.shape[0] * centres.shape[1],)
-    if grid[0]:
-        ball_query_kernel[grid](
-            points.contiguous(), centres.contiguous(), found, points.shape[1], centres.shape[1], radius * radius, k, 1024, enable_fp_fusion=False
-        )
+
+def ball_query(
+    points: Tensor, offsets: Tensor, centres: Tensor, centre_offsets: Tensor, radius: float, k: int, repeat: bool
+) -> Tensor:
+    """(T, 3), (B + 1,), (Q, 3), (B + 1,) -> (Q, k) int64."""
+    count = len(centres)
+    found = torch.empty(count, k, dtype=torch.int64, device=points.device)
+    if count:
+        cloud = torch.searchsorted(centre_offsets, torch.arange(count, device=points.device), right=True) - 1
+        ball_query_kernel[(count,)](
+            points.contiguous(), offsets, centres.contiguous(), cloud, found, squared(radius), k, REPEAT=repeat,
+            SLOTS=triton.next_power_of_2(k), BLOCK=1024, enable_fp_fusion=False,
+        )  # fmt: skip
     return found
 
 
 @triton.jit
-def ball_query_kernel(points, centres, found, n_points, n_centres, radius2, K: tl.constexpr, BLOCK: tl.constexpr):
-    """points (B, N, 3), centres (B, M, 3), found (B, M, K) int64, zeroed; grid = B * M."""
-    row = tl.program_id(0)
-    points += (row // n_centres).to(tl.int64) * n_points * 3
+def ball_query_kernel(
+    points, offsets, centres, cloud, found, radius2, k, REPEAT: tl.constexpr, SLOTS: tl.constexpr, BLOCK: tl.constexpr
+):
+    """points (T, 3), offsets (B + 1,) int64, centres (Q, 3), cloud (Q,) int64, found (Q, k) int64; grid = Q, SLOTS >= k."""
+    row = tl.program_id(0).to(tl.int64)
+    own = tl.load(cloud + row)
+    begin, end = tl.load(offsets + own), tl.load(offsets + own + 1)
     x, y, z = tl.load(centres + row * 3), tl.load(centres + row * 3 + 1), tl.load(centres + row * 3 + 2)
+    found += row * k
     hits = 0
-    start = 0
-    while (start < n_points) & (hits < K):
+    first = begin
+    start = begin
+    while (start < end) & (hits < k):
         n = start + tl.arange(0, BLOCK)
-        here = n < n_points
+        here = n < end
         dx = tl.load(points + n * 3, mask=here, other=float("inf")) - x
         dy = tl.load(points + n * 3 + 1, mask=here, other=float("inf")) - y
         dz = tl.load(points + n * 3 + 2, mask=here, other=float("inf")) - z
         inside = dx * dx + dy * dy + dz * dz < radius2
+        count = tl.sum(inside.to(tl.int32), 0)
+        if (hits == 0) & (count > 0):
+            first = tl.min(tl.where(inside, n, end), 0)
         slot = hits + tl.cumsum(inside.to(tl.int32), 0) - 1
-        tl.store(found + row * K + slot, n.to(tl.int64), mask=inside & (slot < K))
-        hits += tl.sum(inside.to(tl.int32), 0)
+        tl.store(found + slot, n, mask=inside & (slot < k))
+        hits += count
         start += BLOCK
-    tl.debug_barrier()
-    first = tl.load(found + row * K)
-    slots = tl.arange(0, K)
-    tl.store(found + row * K + slots, first + tl.zeros((K,), tl.int64), mask=slots >= hits)
+    slots = tl.arange(0, SLOTS)
+    filler = first if REPEAT else first * 0 - 1
+    tl.store(found + slots, filler + tl.zeros((SLOTS,), tl.int64), mask=(slots >= hits) & (slots < k))

@@ -57,9 +57,9 @@ def compare(name: str, found: np.ndarray, expected: np.ndarray, absolute: float 
         return Check(name, float(np.sum(found != expected)), words, bool((found == expected).all()), note)
     a, b = found.astype(np.float64), expected.astype(np.float64)
     same = (a == b) | (np.isnan(a) & np.isnan(b))
-    error = np.where(same, 0.0, np.abs(a - b))
-    within = same | (error <= absolute + relative * np.abs(b))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # equal infinities
+        error = np.where(same, 0.0, np.abs(a - b))
+        within = same | (error <= absolute + relative * np.abs(b))
         used = np.where(same, 0.0, error / (absolute + relative * np.abs(b)))
     note = note or f"{used.max():.0%} of what is allowed" * bool(absolute + relative)
     return Check(name, float(error.max()), words, bool(within.all()), note)

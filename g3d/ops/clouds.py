@@ -59,7 +59,7 @@ def check_rise(name: str, offsets: Tensor, rows: int, least: int = 0) -> None:
     if offsets[0] != 0 or offsets[-1] != rows or bool((sizes < 0).any()):
         raise ValueError(f"{name}: expected rows rising from 0 to {rows}, found {offsets.tolist()}")
     if bool((sizes < least).any()):
-        raise ValueError(f"{name}: expected at least {least} point in every cloud, found none in cloud {int((sizes < least).int().argmax())}")
+        raise ValueError(f"{name}: expected a point in every cloud, found none in cloud {int((sizes < least).int().argmax())}")
 
 
 def check_finite(name: str, points: Tensor) -> None:
@@ -71,3 +71,30 @@ def check_finite(name: str, points: Tensor) -> None:
     if points.numel() and not all(bound.isfinite() for bound in points.aminmax()):  # which NaN passes through
         row = int((~points.isfinite()).flatten(0, -2).any(1).int().argmax())
         raise ValueError(f"{name}: expected finite coordinates, found {points.flatten(0, -2)[row].tolist()} in row {row}")
+
+
+def check_features(name: str, features: Tensor, shape: str) -> None:
+    """That features are (B, C, N), as `shape` says, and floating point.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if features.dim() != 3 or not features.is_floating_point():
+        raise ValueError(f"{name}: expected {shape} floating point, found {tuple(features.shape)} {features.dtype}")
+
+
+def check_indices(indices: Tensor, count: int) -> None:
+    """That indices on a CPU are 0..count - 1.
+
+    Raises:
+        ValueError: one is not.
+    """
+    if indices.numel():
+        least, most = (int(bound) for bound in indices.aminmax())
+        if least < 0 or most >= count:
+            raise ValueError(f"indices: expected 0..{count - 1}, found {least}..{most}")
+
+
+def computed(tensor: Tensor) -> Tensor:
+    """A CPU tensor as the kernels compute with it: contiguous, float32 where it has fewer bits."""
+    return tensor.detach().to(torch.float64 if tensor.dtype == torch.float64 else torch.float32).contiguous()

@@ -34,19 +34,19 @@ def furthest_point_sample(points: Tensor, k: int, offsets: Tensor | None = None,
     if offsets is not None:
         check_points("points", points, "(T, 3)")
         check_offsets("offsets", offsets, points)
-        return _operator(points, offsets, k, skip_origin)
+        return _operator(points.detach(), offsets, k, skip_origin)
     check_points("points", points, "(B, N, 3)")
     clouds, count = points.shape[:2]
     if count == 0:
         raise ValueError(f"points: expected (B, N > 0, 3), found {tuple(points.shape)}")
     begins = dense_offsets(clouds, count, points.device)
-    return _operator(points.reshape(-1, 3), begins, k, skip_origin) - begins[:-1, None]
+    return _operator(points.detach().reshape(-1, 3), begins, k, skip_origin) - begins[:-1, None]
 
 
 def _cpu(points: Tensor, offsets: Tensor, k: int, skip_origin: bool) -> Tensor:
     check_rise("offsets", offsets, len(points), least=1)
     check_finite("points", points)
-    rows, begins = points.detach().contiguous().numpy(), offsets.contiguous().numpy()
+    rows, begins = points.contiguous().numpy(), offsets.contiguous().numpy()
     order, chosen = torch.empty(len(points), dtype=torch.int64), torch.empty(len(offsets) - 1, k, dtype=torch.int64)
     morton.order(rows, begins, order.numpy())
     kernel.cpu(rows, begins, order.numpy(), skip_origin, chosen.numpy())

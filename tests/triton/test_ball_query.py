@@ -14,15 +14,22 @@ from g3d.kernels.ball_query_cuda import ball_query, ball_query_kernel
 AHEAD = [
     (
         ball_query_kernel,
-        {"points": "*fp32", "centres": "*fp32", "found": "*i64", "n_points": "i32", "n_centres": "i32", "radius2": "fp32",
-         "K": "constexpr", "BLOCK": "constexpr"},
-        {"K": 64, "BLOCK": 1024},
+        {"points": "*fp32", "offsets": "*i64", "centres": "*fp32", "cloud": "*i64", "found": "*i64", "radius2": "fp32", "k": "i32",
+         "REPEAT": "constexpr", "SLOTS": "constexpr", "BLOCK": "constexpr"},
+        {"REPEAT": repeat, "SLOTS": 64, "BLOCK": 1024},
         {"enable_fp_fusion": False},
-    ),
+    )
+    for repeat in (True, False)
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("batch", "points", "centres", "radius", "k"), [(2, 500, 40, 0.2, 16), (1, 3, 2, 0.5, 4), (1, 1, 1, 0.1, 1)])
-def test_equals_reference(device: str, batch: int, points: int, centres: int, radius: float, k: int) -> None:
-    cloud = torch.rand(batch, points, 3, generator=torch.Generator().manual_seed(7)).to(device)
-    assert torch.equal(ball_query(cloud, cloud[:, :centres], radius, k), reference(cloud, cloud[:, :centres], radius, k))
+@pytest.mark.parametrize("repeat", [True, False])
+@pytest.mark.parametrize(
+    ("sizes", "centres", "radius", "k"), [((500, 700), (20, 15), 0.2, 16), ((3,), (2,), 0.5, 5), ((1300,), (8,), 0.6, 100), ((4, 1), (0, 3), 9.0, 1)]
+)  # fmt: skip
+def test_equals_reference(device: str, sizes: tuple[int, ...], centres: tuple[int, ...], radius: float, k: int, repeat: bool) -> None:
+    points = torch.rand(sum(sizes), 3, generator=torch.Generator().manual_seed(7)).to(device)
+    offsets, centre_offsets = (torch.tensor([0, *counts]).cumsum(0).to(device) for counts in (sizes, centres))
+    middle = torch.rand(sum(centres), 3, generator=torch.Generator().manual_seed(8)).to(device) * 1.2
+    arguments = (points, offsets, middle, centre_offsets, radius, k, repeat)
+    assert torch.equal(ball_query(*arguments), reference(*arguments))
