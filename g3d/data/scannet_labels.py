@@ -1,0 +1,190 @@
+"""ScanNet's label table and the class systems that are made from it.
+
+Classes are mapped by nyu40 id, never by the name of the class: copies of the table spell nyu40 class 24 `refridgerator` or `refrigerator`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from g3d.errors import InputError, MissingDataError
+
+NYU40_NAMES = (
+    "unannotated", "wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf", "picture", "counter",
+    "blinds", "desk", "shelves", "curtain", "dresser", "pillow", "mirror", "floor mat", "clothes", "ceiling", "books", "refrigerator",
+    "television", "paper", "towel", "shower curtain", "box", "whiteboard", "person", "night stand", "toilet", "sink", "lamp", "bathtub",
+    "bag", "otherstructure", "otherfurniture", "otherprop",
+)  # fmt: skip
+"""Names by nyu40 id; 0 is no class."""
+
+WALL, FLOOR = 1, 2
+STRAY_LABEL = 50
+"""No nyu40 id, yet in the labels.ply of scene0270_00, scene0270_02 and scene0384_00: taken as unannotated."""
+
+SEMANTIC20_IDS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 39)
+"""nyu40 ids of ScanNet's 20 benchmark classes in the order of their indices (SPFormer lineage); IGNORE is everything else."""
+IGNORE = -100
+
+DETECTION18_IDS = SEMANTIC20_IDS[2:]
+"""nyu40 ids whose boxes VoteNet keeps."""
+
+SCANREFER_BOX_IDS = tuple(k for k in range(3, 41) if k != 22)
+"""The 37 nyu40 ids whose boxes ScanRefer keeps: all but wall, floor and ceiling."""
+
+SCANREFER18_NAMES = (
+    "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf", "picture", "counter", "desk", "curtain", "refrigerator",
+    "shower curtain", "toilet", "sink", "bathtub", "others",
+)  # fmt: skip
+"""ScanRefer's classes (WS-3DVG too); "others" is every other nyu40 class and every unknown name."""
+OTHERS = len(SCANREFER18_NAMES) - 1
+
+_COLUMNS = ("id", "raw_category", "category", "nyu40id", "nyu40class")
+
+
+def _table_by_id(classes: dict[int, int], missing: int) -> np.ndarray:
+    table = np.full(len(NYU40_NAMES), missing, np.int64)
+    table[list(classes)] = list(classes.values())
+    return table
+
+
+_SEMANTIC20 = _table_by_id({nyu40: k for k, nyu40 in enumerate(SEMANTIC20_IDS)}, IGNORE)
+_SCANREFER18 = _table_by_id({NYU40_NAMES.index(name): k for k, name in enumerate(SCANREFER18_NAMES[:-1])}, OTHERS)
+
+
+def semantic20(nyu40: np.ndarray) -> np.ndarray:
+    """Benchmark class 0..19 of nyu40 ids (any shape, integer); IGNORE for every other class, for 0 and for the stray label 50.
+
+    Raises:
+        InputError: a label that is no nyu40 id.
+    """
+    return _SEMANTIC20[known_nyu40(nyu40)]
+
+
+def scanrefer18(nyu40: np.ndarray) -> np.ndarray:
+    """ScanRefer class 0..17 of nyu40 ids (any shape, integer): OTHERS for what has no class of its own.
+
+    Raises:
+        InputError: a label that is no nyu40 id.
+    """
+    return _SCANREFER18[known_nyu40(nyu40)]
+
+
+def known_nyu40(labels: np.ndarray) -> np.ndarray:
+    """The labels with the stray label 50 as 0, unannotated.
+
+    Raises:
+        InputError: a label that is no nyu40 id.
+    """
+    labels = np.asarray(labels)
+    if labels.size == 0 or (labels.min() >= 0 and labels.max() < len(NYU40_NAMES)):
+        return labels
+    strange = labels[(labels < 0) | (labels >= len(NYU40_NAMES)) & (labels != STRAY_LABEL)]
+    if strange.size:
+        raise InputError(
+            f"label {strange[0]} is no nyu40 id (0 to 40; {strange.size} of {labels.size} labels are none)",
+            hint="labels.ply of ScanNet v1 hold ids of its own: use the files of ScanNet v2.",
+        )
+    return np.where(labels == STRAY_LABEL, 0, labels)
+
+
+@dataclass(frozen=True)
+class Category:
+    """A row of the label table.
+
+    Attributes:
+        raw: the annotators' name, unique in the table; labels of objects are such names.
+        id: ScanNet's own number; several raw names may share one.
+        category: cleaned name.
+        nyu40: nyu40 id, 1..40; NYU40_NAMES has its name.
+    """
+
+    raw: str
+    id: int
+    category: str
+    nyu40: int
+
+
+class LabelTable:
+    """`scannetv2-labels.combined.tsv`: what raw category is which class."""
+
+    def __init__(self, categories: tuple[Category, ...], source: str = "label table") -> None:
+        self.categories = categories
+        self._source = source
+        self._by_name = {category.raw: category for category in categories}
+
+    @classmethod
+    def read(cls, path: str | Path) -> LabelTable:
+        """The table in a file: any published copy, with LF or CRLF, short rows, either spelling of the fridge, also a part of its rows.
+
+        Raises:
+            MissingDataError: no such file.
+            InputError: another table (a column is missing), a row without its numbers or with a nyu40 id outside 1..40, a raw category
+                twice.
+        """
+        try:
+            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        except FileNotFoundError:
+            raise MissingDataError(f"label table {path}: no such file") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"label table {path}: cannot be read: {error}") from None
+        header = [name.strip() for name in lines[0].split("\t")] if lines else []
+        missing = [name for name in _COLUMNS if name not in header]
+        if missing:
+            raise InputError(
+                f"label table {path}: no column {', '.join(missing)} (found: {', '.join(header)[:200] or 'nothing'})",
+                hint="Expected ScanNet v2's scannetv2-labels.combined.tsv: tab separated, one line of column names.",
+            )
+        place = {name: header.index(name) for name in _COLUMNS}
+        found: dict[str, Category] = {}
+        for number, line in enumerate(lines[1:], 2):
+            if not line.strip():
+                continue
+            cells = [cell.strip() for cell in line.split("\t")] + [""] * len(header)
+            category = _category(path, number, {name: cells[k] for name, k in place.items()})
+            if category.raw in found:
+                raise InputError(f"label table {path}: line {number}: raw_category '{category.raw}' is there twice")
+            found[category.raw] = category
+        if not found:
+            raise InputError(f"label table {path}: no rows")
+        return cls(tuple(found.values()), f"label table {path}")
+
+    def __getitem__(self, raw: str) -> Category:
+        """The row of an object's label.
+
+        Raises:
+            InputError: the table does not have it.
+        """
+        try:
+            return self._by_name[raw]
+        except KeyError:
+            near = difflib.get_close_matches(raw, self._by_name, 1)
+            raise InputError(
+                f"{self._source}: no raw_category '{raw}'" + f" (nearest: '{near[0]}')" * bool(near),
+                hint="Annotations of ScanNet v1 use other names; those of v2 are all in its own table.",
+            ) from None
+
+    def __contains__(self, raw: str) -> bool:
+        return raw in self._by_name
+
+    def class_of_expression(self, name: str) -> int:
+        """ScanRefer class 0..17 of an object's name as ScanRefer's files write it (`_` for spaces); OTHERS if the table lacks it."""
+        category = self._by_name.get(name) or self._by_name.get(name.replace("_", " "))
+        return OTHERS if category is None else int(_SCANREFER18[category.nyu40])
+
+
+def _category(path: str | Path, line: int, cells: dict[str, str]) -> Category:
+    for name in ("id", "nyu40id"):
+        if not cells[name].isdecimal():
+            raise InputError(f"label table {path}: line {line}: {name} is '{cells[name]}', expected a number")
+    nyu40 = int(cells["nyu40id"])
+    if not cells["raw_category"] or not 1 <= nyu40 < len(NYU40_NAMES):
+        problem = "raw_category is empty" if not cells["raw_category"] else f"nyu40id is {nyu40}, expected 1 to {len(NYU40_NAMES) - 1}"
+        raise InputError(f"label table {path}: line {line}: {problem}")
+    spelled = cells["nyu40class"].replace("refridgerator", "refrigerator")
+    if spelled != NYU40_NAMES[nyu40]:
+        raise InputError(f"label table {path}: line {line}: nyu40class is '{spelled}', nyu40id {nyu40} is '{NYU40_NAMES[nyu40]}'")
+    return Category(cells["raw_category"], int(cells["id"]), cells["category"], nyu40)
