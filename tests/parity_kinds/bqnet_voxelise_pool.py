@@ -30,11 +30,17 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict:
     offsets = torch.tensor([0, counts[0], sum(counts)])
     assert features.grad is not None
     exact = {
-        "scene0.grid": sites[0][:, 1:], "scene1.grid": sites[1][:, 1:],
-        "voxel_coords": voxels.sites, "point_to_voxel": voxels.point_to_voxel, "voxel_count": voxels.counts, "voxel_to_point": _padded_lists(voxels.points, voxels.offsets),
-        "spatial_shape": (voxels.sites[:, 1:].amax(0) + 1).clamp(min=SMALLEST), "superpoint": superpoint,
-        "batch_offsets": offsets, "fps16": furthest_point_sample(centres, 16, offsets, skip_origin=True) - offsets[:-1, None],
-    }  # fmt: skip
+        "scene0.grid": sites[0][:, 1:],
+        "scene1.grid": sites[1][:, 1:],
+        "voxel_coords": voxels.sites,
+        "point_to_voxel": voxels.point_to_voxel,
+        "voxel_count": voxels.counts,
+        "voxel_to_point": _padded_lists(voxels.points, voxels.offsets),
+        "spatial_shape": (voxels.sites[:, 1:].amax(0) + 1).clamp(min=SMALLEST),
+        "superpoint": superpoint,
+        "batch_offsets": offsets,
+        "fps16": furthest_point_sample(centres, 16, offsets, skip_origin=True) - offsets[:-1, None],
+    }
     within = {"voxel_feats": means.detach(), "sp_feats": pooled.detach(), "sp_coords": centres, "grad_feats": features.grad}
     tolerance = case["tolerance"]["floats abs"]
     return {name: compare(f"out.{name}", value.numpy(), arrays[f"out.{name}"]) for name, value in exact.items()} | {
