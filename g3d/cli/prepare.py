@@ -9,12 +9,14 @@ import typer
 
 from g3d.cli import output
 from g3d.cli.options import DataRequired, Json, Out
+from g3d.cli.prepare_scannet import scannet
+from g3d.cli.recipes import Workers
 
 if TYPE_CHECKING:
     from g3d.prepare.kitti import KittiReport
 
 prepare = typer.Typer(help="Check raw data and make what training needs from it.", no_args_is_help=True)
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Worker processes.")]
+prepare.command()(scannet)
 
 
 @prepare.command()

@@ -89,7 +89,7 @@ class ScanFolder:
         if folder is None:
             near = difflib.get_close_matches(scene, self.scenes(), 1)
             places = " or ".join(str(place / scene) for place in self._folders)
-            raise MissingDataError(f"scan {scene}: no folder {places}" + f" (did you mean {near[0]}?)" * bool(near))
+            raise MissingDataError(f"scan {scene}: no folder {places}" + (f" (did you mean {near[0]}?)" if near else ""))
         mesh = folder / f"{scene}_vh_clean_2.ply"
         if not mesh.is_file():
             found = sorted(entry.name for entry in folder.iterdir())

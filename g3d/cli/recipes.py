@@ -1,0 +1,91 @@
+"""What the `g3d prepare` verbs that make a folder for each scene have in common: their options, their report, their exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from g3d.cli import output
+
+if TYPE_CHECKING:
+    from g3d.prepare.items import Item, Plan, Prepared, Recipe
+
+Scenes = Annotated[list[str], typer.Option("--scene", help="Only this scene; may be repeated.")]
+Splits = Annotated[list[str], typer.Option("--split", help="Only these: train, val, test, or a file of names; may be repeated.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Worker processes.")]
+ShardOption = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="I/N", help="Only the I-th of N parts; by default what SLURM or torchrun gave.", show_default=False),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and whether the disk has room for it.")]
+Check = Annotated[bool, typer.Option("--check", help="Only look whether everything is prepared: exit code 1 if not.")]
+Redo = Annotated[bool, typer.Option("--redo", help="Prepare again what is done already.")]
+
+
+@dataclass(frozen=True)
+class How:
+    """The common options."""
+
+    workers: int = 1
+    shard: str | None = None
+    dry_run: bool = False
+    check: bool = False
+    redo: bool = False
+    as_json: bool = False
+
+
+def run_recipe(recipe: Recipe, items: Sequence[Item], out: Path, how: How) -> Prepared | None:
+    """Plan or prepare this process's part of the items, and report; None if nothing was to be made.
+
+    The caller ends with `finish`, after what it does with the result.
+    """
+    from g3d.prepare.items import plan, prepare, require_space
+    from g3d.prepare.shards import parse_shard, shard_of_environment
+
+    shard = parse_shard(how.shard) if how.shard else shard_of_environment()
+    mine = shard.of(sorted(items, key=lambda item: item.name))
+    if shard.count > 1:
+        output.say(f"part {shard} ({shard.source}): {len(mine)} of {len(items)}")
+    if how.dry_run or how.check:
+        found = plan(recipe, mine, out, how.redo)
+        _show_plan(recipe, found, out, 0 if how.check else require_space(found, out), how.as_json)
+        if how.check and found.todo:
+            raise typer.Exit(1)
+        return None
+    return prepare(recipe, mine, out, how.workers, how.redo, output.progress())
+
+
+def _show_plan(recipe: Recipe, plan: Plan, out: Path, free: int, as_json: bool) -> None:
+    if as_json:
+        output.emit({"schema": 1, "recipe": recipe.name, "folder": str(out), "to_do": [item.name for item in plan.todo],
+                     "outdated": dict(plan.outdated), "done": [item.name for item in plan.done], "bytes": plan.bytes})  # fmt: skip
+        return
+    typer.echo(f"{len(plan.done)} done, {len(plan.todo)} to do, of these {len(plan.outdated)} out of date, in {out}")
+    for name, reason in list(plan.outdated.items())[:20]:
+        typer.echo(f"  {name}: {reason}")
+    if free:
+        typer.echo(f"about {plan.bytes / 1e9:.2f} GB to write, {free / 1e9:.1f} GB free")
+
+
+def finish(prepared: Prepared, out: Path, how: How, notes: Sequence[str] = ()) -> None:
+    """Say what was done; list the broken items and leave with exit code 1, or with theirs if nothing else was there to do."""
+    broken = prepared.broken
+    if how.as_json:
+        output.emit({"schema": 1, "folder": str(out), "made": list(prepared.made), "done": list(prepared.done), "notes": list(notes),
+                     "facts": {name: dict(facts) for name, facts in prepared.facts.items()},
+                     "broken": [{"item": name, "reason": str(error)} for name, error in broken]})  # fmt: skip
+    else:
+        typer.echo(f"prepared {len(prepared.made)}, {len(prepared.done)} done before, {len(broken)} broken, in {out}")
+        for note in notes:
+            typer.echo(note)
+    for _, error in broken[:20]:
+        output.error(error)
+    if len(broken) > 20:
+        output.say(f"... and {len(broken) - 20} more (--json lists all)")
+    if broken:
+        alone = not prepared.made and not prepared.done
+        raise typer.Exit(max(error.exit_code for _, error in broken) if alone else 1)

@@ -1,0 +1,128 @@
+"""Prepared scenes -> the files that published code reads.
+
+    <out>/published/<form>/scenes/<scene>/...                    made once for each scene
+    <out>/published/scanrefer/scannet_data/...                   the same files (hard links) where published code looks for them
+    <out>/published/votenet/scannet_train_detection_data/...
+    <out>/published/{refer,inst_nostuff}/scannetv2/{train,val,test}/...
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from g3d.data import scannet_published as published
+from g3d.data.scannet_arrays import instances_without_stuff, prepared_scene, scanrefer_scene, votenet_scene
+from g3d.data.scannet_folder import ScanFolder, read_split
+from g3d.data.scannet_mesh import Mesh
+from g3d.data.scannet_raw import read_aggregation, read_segments
+from g3d.data.scenes import FILE, Scene, read_scene
+from g3d.errors import EnvironmentProblem, G3DError
+from g3d.prepare.items import Item, Recipe
+from g3d.prepare.scannet import SCENES, SPLITS, label_table, read_table
+
+VERSION = 1
+PUBLISHED = "published"
+Form = Literal["scanrefer", "votenet", "refer", "inst_nostuff"]
+FORMS: dict[Form, str] = {
+    "scanrefer": "scannet_data",
+    "votenet": "scannet_train_detection_data",
+    "refer": "scannetv2",
+    "inst_nostuff": "scannetv2",
+}
+
+
+def form_items(form: Form, out: Path, folder: ScanFolder, scenes: Sequence[str]) -> list[Item]:
+    """Prepared scenes under `out` that are to be written in a published form."""
+    items = []
+    for scene in scenes:
+        file = out / SCENES / scene / FILE
+        size = round(file.stat().st_size * 0.8) if file.is_file() else 0
+        raw: tuple[Path, ...] = ()
+        if form == "inst_nostuff":
+            files = folder.files(scene)
+            raw = tuple(path for path in (files.segments, files.aggregation) if path is not None)
+        items.append(Item(scene, (file, *raw), size))
+    return items
+
+
+def form_recipe(form: Form, out: Path, folder: ScanFolder) -> Recipe:
+    """How they are written."""
+    work = functools.partial(_publish, form=form, out=out, folder=folder, table=label_table(folder))
+    return Recipe(form, VERSION, {}, work)
+
+
+def _publish(item: Item, target: Path, form: Form, out: Path, folder: ScanFolder, table: Path | None) -> Mapping[str, Any]:
+    scene = read_scene(out / SCENES / item.name)
+    if form == "scanrefer":
+        published.write_scanrefer(target, scene.name, scanrefer_scene(scene.arrays(), scene.rows))
+    elif form == "votenet":
+        if scene.alignment is not None:  # test scans have no such form
+            published.write_votenet(target, scene.name, votenet_scene(scene.arrays(), scene.rows))
+    else:
+        _publish_prepared(form, target, scene, folder, table)
+    return {}
+
+
+def _publish_prepared(form: Form, target: Path, scene: Scene, folder: ScanFolder, table: Path | None) -> None:
+    """SPFormer's and CFNet's forms; without labels for a test scan."""
+    nyu40, instance = None, None
+    if scene.annotated and scene.label_nyu40 is not None:
+        nyu40, instance = scene.label_nyu40, scene.objects.astype(np.int64)
+        if form == "inst_nostuff":
+            files = folder.files(scene.name)
+            assert files.segments is not None
+            assert files.aggregation is not None
+            assert table is not None
+            segments = read_segments(files.segments, len(scene.vertices))
+            instance = instances_without_stuff(segments, read_aggregation(files.aggregation, segments), read_table(table), nyu40)
+    mesh = Mesh(scene.vertices, scene.colours, scene.faces, None)
+    content = prepared_scene(mesh, scene.superpoints.astype(np.int64), nyu40, instance)
+    write = published.write_inst_nostuff if form == "inst_nostuff" else published.write_refer
+    write(target / f"{scene.name}_{form}.pth", content)
+
+
+def link_published(form: Form, out: Path, folder: ScanFolder, scenes: Sequence[str]) -> Path:
+    """Put a form's files where published code looks for them; returns that folder.
+
+    Files are hard links to those of the scenes (copies where the disk has none): no room is taken twice.
+
+    Raises:
+        EnvironmentProblem: they cannot be made.
+    """
+    split_of = _splits(folder) if FORMS[form] == "scannetv2" else {}
+    place = out / PUBLISHED / form / FORMS[form]
+    for scene in scenes:
+        for file in sorted((out / PUBLISHED / form / SCENES / scene).glob(f"{scene}_*")):
+            _link(file, place / split_of.get(scene, "") / file.name)
+    return place
+
+
+def _splits(folder: ScanFolder) -> dict[str, str]:
+    found = {}
+    for split, name in SPLITS.items():
+        try:
+            found.update(dict.fromkeys(read_split(folder.meta(name)), split))
+        except G3DError:
+            continue  # the lists are optional: without them files are not put into train/ and val/
+    return found
+
+
+def _link(file: Path, link: Path) -> None:
+    try:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if link.exists() and link.samefile(file):
+            return
+        link.unlink(missing_ok=True)
+        try:
+            os.link(file, link)
+        except OSError:
+            shutil.copyfile(file, link)
+    except OSError as error:
+        raise EnvironmentProblem(f"{link}: cannot be written: {error.strerror or error}") from error
