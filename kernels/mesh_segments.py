@@ -1,7 +1,7 @@
 """Superpoints of a mesh: graph-based segmentation (Felzenszwalb and Huttenlocher 2004) of its vertices by their normals.
 
-The rules are those of ScanNet's segmenter (ScanNet/ScanNet, Karbo123/segmentator), in float32 without fused multiply-add, so that the
-decisions near a threshold are the published ones:
+The rules are those of ScanNet's segmenter (ScanNet/ScanNet, Karbo123/segmentator), in float32 without fused multiply-add and in the
+published order of equal weights (kernels/edge_order.py), so that segments and their roots are the published ones:
 
 1. A vertex normal is the running mean of the unit normals (p2 - p1) x (p3 - p1) of its faces in their order; it is not normalised again.
 2. Each face gives the edges 1->2, 1->3 and 3->2; edges inside the mesh stay double.
@@ -9,8 +9,8 @@ decisions near a threshold are the published ones:
 4. In ascending order of weight, an edge joins its two components if the weight is at most both their thresholds; the new threshold is the
    weight plus `threshold` / size. Once more in that order, it joins them if either has fewer than `min_vertices`.
 
-Beyond the published rules: equal weights keep the order of the edges; a face without area has no say (published: NaN everywhere
-around it) and its edges join nothing; without an orientation of the normals the weight is 1 - |n_a . n_b|.
+Beyond the published rules: a face without area has no say and its edges join nothing (published: NaN around it, in no defined order);
+without an orientation of the normals the weight is 1 - |n_a . n_b|.
 
 Shapes: N vertices, F faces, E edges; coordinates in metres, any frame.
 """
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from g3d.kernels import edge_order
 from g3d.kernels.compiled import kernel, part, prange
 
 
@@ -45,9 +46,7 @@ def reference_graph(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
     return normals, edges.flatten(0, 1)
 
 
-def reference_segments(
-    points: Tensor, normals: Tensor, edges: Tensor, threshold: float, min_vertices: int, oriented: bool
-) -> Tensor:
+def reference_segments(points: Tensor, normals: Tensor, edges: Tensor, threshold: float, min_vertices: int, oriented: bool) -> Tensor:
     """The oracle of rules 3 and 4: float32 (N, 3) twice, int32 (E, 2) -> int64 (N,), the root vertex of each vertex's component."""
     start, end = edges.long().unbind(1)
     along = points[end] - points[start]
@@ -55,8 +54,7 @@ def reference_segments(
     weights = 1 - (alike if oriented else alike.abs())
     convex = _dot(normals[end], along / _length(along)[:, None]) > 0
     weights = torch.where(convex, weights * weights, weights) if oriented else weights
-    order = weights.sort(stable=True).indices
-    order = order[~weights[order].isnan()]
+    order = edge_order.reference(weights)
     forest = _Forest(len(points))
     limit = np.full(len(points), threshold, np.float32)
     sorted_edges = list(zip(*(rows[order].tolist() for rows in (start, end)), strict=True))
@@ -149,31 +147,6 @@ def cpu_weights(points: np.ndarray, normals: np.ndarray, edges: np.ndarray, orie
 
 
 @part()
-def _sorted_order(weights: np.ndarray) -> np.ndarray:
-    """Edges in ascending order of weight, equal ones in theirs, NaN left out: int32. Radix sort of the bits, 11 at a time."""
-    bits = weights.view(np.uint32)
-    keys, spare_keys = np.empty(len(bits), np.uint32), np.empty(len(bits), np.uint32)
-    order, spare_order = np.empty(len(bits), np.int32), np.empty(len(bits), np.int32)
-    histogram = np.zeros((3, 2048), np.int64)
-    count = 0
-    for e in range(len(bits)):
-        if weights[e] == weights[e]:
-            key = bits[e] ^ np.uint32(0xFFFFFFFF if bits[e] >> 31 else 0x80000000)  # so that negative ones come first, as integers
-            keys[count], order[count] = key, e
-            count += 1
-            for digit in range(3):
-                histogram[digit, (key >> np.uint32(11 * digit)) & np.uint32(2047)] += 1
-    for digit in range(3):
-        place = histogram[digit].cumsum() - histogram[digit]
-        for n in range(count):
-            value = (keys[n] >> np.uint32(11 * digit)) & np.uint32(2047)
-            spare_keys[place[value]], spare_order[place[value]] = keys[n], order[n]
-            place[value] += 1
-        keys, spare_keys, order, spare_order = spare_keys, keys, spare_order, order
-    return order[:count]
-
-
-@part()
 def _find(parent: np.ndarray, element: int) -> int:
     while element != parent[element]:
         parent[element] = parent[parent[element]]
@@ -192,14 +165,14 @@ def _join(parent: np.ndarray, rank: np.ndarray, size: np.ndarray, a: int, b: int
 
 
 @kernel()
-def cpu_segments(edges: np.ndarray, weights: np.ndarray, threshold: np.float32, min_vertices: int, roots: np.ndarray) -> None:
-    """Fill `roots` (N,) int64 from edges (E, 2) int32 and their weights (E,) float32. What a component is, no order of threads may change."""
+def cpu_segments(edges: np.ndarray, weights: np.ndarray, keys: np.ndarray, threshold: np.float32, least: int, roots: np.ndarray) -> None:
+    """Fill `roots` (N,) int64 from edges (E, 2) int32, their weights (E,) float32 and edge_order's keys, which are used up."""
     count = len(roots)
     parent, rank, size = np.arange(count).astype(np.int32), np.zeros(count, np.uint8), np.ones(count, np.int32)
     limit = np.full(count, threshold, np.float32)
-    order = _sorted_order(weights)
     apart = 0
-    for e in order:
+    for n in range(len(keys)):
+        e = np.int64(keys[n] & np.uint64(0xFFFFFFFF))
         a, b = _find(parent, edges[e, 0]), _find(parent, edges[e, 1])
         if a == b:
             continue
@@ -208,11 +181,12 @@ def cpu_segments(edges: np.ndarray, weights: np.ndarray, threshold: np.float32, 
             root = _join(parent, rank, size, a, b)
             limit[root] = weight + threshold / np.float32(size[root])
         else:
-            order[apart] = e  # joined edges stay joined: the second pass needs the others only
+            keys[apart] = e  # what is joined stays joined: the second pass needs the other edges only
             apart += 1
-    for e in order[:apart]:
+    for n in range(apart):
+        e = np.int64(keys[n])
         a, b = _find(parent, edges[e, 0]), _find(parent, edges[e, 1])
-        if a != b and min(size[a], size[b]) < min_vertices:
+        if a != b and min(size[a], size[b]) < least:
             _join(parent, rank, size, a, b)
     for vertex in range(count):
         roots[vertex] = _find(parent, vertex)

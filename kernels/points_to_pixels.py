@@ -58,7 +58,9 @@ def reference(
 
 
 @part(error_model="numpy")  # division by zero gives infinity
-def _project(points: np.ndarray, camera: np.ndarray, pose: np.ndarray, width: int, height: int, pixels: np.ndarray, depths: np.ndarray) -> None:
+def _project(
+    points: np.ndarray, camera: np.ndarray, pose: np.ndarray, width: int, height: int, pixels: np.ndarray, depths: np.ndarray
+) -> None:
     """Fill `pixels` (n,) with where points (n, 3) fall, or -1, and `depths` (n,). One loop without branches: vector instructions."""
     fx, fy, cx, cy = camera[0], camera[1], camera[2], camera[3]
     xx, xy, xz, xt = pose[0, 0], pose[0, 1], pose[0, 2], pose[0, 3]
@@ -97,7 +99,7 @@ def cpu(
     limits: np.ndarray,
     found: np.ndarray,
 ) -> None:
-    """Fill `found` (F, N) int64. `depth` (F, H * W) and `planes` (F, 6, 2, 3) may have no frames; `limits` float32: near, far, tolerance."""
+    """Fill `found` (F, N) int64. `depth` (F, H * W) and `planes` (F, 6, 2, 3) may lack frames; `limits` float32: near, far, tolerance."""
     near, far, tolerance = limits
     blocks = (points.shape[0] + _BLOCK - 1) // _BLOCK
     for task in prange(poses.shape[0] * blocks):

@@ -34,7 +34,7 @@ def reference_max(values: Tensor, segments: Tensor, count: int) -> tuple[Tensor,
 
 @kernel(parallel=True)
 def cpu_sum(values: np.ndarray, segments: np.ndarray, bounds: np.ndarray, out: np.ndarray) -> None:
-    """Add to `out` (S, C), zeroed. Each of the P parts owns the segments bounds[p] to bounds[p + 1] - 1 and passes over the others' rows."""
+    """Add to `out` (S, C), zeroed. Part p owns the segments bounds[p] .. bounds[p + 1] - 1 and passes over the rows of others."""
     for owner in prange(bounds.shape[0] - 1):
         low, high = bounds[owner], bounds[owner + 1]
         for row in range(values.shape[0]):
@@ -46,7 +46,7 @@ def cpu_sum(values: np.ndarray, segments: np.ndarray, bounds: np.ndarray, out: n
 
 @kernel(parallel=True)
 def cpu_max(values: np.ndarray, segments: np.ndarray, bounds: np.ndarray, out: np.ndarray, rows: np.ndarray, met: np.ndarray) -> None:
-    """Fill `out` (S, C), zeroed, and `rows` (S, C), filled with -1; `met` (S,), False, says which segments have a row. Parts as in cpu_sum."""
+    """Fill `out` (S, C), zeroed, and `rows` (S, C), filled with -1; `met` (S,), False, notes which segments have a row. Parts as above."""
     for owner in prange(bounds.shape[0] - 1):
         low, high = bounds[owner], bounds[owner + 1]
         for row in range(values.shape[0]):

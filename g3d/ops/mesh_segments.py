@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from g3d.kernels import edge_order
 from g3d.kernels import mesh_segments as kernel
 from g3d.ops.registry import Operator
 
@@ -59,7 +60,7 @@ def graph_segments(
     Args:
         points: (N, 3) float32, metres.
         normals: (N, 3) float32, of about unit length. Edges at a point whose normal is NaN join nothing.
-        edges: (E, 2) int32 or int64, rows of `points`. The weight looks from the first to the second; equal weights keep their order.
+        edges: (E, 2) int32 or int64, rows of `points`. The weight looks from the first to the second.
         threshold, min_vertices, roots: as in mesh_segments.
         oriented: all normals point out of the surface, so that convex edges weigh less (published). False: their signs mean nothing.
 
@@ -114,8 +115,10 @@ def _cpu_segments(points: Tensor, normals: Tensor, edges: Tensor, threshold: flo
     edges = edges.contiguous()
     weights = torch.empty(len(edges))
     kernel.cpu_weights(points.contiguous().numpy(), normals.contiguous().numpy(), edges.numpy(), oriented, weights.numpy())
+    keys = np.empty(len(edges), np.uint64)
+    keys = keys[: edge_order.cpu(weights.numpy(), keys)]
     roots = torch.empty(len(points), dtype=torch.int64)
-    kernel.cpu_segments(edges.numpy(), weights.numpy(), np.float32(threshold), min_vertices, roots.numpy())
+    kernel.cpu_segments(edges.numpy(), weights.numpy(), keys, np.float32(threshold), min_vertices, roots.numpy())
     return roots
 
 

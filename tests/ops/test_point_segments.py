@@ -23,7 +23,7 @@ def box_room(points: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 def test_flat_sides_are_told_apart() -> None:
     cloud, side = box_room(6000)
     found = point_segments(cloud)
-    away = (cloud.sort(1).values[:, 1] > 0.3)  # of a corner's edges, where normals mix
+    away = cloud.sort(1).values[:, 1] > 0.3  # of a corner's edges, where normals mix
     for wall in range(3):
         here = found[(side == wall) & away].bincount(minlength=int(found.max()) + 1)
         assert here.max() > 0.95 * here.sum()

@@ -37,7 +37,9 @@ def drawn(points: int, frames: int, seed: int = 0) -> tuple[Tensor, Tensor, Tens
 @pytest.mark.parametrize("options", [{}, {"near": 0.5, "far": 3.0}, {"near": 0.1, "far": 4.0, "published_frustum": True}])
 @pytest.mark.parametrize("occluded", [True, False])
 @pytest.mark.parametrize(("points", "frames"), [(20000, 3), (1, 1), (0, 2), (50, 0)])
-def test_equals_oracle(device: str, options: dict[str, Any], occluded: bool, points: int, frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equals_oracle(
+    device: str, options: dict[str, Any], occluded: bool, points: int, frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cloud, cameras, poses, depth = (a.to(device) for a in drawn(points, frames))
     arguments = (cloud, cameras, poses, SIZE, depth if occluded else None)
     found = points_to_pixels(*arguments, tolerance=0.5, **options)
@@ -148,11 +150,11 @@ def test_bad_arguments_are_named() -> None:
         points_to_pixels(points, pose, pose, SIZE)
     with pytest.raises(ValueError, match=r"depth: expected \(1, 7, 9\), found \(1, 9, 7\)"):
         points_to_pixels(points, CAMERA, pose, SIZE, torch.zeros(9, 7))
-    with pytest.raises(ValueError, match="depth: expected floating point on cpu as points, found torch.int16 on cpu"):
+    with pytest.raises(ValueError, match=r"depth: expected floating point on cpu as points, found torch\.int16 on cpu"):
         points_to_pixels(points, CAMERA, pose, SIZE, torch.zeros(7, 9, dtype=torch.int16))
-    with pytest.raises(ValueError, match=r"near, far: expected 0 <= near <= far, found 2.0, 1.0"):
+    with pytest.raises(ValueError, match=r"near, far: expected 0 <= near <= far, found 2\.0, 1\.0"):
         points_to_pixels(points, CAMERA, pose, SIZE, near=2.0, far=1.0)
-    with pytest.raises(ValueError, match=r"near, far: expected 0 < near <= far, found 0.0, inf"):
+    with pytest.raises(ValueError, match=r"near, far: expected 0 < near <= far, found 0\.0, inf"):
         points_to_pixels(points, CAMERA, pose, SIZE, published_frustum=True)
     with pytest.raises(ValueError, match="size: expected a width and a height above 0"):
         points_to_pixels(points, CAMERA, pose, (0, 5))

@@ -1,0 +1,127 @@
+"""Edges in ascending order of weight; equal weights fall where GNU's std::sort, which is not stable, leaves them.
+
+The published segmenters sort with it on Linux. Which vertex becomes the root of a segment depends on the order of equal weights, and with
+the roots the numbers of the superpoints, by which files of features are ordered.
+
+The rule of GNU's std::sort: parts of more than 16 are split around the median of their second, middle and last element, which is
+first exchanged with the first one, by Hoare's scheme (from both sides towards each other, elements equal to the median change sides);
+what is left is sorted by insertion, which is stable. Its limit of depth is not followed: only input made to defeat it reaches it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from g3d.kernels.compiled import kernel, part
+
+_SMALL = 16
+_BLOCK = 16  # elements that a partition looks at together, at each end
+
+
+def reference(weights: Tensor) -> Tensor:
+    """The oracle: float32 (E,) -> int64 (E',), on the device of `weights`; edges whose weight is NaN are left out."""
+    values = weights.cpu().numpy()
+    order = np.flatnonzero(~np.isnan(values))
+    parts = [(0, len(order))]
+    while parts:
+        first, last = parts.pop()
+        while last - first > _SMALL:
+            cut = _partition(values, order, first, last)
+            parts.append((cut, last))
+            last = cut
+    order = order[values[order].argsort(kind="stable")]
+    return torch.from_numpy(order).to(weights.device)
+
+
+def _partition(values: np.ndarray, order: np.ndarray, first: int, last: int) -> int:
+    """Split order[first:last]; returns where the second part starts."""
+    a, b, c = first + 1, (first + last) // 2, last - 1
+    x, y, z = values[order[[a, b, c]]]
+    middle = (b if y < z else c if x < z else a) if x < y else (a if x < z else c if y < z else b)
+    order[first], order[middle] = order[middle], order[first]
+    pivot, rest = values[order[first]], values[order[first + 1 : last]]
+    up, down = np.flatnonzero(rest >= pivot), np.flatnonzero(rest <= pivot)[::-1]
+    both = min(len(up), len(down))
+    swaps = int((up[:both] < down[:both]).sum())  # the k-th from the left with the k-th from the right, until they meet
+    up, down = up + first + 1, down + first + 1
+    order[up[:swaps]], order[down[:swaps]] = order[down[:swaps]], order[up[:swaps]]
+    return int(min([*up[swaps : swaps + 1], *down[max(0, swaps - 1) : swaps]]))
+
+
+@part()
+def _median(keys: np.ndarray, a: int, b: int, c: int) -> int:
+    """Which of three places holds the median weight, as std::sort chooses among equal ones."""
+    x, y, z = keys[a] >> np.uint64(32), keys[b] >> np.uint64(32), keys[c] >> np.uint64(32)
+    if x < y:
+        if y < z:
+            return b
+        return c if x < z else a
+    if x < z:
+        return a
+    return c if y < z else b
+
+
+@part()
+def _split(keys: np.ndarray, first: int, last: int, left: np.ndarray, right: np.ndarray) -> int:
+    """Split keys[first:last]; returns where the second part starts.
+
+    Far from each other the two sides look at a block each, without branches: `left` and `right` note what has to change sides. As many
+    as both have do so, in the order in which Hoare's scheme would meet them; the rest is looked at again.
+    """
+    middle = _median(keys, first + 1, first + (last - first) // 2, last - 1)
+    keys[first], keys[middle] = keys[middle], keys[first]
+    low = (keys[first] >> np.uint64(32)) << np.uint64(32)  # keys of smaller weight are below, those of larger above `high`
+    high = low | np.uint64(0xFFFFFFFF)
+    i, j = first + 1, last
+    while j - i > 2 * _BLOCK:
+        ups, downs = 0, 0
+        for k in range(_BLOCK):
+            left[ups], right[downs] = k, k
+            ups += keys[i + k] >= low
+            downs += keys[j - 1 - k] <= high
+        swaps = min(ups, downs)
+        for k in range(swaps):
+            a, b = i + left[k], j - 1 - right[k]
+            keys[a], keys[b] = keys[b], keys[a]
+        i += _BLOCK if ups == swaps else left[swaps]
+        j -= _BLOCK if downs == swaps else right[swaps]
+    while True:
+        while keys[i] < low:
+            i += 1
+        j -= 1
+        while keys[j] > high:
+            j -= 1
+        if i >= j:
+            return i
+        keys[i], keys[j] = keys[j], keys[i]
+        i += 1
+
+
+@kernel()
+def cpu(weights: np.ndarray, keys: np.ndarray) -> int:
+    """Fill keys[:E'] of `keys` (E,) uint64 in order, and return E': the number of the edge is in their lower 32 bits."""
+    bits = weights.view(np.uint32)
+    count = 0
+    for e in range(len(bits)):
+        if weights[e] == weights[e]:
+            weight = bits[e] ^ np.uint32(0xFFFFFFFF if bits[e] >> 31 else 0x80000000)  # negative weights come first, as integers
+            keys[count] = np.uint64(weight) << np.uint64(32) | np.uint64(e)
+            count += 1
+    left, right = np.empty(_BLOCK + 1, np.int64), np.empty(_BLOCK + 1, np.int64)
+    waiting = [(0, count)]
+    while len(waiting):
+        first, last = waiting.pop()
+        while last - first > _SMALL:
+            cut = _split(keys, first, last, left, right)
+            waiting.append((cut, last))
+            last = cut
+    for n in range(1, count):
+        key = keys[n]
+        place = n
+        while place > 0 and keys[place - 1] >> np.uint64(32) > key >> np.uint64(32):
+            keys[place] = keys[place - 1]
+            place -= 1
+        keys[place] = key
+    return count
