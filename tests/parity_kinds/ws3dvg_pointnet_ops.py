@@ -12,7 +12,6 @@ from g3d.ops.group_points import gather_points, group_points
 from g3d.ops.three_interpolate import three_interpolate
 from g3d.ops.three_nn import interpolation_weights, three_nn
 
-
 ABSOLUTE, RELATIVE = 1e-6, 1e-5  # the cases say in words: integers equal, floats rtol 1e-5 atol 1e-6
 
 

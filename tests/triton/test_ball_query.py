@@ -25,8 +25,9 @@ AHEAD = [
 
 @pytest.mark.parametrize("repeat", [True, False])
 @pytest.mark.parametrize(
-    ("sizes", "centres", "radius", "k"), [((500, 700), (20, 15), 0.2, 16), ((3,), (2,), 0.5, 5), ((1300,), (8,), 0.6, 100), ((4, 1), (0, 3), 9.0, 1)]
-)  # fmt: skip
+    ("sizes", "centres", "radius", "k"),
+    [((500, 700), (20, 15), 0.2, 16), ((3,), (2,), 0.5, 5), ((1300,), (8,), 0.6, 100), ((4, 1), (0, 3), 9.0, 1)],
+)
 def test_equals_reference(device: str, sizes: tuple[int, ...], centres: tuple[int, ...], radius: float, k: int, repeat: bool) -> None:
     points = torch.rand(sum(sizes), 3, generator=torch.Generator().manual_seed(7)).to(device)
     offsets, centre_offsets = (torch.tensor([0, *counts]).cumsum(0).to(device) for counts in (sizes, centres))
