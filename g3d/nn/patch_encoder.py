@@ -1,0 +1,285 @@
+"""Networks that turn a picture into a grid of features: a small interface, and CLIP's image encoder behind it.
+
+Anything that has the interface can take CLIP's place where features of pictures are carried to points (g3d/nn/lift_features.py).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from g3d.errors import InputError, MissingDataError
+
+PUBLISHED_CLIP = "openai/clip-vit-large-patch14-336"
+"""The encoder of IPDN's released features; 24 x 24 tokens of 1024 channels."""
+_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+_WEIGHTS = ("*.safetensors", "*.bin")
+
+
+@dataclass(frozen=True)
+class PatchLayout:
+    """Which part of an image a grid of features covers.
+
+    Attributes:
+        rows, columns: of the grid.
+        crop: left, top, right, bottom of what the grid covers, in pixels of the image: the first pixel covers 0..1 in x and y. It may
+            reach beyond the image.
+        image_size: width and height of the image, pixels.
+    """
+
+    rows: int
+    columns: int
+    crop: tuple[float, float, float, float]
+    image_size: tuple[int, int]
+
+
+class PatchEncoder(Protocol):
+    """What gives dense features of images."""
+
+    @property
+    def channels(self) -> int:
+        """Channels C of a feature."""
+
+    def layout(self, width: int, height: int) -> PatchLayout:
+        """How the grid of an image of this size lies on it; costs nothing."""
+
+    def encode(self, images: np.ndarray) -> Tensor:
+        """images (B, H, W, 3) uint8 RGB -> features (B, rows, columns, C) float32, on the encoder's device."""
+
+
+class ClipPatchEncoder:
+    """The patch tokens of a CLIP vision transformer: its last layer, without the class token, before the projection.
+
+    Radford et al. 2021, section 2.4. The image is prepared as the model's own settings say: usually the short side is resized, then the
+    middle is cut out.
+
+    Args:
+        model: CLIPVisionModel of Hugging Face's transformers.
+        preparation: what is done to an image before.
+        final_norm: apply the layer norm that CLIP applies to its class token (post_layernorm) to the patch tokens. OpenCLIP does so in
+            newer releases and did not in older ones; which of them made IPDN's released features is not known.
+    """
+
+    def __init__(self, model: nn.Module, preparation: ImagePreparation, final_norm: bool) -> None:
+        body: Any = getattr(model, "vision_model", model)  # one level deeper before transformers 5
+        self._model, self._preparation = model.eval(), preparation
+        self._norm: nn.Module = body.post_layernorm if final_norm else nn.Identity()
+        self._embedding: nn.Conv2d = body.embeddings.patch_embedding
+        self.channels = self._embedding.out_channels
+        self._side = preparation.crop[0] // self._embedding.kernel_size[0]
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path = PUBLISHED_CLIP,
+        *,
+        final_norm: bool,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        local_only: bool = False,
+    ) -> ClipPatchEncoder:
+        """Load a model of Hugging Face's: a whole CLIP or its vision half.
+
+        Args:
+            name: a folder with config.json, preprocessor_config.json and weights, or a name on the hub, which is looked for in Hugging
+                Face's cache and downloaded if it is not there.
+            final_norm: see the class.
+            device: where it runs.
+            dtype: in which it computes; features are float32 all the same.
+            local_only: never use the network.
+
+        Raises:
+            MissingDataError: no such folder, a file of it is not there, or the model cannot be downloaded.
+            InputError: not a CLIP model, damaged, incomplete, or its image settings do not fit it.
+        """
+        config = _read_config(name, "config.json", local_only)
+        if config.get("model_type") not in ("clip", "clip_vision_model"):
+            raise InputError(
+                f"{name}: config.json: model_type: found {config.get('model_type')!r}, expected clip or clip_vision_model",
+                f"the published features were made with {PUBLISHED_CLIP}",
+            )
+        preparation = ImagePreparation.from_settings(_read_config(name, "preprocessor_config.json", local_only), str(name))
+        model = _load_vision_model(str(name), local_only)
+        side = int(model.config.image_size)
+        if preparation.crop != (side, side):
+            raise InputError(
+                f"{name}: preprocessor_config.json gives images of {preparation.crop[0]} x {preparation.crop[1]} pixels, "
+                f"config.json asks for {side} x {side}"
+            )
+        return cls(model.to(device, dtype), preparation, final_norm)
+
+    def layout(self, width: int, height: int) -> PatchLayout:
+        return PatchLayout(self._side, self._side, self._preparation.crop_in_image(width, height), (width, height))
+
+    @torch.no_grad()
+    def encode(self, images: np.ndarray) -> Tensor:
+        weight = self._embedding.weight
+        pixels = torch.from_numpy(np.stack([self._preparation(image) for image in images])).to(weight.device, weight.dtype)
+        tokens = self._norm(self._model(pixel_values=pixels).last_hidden_state[:, 1:])
+        return tokens.float().unflatten(1, (self._side, self._side))
+
+
+@dataclass(frozen=True)
+class ImagePreparation:
+    """From a picture to what CLIP takes, by the settings in preprocessor_config.json; Pillow's arithmetic, as in the published code.
+
+    Attributes:
+        resize: the short side after resizing, or width and height; None: not resized.
+        crop: width and height of what is cut out of the middle and handed to the network; black beyond the picture.
+        resample: Pillow's filter.
+        mean, std: of red, green and blue in 0..1.
+    """
+
+    resize: int | tuple[int, int] | None
+    crop: tuple[int, int]
+    resample: Image.Resampling
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any], source: str) -> ImagePreparation:
+        """Read the settings of an image processor of transformers, in the layout of any release.
+
+        Raises:
+            InputError: a setting is missing or not understood; `source` begins the message.
+        """
+        try:
+            resize = _size(settings["size"]) if settings.get("do_resize", True) else None
+            if settings.get("do_center_crop", True):
+                crop = _size(settings["crop_size"])
+                crop = (crop, crop) if isinstance(crop, int) else crop
+            elif isinstance(resize, tuple):
+                crop = resize
+            else:
+                raise ValueError("do_center_crop: expected true, or width and height in size: the network takes images of one size")
+            if not settings.get("do_rescale", True) or abs(settings.get("rescale_factor", 1 / 255) - 1 / 255) > 1e-9:
+                raise ValueError(f"rescale_factor: expected 1/255, found {settings.get('rescale_factor')}")
+            mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+            if settings.get("do_normalize", True):
+                mean, std = _colour("image_mean", settings), _colour("image_std", settings)
+            return cls(resize, crop, Image.Resampling(settings.get("resample", Image.Resampling.BICUBIC)), mean, std)
+        except KeyError as error:
+            raise InputError(f"{source}: preprocessor_config.json: {error.args[0]} is missing") from None
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{source}: preprocessor_config.json: {error}") from None
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 RGB -> (3, crop height, crop width) float32."""
+        height, width = image.shape[:2]
+        picture = Image.fromarray(image)
+        size = self._resized(width, height)
+        if size != picture.size:
+            picture = picture.resize(size, self.resample)
+        left, top = self._corner(size)
+        pixels = np.asarray(picture.crop((left, top, left + self.crop[0], top + self.crop[1])), np.float32) / np.float32(255)
+        return ((pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)).transpose(2, 0, 1)
+
+    def crop_in_image(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom of what is left of an image of this size, in its own pixels."""
+        size = self._resized(width, height)
+        left, top = self._corner(size)
+        x, y = width / size[0], height / size[1]
+        return left * x, top * y, (left + self.crop[0]) * x, (top + self.crop[1]) * y
+
+    def _resized(self, width: int, height: int) -> tuple[int, int]:
+        if self.resize is None:
+            return width, height
+        if isinstance(self.resize, tuple):
+            return self.resize
+        short = min(width, height)
+        return (self.resize * width // short, self.resize * height // short)
+
+    def _corner(self, size: tuple[int, int]) -> tuple[int, int]:
+        return (size[0] - self.crop[0]) // 2, (size[1] - self.crop[1]) // 2
+
+
+def _size(value: Any) -> int | tuple[int, int]:
+    """A short side, or width and height, from the ways in which transformers has written them."""
+    if isinstance(value, int):
+        return value
+    if isinstance(value, dict) and set(value) == {"shortest_edge"}:
+        return int(value["shortest_edge"])
+    if isinstance(value, dict) and set(value) == {"width", "height"}:
+        return int(value["width"]), int(value["height"])
+    raise ValueError(f"size, crop_size: expected a number, shortest_edge, or width and height, found {value}")
+
+
+def _colour(name: str, settings: dict[str, Any]) -> tuple[float, float, float]:
+    red, green, blue = map(float, settings[name])
+    return red, green, blue
+
+
+def _read_config(name: str | Path, file: str, local_only: bool) -> dict[str, Any]:
+    try:
+        content = json.loads(_find_file(name, file, local_only).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{name}: {file}: cannot be read: {error}", "the file is damaged or incomplete: copy it again") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{name}: {file}: expected a JSON object, found {type(content).__name__}")
+    return content
+
+
+def _find_file(name: str | Path, file: str, local_only: bool) -> Path:
+    hint = f"`hf download {PUBLISHED_CLIP}` where there is a network makes such a folder; name it"
+    if Path(name).is_dir():
+        path = Path(name) / file
+        if not path.is_file():
+            raise MissingDataError(f"{name}: no {file} in this folder, expected a model of Hugging Face's transformers", hint)
+        return path
+    if not _HUB_NAME.fullmatch(str(name)):
+        raise MissingDataError(f"{name}: no such folder", hint)
+    from transformers.utils import cached_file
+
+    try:
+        found = cached_file(str(name), file, local_files_only=local_only)
+    except OSError as error:
+        where = "in Hugging Face's cache" if local_only else "in Hugging Face's cache, and it cannot be downloaded"
+        raise MissingDataError(f"{name}: neither a folder here nor {where}: {str(error).splitlines()[0]}", hint) from None
+    if found is None:
+        raise MissingDataError(f"{name}: {file} is not there", hint)
+    return Path(found)
+
+
+def _load_vision_model(name: str, local_only: bool) -> Any:
+    """CLIPVisionModel with every weight from the files."""
+    if Path(name).is_dir() and not any(next(Path(name).glob(pattern), None) for pattern in _WEIGHTS):
+        raise MissingDataError(f"{name}: no weights in this folder, expected model.safetensors or pytorch_model.bin")
+    from safetensors import SafetensorError
+    from transformers import CLIPVisionModel
+
+    with _quiet():
+        try:
+            model, loaded = CLIPVisionModel.from_pretrained(name, local_files_only=local_only, output_loading_info=True)
+        except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+            raise InputError(f"{name}: cannot be loaded: {str(error).splitlines()[0]}", "download it again") from error
+    missing = sorted(key for key in loaded["missing_keys"] if not key.endswith("position_ids"))
+    if missing or loaded["mismatched_keys"]:
+        wrong = missing or sorted(str(entry) for entry in loaded["mismatched_keys"])
+        raise InputError(f"{name}: {len(wrong)} weights are missing or of another shape, the first {wrong[0]}", "download it again")
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' progress bar and its report on the weights of the half that is not wanted."""
+    from transformers.utils import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
