@@ -33,7 +33,7 @@ class ExportReport:
     Attributes:
         written: frames of which at least one file was made.
         kept: frames whose files were all there.
-        lost: frames that were left out because the camera was not located.
+        lost: frames that were left out because their camera was not located.
         frames: how many the stream holds.
     """
 
@@ -51,6 +51,7 @@ def export_frames(
     depth: str = "png",
     size: tuple[int, int] | None = None,
     reencode: bool = False,
+    keep_lost: bool = False,
     partial: bool = False,
 ) -> ExportReport:
     """Export the frames 0, every, 2 every, ... of one scene, in constant memory.
@@ -62,6 +63,7 @@ def export_frames(
         depth: "png", 16 bits, millimetres, or "zlib": the stored stream as .zdepth, which costs next to nothing.
         size: width, height of smaller pictures (3D-SIS: 320, 240); colour is then compressed anew and the intrinsics are scaled.
         reencode: compress colour anew as ScanNet's Python reader does, instead of copying it.
+        keep_lost: also export frames whose camera was not located, with their -inf poses.
         partial: take the whole frames of a file that was cut.
 
     Raises:
@@ -82,7 +84,7 @@ def export_frames(
         if count == 0:
             raise InputError(f"{source}: holds no {'whole ' * partial}frames")
         _write_intrinsics(stream, folder / "intrinsic", size)
-        writer = _Writer(stream, folder, depth, size, reencode)
+        writer = _Writer(stream, folder, depth, size, reencode, keep_lost)
         results = [writer.export(number) for number in chosen_frames(count, every, limit)]
         if not partial:
             stream.check()
@@ -117,8 +119,10 @@ def export_bytes(source: Path | str, every: int = 1, limit: int | None = None, d
 class _Writer:
     """Writes the files of single frames."""
 
-    def __init__(self, stream: SensFile, folder: Path, depth: str, size: tuple[int, int] | None, reencode: bool) -> None:
-        self.stream, self.folder, self.depth, self.size = stream, folder, depth, size
+    def __init__(
+        self, stream: SensFile, folder: Path, depth: str, size: tuple[int, int] | None, reencode: bool, keep_lost: bool
+    ) -> None:
+        self.stream, self.folder, self.depth, self.size, self.keep_lost = stream, folder, depth, size, keep_lost
         header = stream.header
         self.copied = not reencode and size is None and header.colour_compression in ("jpeg", "png")
         self.colour_suffix = ".png" if self.copied and header.colour_compression == "png" else ".jpg"
@@ -127,7 +131,7 @@ class _Writer:
     def export(self, number: int) -> str:
         record = self.stream.record(number)
         pose = self.stream.pose(number)
-        if not is_valid_pose(pose):
+        if not self.keep_lost and not is_valid_pose(pose):
             return "lost"
         colour = self.folder / "color" / f"{number}{self.colour_suffix}"
         depth = self.folder / "depth" / f"{number}{DEPTHS[self.depth]}"
