@@ -190,26 +190,27 @@ def cpu(features: np.ndarray, weights: np.ndarray, neighbours: np.ndarray, order
 
 @kernel(parallel=True)
 def weight_gradient(
-    features: np.ndarray, gradients: np.ndarray, neighbours: np.ndarray, order: np.ndarray, chunk: int, partial: np.ndarray
+    features: np.ndarray, gradients: np.ndarray, neighbours: np.ndarray, order: np.ndarray, chunk: int, group: int, partial: np.ndarray
 ) -> None:
     """Fill `partial` (chunks of `chunk` output rows, K, C_in, C_out), whose sum over the chunks is the gradient.
 
-    C_in is a multiple of ROWS and C_out one of COLUMNS.
+    A thread takes `group` offsets of a chunk at a time. C_in is a multiple of ROWS and C_out one of COLUMNS.
     """
     chunks, offsets, channels, columns = partial.shape
-    for task in prange(chunks * offsets):
-        part, k = task // offsets, task % offsets
-        sums = partial[part, k]
-        sums[:] = 0
-        batch = 128  # pairs whose rows stay in the cache while all blocks pass over them
-        sources, targets = np.empty(batch, np.int32), np.empty(batch, np.int32)
-        pairs = 0
-        end = min(order.shape[0], (part + 1) * chunk)
-        for j in range(part * chunk, end):
-            sources[pairs], targets[pairs] = neighbours[k, j], order[j]
-            pairs += neighbours[k, j] >= 0
-            if pairs == batch or (pairs > 0 and j == end - 1):
-                for channel in range(0, channels, ROWS):
-                    for column in range(0, columns, COLUMNS):
-                        add_outer(features, gradients, sums, sources, targets, pairs, channel, column)
+    tile = max(64, min(512, 16384 // (channels + columns)))  # its pairs' rows fit into the first-level cache
+    groups = (offsets + group - 1) // group
+    for task in prange(chunks * groups):
+        part, first = task // groups, task % groups * group
+        last, end = min(offsets, first + group), min(order.shape[0], (part + 1) * chunk)
+        partial[part, first:last] = 0
+        sources, targets = np.empty(tile, np.int32), np.empty(tile, np.int32)
+        for begin in range(part * chunk, end, tile):
+            for k in range(first, last):
                 pairs = 0
+                for j in range(begin, min(end, begin + tile)):
+                    sources[pairs], targets[pairs] = neighbours[k, j], order[j]
+                    pairs += neighbours[k, j] >= 0
+                if pairs > 0:
+                    for channel in range(0, channels, ROWS):
+                        for column in range(0, columns, COLUMNS):
+                            add_outer(features, gradients, partial[part, k], sources, targets, pairs, channel, column)

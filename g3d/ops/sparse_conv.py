@@ -64,8 +64,11 @@ def _weight_gradient_cpu(features: Tensor, gradient: Tensor, neighbours: Tensor,
         return kernel.weight_gradient_reference(features, gradient, neighbours, order)
     x, g = _filled(features, kernel.ROWS), _filled(gradient, kernel.COLUMNS)
     chunk = max(4096, -(-len(order) // 64))  # by size alone, so that the sum is the same whatever the number of threads
-    partial = torch.empty(-(-len(order) // chunk), neighbours.shape[0], x.shape[1], g.shape[1])
-    kernel.weight_gradient(x.numpy(), g.numpy(), neighbours.contiguous().numpy(), order.contiguous().numpy(), chunk, partial.numpy())
+    chunks, offsets = -(-len(order) // chunk), len(neighbours)
+    group = offsets if chunks >= 8 else -(-offsets // 4)  # few chunks are shared out by offsets, too
+    partial = torch.empty(chunks, offsets, x.shape[1], g.shape[1])
+    table, rows = neighbours.contiguous(), order.contiguous()
+    kernel.weight_gradient(x.numpy(), g.numpy(), table.numpy(), rows.numpy(), chunk, group, partial.numpy())
     return partial.sum(0)[:, : features.shape[1], : gradient.shape[1]].to(features.dtype).contiguous()
 
 

@@ -54,8 +54,7 @@ def voxelise(count: int) -> Case:
         low = points.amin(0).tolist()
         high = [edge + VOXEL * cells for edge, cells in zip(low, shape, strict=True)]
         made = module.Point2VoxelCPU3d([VOXEL] * 3, [*low, *high], 3, count, 5)
-        view = module.tv.from_numpy(points.numpy())
-        return lambda: made.point_to_voxel(view)
+        return lambda: made.point_to_voxel(module.tv.from_numpy(points.numpy()))  # its view does not keep the points alive
 
     peer(peers, missing, "spconv Point2VoxelCPU3d, 5 points a voxel", "spconv.utils", _with_views(spconv))
     voxels = len(voxelize(sites).sites)
