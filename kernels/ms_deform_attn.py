@@ -10,6 +10,8 @@ K = L * P samples of a query in a head. `shapes` is height, width of each level,
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -21,6 +23,9 @@ if not UNAVAILABLE:
     from g3d.kernels.vectors import add, at, dot, fma, lanes, load, put, store, zeros
 
 CHUNK = 16  # samples whose places are computed together, in vectors
+Flat = np.ndarray  # one-dimensional and contiguous
+Steps = tuple[int, int, int]
+Sizes = tuple[int, int, int, int, int]
 BLOCK = 128  # queries of one piece of work: many pieces for many threads, few enough to keep a head's maps in the cache
 
 
@@ -34,9 +39,7 @@ def reference(value: Tensor, shapes: list[int], locations: Tensor, weights: Tens
     return result.unflatten(0, (batch, heads)).permute(0, 3, 1, 2).flatten(2).to(value.dtype)
 
 
-def reference_backward(
-    grad: Tensor, value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def reference_backward(grad: Tensor, value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The oracle's gradients to value, locations and weights from that of its result."""
     batch, _, heads, channels = value.shape
     grad = grad.to(weights.dtype).unflatten(2, (heads, channels)).permute(0, 2, 3, 1).flatten(0, 1)[..., None]
@@ -85,8 +88,14 @@ def level_table(shapes: list[int], points: int) -> np.ndarray:
     return padded.reshape(-1, CHUNK, 3).transpose(0, 2, 1).astype(np.int32).ravel()
 
 
+def vector_for(channels: int, dtype: type[np.floating]) -> np.ndarray:
+    """An empty array whose type tells the kernels how many channels to take at once, so that only the code for that is compiled."""
+    lanes = 32 if channels % 32 == 0 else 8 if channels % 8 == 0 else 1
+    return np.empty(0, [("lanes", dtype, (lanes,))])
+
+
 @part(inline="always", error_model="numpy")
-def _axis(location, size, one):  # type: ignore[no-untyped-def]
+def _axis(location: float, size: int, one: float) -> tuple[int, int, float, float, float, float]:
     """A sample along one axis of `size` pixels; `one` is 1 in the kernel's type.
 
     Returns the pixels before and after it, clamped to the map, their shares, which are 0 outside, and 1 for each that is inside, else 0.
@@ -104,7 +113,9 @@ def _axis(location, size, one):  # type: ignore[no-untyped-def]
 
 
 @kernel(parallel=True, error_model="numpy")
-def forward(value, steps, table, locations, weights, sizes, out):  # type: ignore[no-untyped-def]
+def forward(
+    value: Flat, steps: Steps, table: Flat, locations: Flat, weights: Flat, sizes: Sizes, vector: np.ndarray, out: Flat
+) -> None:  # fmt: skip
     """Fill `out`.
 
     Args:
@@ -113,23 +124,22 @@ def forward(value, steps, table, locations, weights, sizes, out):  # type: ignor
         table: of level_table.
         locations, weights, out: flat; locations and weights of value's type.
         sizes: B, Q, H, D, K.
+        vector: of vector_for.
     """
-    batch, queries, heads, channels, _ = sizes
+    batch, queries, heads, _, _ = sizes
     blocks = (queries + BLOCK - 1) // BLOCK
     for work in prange(batch * heads * blocks):
         b, h = work // blocks // heads, work // blocks % heads
         begin = work % blocks * BLOCK
         span = (b, h, begin, min(begin + BLOCK, queries))
-        if channels % 32 == 0:
-            _gather(value, steps, table, locations, weights, sizes, out, span, zeros(value, 32))
-        elif channels % 8 == 0:
-            _gather(value, steps, table, locations, weights, sizes, out, span, zeros(value, 8))
-        else:
-            _gather(value, steps, table, locations, weights, sizes, out, span, zeros(value, 1))
+        _gather(value, steps, table, locations, weights, sizes, out, span, zeros(vector))
 
 
-@part(inline="always", error_model="numpy")
-def _gather(value, steps, table, locations, weights, sizes, out, span, nothing):  # type: ignore[no-untyped-def]
+@part(error_model="numpy")
+def _gather(
+    value: Flat, steps: Steps, table: Flat, locations: Flat, weights: Flat, sizes: Sizes, out: Flat, span: tuple[int, int, int, int],
+    nothing: Any,
+) -> None:  # fmt: skip
     """`forward` for a span of queries in one head, with as many channels at once as the vector `nothing` has."""
     _, queries, heads, channels, samples = sizes
     b, h, begin, end = span
@@ -137,7 +147,7 @@ def _gather(value, steps, table, locations, weights, sizes, out, span, nothing):
     origin, step = b * steps[0] + h * steps[1], steps[2]
     for q in range(begin, end):
         row = (b * queries + q) * heads + h
-        for chunk in range(0, samples, CHUNK):
+        for chunk in range(0, max(samples, 1), CHUNK):
             count = min(CHUNK, samples - chunk)
             _corners(table, locations, weights, row * samples + chunk, 3 * chunk, count, rows, shares)
             for c in range(0, channels, lanes(nothing)):
@@ -154,7 +164,7 @@ def _gather(value, steps, table, locations, weights, sizes, out, span, nothing):
 
 
 @part(inline="always", error_model="numpy")
-def _corners(table, locations, weights, first, level, count, rows, shares):  # type: ignore[no-untyped-def]
+def _corners(table: Flat, locations: Flat, weights: Flat, first: int, level: int, count: int, rows: Flat, shares: Flat) -> None:
     """For `count` samples from `first`: the four pixels around each and their weights, CHUNK apart. A loop that LLVM makes vectors of."""
     one = weights.dtype.type(1)
     for k in range(count):
@@ -173,24 +183,25 @@ def _corners(table, locations, weights, first, level, count, rows, shares):  # t
 
 
 @kernel(parallel=True, error_model="numpy")
-def backward(grad, value, steps, table, locations, weights, sizes, to_value, to_locations, to_weights):  # type: ignore[no-untyped-def]
+def backward(
+    grad: Flat, value: Flat, steps: Steps, table: Flat, locations: Flat, weights: Flat, sizes: Sizes, vector: np.ndarray,
+    to_value: Flat, to_locations: Flat, to_weights: Flat,
+) -> None:  # fmt: skip
     """Add to `to_value`, which has value's order, and fill `to_locations` and `to_weights`.
 
     A head of a batch item belongs to one thread, so that what is added to a pixel comes in the order of the queries.
     """
-    batch, _, heads, channels, _ = sizes
+    batch, _, heads, _, _ = sizes
     for work in prange(batch * heads):
         b, h = work // heads, work % heads
-        if channels % 32 == 0:
-            _scatter(grad, value, steps, table, locations, weights, sizes, to_value, to_locations, to_weights, b, h, zeros(value, 32))
-        elif channels % 8 == 0:
-            _scatter(grad, value, steps, table, locations, weights, sizes, to_value, to_locations, to_weights, b, h, zeros(value, 8))
-        else:
-            _scatter(grad, value, steps, table, locations, weights, sizes, to_value, to_locations, to_weights, b, h, zeros(value, 1))
+        _scatter(grad, value, steps, table, locations, weights, sizes, to_value, to_locations, to_weights, b, h, zeros(vector))
 
 
-@part(inline="always", error_model="numpy")
-def _scatter(grad, value, steps, table, locations, weights, sizes, to_value, to_locations, to_weights, b, h, nothing):  # type: ignore[no-untyped-def]
+@part(error_model="numpy")
+def _scatter(
+    grad: Flat, value: Flat, steps: Steps, table: Flat, locations: Flat, weights: Flat, sizes: Sizes,
+    to_value: Flat, to_locations: Flat, to_weights: Flat, b: int, h: int, nothing: Any,
+) -> None:  # fmt: skip
     """`backward` for one head of a batch item."""
     _, queries, heads, channels, samples = sizes
     rows, shares, dots = np.empty(4 * CHUNK, np.int32), np.empty(4 * CHUNK, weights.dtype), np.empty(4 * CHUNK, weights.dtype)
@@ -213,7 +224,9 @@ def _scatter(grad, value, steps, table, locations, weights, sizes, to_value, to_
 
 
 @part(inline="always", error_model="numpy")
-def _slopes(table, locations, weights, first, level, count, dots, to_locations, to_weights):  # type: ignore[no-untyped-def]
+def _slopes(
+    table: Flat, locations: Flat, weights: Flat, first: int, level: int, count: int, dots: Flat, to_locations: Flat, to_weights: Flat
+) -> None:  # fmt: skip
     """Gradients to `count` samples' locations and weights, from the dot products of the result's gradient with the four pixels."""
     one = weights.dtype.type(1)
     for k in range(count):

@@ -34,11 +34,12 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, vector, ir.VectorType(manager.lookup(vector.element).get_value_type(), vector.lanes))
 
 
-@intrinsic(prefer_literal=True)
-def zeros(typing: Any, array: Any, lanes: Any) -> Any:
-    """zeros(array, 32): 32 zeros of the array's type. The number is written out: it is part of the vector's type."""
-    vector = Vector(array.dtype, lanes.literal_value)
-    return vector(array, lanes), lambda context, builder, signature, values: ir.Constant(context.get_value_type(vector), None)
+@intrinsic
+def zeros(typing: Any, template: Any) -> Any:
+    """A vector of zeros; of which type says that of `template`, a structured array with one field of `lanes` numbers."""
+    (field,) = template.dtype.fields.values()
+    vector = Vector(field.type.dtype, field.type.shape[0])
+    return vector(template), lambda context, builder, signature, values: ir.Constant(context.get_value_type(vector), None)
 
 
 @intrinsic

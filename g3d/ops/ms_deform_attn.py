@@ -47,9 +47,9 @@ def _check(value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor, 
     if positions >= 2**31 or max(max(shape) for shape in shapes) > 2**24:
         raise ValueError(f"shapes: more than 2^31 positions, or a side above 2^24, cannot be indexed: {list(shapes)}")
     batch, _, heads, _ = value.shape
-    expected = f"({batch}, Q, {heads}, {len(shapes)}, P, 2)"
-    if locations.dim() != 6 or (locations.shape[0], locations.shape[2], locations.shape[3], locations.shape[5]) != (batch, heads, len(shapes), 2):
-        raise ValueError(f"locations: expected {expected}, found {tuple(locations.shape)}")
+    size = tuple(locations.shape)
+    if locations.dim() != 6 or (size[0], *size[2:4], size[5]) != (batch, heads, len(shapes), 2):
+        raise ValueError(f"locations: expected ({batch}, Q, {heads}, {len(shapes)}, P, 2), found {size}")
     if weights.shape != locations.shape[:-1]:
         raise ValueError(f"weights: expected {tuple(locations.shape[:-1])}, found {tuple(weights.shape)}")
     for name, tensor in (("value", value), ("locations", locations), ("weights", weights)):
@@ -63,8 +63,7 @@ def _cpu(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -
     batch, _, heads, channels = value.shape
     out = torch.empty(batch, locations.shape[1], heads * channels, dtype=weights.dtype)
     maps = _arranged(value, weights)
-    table = kernel.level_table(shapes, locations.shape[4])
-    kernel.forward(_memory(maps), _steps(maps), table, _flat(locations), _flat(weights), _sizes(value, locations), _flat(out))
+    kernel.forward(_memory(maps), _steps(maps), *_samples(shapes, locations, weights), *_sizes(maps, locations), _flat(out))
     return out.to(value.dtype)
 
 
@@ -72,8 +71,8 @@ def _cpu_backward(grad: Tensor, value: Tensor, shapes: list[int], locations: Ten
     maps = _arranged(value, weights)
     to_value, to_locations, to_weights = torch.zeros_like(maps), locations.new_empty(locations.shape), weights.new_empty(weights.shape)
     kernel.backward(
-        _flat(grad.to(weights.dtype)), _memory(maps), _steps(maps), kernel.level_table(shapes, locations.shape[4]), _flat(locations),
-        _flat(weights), _sizes(value, locations), _memory(to_value), _flat(to_locations), _flat(to_weights),
+        _flat(grad.to(weights.dtype)), _memory(maps), _steps(maps), *_samples(shapes, locations, weights), *_sizes(maps, locations),
+        _memory(to_value), _flat(to_locations), _flat(to_weights),
     )  # fmt: skip
     return to_value.to(value.dtype).contiguous(), to_locations, to_weights
 
@@ -100,10 +99,16 @@ def _flat(x: Tensor) -> np.ndarray:
     return x.contiguous().view(-1).numpy()
 
 
-def _sizes(value: Tensor, locations: Tensor) -> tuple[int, int, int, int, int]:
-    """B, Q, H, D, K."""
+def _samples(shapes: list[int], locations: Tensor, weights: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The kernels' table of levels, locations and weights."""
+    return kernel.level_table(shapes, locations.shape[4]), _flat(locations), _flat(weights)
+
+
+def _sizes(maps: Tensor, locations: Tensor) -> tuple[tuple[int, int, int, int, int], np.ndarray]:
+    """B, Q, H, D, K, and how many of the D channels the kernels take at once."""
     batch, queries, heads, levels, points, _ = locations.shape
-    return batch, queries, heads, value.shape[3], levels * points
+    channels = maps.shape[3]
+    return (batch, queries, heads, channels, levels * points), kernel.vector_for(channels, maps.numpy().dtype.type)
 
 
 def _example() -> tuple[Tensor, list[int], Tensor, Tensor]:

@@ -12,7 +12,8 @@ from g3d.nn.deformable_attention import MSDeformAttn
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray]:
     module = MSDeformAttn()
     gain, salt = case["weights"]["gain"], case["weights"]["salt"]
-    module.load_state_dict({name: torch.from_numpy(fill_array(name, w.shape, gain=gain, salt=salt)) for name, w in module.state_dict().items()})
+    state = {name: torch.from_numpy(fill_array(name, weight.shape, gain=gain, salt=salt)) for name, weight in module.state_dict().items()}
+    module.load_state_dict(state)
     query, maps = (torch.from_numpy(arrays[f"in.{name}"]).requires_grad_() for name in ("query", "input"))
     reference, padding, grad = (torch.from_numpy(arrays[f"in.{name}"]) for name in ("reference", "padding_mask", "grad_out"))
     output = module(query, reference, maps, arrays["in.shapes_hw"].tolist(), padding)
