@@ -163,7 +163,7 @@ class LabelTable:
         except KeyError:
             near = difflib.get_close_matches(raw, self._by_name, 1)
             raise InputError(
-                f"{self._source}: no raw_category '{raw}'" + f" (nearest: '{near[0]}')" * bool(near),
+                f"{self._source}: no raw_category '{raw}'" + "".join(f" (nearest: '{name}')" for name in near),
                 hint="Annotations of ScanNet v1 use other names; those of v2 are all in its own table.",
             ) from None
 
