@@ -148,7 +148,7 @@ def test_a_shard_that_is_none_is_refused(text: str) -> None:
     [
         ({}, (0, 1)),
         ({"RANK": "2", "WORLD_SIZE": "4"}, (2, 4)),
-        ({"SLURM_ARRAY_TASK_ID": "11", "SLURM_ARRAY_TASK_MIN": "10", "SLURM_ARRAY_TASK_COUNT": "4", "RANK": "0", "WORLD_SIZE": "1"}, (1, 4)),
+        ({"SLURM_ARRAY_TASK_ID": "11", "SLURM_ARRAY_TASK_MIN": "10", "SLURM_ARRAY_TASK_COUNT": "4", "RANK": "0"}, (1, 4)),
         ({"SLURM_ARRAY_TASK_ID": "6", "SLURM_ARRAY_TASK_MIN": "2", "SLURM_ARRAY_TASK_STEP": "2", "SLURM_ARRAY_TASK_COUNT": "4"}, (2, 4)),
         ({"SLURM_PROCID": "1", "SLURM_NTASKS": "2"}, (1, 2)),
     ],
