@@ -63,6 +63,15 @@ def _check(values: Tensor, segments: Tensor, count: int) -> None:
         raise ValueError(f"segments: expected {wanted}, found {tuple(segments.shape)} {segments.dtype} on {segments.device}")
     if count < 0:
         raise ValueError(f"count: expected 0 or more segments, found {count}")
+    if segments.device.type == "cpu" and not torch.compiler.is_compiling():
+        _check_range(segments, count)
+
+
+def _check_range(segments: Tensor, count: int) -> None:
+    if len(segments):
+        least, most = (int(bound) for bound in segments.aminmax())
+        if least < 0 or most >= count:
+            raise ValueError(f"segments: expected 0..{count - 1}, found {least}..{most}")
 
 
 def _wide(values: Tensor) -> Tensor:
@@ -92,15 +101,8 @@ def _cpu_max(values: Tensor, segments: Tensor, count: int) -> tuple[Tensor, Tens
 
 
 def _bounds(segments: Tensor, count: int) -> np.ndarray:
-    """First segment of each thread's part, and `count`: int64 (P + 1,). Parts hold about the same number of rows.
-
-    Raises:
-        ValueError: a segment is not in 0 .. count - 1. Asked here, so that the kernel is safe under torch.compile as well.
-    """
-    if len(segments):
-        least, most = (int(bound) for bound in segments.aminmax())
-        if least < 0 or most >= count:
-            raise ValueError(f"segments: expected 0..{count - 1}, found {least}..{most}")
+    """First segment of each thread's part, and `count`: int64 (P + 1,). Parts hold about the same number of rows."""
+    _check_range(segments, count)  # also here: the kernel checks nothing, and torch.compile leaves out what stands before it
     parts = torch.get_num_threads()
     if parts == 1 or count < parts:
         return np.array([0, count])
