@@ -178,7 +178,8 @@ def cpu(features: np.ndarray, weights: np.ndarray, neighbours: np.ndarray, order
             for j in range(height):  # without a branch: a miss is overwritten by the next
                 sources[pairs], targets[pairs] = neighbours[k, begin + j], j
                 pairs += neighbours[k, begin + j] >= 0
-            sources[pairs:pairs + ROWS], targets[pairs:pairs + ROWS] = sources[0], tile
+            for pair in range(pairs, pairs + ROWS):
+                sources[pair], targets[pair] = sources[0], tile
             for block in range(blocks):
                 for first in range(0, pairs, ROWS):
                     multiply_rows(features, weights[k, block], sums, sources, targets, first, block * COLUMNS)

@@ -59,6 +59,19 @@ def pack(site: np.ndarray, lowest: np.ndarray, steps: np.ndarray) -> int:
     return key
 
 
+@part()
+def first_not_below(keys: np.ndarray, wanted: int) -> int:
+    """The position of the first of the ascending keys that is at least `wanted`; the last key always is."""
+    low, high = 0, keys.shape[0] - 1
+    while low < high:
+        middle = (low + high) // 2
+        if keys[middle] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 @kernel()
 def sort_sites(sites: np.ndarray, lowest: np.ndarray, steps: np.ndarray, bits: int, order: np.ndarray) -> int:
     """Fill `order` (V,) by a radix sort of keys of `bits` bits; returns the first position whose site repeats at the next, or -1."""
@@ -69,7 +82,7 @@ def sort_sites(sites: np.ndarray, lowest: np.ndarray, steps: np.ndarray, bits: i
         keys[n], rows[n] = pack(sites[n], lowest, steps), n
     starts = np.empty(2048, np.int64)
     for shift in range(0, bits, 11):
-        starts[:] = 0
+        starts.fill(0)
         for n in range(count):
             starts[(keys[n] >> shift) & 2047] += 1
         total = 0
@@ -81,11 +94,12 @@ def sort_sites(sites: np.ndarray, lowest: np.ndarray, steps: np.ndarray, bits: i
             starts[digit] += 1
             moved_keys[to], moved_rows[to] = keys[n], rows[n]
         keys, moved_keys, rows, moved_rows = moved_keys, keys, moved_rows, rows
-    order[:] = rows
-    for n in range(count - 1):
-        if keys[n] == keys[n + 1]:
-            return n
-    return -1
+    repeated = -1
+    for n in range(count - 1, -1, -1):
+        order[n] = rows[n]
+        if n + 1 < count and keys[n] == keys[n + 1]:
+            repeated = n
+    return repeated
 
 
 @kernel(parallel=True)
@@ -103,7 +117,7 @@ def find_neighbours(
         begin, end = block * BLOCK, min(count, (block + 1) * BLOCK)
         for line in range((2 * radius[0] + 1) * size_y):
             move = (line // size_y - radius[0]) * steps[1] + (line % size_y - radius[1]) * steps[2] - radius[2] * steps[3]
-            at = np.searchsorted(keys[:count], keys[begin] + move)
+            at = first_not_below(keys, keys[begin] + move)
             for j in range(begin, end):
                 wanted = keys[j] + move
                 while keys[at] < wanted:

@@ -112,7 +112,7 @@ def _position(order: Tensor) -> Tensor:
 
 
 def _check_sites(sites: Tensor) -> None:
-    if sites.dim() != 2 or sites.shape[1] != 4 or sites.dtype != torch.int32:
+    if sites.dim() != 2 or sites.shape[1] != 4 or sites.dtype != torch.int32 or sites.shape[0] >= 2**31:
         raise ValueError(f"sites: expected int32 (V, 4), found {sites.dtype} {tuple(sites.shape)}")
 
 

@@ -48,7 +48,7 @@ def voxelize(sites: Tensor) -> Voxels:
         sites: (N, 4) integers, (batch, x, y, z); negative ones are fine.
 
     Raises:
-        ValueError: shape or dtype do not fit, a number exceeds int32, or the sites spread too far to be packed into 62 bits.
+        ValueError: shape or dtype do not fit, a number or their number exceeds int32, or the sites spread too far to be packed into 62 bits.
 
     Source: voxels in order of first appearance, as PointGroup (dvlab-research/PointGroup) and its descendants number them.
     """
@@ -106,6 +106,8 @@ def _per_metre(size: float) -> float:
 def _checked(sites: Tensor) -> Tensor:
     if sites.dim() != 2 or sites.shape[1] != 4 or sites.dtype.is_floating_point or sites.dtype.is_complex or sites.dtype == torch.bool:
         raise ValueError(f"sites: expected integers (N, 4), found {sites.dtype} {tuple(sites.shape)}")
+    if sites.shape[0] > _INT32.max:
+        raise ValueError(f"sites: expected at most {_INT32.max}, found {sites.shape[0]}")
     if sites.dtype == torch.int64 and sites.numel() and not (_INT32.min <= sites.min() and sites.max() <= _INT32.max):
         raise ValueError(f"sites: expected numbers within int32, found {sites.min()} to {sites.max()}")
     return sites.int()
