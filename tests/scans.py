@@ -88,5 +88,6 @@ def _write_ply(path: Path, points: np.ndarray, colours: np.ndarray, faces: np.nd
     listed["count"], listed["ids"] = 3, faces
     header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(points)}",
               *(f"property float {c}" for c in "xyz"), *(f"property uchar {c}" for c in ("red", "green", "blue", "alpha")),
-              *(["property ushort label"] if labels is not None else []), f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header"]  # fmt: skip
+              *(["property ushort label"] if labels is not None else []), f"element face {len(faces)}",
+              "property list uchar int vertex_indices", "end_header"]  # fmt: skip
     path.write_bytes("\n".join([*header, ""]).encode() + rows.tobytes() + listed.tobytes())
