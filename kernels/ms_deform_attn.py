@@ -10,7 +10,7 @@ K = L * P samples of a query in a head. `shapes` is height, width of each level,
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Sequence  # noqa: UP035
 
 import numpy as np
 import torch
@@ -22,14 +22,15 @@ from g3d.kernels.compiled import UNAVAILABLE, kernel, part, prange
 if not UNAVAILABLE:
     from g3d.kernels.vectors import add, at, dot, fma, lanes, load, put, store, zeros
 
-CHUNK = 16  # samples whose places are computed together, in vectors
 Flat = np.ndarray  # one-dimensional and contiguous
 Steps = tuple[int, int, int]
 Sizes = tuple[int, int, int, int, int]
+CHUNK = 16  # samples whose places are computed together, in vectors
 BLOCK = 128  # queries of one piece of work: many pieces for many threads, few enough to keep a head's maps in the cache
 
 
-def reference(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> Tensor:
+# typing's Sequence in the signatures: PyTorch 2.6 makes no schema of another
+def reference(value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor) -> Tensor:
     """The oracle: (B, S, H, D), (B, Q, H, L, P, 2), (B, Q, H, L, P) -> (B, Q, H * D). Memory grows with Q * K * H * D."""
     batch, _, heads, channels = value.shape
     result = weights.new_zeros(batch * heads, channels, locations.shape[1])
@@ -39,7 +40,9 @@ def reference(value: Tensor, shapes: list[int], locations: Tensor, weights: Tens
     return result.unflatten(0, (batch, heads)).permute(0, 3, 1, 2).flatten(2).to(value.dtype)
 
 
-def reference_backward(grad: Tensor, value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def reference_backward(
+    grad: Tensor, value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """The oracle's gradients to value, locations and weights from that of its result."""
     batch, _, heads, channels = value.shape
     grad = grad.to(weights.dtype).unflatten(2, (heads, channels)).permute(0, 2, 3, 1).flatten(0, 1)[..., None]
@@ -57,7 +60,7 @@ def reference_backward(grad: Tensor, value: Tensor, shapes: list[int], locations
     return torch.cat(to_value, 1).to(value.dtype), torch.where(inside, found, 0), torch.stack(to_weights, 3)
 
 
-def _maps(value: Tensor, shapes: list[int], dtype: torch.dtype) -> list[Tensor]:
+def _maps(value: Tensor, shapes: Sequence[int], dtype: torch.dtype) -> list[Tensor]:
     """Each level as (B * H, D, height, width)."""
     sizes = list(zip(shapes[::2], shapes[1::2], strict=True))
     levels = value.to(dtype).split([height * width for height, width in sizes], 1)
@@ -79,7 +82,7 @@ def _grid(locations: Tensor) -> Tensor:
     return 2 * _by_head(torch.where(_within(locations), locations, -2)) - 1
 
 
-def level_table(shapes: list[int], points: int) -> np.ndarray:
+def level_table(shapes: Sequence[int], points: int) -> np.ndarray:
     """For each chunk of samples: their levels' heights, then widths, then first positions. int32, flat, padded."""
     sizes = np.array(shapes, np.int64).reshape(-1, 2)
     starts = np.concatenate([[0], np.cumsum(sizes.prod(1))[:-1]])

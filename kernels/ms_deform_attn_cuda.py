@@ -7,6 +7,7 @@ between runs. Sums are in float32 whatever the maps' dtype.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import torch
 import triton
@@ -16,7 +17,7 @@ from torch import Tensor
 _ELEMENTS = 512  # of a program's tile of queries by channels
 
 
-def ms_deform_attn(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> Tensor:
+def ms_deform_attn(value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor) -> Tensor:
     """(B, S, H, D), (B, Q, H, L, P, 2), (B, Q, H, L, P) -> (B, Q, H * D) in value's dtype; locations and weights in float32 or float64."""
     batch, positions, heads, channels = value.shape
     queries, levels, points = locations.shape[1], locations.shape[3], locations.shape[4]
@@ -31,7 +32,7 @@ def ms_deform_attn(value: Tensor, shapes: list[int], locations: Tensor, weights:
 
 
 def ms_deform_attn_backward(
-    grad: Tensor, value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor
+    grad: Tensor, value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Gradients to value, locations and weights from that of the result."""
     positions, heads = value.shape[1:3]

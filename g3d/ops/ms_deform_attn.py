@@ -59,7 +59,7 @@ def _check(value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor, 
             raise ValueError(f"{name}: expected on {value.device} as value, found on {tensor.device}")
 
 
-def _cpu(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> Tensor:
+def _cpu(value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor) -> Tensor:
     batch, _, heads, channels = value.shape
     out = torch.empty(batch, locations.shape[1], heads * channels, dtype=weights.dtype)
     maps = _arranged(value, weights)
@@ -67,7 +67,7 @@ def _cpu(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -
     return out.to(value.dtype)
 
 
-def _cpu_backward(grad: Tensor, value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _cpu_backward(grad: Tensor, value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     maps = _arranged(value, weights)
     to_value, to_locations, to_weights = torch.zeros_like(maps), locations.new_empty(locations.shape), weights.new_empty(weights.shape)
     kernel.backward(
@@ -99,7 +99,7 @@ def _flat(x: Tensor) -> np.ndarray:
     return x.contiguous().view(-1).numpy()
 
 
-def _samples(shapes: list[int], locations: Tensor, weights: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _samples(shapes: Sequence[int], locations: Tensor, weights: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The kernels' table of levels, locations and weights."""
     return kernel.level_table(shapes, locations.shape[4]), _flat(locations), _flat(weights)
 
