@@ -60,29 +60,44 @@ def cpu(
 ) -> None:
     """Fill `found` (Q, k). Points and centres are finite. One thread per cloud sorts points into cells, one per centre looks them up."""
     clouds = len(offsets) - 1
-    grids, shapes = np.empty((clouds, 4)), np.empty((clouds, 3), np.int64)
+    grids, shapes, first_cells = np.empty((clouds, 4)), np.empty((clouds, 3), np.int64), np.empty(clouds + 1, np.int64)
     for cloud in prange(clouds):
         _measure(points[offsets[cloud] : offsets[cloud + 1]], radius, grids[cloud], shapes[cloud])
-    first_cells = np.zeros(clouds + 1, np.int64)
-    for cloud in range(clouds):
-        first_cells[cloud + 1] = first_cells[cloud] + shapes[cloud, 0] * shapes[cloud, 1] * shapes[cloud, 2] + 1
-    starts, ordered, rows = np.zeros(first_cells[-1], np.int32), np.empty(points.shape, np.float32), np.empty(len(points), np.int32)
+    starts = _no_starts(shapes, first_cells)
+    ordered, rows = np.empty(points.shape, np.float32), np.empty(len(points), np.int32)
     for cloud in prange(clouds):
         begin, end = offsets[cloud], offsets[cloud + 1]
         own_starts = starts[first_cells[cloud] : first_cells[cloud + 1]]
         _sort(points[begin:end], grids[cloud], shapes[cloud], own_starts, ordered[begin:end], rows[begin:end])
     for cloud in range(clouds):
-        begin, end, first, last = offsets[cloud], offsets[cloud + 1], centre_offsets[cloud], centre_offsets[cloud + 1]
-        own_starts = starts[first_cells[cloud] : first_cells[cloud + 1]]
-        for chunk in prange((last - first + _CHUNK - 1) // _CHUNK):
-            for q in range(first + chunk * _CHUNK, min(last, first + chunk * _CHUNK + _CHUNK)):
-                hits = _search(points[begin:end], grids[cloud], shapes[cloud], own_starts, ordered[begin:end], rows[begin:end],
-                               centres[q], radius, found[q])  # fmt: skip
-                for slot in range(hits):
-                    found[q, slot] += begin
-                filler = (found[q, 0] if hits else begin) if repeat else -1
-                for slot in range(hits, found.shape[1]):
-                    found[q, slot] = filler
+        begin, end, own_starts = offsets[cloud], offsets[cloud + 1], starts[first_cells[cloud] : first_cells[cloud + 1]]
+        own, own_ordered, own_rows, grid, shape = points[begin:end], ordered[begin:end], rows[begin:end], grids[cloud], shapes[cloud]
+        for chunk in prange((centre_offsets[cloud + 1] - centre_offsets[cloud] + _CHUNK - 1) // _CHUNK):
+            first = centre_offsets[cloud] + chunk * _CHUNK
+            for q in range(first, min(first + _CHUNK, centre_offsets[cloud + 1])):
+                hits = _search(own, grid, shape, own_starts, own_ordered, own_rows, centres[q], radius, found[q])
+                _finish(found[q], hits, begin, repeat)
+
+
+@part()
+def _no_starts(shapes: np.ndarray, first_cells: np.ndarray) -> np.ndarray:
+    """Zeros for the cells of all clouds and one more of each; fills where each cloud's begin."""
+    first_cells[0] = 0
+    for cloud in range(len(shapes)):
+        first_cells[cloud + 1] = first_cells[cloud] + shapes[cloud, 0] * shapes[cloud, 1] * shapes[cloud, 2] + 1
+    return np.zeros(first_cells[-1], np.int32)
+
+
+@part()
+def _finish(slots: np.ndarray, hits: int, begin: int, repeat: bool) -> None:
+    """Make indices rows, and fill the slots left over."""
+    for slot in range(hits):
+        slots[slot] += begin
+    filler = -1
+    if repeat:
+        filler = slots[0] if hits else begin
+    for slot in range(hits, len(slots)):
+        slots[slot] = filler
 
 
 @part()

@@ -57,25 +57,49 @@ def cpu(
     boxes = np.empty((clouds * buckets, 6), np.float32)
     ordered = np.empty((len(known), 3), np.float32)
     for bucket in prange(clouds * buckets):
-        first = bucket // buckets * known_count + bucket % buckets * _WIDTH
-        end = min(first + _WIDTH, (bucket // buckets + 1) * known_count)
-        for i in range(first, end):
-            ordered[i] = known[known_order[i]]
-        _enclose(ordered[first:end], boxes[bucket])
+        _fill_bucket(known, known_order, bucket // buckets * known_count, known_count, bucket % buckets, ordered, boxes[bucket])
     for block in prange(clouds * per_cloud):
-        cloud = block // per_cloud
-        first, first_known = cloud * count + block % per_cloud * _LANES, cloud * known_count
-        rows = order[first : min(first + _LANES, (cloud + 1) * count)]
-        keys = np.full((3, _LANES), _NONE)
-        lanes = np.empty((_LANES, 3), np.float32)
-        for lane in range(_LANES):
-            lanes[lane] = points[rows[min(lane, len(rows) - 1)]]
-        own = slice(first_known, first_known + known_count)
-        _search(lanes, ordered[own], known_order[own], first_known, boxes[cloud * buckets : (cloud + 1) * buckets], keys)
-        for lane in range(len(rows)):
-            for rank in range(3):
-                distances[rows[lane], rank] = np.sqrt(_as_float(np.int32(keys[rank, lane] >> 32)))
-                indices[rows[lane], rank] = keys[rank, lane] & 0x7FFFFFFF
+        _search_block(points, order, ordered, known_order, boxes, clouds, block // per_cloud, block % per_cloud, distances, indices)
+
+
+@part()
+def _fill_bucket(
+    known: np.ndarray, order: np.ndarray, begin: int, count: int, bucket: int, ordered: np.ndarray, box: np.ndarray
+) -> None:
+    """Copy a run of the order, of the cloud at row `begin`, and enclose it."""
+    first, end = begin + bucket * _WIDTH, begin + min(bucket * _WIDTH + _WIDTH, count)
+    for i in range(first, end):
+        for axis in range(3):
+            ordered[i, axis] = known[order[i], axis]
+    _enclose(ordered[first:end], box)
+
+
+@part()
+def _search_block(
+    points: np.ndarray,
+    order: np.ndarray,
+    known: np.ndarray,
+    known_order: np.ndarray,
+    boxes: np.ndarray,
+    clouds: int,
+    cloud: int,
+    block: int,
+    distances: np.ndarray,
+    indices: np.ndarray,
+) -> None:
+    count, known_count, buckets = len(points) // clouds, len(known) // clouds, len(boxes) // clouds
+    first, first_known = cloud * count + block * _LANES, cloud * known_count
+    rows = order[first : min(first + _LANES, (cloud + 1) * count)]
+    lanes, keys = np.empty((_LANES, 3), np.float32), np.full((3, _LANES), _NONE)
+    for lane in range(_LANES):
+        for axis in range(3):
+            lanes[lane, axis] = points[rows[min(lane, len(rows) - 1)], axis]
+    own, own_boxes = slice(first_known, first_known + known_count), boxes[cloud * buckets : (cloud + 1) * buckets]
+    _search(lanes, known[own], known_order[own], first_known, own_boxes, keys)
+    for lane in range(len(rows)):
+        for rank in range(3):
+            distances[rows[lane], rank] = np.sqrt(_as_float(np.int32(keys[rank, lane] >> 32)))
+            indices[rows[lane], rank] = keys[rank, lane] & 0x7FFFFFFF
 
 
 @part()
@@ -86,7 +110,8 @@ def _search(points: np.ndarray, known: np.ndarray, rows: np.ndarray, first_row: 
     """
     lanes, box = np.empty((3, _LANES), np.float32), np.empty(6, np.float32)
     for lane in range(_LANES):
-        lanes[0, lane], lanes[1, lane], lanes[2, lane] = points[lane]
+        for axis in range(3):
+            lanes[axis, lane] = points[lane, axis]
     _enclose(points, box)
     bounds, near = np.empty(len(boxes), np.int32), np.empty(len(boxes), np.int64)
     nearest, left = 0, len(boxes)

@@ -125,7 +125,7 @@ def test_bad_arguments_are_named() -> None:
         ball_query(points[0], points[0], 1, 1, torch.tensor([0, 5]))
     with pytest.raises(ValueError, match=r"centre_offsets: expected \(2,\) as offsets, found \(3,\)"):
         ball_query(points[0], points[0], 1, 1, torch.tensor([0, 5]), torch.tensor([0, 2, 5]))
-    with pytest.raises(ValueError, match="centres: expected finite coordinates, found .* in row 7"):
+    with pytest.raises(ValueError, match=r"centres: expected finite coordinates, found .* in row 7"):
         ball_query(points, points.flatten(0, 1).index_fill(0, torch.tensor([7]), torch.inf).view(2, 5, 3), 1, 1)
 
 

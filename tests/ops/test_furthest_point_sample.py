@@ -120,7 +120,7 @@ def test_bad_arguments_are_named() -> None:
         furthest_point_sample(good[0], 2, torch.tensor([0, 10]))
     with pytest.raises(ValueError, match="offsets: expected a point in every cloud, found none in cloud 1"):
         furthest_point_sample(good[0], 2, torch.tensor([0, 4, 4, 9]))
-    with pytest.raises(ValueError, match="points: expected finite coordinates, found .* in row 4"):
+    with pytest.raises(ValueError, match=r"points: expected finite coordinates, found .* in row 4"):
         furthest_point_sample(good[:1].index_fill(1, torch.tensor([4]), torch.nan), 2)
 
 

@@ -18,7 +18,8 @@ def device(request: pytest.FixtureRequest) -> str:
 def example(clouds: int, channels: int, known: int, points: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
     draw = torch.Generator().manual_seed(3)
     features = torch.randn(clouds, channels, known, generator=draw, dtype=dtype)
-    return features, torch.randint(0, known, (clouds, points, 3), generator=draw), torch.rand(clouds, points, 3, generator=draw, dtype=dtype)
+    weights = torch.rand(clouds, points, 3, generator=draw, dtype=dtype)
+    return features, torch.randint(0, known, (clouds, points, 3), generator=draw), weights
 
 
 @pytest.mark.parametrize("sizes", [(2, 5, 30, 700), (1, 70, 3, 10), (1, 2, 1, 1), (3, 0, 4, 5), (1, 2, 4, 0), (0, 2, 4, 3)])
@@ -93,4 +94,5 @@ def test_bad_arguments_are_named() -> None:
 def test_registration(device: str) -> None:
     features, indices, weights = (tensor.to(device) for tensor in example(1, 3, 5, 8))
     torch.library.opcheck(torch.ops.g3d.three_interpolate, (features.requires_grad_(), indices, weights.requires_grad_()))
-    torch.library.opcheck(torch.ops.g3d.three_interpolate_backward, (torch.rand(1, 3, 8, device=device), features.detach(), indices, weights.detach()))
+    arguments = (torch.rand(1, 3, 8, device=device), features.detach(), indices, weights.detach())
+    torch.library.opcheck(torch.ops.g3d.three_interpolate_backward, arguments)
