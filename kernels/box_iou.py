@@ -176,12 +176,7 @@ def _table(boxes: np.ndarray, volume: bool) -> np.ndarray:
 @part(inline="always")
 def _may_meet(a: np.ndarray, i: int, b: np.ndarray, j: int) -> bool:
     reach = a[_REACH, i] + b[_REACH, j]
-    return (
-        (abs(a[_X, i] - b[_X, j]) < reach)
-        & (abs(a[_Z, i] - b[_Z, j]) < reach)
-        & (a[_LOW, i] < b[_HIGH, j])
-        & (b[_LOW, j] < a[_HIGH, i])
-    )
+    return (abs(a[_X, i] - b[_X, j]) < reach) & (abs(a[_Z, i] - b[_Z, j]) < reach) & (a[_LOW, i] < b[_HIGH, j]) & (b[_LOW, j] < a[_HIGH, i])
 
 
 @part()

@@ -27,6 +27,7 @@ def rotated_iou(first: Tensor, second: Tensor, rows: Tensor | None, columns: Ten
 
 def nms(boxes: Tensor, classes: Tensor, threshold: float) -> Tensor:
     """(N, 6) or (N, 7) and (N,) by falling score -> which are kept, bool (N,)."""
+
     def rotated(first: Tensor, second: Tensor, volume: bool) -> Tensor:
         return rotated_iou(first[:, 0], second[0], None, None, volume)
 

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from g3d.kernels.compiled import kernel, part
 
-_BLOCK = 64  # pixels of a row that are looked at together
 _GROUPS = 13  # of 5 bits, in the longest number
 BAD_CHARACTER, CUT_OFF, NEGATIVE = 1, 2, 3  # what `unpack` finds wrong
 
@@ -57,9 +56,7 @@ def merge_reference(counts: Tensor, lengths: Tensor, intersect: bool) -> Tensor:
 
 def common_reference(counts: Tensor, lengths: Tensor, other_counts: Tensor, other_lengths: Tensor) -> Tensor:
     """The oracle: the number of pixels common to each mask of the first and each of the second, int64 (N, M)."""
-    first, second = (
-        [expanded(runs) for runs in c.split(n.tolist())] for c, n in ((counts, lengths), (other_counts, other_lengths))
-    )
+    first, second = ([expanded(runs) for runs in c.split(n.tolist())] for c, n in ((counts, lengths), (other_counts, other_lengths)))
     common = [[int((a & b).sum()) for b in second] for a in first]
     return torch.tensor(common, dtype=torch.int64).reshape(len(lengths), len(other_lengths))
 
@@ -81,7 +78,7 @@ def pack_reference(counts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def unpack_reference(characters: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The oracle: characters (T,), lengths (N,) -> counts (R,), their lengths (N,), and what is wrong with each text (N,), 0 for nothing."""
+    """The oracle: characters (T,), lengths (N,) -> counts (R,), their lengths (N,), and what is wrong with each text (N,), or 0."""
     counts: list[int] = []
     sizes, wrong = [], []
     for text in characters.split(lengths.tolist()):
@@ -104,11 +101,17 @@ def unpack_reference(characters: Tensor, lengths: Tensor) -> tuple[Tensor, Tenso
 
 
 @kernel()
-def count_changes(masks: np.ndarray, changes: np.ndarray) -> None:
-    """Add to `changes` int32 (N, W), zeroed, how often each column of the masks, uint8 (N, H, W) of 0 and 1, departs from the pixel before."""
+def count_changes(masks: np.ndarray, changes: np.ndarray, lengths: np.ndarray) -> int:
+    """How often each column departs from the pixel before, and the number of counts that this makes.
+
+    Masks uint8 (N, H, W or more) of 0 and 1; fills `changes` int32 (N, W) and `lengths` int64 (N,); returns the sum of the lengths.
+    """
+    total = 0
     for n in range(masks.shape[0]):
         mask, found = masks[n], changes[n]
-        height, width = mask.shape
+        found[:] = 0
+        height = mask.shape[0]
+        width = np.uint32(changes.shape[1])  # unsigned, as are its indices: Numba then runs the loop on vectors
         before = 0
         for x in range(width):
             found[x] += mask[0, x] != before
@@ -117,16 +120,23 @@ def count_changes(masks: np.ndarray, changes: np.ndarray) -> None:
             upper, lower = mask[y - 1], mask[y]
             for x in range(width):
                 found[x] += upper[x] != lower[x]
+        lengths[n] = 1
+        for x in range(width):
+            lengths[n] += found[x]
+        total += lengths[n]
+    return total
 
 
 @kernel()
-def encode(masks: np.ndarray, changes: np.ndarray, counts: np.ndarray) -> None:
-    """Fill `counts` int64 (R,) of the masks. Places are known from `changes`, so that rows are read in their order in memory."""
+def encode(masks: np.ndarray, words: np.ndarray, changes: np.ndarray, counts: np.ndarray) -> None:
+    """Fill `counts` int64 (R,) of the masks, uint8 (N, H, W of changes or more); words: the same, eight pixels in each uint64.
+
+    The places of the counts are known from `changes`, so that rows are read in their order in memory.
+    """
     start = 0
     for n in range(masks.shape[0]):
-        mask = masks[n]
-        height, width = mask.shape
-        place = np.empty(width, np.int64)  # where the next change of each column goes
+        mask, height, width = masks[n], masks.shape[1], changes.shape[1]
+        place = np.empty(masks.shape[2], np.int64)  # where the next change of each column goes
         end, before = start, 0
         for x in range(width):
             place[x] = end
@@ -136,15 +146,11 @@ def encode(masks: np.ndarray, changes: np.ndarray, counts: np.ndarray) -> None:
                 place[x] += 1
             before = mask[height - 1, x]
         for y in range(1, height):
-            upper, lower = mask[y - 1], mask[y]
-            for first in range(0, width, _BLOCK):
-                last = min(first + _BLOCK, width)
-                differs = 0
-                for x in range(first, last):
-                    differs |= upper[x] ^ lower[x]
-                if differs:
-                    for x in range(first, last):
-                        if upper[x] != lower[x]:
+            upper, lower = words[n, y - 1], words[n, y]
+            for word in range(np.uint32(words.shape[2])):
+                if upper[word] != lower[word]:
+                    for x in range(8 * np.int64(word), 8 * np.int64(word) + 8):
+                        if mask[y - 1, x] != mask[y, x]:
                             counts[place[x]] = x * height + y
                             place[x] += 1
         counts[end] = height * width
@@ -156,10 +162,9 @@ def encode(masks: np.ndarray, changes: np.ndarray, counts: np.ndarray) -> None:
 @kernel()
 def decode(counts: np.ndarray, lengths: np.ndarray, masks: np.ndarray) -> None:
     """Fill `masks` uint8 (N, H, W), zeroed. Marks where columns change from one pixel to the next, then carries the values down."""
-    start = 0
+    start, carried = 0, np.empty(masks.shape[2], np.uint8)
     for n in range(masks.shape[0]):
-        mask = masks[n]
-        height, width = mask.shape
+        mask, height, width = masks[n], masks.shape[1], masks.shape[2]
         begin, leftmost, rightmost = 0, width, 0
         for k in range(lengths[n]):
             end = begin + counts[start + k]
@@ -172,18 +177,22 @@ def decode(counts: np.ndarray, lengths: np.ndarray, masks: np.ndarray) -> None:
                 if last < width:
                     mask[end - last * height, last] ^= 1
             begin = end
-        for y in range(1, height):
-            upper, lower = mask[y - 1], mask[y]
-            for x in range(leftmost, rightmost):
-                lower[x] ^= upper[x]
+        carried[:] = 0
+        left, columns = np.uint32(leftmost), np.uint32(max(0, rightmost - leftmost))  # unsigned: see count_changes
+        for y in range(height):
+            row = mask[y]
+            for x in range(columns):
+                value = carried[x] ^ row[x + left]
+                carried[x] = value
+                row[x + left] = value
         start += lengths[n]
 
 
 @part()
-def _merge(a: np.ndarray, b: np.ndarray, intersect: bool, merged: np.ndarray) -> int:
-    """Write the runs of the union or intersection of two masks; returns their number."""
-    i = j = count = last = position = 0
-    end_a, end_b, total, value = a[0], b[0], a.sum(), 0
+def _merge(a: np.ndarray, b: np.ndarray, total: int, intersect: bool, merged: np.ndarray) -> int:
+    """Write the runs of the union or intersection of two masks of `total` pixels; returns their number."""
+    i = j = count = last = position = value = 0
+    end_a, end_b = a[0], b[0]
     while position < total:
         while end_a <= position:
             i += 1
@@ -202,12 +211,22 @@ def _merge(a: np.ndarray, b: np.ndarray, intersect: bool, merged: np.ndarray) ->
 
 @kernel()
 def merge(counts: np.ndarray, lengths: np.ndarray, intersect: bool, merged: np.ndarray, spare: np.ndarray) -> int:
-    """Write into `merged` (R,) the runs of what all masks share, or of what any covers; returns their number. All sums are equal."""
-    count = _merge(counts[: lengths[0]], counts[: lengths[0]], intersect, merged)
-    start = lengths[0]
-    for n in range(1, lengths.shape[0]):
-        spare[:count] = merged[:count]
-        count = _merge(spare[:count], counts[start : start + lengths[n]], intersect, merged)
+    """Write into `merged` the runs of what all masks share, or of what any covers; returns their number. All sums are equal.
+
+    `merged` and `spare` have room for R + 2 counts.
+    """
+    total = start = 0
+    for k in range(lengths[0]):
+        total += counts[k]
+    count = 1
+    merged[0] = 0 if intersect else total  # nothing is set; all is
+    if intersect:
+        merged[1] = total
+        count = 2
+    for n in range(lengths.shape[0]):
+        for k in range(count):
+            spare[k] = merged[k]
+        count = _merge(spare, counts[start:], total, intersect, merged)
         start += lengths[n]
     return count
 
@@ -244,13 +263,12 @@ def pack(counts: np.ndarray, lengths: np.ndarray, characters: np.ndarray, sizes:
         before = written
         for k in range(lengths[n]):
             left = counts[start + k] - (counts[start + k - 2] if k > 2 else 0)
-            more = True
-            while more:
-                group = left & 31
+            while left < -16 or left > 15:
+                characters[written] = 80 + (left & 31)
                 left >>= 5
-                more = left != (-1 if group & 16 else 0)
-                characters[written] = 48 + group + (32 if more else 0)
                 written += 1
+            characters[written] = 48 + (left & 31)
+            written += 1
         sizes[n] = written - before
         start += lengths[n]
 

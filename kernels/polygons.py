@@ -1,8 +1,9 @@
 """Polygons to run-length coded masks, exactly as COCO's rasteriser draws them.
 
 Vertices go to whole numbers on a grid five times as fine. Each edge is walked along its longer axis, rounding the other coordinate; where
-two neighbours of the walk lie on both sides of the middle of a column of pixels (fine u = 5 x + 2 and 5 x + 3), the mask changes in column x
-at row ceil((v - 2) / 5), v the lesser of the two, held within the image. Between changes the value stays; a polygon's own overlaps cancel.
+two neighbours of the walk lie on both sides of the middle of a column of pixels (fine u = 5 x + 2 and 5 x + 3), the mask changes in
+column x at row ceil((v - 2) / 5), v the lesser of the two, held within the image. Between changes the value stays; a polygon's own
+overlaps cancel.
 
 Shapes: N polygons, P points in all (`points` (P, 2) x y in pixels, `sizes` (N,) points of each), R counts in all (kernels/mask_rle.py).
 Source: cocodataset/cocoapi, whose counts it gives, also for points outside the image.
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor
 
 from g3d.kernels.compiled import kernel, part
+
+_FAR = 1 << 40  # beyond any fine coordinate
 
 
 def reference(points: Tensor, sizes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -53,7 +56,7 @@ def _columns(start: int, end: int, width: int) -> tuple[int, int]:
 
 
 @part()
-def _walked_to(start: int, slope: float, u: float, rising: bool) -> int:
+def _walked_to(start: int, slope: float, u: int, rising: bool) -> int:
     """The first step of a steep edge at which its rounded u is at least `u` (rising) or at most `u` (falling)."""
     step = max(0, int((u + (-0.5 if rising else 0.5) - start) / slope))
     while step > 0 and (int(start + slope * (step - 1) + 0.5) >= u if rising else int(start + slope * (step - 1) + 0.5) <= u):
@@ -64,19 +67,26 @@ def _walked_to(start: int, slope: float, u: float, rising: bool) -> int:
 
 
 @part()
-def _row(x0: int, y0: int, x1: int, y1: int, column: int, height: int) -> int:
-    """The row at which an edge changes a column that it crosses."""
-    if abs(x1 - x0) >= abs(y1 - y0):
-        if x0 > x1:
-            x0, y0, x1, y1 = x1, y1, x0, y0
-        slope, step = (y1 - y0) / (x1 - x0), 5 * column + 2 - x0
-        v = min(int(y0 + slope * step + 0.5), int(y0 + slope * (step + 1) + 0.5))
-    else:
-        if y0 > y1:
-            x0, y0, x1, y1 = x1, y1, x0, y0
-        rising = x1 > x0
-        v = y0 - 1 + _walked_to(x0, (x1 - x0) / (y1 - y0), 5.0 * column + (3 if rising else 2), rising)
-    return min(max(-((2 - v) // 5), 0), height)
+def _add_edge(x0: int, y0: int, x1: int, y1: int, height: int, width: int, ends: np.ndarray, place: np.ndarray, rows: np.ndarray) -> None:
+    """Insert the rows at which an edge changes the columns that it crosses, each column's rows in rising order."""
+    first, last = _columns(x0, x1, width)
+    steep = abs(x1 - x0) < abs(y1 - y0)
+    if (y0 > y1) if steep else (x0 > x1):
+        x0, y0, x1, y1 = x1, y1, x0, y0
+    slope = ((x1 - x0) / (y1 - y0) if steep else (y1 - y0) / (x1 - x0)) if last > first else 0.0
+    for x in range(first, last):
+        if steep:
+            v = y0 - 1 + _walked_to(x0, slope, 5 * x + 3 if x1 > x0 else 5 * x + 2, x1 > x0)
+        else:
+            step = 5 * x + 2 - x0
+            v = min(int(y0 + slope * step + 0.5), int(y0 + slope * (step + 1) + 0.5))
+        row = min(max(-((2 - v) // 5), 0), height)
+        slot = ends[x]
+        while slot > place[x] and rows[slot - 1] > row:
+            rows[slot] = rows[slot - 1]
+            slot -= 1
+        rows[slot] = row
+        ends[x] += 1
 
 
 @kernel()
@@ -86,35 +96,33 @@ def cpu(points: np.ndarray, sizes: np.ndarray, height: int, width: int, counts: 
     Where `counts` is too short it is left incomplete: the caller takes one as long as the result.
     """
     written = begin = 0
+    place, ends = np.zeros(width + 1, np.int64), np.empty(width, np.int64)  # of each column's changes in `rows`
     for n in range(sizes.shape[0]):
         count = sizes[n]
         fine = np.empty((count + 1, 2), np.int64)
-        for k in range(count):
-            fine[k, 0], fine[k, 1] = int(5 * points[begin + k, 0] + 0.5), int(5 * points[begin + k, 1] + 0.5)
-        fine[count] = fine[0]
+        least, most = _FAR, -_FAR
+        for k in range(count + 1):
+            x, y = points[begin + k % count, 0], points[begin + k % count, 1]
+            fine[k, 0], fine[k, 1] = int(5 * x + 0.5), int(5 * y + 0.5)
+            least, most = min(least, fine[k, 0]), max(most, fine[k, 0])
         begin += count
-        place = np.zeros(width + 1, np.int64)
+        left, right = _columns(least, most, width)
+        for column in range(left, right + 1):
+            place[column] = 0
         for k in range(count):
             first, last = _columns(fine[k, 0], fine[k + 1, 0], width)
-            for x in range(first, last):
-                place[x + 1] += 1
-        for x in range(width):
-            place[x + 1] += place[x]
-        rows, ends = np.empty(place[width], np.int64), place.copy()
-        for k in range(count):  # each column's changes, sorted as they come
-            first, last = _columns(fine[k, 0], fine[k + 1, 0], width)
-            for x in range(first, last):
-                row = _row(fine[k, 0], fine[k, 1], fine[k + 1, 0], fine[k + 1, 1], x, height)
-                slot = ends[x]
-                while slot > place[x] and rows[slot - 1] > row:
-                    rows[slot] = rows[slot - 1]
-                    slot -= 1
-                rows[slot] = row
-                ends[x] += 1
+            for column in range(first, last):
+                place[column + 1] += 1
+        for column in range(left, right):
+            place[column + 1] += place[column]
+            ends[column] = place[column]
+        rows = np.empty(place[right] if right > left else 0, np.int64)
+        for k in range(count):
+            _add_edge(fine[k, 0], fine[k, 1], fine[k + 1, 0], fine[k + 1, 1], height, width, ends, place, rows)
         start, previous, waiting = written, 0, -1  # waiting: a change that an equal one may still undo
-        for x in range(width + 1):
-            for k in range(place[x], place[x + 1] if x < width else place[x] + 1):
-                position = x * height + rows[k] if x < width else height * width
+        for column in range(left, right + 1):
+            for k in range(place[column], place[column + 1] if column < right else place[column] + 1):
+                position = column * height + rows[k] if column < right else height * width
                 if position == waiting:
                     waiting = -1
                     continue

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,15 +23,33 @@ _WRONG = {
 }
 
 
+def masks_to_strings(masks: Tensor) -> list[str]:
+    """Masks (N, H, W), bool or integers (set where not 0), on any device -> COCO's compressed form of each.
+
+    Raises:
+        ValueError: another shape or dtype, or no pixels.
+    """
+    return _texts(*_pack(*_encode(_pixels(masks))))
+
+
+def strings_to_masks(texts: Sequence[str | bytes], height: int, width: int) -> Tensor:
+    """COCO's compressed form of N masks -> bool (N, height, width).
+
+    Raises:
+        ValueError: a text is not a run-length code, or its runs do not sum to height * width; says which and why.
+    """
+    counts, lengths = _runs(texts)
+    _check_runs("mask", counts, lengths, height * width)
+    return _decode(counts, lengths, height, width)
+
+
 def rle_encode(masks: Tensor) -> list[Tensor]:
     """Masks (N, H, W), bool or integers (set where not 0), on any device -> the counts of each.
 
     Raises:
         ValueError: another shape or dtype, or no pixels.
     """
-    if masks.dim() != 3 or masks.shape[1] * masks.shape[2] == 0 or masks.is_floating_point():
-        raise ValueError(f"masks: expected (N, H > 0, W > 0) bool or integers, found {tuple(masks.shape)} {masks.dtype}")
-    counts, lengths = _encode(masks.cpu() if masks.dtype == torch.bool else masks.cpu() != 0)
+    counts, lengths = _encode(_pixels(masks))
     return list(counts.split(lengths.tolist()))
 
 
@@ -40,8 +59,7 @@ def rle_decode(counts: Sequence[Tensor], height: int, width: int) -> Tensor:
     Raises:
         ValueError: counts are not int64 (R,), are negative, or do not sum to height * width.
     """
-    flat, lengths = _checked("counts", counts, height * width)
-    return _decode(flat, lengths, height, width)
+    return _decode(*_joined("counts", counts, height * width), height, width)
 
 
 def rle_to_strings(counts: Sequence[Tensor]) -> list[str]:
@@ -50,12 +68,7 @@ def rle_to_strings(counts: Sequence[Tensor]) -> list[str]:
     Raises:
         ValueError: counts are not int64 (R,), or are negative.
     """
-    characters, lengths = _pack(*_checked("counts", counts, None))
-    text, found, start = characters.numpy().tobytes().decode("ascii"), [], 0
-    for length in lengths.tolist():
-        found.append(text[start : start + length])
-        start += length
-    return found
+    return _texts(*_pack(*_joined("counts", counts, None)))
 
 
 def rle_from_strings(texts: Sequence[str | bytes]) -> list[Tensor]:
@@ -64,34 +77,40 @@ def rle_from_strings(texts: Sequence[str | bytes]) -> list[Tensor]:
     Raises:
         ValueError: a text is not a run-length code; says which and why.
     """
-    raw = [text if isinstance(text, bytes) else text.encode() for text in texts]
-    joined = bytearray(b"".join(raw))
-    characters = torch.frombuffer(joined, dtype=torch.uint8) if joined else torch.zeros(0, dtype=torch.uint8)
-    counts, lengths, wrong = _unpack(characters, torch.tensor([len(text) for text in raw], dtype=torch.int64))
-    for k, fault in enumerate(wrong.tolist()):
-        if fault:
-            raise ValueError(f"mask {k}: {texts[k]!r} {_WRONG[fault]}")
+    counts, lengths = _runs(texts)
     return list(counts.split(lengths.tolist()))
 
 
 def rle_area(counts: Sequence[Tensor]) -> Tensor:
-    """Pixels set in each of N masks, int64 (N,)."""
-    return torch.stack([runs[1::2].sum() for runs in counts]) if len(counts) else torch.zeros(0, dtype=torch.int64)
+    """Pixels set in each of N masks, int64 (N,).
+
+    Raises:
+        ValueError: counts are not int64 (R,), or are negative.
+    """
+    return _areas(*_joined("counts", counts, None))
 
 
 def rle_boxes(counts: Sequence[Tensor], height: int) -> Tensor:
-    """The box around each of N masks of a height, int64 (N, 4) x1 y1 x2 y2: x2 and y2 are one past the last pixel. Zeros for an empty mask."""
-    boxes = torch.zeros(len(counts), 4, dtype=torch.int64)
-    for box, runs in zip(boxes, counts, strict=True):
-        ends = runs.cumsum(0)[1::2]
-        used = runs[1::2] > 0
-        if bool(used.any()):
-            starts, last = (ends - runs[1::2])[used], ends[used] - 1
-            columns, last_columns = starts // height, last // height
-            whole = bool((columns != last_columns).any())  # a run that goes on in the next column
-            rows = (0, height - 1) if whole else (int((starts % height).min()), int((last % height).max()))
-            box.copy_(torch.tensor([int(columns[0]), rows[0], int(last_columns[-1]) + 1, rows[1] + 1]))
-    return boxes
+    """The box around each of N masks of a height, int64 (N, 4) x1 y1 x2 y2: x2 and y2 are one past the last pixel. Zeros for an empty mask.
+
+    Raises:
+        ValueError: counts are not int64 (R,), or are negative.
+    """
+    flat, lengths = (held.numpy() for held in _joined("counts", counts, None))
+    boxes = np.zeros((len(lengths), 4), np.int64)
+    owner, is_set = _owners(lengths)
+    end = flat.cumsum() - np.repeat(np.concatenate([[0], flat.cumsum()])[lengths.cumsum() - lengths], lengths)
+    used = is_set & (flat > 0)
+    end, flat, owner = end[used], flat[used], owner[used]
+    if len(owner):
+        first, last = end - flat, end - 1
+        across = first // height != last // height  # a run that goes on in the next column
+        top, bottom = np.where(across, 0, first % height), np.where(across, height - 1, last % height)
+        starts = np.flatnonzero(np.diff(owner, prepend=-1))
+        ends = [np.minimum.reduceat(first // height, starts), np.minimum.reduceat(top, starts),
+                np.maximum.reduceat(last // height, starts) + 1, np.maximum.reduceat(bottom, starts) + 1]  # fmt: skip
+        boxes[owner[starts]] = np.stack(ends, 1)
+    return torch.from_numpy(boxes)
 
 
 def rle_merge(counts: Sequence[Tensor], intersect: bool = False) -> Tensor:
@@ -102,7 +121,7 @@ def rle_merge(counts: Sequence[Tensor], intersect: bool = False) -> Tensor:
     """
     if not counts:
         raise ValueError("counts: expected at least one mask, found none")
-    return _merge(*_checked("counts", counts, int(counts[0].sum())), intersect)
+    return _merge(*_joined("counts", counts, int(counts[0].sum())), intersect)
 
 
 def rle_iou(first: Sequence[Tensor], second: Sequence[Tensor], crowd: Tensor | None = None) -> Tensor:
@@ -117,8 +136,8 @@ def rle_iou(first: Sequence[Tensor], second: Sequence[Tensor], crowd: Tensor | N
         ValueError: counts are not int64 (R,), are negative, or do not sum to the same number of pixels; `crowd` has another shape.
     """
     pixels = int(first[0].sum()) if first else None
-    common = _common(*_checked("first", first, pixels), *_checked("second", second, pixels))
-    area_a, area_b = rle_area(first)[:, None], rle_area(second)[None]
+    a, b = _joined("first", first, pixels), _joined("second", second, pixels)
+    common, area_a, area_b = _common(*a, *b), _areas(*a)[:, None], _areas(*b)[None]
     union = area_a + area_b - common
     if crowd is not None:
         if crowd.shape != (len(second),) or crowd.dtype != torch.bool:
@@ -160,30 +179,76 @@ def rle_decode_points(code: dict[str, Any]) -> Tensor:
     return mask
 
 
-def _checked(name: str, counts: Sequence[Tensor], pixels: int | None) -> tuple[Tensor, Tensor]:
-    """The counts one after another, and how many each mask has."""
+def _pixels(masks: Tensor) -> Tensor:
+    if masks.dim() != 3 or masks.shape[1] * masks.shape[2] == 0 or masks.is_floating_point():
+        raise ValueError(f"masks: expected (N, H > 0, W > 0) bool or integers, found {tuple(masks.shape)} {masks.dtype}")
+    return masks.cpu() if masks.dtype == torch.bool else masks.cpu() != 0
+
+
+def _texts(characters: Tensor, lengths: Tensor) -> list[str]:
+    text, found, start = characters.numpy().tobytes().decode("ascii"), [], 0
+    for length in lengths.tolist():
+        found.append(text[start : start + length])
+        start += length
+    return found
+
+
+def _runs(texts: Sequence[str | bytes]) -> tuple[Tensor, Tensor]:
+    """The counts of compressed masks one after another, and how many each mask has."""
+    raw = [text if isinstance(text, bytes) else text.encode() for text in texts]
+    joined = bytearray(b"".join(raw))
+    characters = torch.frombuffer(joined, dtype=torch.uint8) if joined else torch.zeros(0, dtype=torch.uint8)
+    counts, lengths, wrong = _unpack(characters, torch.tensor([len(text) for text in raw], dtype=torch.int64))
+    if wrong.any():
+        k = int(wrong.ne(0).to(torch.uint8).argmax())
+        raise ValueError(f"mask {k}: {texts[k]!r:.80} {_WRONG[int(wrong[k])]}")
+    return counts, lengths
+
+
+def _joined(name: str, counts: Sequence[Tensor], pixels: int | None) -> tuple[Tensor, Tensor]:
+    """The counts one after another, and how many each mask has, checked."""
     for k, runs in enumerate(counts):
-        if runs.dim() != 1 or runs.dtype != torch.int64 or runs.device.type != "cpu" or len(runs) == 0:
+        if runs.dim() != 1 or runs.dtype != torch.int64 or runs.is_cuda or runs.numel() == 0:
             raise ValueError(f"{name}[{k}]: expected (R > 0,) int64 on cpu, found {tuple(runs.shape)} {runs.dtype} on {runs.device}")
-    lengths = torch.tensor([len(runs) for runs in counts], dtype=torch.int64)
-    flat = torch.cat([lengths[:0], *counts])
-    if len(flat) and int(flat.min()) < 0:
-        k = next(k for k, runs in enumerate(counts) if int(runs.min()) < 0)
-        raise ValueError(f"{name}[{k}]: a run has the length {int(counts[k].min())}")
-    if pixels is not None:
-        for k, runs in enumerate(counts):
-            if int(runs.sum()) != pixels:
-                raise ValueError(f"{name}[{k}]: expected runs that sum to {pixels} pixels, found {int(runs.sum())}")
+    if not counts:
+        return torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)
+    flat, lengths = torch.cat(list(counts)), torch.tensor([runs.numel() for runs in counts])
+    _check_runs(name, flat, lengths, pixels)
     return flat, lengths
 
 
+def _check_runs(name: str, counts: Tensor, lengths: Tensor, pixels: int | None) -> None:
+    """Raise ValueError where a run is negative, or where those of a mask do not sum to `pixels`."""
+    numbers, sizes = counts.numpy(), lengths.numpy()
+    if len(numbers) and numbers.min() < 0:
+        k = int(np.searchsorted(sizes.cumsum(), (numbers < 0).argmax(), side="right"))
+        raise ValueError(f"{name}[{k}]: a run has the length {numbers[(numbers < 0).argmax()]}")
+    if pixels is not None:
+        sums = np.diff(np.concatenate([[0], numbers.cumsum()])[sizes.cumsum()], prepend=0)
+        if (sums != pixels).any():
+            k = int((sums != pixels).argmax())
+            raise ValueError(f"{name}[{k}]: expected runs that sum to {pixels} pixels, found {sums[k]}")
+
+
+def _owners(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each count: its mask, and whether it is a run of 1."""
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    return owner, (np.arange(len(owner)) - (lengths.cumsum() - lengths)[owner]) % 2 == 1
+
+
+def _areas(counts: Tensor, lengths: Tensor) -> Tensor:
+    owner, is_set = _owners(lengths.numpy())
+    return torch.zeros_like(lengths).index_add_(0, torch.from_numpy(owner), counts * torch.from_numpy(is_set))
+
+
 def _encode_cpu(masks: Tensor) -> tuple[Tensor, Tensor]:
+    changes = torch.empty(masks.shape[0], masks.shape[2], dtype=torch.int32)
+    lengths = torch.empty(masks.shape[0], dtype=torch.int64)
+    if masks.shape[2] % 8:
+        masks = torch.nn.functional.pad(masks, (0, -masks.shape[2] % 8))
     pixels = masks.contiguous().view(torch.uint8).numpy()
-    changes = torch.zeros(masks.shape[0], masks.shape[2], dtype=torch.int32)
-    kernel.count_changes(pixels, changes.numpy())
-    lengths = changes.sum(1) + 1
-    counts = torch.empty(int(lengths.sum()), dtype=torch.int64)
-    kernel.encode(pixels, changes.numpy(), counts.numpy())
+    counts = torch.empty(kernel.count_changes(pixels, changes.numpy(), lengths.numpy()), dtype=torch.int64)
+    kernel.encode(pixels, pixels.view(np.uint64), changes.numpy(), counts.numpy())
     return counts, lengths
 
 
@@ -194,7 +259,7 @@ def _decode_cpu(counts: Tensor, lengths: Tensor, height: int, width: int) -> Ten
 
 
 def _merge_cpu(counts: Tensor, lengths: Tensor, intersect: bool) -> Tensor:
-    merged, spare = torch.empty_like(counts), torch.empty_like(counts)
+    merged, spare = (counts.new_empty(len(counts) + 2) for _ in range(2))
     return merged[: kernel.merge(counts.numpy(), lengths.numpy(), intersect, merged.numpy(), spare.numpy())].clone()
 
 

@@ -49,7 +49,8 @@ def polygons_to_mask(polygons: Sequence[Sequence[float]], height: int, width: in
     """The union of polygons, bool (height, width). Arguments and errors are those of polygons_to_rle; no polygon gives an empty mask."""
     if not polygons:
         return torch.zeros(height, width, dtype=torch.bool)
-    return rle_decode([rle_merge(polygons_to_rle(polygons, height, width))], height, width)[0]
+    counts = polygons_to_rle(polygons, height, width)
+    return rle_decode(counts if len(counts) == 1 else [rle_merge(counts)], height, width)[0]
 
 
 def _cpu(points: Tensor, sizes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
