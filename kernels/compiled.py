@@ -55,8 +55,9 @@ class Kernel:
         threads = self._threads()
         if threads == 1:
             return self._variant(parallel=False)(*arguments)
+        variant = self._variant(parallel=True)
         with _numba_threads(threads):
-            return self._variant(parallel=True)(*arguments)
+            return variant(*arguments)
 
     def _threads(self) -> int:
         """1 also in a process forked from one that ran threads: OpenMP ends a process that uses it again after a fork."""

@@ -48,7 +48,8 @@ def voxelize(sites: Tensor) -> Voxels:
         sites: (N, 4) integers, (batch, x, y, z); negative ones are fine.
 
     Raises:
-        ValueError: shape or dtype do not fit, a number or their number exceeds int32, or the sites spread too far to be packed into 62 bits.
+        ValueError: shape or dtype do not fit, int32 cannot hold the numbers or count the sites, or they spread too far to be packed into
+            62 bits.
 
     Source: voxels in order of first appearance, as PointGroup (dvlab-research/PointGroup) and its descendants number them.
     """
