@@ -9,6 +9,7 @@ import typer
 
 from g3d.cli import output
 from g3d.cli.options import DataRequired, Json, Out
+from g3d.cli.prepare_features import clip, multiview, superpoints
 from g3d.cli.prepare_scannet import scannet
 from g3d.cli.recipes import Workers
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from g3d.prepare.kitti import KittiReport
 
 prepare = typer.Typer(help="Check raw data and make what training needs from it.", no_args_is_help=True)
-prepare.command()(scannet)
+for verb in (scannet, superpoints, multiview, clip):
+    prepare.command()(verb)
 
 
 @prepare.command()

@@ -1,0 +1,128 @@
+"""`g3d prepare clip`: RGB-D frames -> dense image features of superpoints: <out>/clip/<scene>/superpoints.safetensors.
+
+Source: 80chen86/IPDN data/image2point_clip.py, whose result songchuanle-1/CFNet reads.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from safetensors.numpy import save
+from torch import Tensor
+
+from g3d.data.files import atomic_write
+from g3d.data.frames import Frame, FrameSource, open_frames
+from g3d.data.scenes import Scene, read_scene
+from g3d.errors import InputError
+from g3d.nn.lift_features import PixelHits, SuperpointFeatures, find_hits, grid_on_depth
+from g3d.nn.patch_encoder import PUBLISHED_CLIP, ClipPatchEncoder, PatchEncoder
+from g3d.prepare.frames_of_scenes import frames_of
+from g3d.prepare.items import Item, Recipe
+from g3d.prepare.scannet import SCENES
+
+VERSION = 1
+CLIP = "clip"
+FILE = "superpoints.safetensors"
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """How features are made.
+
+    Attributes:
+        encoder: name of a CLIP of Hugging Face's, or its folder.
+        final_norm: apply CLIP's last layer norm to the patch tokens.
+        every: take each `every`-th frame.
+        mapping: "cropped": through the crop that the encoder saw; "stretched": as published, over the whole picture.
+        unseen: "zero": points that nothing saw count in their superpoint's mean, as published; "skip": they do not.
+        half: store float16.
+        published: also write <scene>.pth, a float32 tensor (S, C), as CFNet reads it.
+    """
+
+    encoder: str = PUBLISHED_CLIP
+    final_norm: bool = False
+    every: int = 10
+    mapping: Literal["cropped", "stretched"] = "cropped"
+    unseen: Literal["zero", "skip"] = "zero"
+    half: bool = False
+    published: bool = False
+
+
+def clip_recipe(out: Path, frames: Path, settings: ClipSettings, device: str = "cpu", local_only: bool = False) -> Recipe:
+    """How the features are made.
+
+    Raises:
+        MissingDataError, InputError: the encoder cannot be used.
+    """
+    _encoder(settings.encoder, settings.final_norm, device, local_only)  # before the work begins
+    work = functools.partial(_make, out=out, frames=frames, settings=settings, device=device, local_only=local_only)
+    return Recipe("clip", VERSION, asdict(settings), work)
+
+
+@functools.cache
+def _encoder(name: str, final_norm: bool, device: str, local_only: bool) -> PatchEncoder:
+    return ClipPatchEncoder.from_pretrained(name, final_norm=final_norm, device=device, local_only=local_only)
+
+
+def _make(
+    item: Item, target: Path, out: Path, frames: Path, settings: ClipSettings, device: str, local_only: bool
+) -> Mapping[str, Any]:
+    """Make one scene's features: a first pass over the depth counts what each point gets, a second one over the colours adds it."""
+    scene = read_scene(out / SCENES / item.name, "vertices", "superpoints")
+    encoder = _encoder(settings.encoder, settings.final_norm, device, local_only)
+    with open_frames(frames_of(frames, item.name)) as source:
+        features, used = superpoint_features(scene, source, encoder, settings, device)
+    if not used:
+        raise InputError(f"scene {item.name}: none of its frames has a valid pose", "features of nothing but zeros would be made")
+    found = features.cpu().numpy()
+    about = {"encoder": settings.encoder, "mapping": settings.mapping, "frames": str(used)}
+    with atomic_write(target / FILE) as file:
+        file.write(save({"superpoints": found.astype(np.float16 if settings.half else np.float32)}, about))
+    if settings.published:
+        content = io.BytesIO()
+        torch.save(features.float().cpu().clone(), content)
+        with atomic_write(target / f"{item.name}.pth") as file:
+            file.write(content.getbuffer())
+    return {"superpoints": len(found), "seen": int((found != 0).any(1).sum()), "frames": used}
+
+
+def superpoint_features(
+    scene: Scene, source: FrameSource, encoder: PatchEncoder, settings: ClipSettings, device: str = "cpu"
+) -> tuple[Tensor, int]:
+    """Features of a scene's superpoints, (S, C) float32, and how many frames were used."""
+    points = torch.from_numpy(scene.vertices).to(device)
+    superpoints = torch.from_numpy(scene.superpoints.astype(np.int64)).to(device)
+    count = int(scene.superpoints.max(initial=-1)) + 1
+    counts, used = torch.zeros(len(points), dtype=torch.int64, device=device), 0
+    for frame, _ in _frames(source, settings.every):
+        counts += _hits(frame, points, encoder, settings).counts(len(points))
+        used += 1
+    pooled = SuperpointFeatures(superpoints, counts, count, encoder.channels, settings.unseen)
+    for frame, colour in _frames(source, settings.every):
+        pooled.add(_hits(frame, points, encoder, settings), encoder.encode(colour()[None])[0])
+    return pooled.means, used
+
+
+def _frames(source: FrameSource, every: int) -> Iterator[tuple[Frame, Any]]:
+    for index in range(0, len(source), every):
+        frame = source.frame(index)
+        if frame.has_pose:
+            yield frame, frame.colour
+
+
+def _hits(frame: Frame, points: Tensor, encoder: PatchEncoder, settings: ClipSettings) -> PixelHits:
+    depth = frame.depth()
+    size = (depth.shape[1], depth.shape[0])
+    camera = frame.depth_camera(size)
+    width, height = frame.colour().shape[1::-1]
+    colour = None if frame.colour_intrinsics is None else (torch.from_numpy(camera), torch.from_numpy(frame.colour_intrinsics))
+    grid = grid_on_depth(encoder.layout(width, height), size, settings.mapping, colour)
+    to = functools.partial(torch.as_tensor, device=points.device)
+    return find_hits(points, to(depth), to(camera), to(frame.pose), grid)
