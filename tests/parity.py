@@ -76,7 +76,7 @@ def _read_case(file: Path) -> Case | None:
     if "kind" in content and "system" in content:
         return Case(content, file)
     if content and all(isinstance(entry, dict) and "shape" in entry for entry in content.values()):
-        return Case({"system": file.resolve().parent.name, "kind": "state_dict", "manifest": content}, file)
+        return Case({"system": file.resolve().parent.name, "kind": file.stem, "manifest": content}, file)
     return None
 
 

@@ -1,4 +1,4 @@
-"""A manifest of official names: each is loaded into a network of ours, and nothing of the network is left without a value."""
+"""ENet's manifest: every official name is loaded, and nothing of the network is left without a value."""
 
 from pathlib import Path
 
@@ -12,8 +12,6 @@ from g3d.nn.enet import ENet, import_enet, published_name
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Check]:
     manifest = case["manifest"]
-    if "0.0.weight" not in manifest:
-        return {"network": Check("network", float("nan"), "-", False, "no network of g3d has these names")}
     state = {name: torch.from_numpy(values) for name, values in fill_state_dict(manifest).items()}
     network = ENet()
     import_enet(state, network)
