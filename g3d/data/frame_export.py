@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from g3d.errors import InputError
 
 JPEG_QUALITY = 75  # of ScanNet's Python reader, which compresses colour anew
 DEPTHS = {"png": ".png", "zlib": ".zdepth"}
+_LEFTOVER_SECONDS = 60
 _JPEG_END = b"\xff\xd9"
 _PNG_OF_ZLIB = 1.5  # bytes of depth PNG for one of the stored stream, on real frames
 
@@ -83,6 +85,7 @@ def export_frames(
         count = stream.whole_frames() if partial else len(stream)
         if count == 0:
             raise InputError(f"{source}: holds no {'whole ' * partial}frames")
+        _clear_leftovers(folder)
         _write_intrinsics(stream, folder / "intrinsic", size)
         writer = _Writer(stream, folder, depth, size, reencode, keep_lost)
         results = [writer.export(number) for number in chosen_frames(count, every, limit)]
@@ -164,6 +167,16 @@ class _Writer:
             pixels = self.stream.depth(number)
             return encode_depth_png(resize_nearest(pixels, self.size) if self.size else pixels)
         return pack_depth(self.stream.depth_bytes(number), header.depth_size, header.depth_shift)
+
+
+def _clear_leftovers(folder: Path) -> None:
+    """Remove temporary files that killed processes have left; a live one renames its own within milliseconds."""
+    for path in folder.glob("*/.*.part"):
+        try:
+            if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS:
+                path.unlink()
+        except FileNotFoundError:
+            continue
 
 
 def _write_intrinsics(stream: SensFile, folder: Path, size: tuple[int, int] | None) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -195,6 +196,29 @@ def test_a_folder_of_another_stream_is_not_taken_for_this_one(tmp_path: Path, st
     (folder / "depth" / "0.png").write_bytes(encode_depth_png(depth_of(5)))
     assert export_frames(stream, folder, every=20).written == 1
     np.testing.assert_array_equal(read_depth(folder / "depth" / "0.png"), (depth_of(0) / 1000).astype(np.float32))
+
+
+def test_temporary_files_of_killed_exports_are_removed_but_not_those_of_live_ones(tmp_path: Path, stream: Path) -> None:
+    folder = tmp_path / "f"
+    export_frames(stream, folder, every=20)
+    dead, live = folder / "color" / ".3.jpg.abc.part", folder / "depth" / ".3.png.xyz.part"
+    for path in (dead, live):
+        path.write_bytes(b"half")
+    os.utime(dead, (0, 0))
+    export_frames(stream, folder, every=20)
+    assert (dead.exists(), live.exists()) == (False, True)
+
+
+def test_depth_as_pgm_of_the_cpp_reader_is_read(tmp_path: Path, stream: Path) -> None:
+    export_frames(stream, tmp_path / "a", every=6)
+    folder = rename(tmp_path / "a", "frame-{number:06d}.{kind}", tmp_path / "b")
+    for path in folder.glob("*.depth.png"):
+        number = int(path.name[6:12])
+        pixels = depth_of(number).astype(">u2").tobytes()
+        path.with_suffix(".pgm").write_bytes(b"P5\n# data values are 16-bit each; depth shift is 1000\n40 30\n65535\n" + pixels)
+        path.unlink()
+    with open_frames(folder) as source:
+        expect_frames(source, "7-scenes", [0, 6])
 
 
 def test_smaller_pictures_come_with_scaled_intrinsics(tmp_path: Path, stream: Path) -> None:
