@@ -86,12 +86,14 @@ class MSDeformAttn(nn.Module):
         return self.output_proj(sampled)
 
     def _locations(self, references: Tensor, offsets: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
-        """Where to sample: offsets (B, Q, heads, L, points, 2) scaled and moved to the references, in one pass over memory."""
+        """Where to sample: offsets (B, Q, heads, L, points, 2) scaled and moved to the references."""
         if references.shape[2:] not in ((self.levels, 2), (self.levels, 6)):
             raise ValueError(f"references: expected (B, Q, {self.levels}, 2 or 6), found {tuple(references.shape)}")
-        references = references[:, :, None, :, None].to(offsets.dtype)
+        references = references.to(offsets.dtype)
         if references.shape[-1] == 2:
-            scale = offsets.new_tensor([(1 / width, 1 / height) for height, width in shapes])[:, None]
+            scale = offsets.new_tensor([(1 / width, 1 / height) for height, width in shapes])
         else:
             scale = (references[..., 2::2] + references[..., 3::2]) * (0.5 / self.points)
-        return torch.addcmul(references[..., :2], offsets, scale)
+        # Repeated for each point, so that the innermost loop is over levels, points and axes, and not over two numbers.
+        centres, scale = (x[..., None, :].expand(*x.shape[:-1], self.points, 2).flatten(-3) for x in (references[..., :2], scale))
+        return torch.addcmul(centres[..., None, :], offsets.flatten(3), scale[..., None, :]).view(offsets.shape)
