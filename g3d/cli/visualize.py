@@ -19,6 +19,13 @@ def visualize(
     item: Annotated[list[str], typer.Option("--item", help="Sample id; may be repeated. Default: all.")] = [],  # noqa: B006
     min_score: Annotated[float, typer.Option("--min-score", help="Leave out weaker detections; the page can bring them back.")] = 0.2,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for pictures and page.")] = Path("pictures"),
+    scene: Annotated[
+        Path | None, typer.Option("--scene", help="An indoor scene: prepared folder, raw scan's folder, or .ply.", show_default=False)
+    ] = None,
+    frames: Annotated[Path | None, typer.Option("--frames", help="With --scene: whose cameras are drawn.", show_default=False)] = None,
+    form: Annotated[list[str], typer.Option("--format", help="With --scene: html, ply, glb; may be repeated.")] = ["html"],  # noqa: B006
+    layer: Annotated[str | None, typer.Option("--layer", help="With --scene: colouring of PLY and GLB.", show_default=False)] = None,
+    aligned: Annotated[bool, typer.Option("--aligned/--raw", help="With --scene: apply its axis alignment.")] = True,
     as_json: Json = False,
 ) -> None:
     """Draw predictions beside the ground truth: pictures (PNG) and one page (HTML) that needs no network.
@@ -30,12 +37,31 @@ def visualize(
       g3d visualize --predictions RUN/predictions/val.jsonl --data data/kitti --out pictures
 
       g3d visualize --data data/kitti --item 000008
+
+      g3d visualize --scene data/scannet/scans/scene0000_00 --format html --format glb
     """
+    if scene is not None:
+        _draw_scene(scene, out, form, aligned, frames, layer, as_json)
+        return
     from g3d.engine.evaluate import read_for_drawing
     from g3d.visualize.draw import visualize_predictions
 
     found, labels = read_for_drawing(predictions, data, split, preset, item)
     written = visualize_predictions(found, labels, out, items=item or None, min_score=min_score, progress=output.progress())
+    _tell(written, as_json)
+
+
+def _draw_scene(scene: Path, out: Path, forms: list[str], aligned: bool, frames: Path | None, layer: str | None, as_json: bool) -> None:
+    from g3d.errors import InputError
+    from g3d.visualize.scenes import draw_scene
+
+    for form in forms:
+        if form not in ("html", "ply", "glb"):
+            raise InputError(f"--format {form}: expected html, ply or glb")
+    _tell(draw_scene(scene, out, tuple(dict.fromkeys(forms)), aligned, frames, layer), as_json)  # type: ignore[arg-type]
+
+
+def _tell(written: list[Path], as_json: bool) -> None:
     if as_json:
         output.emit({"schema": 1, "files": [str(path) for path in written]})
     else:

@@ -62,7 +62,9 @@ def _layer(layer: Layer) -> dict[str, Any]:
     if layer.colours is not None:
         return {"colours": _text(layer.colours.astype(np.uint8))}
     assert layer.ids is not None
-    return {"ids": _text(layer.ids.astype("<i4")), "palette": {int(i): colour_of(int(i)) for i in np.unique(layer.ids)}}
+    found = [int(i) for i in np.unique(layer.ids)]
+    legend = [(layer.names[i], colour_of(i)) for i in found if i in layer.names]
+    return {"ids": _text(layer.ids.astype("<i4")), "palette": {i: colour_of(i) for i in found}, "legend": legend}
 
 
 def _text(values: np.ndarray) -> str:

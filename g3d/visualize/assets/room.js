@@ -151,7 +151,7 @@ ROOM.View = class {
     const middle = this.bounds.getCenter(new THREE.Vector3());
     const size = this.bounds.getSize(new THREE.Vector3());
     const tangent = Math.tan((this.camera.fov / 2) * (Math.PI / 180));
-    const reach = Math.max(size.y / 2, size.x / 2 / this.camera.aspect) / tangent;
+    const reach = (1.2 * Math.max(size.y / 2, size.x / 2 / this.camera.aspect)) / tangent;
     this.controls.target.copy(middle);
     if (view === "top") this.camera.position.set(middle.x, middle.y - 1e-3 * reach, this.bounds.max.z + reach);
     else this.camera.position.set(middle.x - 0.25 * reach, middle.y - 0.75 * reach, middle.z + 0.95 * reach);
@@ -211,7 +211,7 @@ ROOM.start = () => {
   const $ = (id) => document.getElementById(id);
   $("title").textContent = data.title;
   $("summary").textContent = data.summary;
-  $("footer").append(...data.notes.map((words) => make("p", {}, words)));
+  $("footer").append(make("p", { id: "legend" }), ...data.notes.map((words) => make("p", {}, words)));
   const probe = document.createElement("canvas").getContext("webgl2");
   let view = null;
   if (probe) {
@@ -225,6 +225,11 @@ ROOM.start = () => {
     const button = make("button", { type: "button", role: "radio", class: "layer" }, name);
     button.addEventListener("click", () => {
       view?.paint(name);
+      $("legend").replaceChildren(...(data.layers[name].legend ?? []).map(([words, colour]) => {
+        const swatch = make("span", { class: "swatch" });
+        swatch.style.background = colour;
+        return make("span", {}, swatch, words);
+      }));
       for (const other of $("layers").children) other.setAttribute("aria-pressed", other === button);
     });
     $("layers").append(button);

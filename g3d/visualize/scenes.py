@@ -1,0 +1,160 @@
+"""Indoor scenes to look at: prepared ones, raw scans, or any mesh or cloud in a PLY file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from g3d.data.frames import open_frames
+from g3d.data.scannet_arrays import align, refer_instances
+from g3d.data.scannet_folder import ScanFolder, read_scan
+from g3d.data.scannet_labels import NYU40_NAMES
+from g3d.data.scannet_mesh import read_mesh
+from g3d.data.scenes import FILE, read_scene
+from g3d.errors import InputError, MissingDataError
+from g3d.visualize.room import CameraView, Layer, Room, RoomObject, camera_view
+from g3d.visualize.room_files import write_room_glb, write_room_ply
+from g3d.visualize.room_page import write_room_page
+
+Format = Literal["html", "ply", "glb"]
+_GREY = 170
+_MOST_CAMERAS = 60
+
+
+def draw_scene(
+    path: Path,
+    out: Path,
+    formats: tuple[Format, ...] = ("html",),
+    aligned: bool = True,
+    frames: Path | None = None,
+    layer: str | None = None,
+) -> list[Path]:
+    """Write a scene as a page, PLY or GLB; returns the files.
+
+    Args:
+        path: a prepared scene's folder, a raw scan's folder (scans/scene0000_00), or a .ply file.
+        out: folder of the files.
+        formats: which to write.
+        aligned: turn the scene into the axis-aligned frame where its alignment is known. Files and page say which frame they are in.
+        frames: a recording (.sens) or folder of frames, whose cameras are drawn.
+        layer: the colouring of PLY and GLB; the first one if None.
+
+    Raises:
+        MissingDataError, InputError: nothing that can be drawn is there; no such layer.
+        EnvironmentProblem: the files cannot be written.
+    """
+    room = load_room(path, aligned, frames)
+    layer = layer or next(iter(room.layers))
+    if layer not in room.layers:
+        raise InputError(f"--layer {layer}: this scene has {', '.join(room.layers)}")
+    written = []
+    for form in formats:
+        file = out / f"{room.name}.{form}"
+        if form == "html":
+            written.append(write_room_page(file, room))
+        else:
+            written.append((write_room_ply if form == "ply" else write_room_glb)(file, room, layer))
+    return written
+
+
+def load_room(path: Path, aligned: bool = True, frames: Path | None = None) -> Room:
+    """The scene at a path (see draw_scene) as what is drawn of it."""
+    if path.is_file() and path.suffix == ".ply":
+        room, alignment = _mesh_room(path), None
+    elif (path / FILE).is_file():
+        room, alignment = _prepared_room(path)
+    elif path.is_dir():
+        room, alignment = _raw_room(path)
+    else:
+        raise MissingDataError(f"--scene {path}: no such scene", f"expected a folder with {FILE}, a raw scan's folder, or a .ply file")
+    turned = alignment if aligned else None
+    if alignment is None:
+        frame = "The frame is the file's own: no axis alignment is known."
+    else:
+        frame = "Axis alignment is applied." if aligned else "Axis alignment is not applied: this is the scan's raw frame."
+    cameras = _cameras(frames) if frames is not None else []
+    return _turned(Room(room.name, room.vertices, room.faces, room.layers, room.objects, cameras, [frame, *room.notes]), turned)
+
+
+def _turned(room: Room, alignment: np.ndarray | None) -> Room:
+    """The room in the aligned frame. Boxes are those of its objects there: bounds of what was turned, not turned bounds."""
+    vertices = room.vertices if alignment is None else align(room.vertices, alignment)
+    ids = room.layers["objects"].ids if "objects" in room.layers else None
+    objects = []
+    for thing in room.objects:
+        inside = vertices[ids == thing.id] if ids is not None else vertices[:0]
+        if len(inside):
+            low, high = inside.min(0).astype(float), inside.max(0).astype(float)
+            size = (float(high[0] - low[0]), float(high[1] - low[1]), float(high[2] - low[2]))
+            objects.append(RoomObject(thing.id, thing.name, _corners(low, high), size))
+        else:
+            objects.append(thing)
+    cameras = room.cameras
+    if alignment is not None:
+        cameras = [CameraView(c.name, c.corners @ alignment[:3, :3].T + alignment[:3, 3]) for c in cameras]
+    return Room(room.name, vertices, room.faces, room.layers, objects, cameras, room.notes)
+
+
+def _corners(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """(8, 3) in the order of g3d.geometry.boxes: around the bottom, then around the top."""
+    ring = [(0, 0), (1, 0), (1, 1), (0, 1)]
+    return np.array([[(low, high)[x][0], (low, high)[y][1], (low, high)[z][2]] for z in (0, 1) for x, y in ring])
+
+
+def _mesh_room(path: Path) -> Room:
+    mesh = read_mesh(path)
+    layers = {"colours": Layer(_colours(mesh.colours, len(mesh.vertices)))}
+    if mesh.labels is not None:
+        layers["labels"] = _classes(mesh.labels)
+    return Room(path.stem, mesh.vertices, mesh.faces if len(mesh.faces) else None, layers)
+
+
+def _prepared_room(path: Path) -> tuple[Room, np.ndarray | None]:
+    scene = read_scene(path)
+    layers = {"colours": Layer(scene.colours)}
+    if scene.annotated:
+        layers |= {"objects": Layer(ids=scene.objects), "classes": _classes(scene.object_nyu40)}
+    layers["superpoints"] = Layer(ids=scene.superpoints)
+    objects = [RoomObject(number, name) for number, name in sorted(scene.names.items())]
+    notes = [] if scene.annotated else ["The scan is not annotated."]
+    return Room(scene.name, scene.vertices, scene.faces if len(scene.faces) else None, layers, objects, (), notes), scene.alignment
+
+
+def _raw_room(path: Path) -> tuple[Room, np.ndarray | None]:
+    scan = read_scan(ScanFolder(path.resolve().parent).files(path.resolve().name))
+    mesh = scan.mesh
+    layers = {"colours": Layer(_colours(mesh.colours, len(mesh.vertices)))}
+    objects: list[RoomObject] = []
+    if scan.segments is not None:
+        if scan.aggregation is not None:
+            layers["objects"] = Layer(ids=refer_instances(scan.segments, scan.aggregation).astype(np.int32))
+            objects = [RoomObject(group.object_id, group.label) for group in scan.aggregation.groups]
+        _, segments = np.unique(scan.segments, return_inverse=True)
+        layers["segments"] = Layer(ids=segments.reshape(-1).astype(np.int32))
+    if scan.labels is not None:
+        layers["classes"] = _classes(scan.labels)
+    notes = [] if scan.aggregation is not None else ["The scan is not annotated."]
+    room = Room(scan.scene, mesh.vertices, mesh.faces if len(mesh.faces) else None, layers, objects, (), notes)
+    return room, scan.alignment
+
+
+def _colours(colours: np.ndarray | None, count: int) -> np.ndarray:
+    return np.full((count, 3), _GREY, np.uint8) if colours is None else colours
+
+
+def _classes(nyu40: np.ndarray) -> Layer:
+    return Layer(ids=nyu40.astype(np.int32) - 1, names={k - 1: name for k, name in enumerate(NYU40_NAMES) if k})
+
+
+def _cameras(frames: Path) -> list[CameraView]:
+    """At most some of the cameras of a recording, evenly chosen; those that were not located are left out."""
+    with open_frames(frames) as source:
+        chosen = [source.frame(index) for index in range(0, len(source), max(1, -(-len(source) // _MOST_CAMERAS)))]
+        views = []
+        for frame in chosen:
+            if frame.has_pose and frame.colour_intrinsics is not None:
+                size = (round(2 * frame.colour_intrinsics[0, 2]), round(2 * frame.colour_intrinsics[1, 2]))
+                views.append(camera_view(frame.name, frame.pose.astype(float), frame.colour_intrinsics, size, reach=0.25))
+    return views

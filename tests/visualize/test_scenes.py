@@ -1,0 +1,63 @@
+"""Scenes to look at: raw, prepared, or a file of their own; in the frame that is asked for, which is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scans import ALIGNMENT, draw_scans
+from verbs import g3d
+
+from g3d.errors import InputError, MissingDataError
+from g3d.visualize.scenes import draw_scene, load_room
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One drawn scan, prepared under g3d/; read only."""
+    root = draw_scans(tmp_path_factory.mktemp("scannet"), 2, test=1)
+    assert g3d("prepare", "scannet", "--data", str(root))[0] == 0
+    return root
+
+
+@pytest.mark.parametrize("place", ["scans", "g3d/scenes"])
+def test_raw_and_prepared_scenes_show_the_same(raw: Path, place: str) -> None:
+    room = load_room(raw / place / "scene0000_00")
+    assert room.notes[0] == "Axis alignment is applied."
+    assert [thing.name for thing in room.objects][:2] == ["wall", "floor"]
+    floor = room.objects[1]
+    assert floor.corners is not None
+    inside = room.vertices[room.layers["objects"].ids == 1]
+    assert np.array_equal(floor.corners.min(0), inside.min(0).astype(float))
+    assert {"colours", "objects", "classes"} < set(room.layers)
+
+
+def test_the_raw_frame_is_shown_when_asked_for(raw: Path) -> None:
+    plain, aligned = (load_room(raw / "scans" / "scene0000_00", turn) for turn in (False, True))
+    assert plain.notes[0] == "Axis alignment is not applied: this is the scan's raw frame."
+    assert np.allclose(plain.vertices @ ALIGNMENT[:3, :3].T + ALIGNMENT[:3, 3], aligned.vertices, atol=1e-6)
+
+
+def test_a_scan_without_annotation_says_so(raw: Path) -> None:
+    room = load_room(raw / "g3d" / "scenes" / "scene0001_00")
+    assert room.notes == ["The frame is the file's own: no axis alignment is known.", "The scan is not annotated."]
+    assert not room.objects
+
+
+def test_any_mesh_can_be_drawn_in_every_format(raw: Path, tmp_path: Path) -> None:
+    mesh = raw / "scans" / "scene0000_00" / "scene0000_00_vh_clean_2.labels.ply"
+    code, out, _ = g3d("visualize", "--scene", str(mesh), "--out", str(tmp_path), "--format", "html", "--format", "ply", "--format", "glb",
+                       "--layer", "labels")  # fmt: skip
+    assert code == 0
+    assert [Path(line).suffix for line in out.split()] == [".html", ".ply", ".glb"]
+    assert all(Path(line).stat().st_size > 1000 for line in out.split())
+
+
+def test_wrong_places_formats_and_layers_are_refused(raw: Path, tmp_path: Path) -> None:
+    with pytest.raises(MissingDataError, match="no such scene"):
+        draw_scene(tmp_path / "nothing", tmp_path)
+    with pytest.raises(InputError, match="--layer heat: this scene has colours, objects"):
+        draw_scene(raw / "scans" / "scene0000_00", tmp_path, ("ply",), layer="heat")
+    assert g3d("visualize", "--scene", str(raw), "--format", "obj")[0] == 2
+    assert not list(tmp_path.iterdir())
