@@ -6,10 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from drawn import draw_kitti
+from ply import read_mesh
+from torch import Tensor
 
 SHARED = Path(__file__).parents[2] / "shared"
 REAL_KITTI = SHARED / "data" / "real" / "kitti"
+REAL_SCAN = SHARED / "data" / "real" / "scannet" / "scans" / "scene0000_00" / "scene0000_00_vh_clean_2.ply"
 
 
 @pytest.fixture
@@ -18,6 +22,15 @@ def real_kitti() -> Path:
     if not REAL_KITTI.is_dir():
         pytest.skip("the real KITTI sample is not here")
     return REAL_KITTI
+
+
+@pytest.fixture(scope="session")
+def real_scan() -> tuple[Tensor, Tensor]:
+    """The one real ScanNet mesh: vertices (N, 3) float32 in metres and faces (F, 3) int64; tests that use it skip where it is not."""
+    if not REAL_SCAN.is_file():
+        pytest.skip("the real ScanNet sample is not here")
+    vertices, faces = read_mesh(REAL_SCAN)
+    return torch.from_numpy(vertices), torch.from_numpy(faces)
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,8 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from conftest import SHARED
+from conftest import REAL_SCAN, SHARED
 from parity import find_cases, run_case
-from ply import read_mesh
 from torch import Tensor
 
 from g3d.kernels.mesh_segments import reference_graph, reference_segments
@@ -19,7 +18,6 @@ from g3d.ops import mesh_segments as module
 from g3d.ops.mesh_segments import graph_segments, mesh_segments
 
 GOLDEN = SHARED / "golden"
-REAL = SHARED / "data" / "real" / "scannet" / "scans" / "scene0000_00" / "scene0000_00_vh_clean_2.ply"
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
@@ -81,15 +79,12 @@ def test_made_scene_as_the_published_segmenters() -> None:
     assert [check.passed for check in checks] == [True] * 5
 
 
-def test_real_scan() -> None:
+def test_real_scan(real_scan: tuple[Tensor, Tensor]) -> None:
     """Roots are those of ScanNet/ScanNet's Segmentator built by g++ -O2; of the official file, another build's, 626 of 668 segments are."""
-    if not REAL.is_file():
-        pytest.skip("the real ScanNet sample is not here")
-    vertices, faces = (torch.from_numpy(array) for array in read_mesh(REAL))
+    vertices, faces = real_scan
     found, roots = mesh_segments(vertices, faces), mesh_segments(vertices, faces, roots=True)
     assert zlib.crc32(roots.int().numpy().tobytes()) == 1016323788
-    assert torch.equal(roots, by_oracle(vertices, faces, 0.01, 20))
-    official = json.loads(REAL.with_suffix("").with_suffix(".0.010000.segs.json").read_text())["segIndices"]
+    official = json.loads(REAL_SCAN.with_suffix("").with_suffix(".0.010000.segs.json").read_text())["segIndices"]
     official = np.unique(official, return_inverse=True)[1]
     assert (int(found.max()), official.max()) == (666, 667)
     together = np.zeros((667, 668))
@@ -98,6 +93,13 @@ def test_real_scan() -> None:
     assert equal.sum() == 626
     assert together.max(1).sum() > 0.997 * len(found)
     assert together.max(0).sum() > 0.998 * len(found)
+
+
+@pytest.mark.slow
+def test_real_scan_equals_oracle(real_scan: tuple[Tensor, Tensor]) -> None:
+    for threshold, min_vertices in ((0.01, 20), (0.001, 1)):
+        found = mesh_segments(*real_scan, threshold, min_vertices, roots=True)
+        assert torch.equal(found, by_oracle(*real_scan, threshold, min_vertices))
 
 
 def test_threads_change_nothing() -> None:

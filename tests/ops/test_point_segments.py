@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from g3d.kernels.mesh_segments import reference_graph
 from g3d.kernels.point_normals import reference
 from g3d.ops import point_segments as module
 from g3d.ops.point_segments import point_normals, point_segments
@@ -49,6 +50,15 @@ def test_normals_equal_reference(k: int) -> None:
     offsets = cloud.double()[near] - cloud.double()[near].mean(1, keepdim=True)  # on a line the direction is open: compare how thin it is
     spread = [((offsets @ n.double()[:, :, None]) ** 2).sum((1, 2)) for n in (found, expected)]
     assert (spread[0] - spread[1]).abs().max() < 1e-8
+
+
+def test_real_normals_equal_reference_and_the_mesh(real_scan: tuple[Tensor, Tensor]) -> None:
+    vertices, faces = real_scan
+    near = module._nearest(vertices, 8)
+    found = module._normals(vertices, near)
+    assert (found - reference(vertices, near)).abs().max() < 1e-5
+    by_faces = torch.nn.functional.normalize(reference_graph(vertices, faces)[0], dim=1)
+    assert (found * by_faces).sum(1).abs().median() > 0.99
 
 
 def test_normals_of_repeated_points_are_unit_vectors() -> None:

@@ -50,6 +50,26 @@ def test_equals_oracle(
         assert (found >= 0).sum() > 50
 
 
+def test_real_scan_equals_oracle(device: str, real_scan: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the middle of the room in four directions. The depth is the nearest vertex's, so each pixel still sees one at least."""
+    points, poses = real_scan[0].to(device), torch.eye(4).repeat(4, 1, 1)
+    quarter, ahead = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), torch.tensor([[0.0, 0, 1], [1, 0, 0], [0, -1, 0]])
+    for k in range(4):
+        poses[k, :3, :3] = torch.linalg.matrix_power(quarter, k) @ ahead
+        poses[k, :3, 3] = real_scan[0].mean(0)
+    camera, poses, size = torch.tensor([[60.0, 0, 31.5], [0, 60, 23.5], [0, 0, 1]]).to(device), poses.to(device), (64, 48)
+    whole = points_to_pixels(points, camera, poses, size, near=0.3)
+    z = torch.stack([(points - pose[:3, 3]) @ pose[:3, 2] for pose in poses]).masked_fill(whole < 0, torch.inf)
+    depth = z.new_full((4, 48 * 64), torch.inf).scatter_reduce(1, whole.clamp(min=0), z, "amin").view(4, 48, 64)
+    near = points_to_pixels(points, camera, poses, size, depth, near=0.3)
+    assert ((near == whole) | (near == -1)).all()
+    for all_seen, seen in zip(whole, near, strict=True):
+        assert torch.equal(all_seen[all_seen >= 0].unique(), seen[seen >= 0].unique())
+    monkeypatch.setenv("G3D_KERNELS", "reference")
+    assert torch.equal(whole, points_to_pixels(points, camera, poses, size, near=0.3))
+    assert torch.equal(near, points_to_pixels(points, camera, poses, size, depth, near=0.3))
+
+
 def test_as_the_published_projection() -> None:
     """ws3dvg's multiview_projection: ProjectionHelper of daveredrum/ScanRefer on 6 pictures of 41 x 32 pixels."""
     if not CASE.is_file():

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from g3d.kernels.segment_reduce import reference_max, reference_sum
+from g3d.ops.mesh_segments import mesh_segments
 from g3d.ops.segment_reduce import segment_max, segment_reduce
 
 EXAMPLES = [(1000, 7, 40), (300, 33, 1), (5, 3, 50), (1, 1, 1), (0, 4, 3), (200, 0, 5), (4000, 16, 2300)]
@@ -38,6 +39,17 @@ def test_equals_reference(device: str, threads: int, rows: int, channels: int, c
     assert torch.equal(segment_reduce(values, segments, count), reference_sum(values, segments, count))
     for found, expected in zip(segment_max(values, segments, count), reference_max(values, segments, count), strict=True):
         assert torch.equal(found, expected)
+
+
+def test_real_superpoints(device: str, threads: int, real_scan: tuple[Tensor, Tensor]) -> None:
+    vertices, faces = real_scan
+    segments = mesh_segments(vertices, faces).to(device)
+    values, count = vertices.to(device), int(segments.max()) + 1
+    best, rows = segment_max(values, segments, count)
+    assert torch.equal(best, reference_max(values, segments, count)[0])
+    assert torch.equal(rows, reference_max(values, segments, count)[1])
+    means, expected = segment_reduce(values, segments, count, "mean"), reference_sum(values.double(), segments, count)
+    assert (means - expected / segments.bincount()[:, None]).abs().max() < 1e-4
 
 
 def test_sums_do_not_depend_on_the_number_of_threads() -> None:

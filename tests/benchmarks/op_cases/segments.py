@@ -17,7 +17,7 @@ from g3d.ops.point_segments import point_segments
 from g3d.ops.points_to_pixels import points_to_pixels
 from g3d.ops.segment_reduce import segment_max, segment_reduce
 
-REAL = Path(__file__).parents[4] / "shared/data/real/scannet/scans/scene0000_00/scene0000_00_vh_clean_2.ply"
+REAL_SCAN = Path(__file__).parents[4] / "shared/data/real/scannet/scans/scene0000_00/scene0000_00_vh_clean_2.ply"
 NO_PACKAGE = {"Karbo123/segmentator": "in no package index; its C++ built with -O3 takes 155 ms for 154,000 vertices"}
 
 
@@ -64,8 +64,8 @@ def pooling(points: int, channels: int, segments: int = 2300) -> list[Case]:
 def superpoints() -> list[Case]:
     found = []
     meshes = {"made": made_mesh(392)}
-    if REAL.is_file():
-        vertices, faces = read_mesh(REAL)
+    if REAL_SCAN.is_file():
+        vertices, faces = read_mesh(REAL_SCAN)
         meshes["scene0000_00"] = (torch.from_numpy(vertices), torch.from_numpy(faces))
     for name, (vertices, faces) in meshes.items():
         found.append(
