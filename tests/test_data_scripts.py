@@ -35,6 +35,7 @@ def test_shellcheck_finds_nothing() -> None:
     subprocess.run([shellcheck, *SCRIPTS.iterdir(), ROOT / ".ci" / "run"], check=True)
 
 
+@pytest.mark.slow
 def test_a_slurm_array_shares_the_scenes(tmp_path: Path) -> None:
     raw = draw_scans(tmp_path, 3)
     for task in ("0", "1"):
@@ -61,11 +62,13 @@ def test_without_arguments_it_says_how_it_is_used() -> None:
     assert "data_scripts/scannet.sh DATA [OUT]" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_made_scene_gets_image_features(tmp_path: Path) -> None:
     if not MADE.is_dir():
         pytest.skip("the made scene is not here")
     network = ENet()
-    torch.save({name: value for key, value in network.state_dict().items() if (name := published_name(key, network))}, tmp_path / "enet.pth")
+    state = {name: value for key, value in network.state_dict().items() if (name := published_name(key, network))}
+    torch.save(state, tmp_path / "enet.pth")
     done = run("scannet.sh", MADE, tmp_path / "out", WORKERS="1", ENET=str(tmp_path / "enet.pth"), EVERY="3")
     assert done.returncode == 0, done.stderr
     scene = read_scene(tmp_path / "out" / "scenes" / "scene0900_00", "vertices")
