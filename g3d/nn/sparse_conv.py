@@ -6,6 +6,7 @@ The rules of a level are found once and shared by its layers. Weights have spcon
 from __future__ import annotations
 
 import math
+import weakref
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -26,14 +27,16 @@ class SparseGrid:
         sites: (V, 4) int32, (batch, x, y, z), all distinct, inside the grid.
         spatial_shape: extent in x, y and z.
         batch_size: number of clouds.
-        finer: the grid that this one was strided from.
+        finer: the grid that this one was strided from, and the rules of the way from there.
     """
 
     sites: Tensor
     spatial_shape: Size3
     batch_size: int
-    finer: SparseGrid | None = None
-    _submanifold: dict[Size3, Rules] = field(default_factory=dict, repr=False)
+    finer: tuple[SparseGrid, Rules] | None = None
+    _submanifold: dict[Size3, Rules] = field(default_factory=dict, init=False, repr=False)
+    # weak: a cycle would keep the tables until the garbage collector runs
+    _coarser: weakref.ref[SparseGrid] | None = field(default=None, init=False, repr=False)
 
     @cached_property
     def order(self) -> Tensor:
@@ -41,18 +44,21 @@ class SparseGrid:
         return site_order(self.sites)
 
     def submanifold(self, kernel_size: Size3) -> Rules:
+        """Rules of a kernel of odd sizes on these sites."""
         if kernel_size not in self._submanifold:
             self._submanifold[kernel_size] = submanifold_rules(self.sites, kernel_size, self.order)
         return self._submanifold[kernel_size]
 
-    @cached_property
-    def strided(self) -> tuple[SparseGrid, Rules]:
-        """The grid of half the resolution, and the rules of the way there. An odd axis loses its last plane."""
-        sites, rules = strided_rules(self.sites, self.spatial_shape, self.order)
-        x, y, z = (size // 2 for size in self.spatial_shape)
-        coarse = SparseGrid(sites, (x, y, z), self.batch_size, finer=self)
-        coarse.__dict__["order"] = rules.order  # known already
-        return coarse, rules
+    def coarser(self) -> SparseGrid:
+        """The grid of half the resolution, one and the same as long as somebody holds it. An odd axis loses its last plane."""
+        coarse = self._coarser() if self._coarser is not None else None
+        if coarse is None:
+            sites, rules = strided_rules(self.sites, self.spatial_shape, self.order)
+            x, y, z = (size // 2 for size in self.spatial_shape)
+            coarse = SparseGrid(sites, (x, y, z), self.batch_size, finer=(self, rules))
+            coarse.__dict__["order"] = rules.order  # known already
+            self._coarser = weakref.ref(coarse)
+        return coarse
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,10 @@ class SparseTensor:
     @property
     def spatial_shape(self) -> Size3:
         return self.grid.spatial_shape
+
+    @property
+    def batch_size(self) -> int:
+        return self.grid.batch_size
 
     def with_features(self, features: Tensor) -> SparseTensor:
         """Other features on the same sites, as after a normalisation."""
@@ -153,8 +163,9 @@ class SparseConv3d(_SparseConvolution):
         super().__init__(in_channels, out_channels, (2, 2, 2))
 
     def forward(self, x: SparseTensor) -> SparseTensor:
-        grid, rules = x.grid.strided
-        return SparseTensor(sparse_conv(x.features, self.matrices(), rules), grid)
+        coarse = x.grid.coarser()
+        assert coarse.finer is not None
+        return SparseTensor(sparse_conv(x.features, self.matrices(), coarse.finer[1]), coarse)
 
 
 class SparseInverseConv3d(_SparseConvolution):
@@ -166,8 +177,8 @@ class SparseInverseConv3d(_SparseConvolution):
     def forward(self, x: SparseTensor) -> SparseTensor:
         if x.grid.finer is None:
             raise ValueError("x: expected a tensor on a grid that SparseConv3d made, found one without a finer grid")
-        _, rules = x.grid.finer.strided
-        return SparseTensor(sparse_conv(x.features, self.matrices(), rules.inverse()), x.grid.finer)
+        fine, rules = x.grid.finer
+        return SparseTensor(sparse_conv(x.features, self.matrices(), rules.inverse()), fine)
 
 
 def spconv2_weight(stored: Tensor, shape: tuple[int, ...]) -> Tensor:

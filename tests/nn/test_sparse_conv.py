@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 from torch import Tensor
@@ -39,6 +41,18 @@ def test_a_level_finds_its_rules_once(monkeypatch: pytest.MonkeyPatch) -> None:
     back = SparseInverseConv3d(4, 4)(block(SparseConv3d(4, 4)(block(x))))
     block(back)
     assert found == [(3, 3, 3), (3, 3, 3)]  # the fine level and the coarse one
+
+
+def test_levels_are_freed_without_the_garbage_collector() -> None:
+    x = drawn(4)
+    fine, coarse = weakref.ref(x.grid), weakref.ref(x.grid.coarser())
+    assert coarse() is None  # nobody held it
+    down = SparseConv3d(4, 4)(x)
+    assert SparseConv3d(4, 4)(x).grid is down.grid
+    del x
+    assert fine() is not None  # the way back needs it
+    del down
+    assert fine() is None
 
 
 def test_kernel_of_one_site_rereads_its_storage_unless_told_otherwise() -> None:
