@@ -59,6 +59,10 @@ class Kernel:
         with _numba_threads(threads):
             return variant(*arguments)
 
+    def serial(self, *arguments: Any) -> Any:
+        """Run without threads, as where there is only one piece of work: waking them would cost more than it gives."""
+        return self._variant(parallel=False)(*arguments)
+
     def _threads(self) -> int:
         """1 also in a process forked from one that ran threads: OpenMP ends a process that uses it again after a fork."""
         global _parallel_process

@@ -32,6 +32,8 @@ def furthest_point_sample(points: Tensor, offsets: Tensor, k: int, skip_origin: 
 def _order(offsets: Tensor) -> Tensor:
     """(T,) rows, cloud by cloud, each in its tie_order. Sizes are read from the device once; equal clouds share one order."""
     sizes = offsets.diff().tolist()
+    if min(sizes) < 1:
+        raise ValueError(f"offsets: expected a point in every cloud, found none in cloud {sizes.index(min(sizes))}")
     orders = {size: tie_order(size, offsets.device) for size in set(sizes)}
     return torch.cat([orders[size] + begin for size, begin in zip(sizes, offsets[:-1], strict=True)])
 

@@ -27,7 +27,7 @@ def check_offsets(name: str, offsets: Tensor, of: Tensor) -> None:
     """That offsets are (B + 1,) int64 beside the points that they divide.
 
     Raises:
-        ValueError: they are not; on a CPU also: they do not rise from 0 to the number of points.
+        ValueError: they are not.
     """
     if offsets.dim() != 1 or len(offsets) == 0 or offsets.dtype != torch.int64 or offsets.device != of.device:
         found = f"{tuple(offsets.shape)} {offsets.dtype} on {offsets.device}"

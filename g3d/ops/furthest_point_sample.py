@@ -48,8 +48,9 @@ def _cpu(points: Tensor, offsets: Tensor, k: int, skip_origin: bool) -> Tensor:
     check_finite("points", points)
     rows, begins = points.contiguous().numpy(), offsets.contiguous().numpy()
     order, chosen = torch.empty(len(points), dtype=torch.int64), torch.empty(len(offsets) - 1, k, dtype=torch.int64)
-    morton.order(rows, begins, order.numpy())
-    kernel.cpu(rows, begins, order.numpy(), skip_origin, chosen.numpy())
+    one = len(begins) == 2
+    (morton.order.serial if one else morton.order)(rows, begins, order.numpy())
+    (kernel.cpu.serial if one else kernel.cpu)(rows, begins, order.numpy(), skip_origin, chosen.numpy())
     return chosen
 
 

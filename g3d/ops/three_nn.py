@@ -62,7 +62,8 @@ def _cpu(points: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
 def _ordered(points: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Rows (B * N, 3), and their Morton order cloud by cloud."""
     rows, order = points.contiguous().view(-1, 3).numpy(), np.empty(points.numel() // 3, np.int64)
-    morton.order(rows, dense_offsets(points.shape[0], points.shape[1], points.device).numpy(), order)
+    sort = morton.order.serial if len(points) == 1 else morton.order
+    sort(rows, dense_offsets(points.shape[0], points.shape[1], points.device).numpy(), order)
     return rows, order
 
 

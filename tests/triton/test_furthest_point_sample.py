@@ -28,3 +28,8 @@ def test_equals_reference(device: str, sizes: tuple[int, ...], k: int, skip_orig
     points = torch.rand(sum(sizes), 3, generator=torch.Generator().manual_seed(7)).mul(steps).round().div(20 * steps).to(device)
     offsets = torch.tensor([0, *sizes]).cumsum(0).to(device)
     assert torch.equal(furthest_point_sample(points, offsets, k, skip_origin), reference(points, offsets, k, skip_origin))
+
+
+def test_empty_cloud_is_refused(device: str) -> None:
+    with pytest.raises(ValueError, match="offsets: expected a point in every cloud, found none in cloud 1"):
+        furthest_point_sample(torch.rand(4, 3, device=device), torch.tensor([0, 2, 2, 4], device=device), 2, False)

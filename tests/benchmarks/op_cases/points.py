@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from op_case import Case, peer
-from room import room
+from benchmarks.op_case import Case, peer
+from benchmarks.room import room
 from torch import Tensor
 
 from g3d.ops.ball_query import ball_query
