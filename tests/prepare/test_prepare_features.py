@@ -1,0 +1,128 @@
+"""`prepare superpoints`, `multiview` and `clip`: image features reach the points that the frames show, and know which these are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from PIL import Image
+from safetensors.numpy import load_file
+from scans import draw_scans
+from verbs import g3d
+
+from g3d.data.depth_image import encode_depth_png
+from g3d.data.point_features import PointFeatures
+from g3d.data.scenes import read_scene
+from g3d.nn.enet import ENet, published_name
+
+SCENE = "scene0000_00"
+# 2 m in front of the wall x = 0, looking at it; z up
+POSE = np.array([[0, 0, -1, 2], [1, 0, 0, 2], [0, -1, 0, 1.2], [0, 0, 0, 1.0]])
+LOST = np.full((4, 4), -np.inf)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two prepared scans; three frames of the first, of which one was not located; ENet's weights; a tiny CLIP. Read only."""
+    root = draw_scans(tmp_path_factory.mktemp("scannet"), 2, side=40)
+    assert g3d("prepare", "scannet", "--data", str(root), "--maximum", "1500")[0] == 0
+    draw_frames(root / "frames" / SCENE)
+    torch.manual_seed(0)
+    network = ENet()
+    state = {name: value for key, value in network.state_dict().items() if (name := published_name(key, network))}
+    torch.save(state, root / "enet.pth")
+    config = transformers.CLIPVisionConfig(hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=56,
+                                           patch_size=14)  # fmt: skip
+    transformers.CLIPVisionModel(config).save_pretrained(root / "clip")
+    settings = {"do_resize": True, "size": {"shortest_edge": 56}, "do_center_crop": True, "crop_size": {"height": 56, "width": 56},
+                "do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 3, "do_rescale": True,
+                "rescale_factor": 1 / 255, "do_convert_rgb": True}  # fmt: skip
+    (root / "clip" / "preprocessor_config.json").write_text(json.dumps(settings))
+    return root
+
+
+def draw_frames(folder: Path) -> None:
+    """frames_square: colour 320 x 240, depth 640 x 480 of the wall."""
+    for name in ("color", "depth", "pose", "intrinsic"):
+        (folder / name).mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for number, pose in enumerate((POSE, LOST, POSE)):
+        Image.fromarray(random.integers(0, 256, (240, 320, 3), np.uint8)).save(folder / "color" / f"{20 * number}.jpg")
+        (folder / "depth" / f"{20 * number}.png").write_bytes(encode_depth_png(np.full((480, 640), 2000, np.uint16)))
+        (folder / "pose" / f"{20 * number}.txt").write_text("".join(" ".join(f"{v:.6f}" for v in row) + "\n" for row in pose))
+    for kind, focal, centre in (("depth", 577.87, (319.5, 239.5)), ("color", 288.9, (159.5, 119.5))):
+        rows = [[focal, 0, centre[0], 0], [0, focal, centre[1], 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+        (folder / "intrinsic" / f"intrinsic_{kind}.txt").write_text("".join(" ".join(map(str, row)) + "\n" for row in rows))
+
+
+def on_the_wall(points: np.ndarray) -> np.ndarray:
+    return np.abs(points[:, 0]) < 0.05
+
+
+@pytest.mark.parametrize("pool", ["max", "first"])
+def test_enet_features_reach_the_points_that_frames_show(data: Path, tmp_path: Path, pool: str) -> None:
+    merged = tmp_path / "enet.hdf5"
+    code, out, err = g3d("prepare", "multiview", "--data", str(data), "--frames", str(data / "frames"), "--weights", str(data / "enet.pth"),
+                         "--scene", SCENE, "--pool", pool, "--merge", str(merged), "--json")  # fmt: skip
+    assert code == 0, err
+    assert json.loads(out)["facts"][SCENE]["frames"] == 2
+    scene = read_scene(data / "g3d" / "scenes" / SCENE, "vertices", "rows")
+    points = scene.vertices[scene.rows]
+    features = PointFeatures(merged).read(SCENE, points)
+    seen = features.any(1)
+    assert seen.sum() > 50
+    assert on_the_wall(points[seen]).mean() > 0.9
+
+
+def test_clip_features_reach_the_superpoints_that_frames_show(data: Path) -> None:
+    code, out, err = g3d("prepare", "clip", "--data", str(data), "--frames", str(data / "frames"), "--encoder", str(data / "clip"),
+                         "--offline", "--scene", SCENE, "--every", "1", "--published", "--json")  # fmt: skip
+    assert code == 0, err
+    assert json.loads(out)["facts"][SCENE]["frames"] == 2
+    scene = read_scene(data / "g3d" / "scenes" / SCENE)
+    features = load_file(data / "g3d" / "clip" / SCENE / "superpoints.safetensors")["superpoints"]
+    assert features.shape == (scene.superpoints.max() + 1, 16)
+    wall = np.unique(scene.superpoints[on_the_wall(scene.vertices)])
+    seen = np.flatnonzero(features.any(1))
+    assert np.isin(wall, seen).any()
+    published = torch.load(data / "g3d" / "clip" / SCENE / f"{SCENE}.pth", weights_only=True)
+    assert np.array_equal(published.numpy(), features)
+
+
+def test_scenes_without_frames_are_listed(data: Path, tmp_path: Path) -> None:
+    code, _, err = g3d("prepare", "multiview", "--data", str(data), "--frames", str(data / "frames"), "--weights", str(data / "enet.pth"),
+                       "--redo")  # fmt: skip
+    assert code == 1
+    assert "scene0001_00: no frames (looked for" in err
+
+
+def test_without_prepared_scenes_it_says_what_to_do(tmp_path: Path, data: Path) -> None:
+    code, _, err = g3d("prepare", "multiview", "--data", str(tmp_path), "--weights", str(data / "enet.pth"))
+    assert code == 3
+    assert "run g3d prepare scannet first" in err
+
+
+def test_superpoints_of_a_mesh_and_of_its_points(data: Path, tmp_path: Path) -> None:
+    mesh = data / "scans" / SCENE / f"{SCENE}_vh_clean_2.ply"
+    for source in ("mesh", "points"):
+        code, out, err = g3d("prepare", "superpoints", "--data", str(mesh), "--out", str(tmp_path / source), "--from", source, "--segs-json",
+                             "--json")  # fmt: skip
+        assert code == 0, err
+        facts = json.loads(out)["facts"][mesh.stem]
+        assert facts["source"] == source
+        found = load_file(tmp_path / source / "superpoints" / mesh.stem / "superpoints.safetensors")["superpoints"]
+        assert len(np.unique(found)) == found.max() + 1 == facts["superpoints"] >= 5
+    written = json.loads((tmp_path / "mesh" / "superpoints" / mesh.stem / f"{mesh.stem}.0.010000.segs.json").read_text())
+    official = json.loads((data / "scans" / SCENE / f"{mesh.stem}.0.010000.segs.json").read_text())
+    assert written["segIndices"] == official["segIndices"]
+
+
+@pytest.mark.parametrize("arguments", [("superpoints", "--from", "air"), ("clip", "--mapping", "x"), ("scannet", "--normals", "x")])
+def test_unknown_words_are_refused(data: Path, arguments: tuple[str, ...]) -> None:
+    code, _, err = g3d("prepare", arguments[0], "--data", str(data), *arguments[1:])
+    assert code == 2
+    assert "expected" in err
