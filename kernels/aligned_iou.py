@@ -54,6 +54,9 @@ def gradient(first: Tensor, second: Tensor, coverage: bool) -> tuple[Tensor, Ten
 @part()
 def _overlap(a: np.ndarray, b: np.ndarray, dimensions: int, coverage: bool) -> float:
     """Of two boxes (2 D,)."""
+    for k in range(dimensions):
+        if not (a[k] < b[dimensions + k] and b[k] < a[dimensions + k]):
+            return 0.0
     common, whole_a, whole_b = 1.0, 1.0, 1.0
     for k in range(dimensions):
         side = min(a[dimensions + k], b[dimensions + k]) - max(a[k], b[k])
@@ -68,10 +71,43 @@ def _overlap(a: np.ndarray, b: np.ndarray, dimensions: int, coverage: bool) -> f
 @kernel(parallel=True)
 def cpu_matrix(first: np.ndarray, second: np.ndarray, coverage: bool, out: np.ndarray) -> None:
     """Fill `out` (N, M) for every box of `first` (N, 2 D) and every one of `second` (M, 2 D), all float64."""
-    dimensions = first.shape[1] // 2
+    columns, wholes = _by_column(second)
     for i in prange(first.shape[0]):
-        for j in range(second.shape[0]):
-            out[i, j] = _overlap(first[i], second[j], dimensions, coverage)
+        _overlap_row(first[i], columns, wholes, 0, coverage, out[i])
+
+
+@part()
+def _by_column(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes (N, 2 D) -> (2 D, N), so that loops over boxes run on vectors, and their areas or volumes (N,)."""
+    columns, wholes = np.empty((boxes.shape[1], boxes.shape[0])), np.empty(boxes.shape[0])
+    for n in range(boxes.shape[0]):
+        for k in range(boxes.shape[1]):
+            columns[k, n] = boxes[n, k]
+        wholes[n] = _whole(boxes[n])
+    return columns, wholes
+
+
+@part()
+def _whole(box: np.ndarray) -> float:
+    dimensions = len(box) // 2
+    whole = 1.0
+    for k in range(dimensions):
+        whole *= box[dimensions + k] - box[k]
+    return whole
+
+
+@part()
+def _overlap_row(box: np.ndarray, columns: np.ndarray, wholes: np.ndarray, start: int, coverage: bool, out: np.ndarray) -> None:
+    """Of one box and every other from `start` on, given as _by_column does."""
+    dimensions, whole = len(box) // 2, _whole(box)
+    for k in range(dimensions):
+        low, high, lows, highs = box[k], box[dimensions + k], columns[k], columns[dimensions + k]
+        for j in range(start, len(out)):
+            side = max(0.0, min(high, highs[j]) - max(low, lows[j]))
+            out[j] = side if k == 0 else out[j] * side
+    for j in range(start, len(out)):
+        union = whole if coverage else whole + wholes[j] - out[j]
+        out[j] = out[j] / union if out[j] > 0 else 0.0
 
 
 @kernel(parallel=True)
@@ -85,9 +121,11 @@ def cpu_pairs(first: np.ndarray, second: np.ndarray, rows: np.ndarray, columns: 
 @kernel()
 def cpu_suppress(boxes: np.ndarray, classes: np.ndarray, threshold: float, kept: np.ndarray) -> None:
     """Non-maximum suppression: see kernels/nms.py. Boxes (N, 2 D) float64 by falling score; kept (N,) starts as ones."""
-    dimensions = boxes.shape[1] // 2
+    columns, wholes = _by_column(boxes)
+    overlap = np.empty(boxes.shape[0])
     for i in range(boxes.shape[0]):
         if kept[i]:
+            _overlap_row(boxes[i], columns, wholes, i + 1, False, overlap)
             for j in range(i + 1, boxes.shape[0]):
-                if kept[j] and classes[i] == classes[j] and _overlap(boxes[i], boxes[j], dimensions, False) > threshold:
+                if overlap[j] > threshold and classes[i] == classes[j]:
                     kept[j] = False

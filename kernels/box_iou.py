@@ -251,8 +251,11 @@ def cpu_pairs(first: np.ndarray, second: np.ndarray, rows: np.ndarray, columns: 
 def cpu_suppress(boxes: np.ndarray, classes: np.ndarray, threshold: float, kept: np.ndarray) -> None:
     """Non-maximum suppression in space: see kernels/nms.py. Boxes (N, 7) float64 by falling score; kept (N,) starts as ones."""
     table = _table(boxes, True)
+    near = np.empty(boxes.shape[0], np.bool_)
     for i in range(boxes.shape[0]):
         if kept[i]:
+            for j in range(i + 1, boxes.shape[0]):  # without a branch, so that it runs on vectors
+                near[j] = _may_meet(table, i, table, j)
             for j in range(i + 1, boxes.shape[0]):
-                if kept[j] and classes[i] == classes[j] and _may_meet(table, i, table, j) and _iou(table, i, table, j) > threshold:
+                if near[j] and kept[j] and classes[i] == classes[j] and _iou(table, i, table, j) > threshold:
                     kept[j] = False

@@ -1,5 +1,6 @@
 """Overlap of rotated boxes on CUDA: one lane per pair, in float64, by the integral along the outline that kernels/box_iou.py explains."""
 
+# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
 import torch

@@ -3,6 +3,7 @@
 Points lie in the order that decides between equal distances, so that the lowest place among the largest distances is the next sample.
 """
 
+# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
 import torch

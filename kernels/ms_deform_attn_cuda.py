@@ -4,6 +4,7 @@ The gradient to the maps is summed by atomic additions in float32 (float64 for s
 between runs. Sums are in float32 whatever the maps' dtype.
 """
 
+# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
 import functools

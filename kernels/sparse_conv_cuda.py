@@ -4,6 +4,7 @@ Nothing is scattered, so that no two programs write to one place: results are th
 TensorFloat-32; float64, which is for checks, takes the reference.
 """
 
+# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
 import torch

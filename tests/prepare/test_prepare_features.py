@@ -94,8 +94,8 @@ def test_clip_features_reach_the_superpoints_that_frames_show(data: Path) -> Non
 
 
 def test_scenes_without_frames_are_listed(data: Path, tmp_path: Path) -> None:
-    code, _, err = g3d("prepare", "multiview", "--data", str(data), "--frames", str(data / "frames"), "--weights", str(data / "enet.pth"),
-                       "--redo")  # fmt: skip
+    code, _, err = g3d("prepare", "multiview", "--data", str(data), "--frames", str(data / "frames"),
+                       "--weights", str(data / "enet.pth"), "--redo")  # fmt: skip
     assert code == 1
     assert "scene0001_00: no frames (looked for" in err
 
