@@ -109,8 +109,8 @@ def test_without_prepared_scenes_it_says_what_to_do(tmp_path: Path, data: Path) 
 def test_superpoints_of_a_mesh_and_of_its_points(data: Path, tmp_path: Path) -> None:
     mesh = data / "scans" / SCENE / f"{SCENE}_vh_clean_2.ply"
     for source in ("mesh", "points"):
-        code, out, err = g3d("prepare", "superpoints", "--data", str(mesh), "--out", str(tmp_path / source), "--from", source, "--segs-json",
-                             "--json")  # fmt: skip
+        code, out, err = g3d("prepare", "superpoints", "--data", str(mesh), "--out", str(tmp_path / source), "--from", source,
+                             "--segs-json", "--json")  # fmt: skip
         assert code == 0, err
         facts = json.loads(out)["facts"][mesh.stem]
         assert facts["source"] == source
