@@ -168,7 +168,7 @@ def _covered(grid: GridOnDepth, device: torch.device) -> Tensor:
 
 
 class PointFeatures:
-    """Mean features of points over all pixels that hit them. It holds (N, C) float32, in memory only for points that were seen.
+    """Mean features of points over all pixels that hit them, in one pass. It holds (N, C) float32: 0.6 GB for 150k points of 1024.
 
     Attributes:
         sums: (N, C) float32.
@@ -252,7 +252,9 @@ def _add(sums: Tensor, hits: PixelHits, tokens: Tensor, rows: Tensor, scale: Ten
         raise ValueError(f"tokens: expected {wanted}, found {tuple(tokens.shape)}")
     table = tokens.flatten(0, 1).float()
     offsets, cells, weights = lift_weights(hits.points, hits.positions, rows, scale, len(sums), (grid.columns, grid.rows))
-    for touched in offsets.diff().nonzero()[:, 0].split(_ROWS_AT_ONCE):  # few at once: what is added stays in the cache
+    rows_with_cells = offsets.diff().nonzero()[:, 0]
+    for first in range(0, len(rows_with_cells), _ROWS_AT_ONCE):  # few at once: what is added stays in the cache
+        touched = rows_with_cells[first : first + _ROWS_AT_ONCE]
         begin, end = int(offsets[touched[0]]), int(offsets[touched[-1] + 1])
         bags = offsets[touched] - begin
         sums.index_add_(0, touched, F.embedding_bag(cells[begin:end], table, bags, mode="sum", per_sample_weights=weights[begin:end]))

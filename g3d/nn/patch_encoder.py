@@ -230,7 +230,7 @@ def _read_config(name: str | Path, file: str, local_only: bool) -> dict[str, Any
 
 
 def _find_file(name: str | Path, file: str, local_only: bool) -> Path:
-    hint = f"`hf download {PUBLISHED_CLIP}` where there is a network makes such a folder; name it"
+    hint = f"`hf download {PUBLISHED_CLIP} --local-dir clip` where there is a network makes such a folder; copy it here and name it"
     if Path(name).is_dir():
         path = Path(name) / file
         if not path.is_file():

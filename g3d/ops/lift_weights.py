@@ -45,7 +45,7 @@ def lift_weights(
     }
     for name, (tensor, shape, dtype) in wanted.items():
         if tensor.shape != shape or tensor.dtype != dtype or tensor.device != hits.device:
-            text = f"({', '.join(map(str, shape))})"
+            text = str(tuple(shape)).replace("'", "")
             raise ValueError(
                 f"{name}: expected {text} {dtype} on {hits.device}, found {tuple(tensor.shape)} {tensor.dtype} on {tensor.device}"
             )
