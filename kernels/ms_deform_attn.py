@@ -37,7 +37,7 @@ def reference(value: Tensor, shapes: Sequence[int], locations: Tensor, weights: 
     for level, sampled in enumerate(_maps(value, shapes, weights.dtype)):
         samples = F.grid_sample(sampled, _grid(locations[:, :, :, level]), align_corners=False)
         result = result + (samples * _by_head(weights[:, :, :, level])[:, None]).sum(-1)
-    return result.unflatten(0, (batch, heads)).permute(0, 3, 1, 2).flatten(2).to(value.dtype)
+    return result.unflatten(0, (batch, heads)).permute(0, 3, 1, 2).flatten(2).to(value.dtype).contiguous()
 
 
 def reference_backward(
@@ -55,9 +55,8 @@ def reference_backward(
         to_locations.append(2 * to_grid.unflatten(0, (batch, heads)).transpose(1, 2))
         samples = F.grid_sample(sampled, grid, align_corners=False)
         to_weights.append((grad * samples).sum(1).unflatten(0, (batch, heads)).transpose(1, 2))
-    inside = _within(locations)
-    found = torch.stack(to_locations, 3)
-    return torch.cat(to_value, 1).to(value.dtype), torch.where(inside, found, 0), torch.stack(to_weights, 3)
+    places = torch.where(_within(locations), torch.stack(to_locations, 3), 0)
+    return torch.cat(to_value, 1).to(value.dtype).contiguous(), places.contiguous(), torch.stack(to_weights, 3).contiguous()
 
 
 def _maps(value: Tensor, shapes: Sequence[int], dtype: torch.dtype) -> list[Tensor]:
