@@ -29,7 +29,7 @@ def masks_to_strings(masks: Tensor) -> list[str]:
     Raises:
         ValueError: another shape or dtype, or no pixels.
     """
-    return _texts(*_pack(*_encode(_pixels(masks))))
+    return _texts(*_pack.direct(*_encode.direct(_pixels(masks))))
 
 
 def strings_to_masks(texts: Sequence[str | bytes], height: int, width: int) -> Tensor:
@@ -40,7 +40,7 @@ def strings_to_masks(texts: Sequence[str | bytes], height: int, width: int) -> T
     """
     counts, lengths = _runs(texts)
     _check_runs("mask", counts, lengths, height * width)
-    return _decode(counts, lengths, height, width)
+    return _decode.direct(counts, lengths, height, width)
 
 
 def rle_encode(masks: Tensor) -> list[Tensor]:
@@ -49,7 +49,7 @@ def rle_encode(masks: Tensor) -> list[Tensor]:
     Raises:
         ValueError: another shape or dtype, or no pixels.
     """
-    counts, lengths = _encode(_pixels(masks))
+    counts, lengths = _encode.direct(_pixels(masks))
     return list(counts.split(lengths.tolist()))
 
 
@@ -59,7 +59,7 @@ def rle_decode(counts: Sequence[Tensor], height: int, width: int) -> Tensor:
     Raises:
         ValueError: counts are not int64 (R,), are negative, or do not sum to height * width.
     """
-    return _decode(*_joined("counts", counts, height * width), height, width)
+    return _decode.direct(*_joined("counts", counts, height * width), height, width)
 
 
 def rle_to_strings(counts: Sequence[Tensor]) -> list[str]:
@@ -68,7 +68,7 @@ def rle_to_strings(counts: Sequence[Tensor]) -> list[str]:
     Raises:
         ValueError: counts are not int64 (R,), or are negative.
     """
-    return _texts(*_pack(*_joined("counts", counts, None)))
+    return _texts(*_pack.direct(*_joined("counts", counts, None)))
 
 
 def rle_from_strings(texts: Sequence[str | bytes]) -> list[Tensor]:
@@ -121,7 +121,7 @@ def rle_merge(counts: Sequence[Tensor], intersect: bool = False) -> Tensor:
     """
     if not counts:
         raise ValueError("counts: expected at least one mask, found none")
-    return _merge(*_joined("counts", counts, int(counts[0].sum())), intersect)
+    return _merge.direct(*_joined("counts", counts, int(counts[0].sum())), intersect)
 
 
 def rle_iou(first: Sequence[Tensor], second: Sequence[Tensor], crowd: Tensor | None = None) -> Tensor:
@@ -137,7 +137,7 @@ def rle_iou(first: Sequence[Tensor], second: Sequence[Tensor], crowd: Tensor | N
     """
     pixels = int(first[0].sum()) if first else None
     a, b = _joined("first", first, pixels), _joined("second", second, pixels)
-    common, area_a, area_b = _common(*a, *b), _areas(*a)[:, None], _areas(*b)[None]
+    common, area_a, area_b = _common.direct(*a, *b), _areas(*a)[:, None], _areas(*b)[None]
     union = area_a + area_b - common
     if crowd is not None:
         if crowd.shape != (len(second),) or crowd.dtype != torch.bool:
@@ -198,7 +198,7 @@ def _runs(texts: Sequence[str | bytes]) -> tuple[Tensor, Tensor]:
     raw = [text if isinstance(text, bytes) else text.encode() for text in texts]
     joined = bytearray(b"".join(raw))
     characters = torch.frombuffer(joined, dtype=torch.uint8) if joined else torch.zeros(0, dtype=torch.uint8)
-    counts, lengths, wrong = _unpack(characters, torch.tensor([len(text) for text in raw], dtype=torch.int64))
+    counts, lengths, wrong = _unpack.direct(characters, torch.tensor([len(text) for text in raw], dtype=torch.int64))
     if wrong.any():
         k = int(wrong.ne(0).to(torch.uint8).argmax())
         raise ValueError(f"mask {k}: {texts[k]!r:.80} {_WRONG[int(wrong[k])]}")

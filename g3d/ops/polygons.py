@@ -41,7 +41,7 @@ def polygons_to_rle(polygons: Sequence[Sequence[float]], height: int, width: int
         k = next(k for k, own in enumerate(flat) if not (np.abs(own) < _FAR).all())
         raise ValueError(f"polygon {k}: a coordinate is not finite, or not within 2^28 pixels of the image")
     sizes = torch.tensor([len(points) // 2 for points in flat], dtype=torch.int64)
-    counts, lengths = _operator(torch.from_numpy(points.reshape(-1, 2)), sizes, height, width)
+    counts, lengths = _operator.direct(torch.from_numpy(points.reshape(-1, 2)), sizes, height, width)
     return list(counts.split(lengths.tolist()))
 
 

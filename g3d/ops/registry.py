@@ -79,6 +79,10 @@ class Operator:
     def __call__(self, *arguments: Any) -> Any:
         return self.definition(*arguments)
 
+    def direct(self, *arguments: Any) -> Any:
+        """Compute past PyTorch's dispatcher, which costs more than small work on host data does. Without a gradient."""
+        return self(*arguments) if torch.compiler.is_compiling() else self._run(*arguments)
+
     def register_autograd(self, backward: Callable[..., Any], setup_context: Callable[..., None]) -> None:
         """Give the gradient, in the manner of torch.library.register_autograd."""
         self.definition.register_autograd(backward, setup_context=setup_context)
