@@ -16,11 +16,13 @@ _BLOCK = 256
 
 def rotated_iou(first: Tensor, second: Tensor, rows: Tensor | None, columns: Tensor | None, volume: bool) -> Tensor:
     """(N, 7) and (M, 7) -> (N, M), or (P,) for pairs of rows, in the dtype of the input."""
-    pairs = rows is not None and columns is not None
-    out = torch.empty((len(rows),) if pairs else (len(first), len(second)), dtype=torch.float64, device=first.device)
     a, b = _table(first, volume), _table(second, volume)
+    pairs, chosen = False, (a, b)  # two pointers that nothing reads
+    shape: tuple[int, ...] = (len(first), len(second))
+    if rows is not None and columns is not None:
+        pairs, chosen, shape = True, (rows.contiguous(), columns.contiguous()), (len(rows),)
+    out = torch.empty(shape, dtype=torch.float64, device=first.device)
     if out.numel():
-        chosen = (rows.contiguous(), columns.contiguous()) if pairs else (a, b)  # pointers that nothing reads
         grid = (triton.cdiv(out.numel(), _BLOCK),)
         rotated_iou_kernel[grid](a, b, *chosen, out, len(first), len(second), out.numel(), pairs, _BLOCK, enable_fp_fusion=False)
     return out.to(first.dtype)

@@ -30,7 +30,7 @@ def greedy(boxes: Tensor, classes: Tensor, threshold: float, overlap: Callable[[
         for some, kind in zip(boxes.split(rows), classes.split(rows), strict=True)
     ]
     drops = torch.cat(meets).triu(1)  # by an earlier box, of a later one
-    kept, undecided = torch.zeros_like(drops[:, 0]), torch.ones_like(drops[:, 0])
+    kept, undecided = boxes.new_zeros(len(boxes), dtype=torch.bool), boxes.new_ones(len(boxes), dtype=torch.bool)
     while undecided.any():
         best = undecided & ~(drops & undecided[:, None]).any(0)
         kept = kept | best

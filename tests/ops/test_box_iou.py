@@ -275,3 +275,15 @@ def test_bad_arguments_are_named() -> None:
         rotated_iou_bev(good, good, (torch.tensor([0]), torch.tensor([0, 1])))
     with pytest.raises(ValueError, match=r"first: expected \(N, 4\)"):
         axis_aligned_iou(good, good)
+
+
+def test_result_does_not_depend_on_the_number_of_threads() -> None:
+    first, second = random_boxes(70, 6.0, 20), random_boxes(50, 6.0, 21)
+    threads, found = torch.get_num_threads(), []
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            found.append((rotated_iou_3d(first, second), axis_aligned_iou_3d(first[:, :6], second[:, :6])))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))

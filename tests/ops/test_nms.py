@@ -79,7 +79,9 @@ def test_heading_turns_boxes_about_z() -> None:
     assert nms_3d(crossed[:, :6], torch.tensor([0.9, 0.8]), 0.25).tolist() == [0]
 
 
-def test_infinite_scores_no_boxes_and_boxes_without_extent() -> None:
+@pytest.mark.parametrize("choice", ["auto", "reference"])
+def test_infinite_scores_no_boxes_and_boxes_without_extent(choice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("G3D_KERNELS", choice)
     boxes = torch.tensor([[0.0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 0, 1], [0, 0, 0, 1, 0, 1]])
     assert nms_3d(boxes, torch.tensor([-torch.inf, 1, torch.inf]), 0.0).tolist() == [2, 1, 0]
     assert nms_3d(boxes[:0], torch.zeros(0), 0.5).tolist() == []
