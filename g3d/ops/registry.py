@@ -24,6 +24,7 @@ from g3d.kernels.compiled import KernelUnavailable
 Choice = Literal["auto", "reference", "require"]
 log = logging.getLogger(__name__)
 OPERATORS: dict[str, Operator] = {}
+_LIBRARY = torch.library.Library("g3d", "FRAGMENT")
 
 
 def kernels_choice() -> Choice:
@@ -71,9 +72,11 @@ class Operator:
     ) -> None:
         self.name, self.reference, self.cpu, self.cuda, self.example = name, reference, cpu, cuda, example
         self._warned: set[str] = set()
-        schema = torch.library.infer_schema(reference, mutates_args=())
-        self.definition = torch.library.custom_op(f"g3d::{name}", self._run, mutates_args=(), schema=schema)
-        self.definition.register_fake(fake)
+        # not torch.library.custom_op: its first call in a process imports torch._dynamo, which takes over a second
+        _LIBRARY.define(name + torch.library.infer_schema(reference, mutates_args=()), tags=(torch.Tag.pt2_compliant_tag,))
+        _LIBRARY.impl(name, self._run, "CompositeExplicitAutograd")
+        torch.library.register_fake(f"g3d::{name}", fake, lib=_LIBRARY)
+        self.definition = getattr(torch.ops.g3d, name).default
         OPERATORS[name] = self
 
     def __call__(self, *arguments: Any) -> Any:
@@ -85,7 +88,7 @@ class Operator:
 
     def register_autograd(self, backward: Callable[..., Any], setup_context: Callable[..., None]) -> None:
         """Give the gradient, in the manner of torch.library.register_autograd."""
-        self.definition.register_autograd(backward, setup_context=setup_context)
+        torch.library.register_autograd(f"g3d::{self.name}", backward, setup_context=setup_context, lib=_LIBRARY)
 
     def path(self, device: str) -> Literal["Numba", "Triton", "PyTorch"]:
         """What runs on `device` ("cpu", "cuda", ...) if it can."""

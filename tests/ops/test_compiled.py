@@ -73,6 +73,7 @@ def test_threads_and_no_threads_are_compiled_apart(folder: Path) -> None:
     assert "compiling" not in finish(start(folder)) + finish(start(folder, OMP_NUM_THREADS="2"))
 
 
+@pytest.mark.slow
 def test_eight_processes_starting_together_compile_once(folder: Path) -> None:
     logs = [finish(process) for process in [start(folder) for _ in range(8)]]
     assert sum(log.count("compiling") for log in logs) == 2
@@ -116,6 +117,7 @@ def test_a_full_disk_costs_one_warning(folder: Path) -> None:
     assert "No space left on device" in log
 
 
+@pytest.mark.slow
 def test_a_forked_process_runs_without_threads(folder: Path) -> None:
     # OpenMP ends a process that uses it after a fork; data loaders fork.
     forked = PROGRAM + "import os\nif os.fork() == 0:\n    doubling.cpu(values, out)\n    os._exit(7)\nassert os.wait()[1] >> 8 == 7\n"
