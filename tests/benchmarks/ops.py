@@ -72,8 +72,25 @@ def measure_all(only: str, threads: int) -> Iterator[dict[str, Any]]:
             if only in case.name:
                 works = {"ours": case.ours, **case.peers}
                 bound = 1000 * max(case.flops / limits["flops_per_second"], case.bytes / limits["bytes_per_second"])
-                yield {"name": case.name, "threads": threads, "target_ms": case.target_ms, "bound_ms": bound,
-                       "ms": take_turns(works), "missing": case.missing}  # fmt: skip
+                yield {"name": case.name, "threads": threads, "target_ms": case.target_ms, "bound_ms": bound, "ms": take_turns(works),
+                       "missing": case.missing, "scaling": scaling(case.ours, threads) if threads > 1 else None}  # fmt: skip
+
+
+def scaling(work: Callable[[], Any], threads: int) -> float:
+    """How much faster `threads` are than one, which take turns: on shared processors the speed drifts from one minute to the next."""
+    import torch
+
+    def one() -> None:
+        torch.set_num_threads(1)
+        work()
+
+    def all_() -> None:
+        torch.set_num_threads(threads)
+        work()
+
+    found = take_turns({"ours": one, "all": all_})
+    torch.set_num_threads(threads)
+    return found["ours"]["wall"] / found["all"]["wall"]
 
 
 def machine_limits() -> dict[str, float]:
@@ -88,8 +105,8 @@ def machine_limits() -> dict[str, float]:
 
 
 def take_turns(works: dict[str, Callable[[], Any]]) -> dict[str, dict[str, float]]:
-    """Medians of wall and processor time in ms, after one call each that is not counted."""
-    for work in works.values():
+    """Medians of wall and processor time in ms, after two calls each that are not counted."""
+    for work in [*works.values(), *works.values()]:
         work()
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
     began = time.perf_counter()
@@ -122,13 +139,10 @@ def print_record(record: dict[str, Any]) -> None:
 
 
 def print_scaling(records: list[dict[str, Any]]) -> None:
-    """What the second thread brings, where both were measured."""
-    wall = {(r["name"], r["threads"]): r["ms"]["ours"]["wall"] for r in records if "ms" in r}
-    pairs = {name: wall[name, 1] / time_ for (name, threads), time_ in wall.items() if threads == 2 and (name, 1) in wall}
-    if pairs:
-        print("\ntwo threads against one:")
-    for name, factor in pairs.items():
-        print(f"    {factor:5.2f} x  {name}")
+    """What more threads bring."""
+    for record in records:
+        if record.get("scaling"):
+            print(f"    {record['scaling']:5.2f} x  {record['name']}, {record['threads']} threads against one")
 
 
 def processor() -> str:
