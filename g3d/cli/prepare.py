@@ -9,7 +9,7 @@ import typer
 
 from g3d.cli import output
 from g3d.cli.options import DataRequired, Json, Out
-from g3d.cli.prepare_features import clip, multiview, superpoints
+from g3d.cli.prepare_features import clip, frames, multiview, superpoints
 from g3d.cli.prepare_scannet import scannet
 from g3d.cli.recipes import Workers
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from g3d.prepare.kitti import KittiReport
 
 prepare = typer.Typer(help="Check raw data and make what training needs from it.", no_args_is_help=True)
-for verb in (scannet, superpoints, multiview, clip):
+for verb in (scannet, superpoints, frames, multiview, clip):
     prepare.command()(verb)
 
 

@@ -1,4 +1,4 @@
-"""`g3d prepare superpoints`, `multiview` and `clip`: what is made beside prepared scenes."""
+"""`g3d prepare superpoints`, `frames`, `multiview` and `clip`: what is made beside prepared scenes."""
 
 from __future__ import annotations
 
@@ -52,6 +52,39 @@ def superpoints(
     how = How(workers, shard, dry_run, check, redo, as_json)
     place = (out or (data if data.is_dir() else data.parent) / "g3d") / SUPERPOINTS
     prepared = run_recipe(superpoint_recipe(settings), superpoint_items(data, scene), place, how)
+    if prepared is not None:
+        finish(prepared, place, how)
+
+
+def frames(
+    data: DataRequired,
+    out: Out = None,
+    scene: Scenes = [],  # noqa: B006
+    every: Annotated[int, typer.Option("--every", min=1, help="Each N-th frame.")] = 20,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many of a scene.", show_default=False)] = None,
+    depth: Annotated[str, typer.Option("--depth", help="png (16 bits), or zlib: as stored, at no cost.")] = "png",
+    width: Annotated[int | None, typer.Option("--width", min=8, help="Smaller pictures, 4:3; 3D-SIS: 320.", show_default=False)] = None,
+    reencode: Annotated[bool, typer.Option("--reencode", help="Compress colour anew, as ScanNet's Python reader does.")] = False,
+    partial: Annotated[bool, typer.Option("--partial", help="Take the whole frames of recordings that were cut.")] = False,
+    workers: Workers = 1,
+    shard: ShardOption = None,
+    dry_run: DryRun = False,
+    check: Check = False,
+    redo: Redo = False,
+    as_json: Json = False,
+) -> None:
+    """Export recordings (.sens) to folders of frames. DATA is one recording, or ScanNet's folder.
+
+    Example: g3d prepare frames --data data/scannet --every 20 --workers 8
+    """
+    from g3d.prepare.frames import FRAMES, FramesSettings, frames_items, frames_recipe
+
+    _one_of("--depth", depth, "png", "zlib")
+    size = None if width is None else (width, round(width * 0.75))
+    settings = FramesSettings(every, limit, depth, size, reencode, partial)  # type: ignore[arg-type]
+    how = How(workers, shard, dry_run, check, redo, as_json)
+    place = (out or (data if data.is_dir() else data.parent) / "g3d") / FRAMES
+    prepared = run_recipe(frames_recipe(settings), frames_items(data, scene, settings), place, how)
     if prepared is not None:
         finish(prepared, place, how)
 

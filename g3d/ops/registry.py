@@ -13,6 +13,7 @@ import logging
 import os
 import pkgutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Literal, get_args
 
 import torch
@@ -119,11 +120,13 @@ class Operator:
 
     def _run(self, *arguments: Any) -> Any:
         """Compute on the arguments' device by the path that is chosen and can run there."""
-        device = next(a.device.type for a in arguments if isinstance(a, Tensor))
-        choice = kernels_choice()
+        place = next(a.device for a in arguments if isinstance(a, Tensor))
+        device, choice = place.type, kernels_choice()
         if choice != "reference":
             try:
-                return self._fast(device)(*arguments)
+                fast = self._fast(device)
+                with torch.cuda.device(place) if device == "cuda" else nullcontext():  # Triton launches on the current one
+                    return fast(*arguments)
             except KernelUnavailable as error:
                 if choice == "require":
                     raise EnvironmentProblem(

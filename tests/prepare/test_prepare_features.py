@@ -12,6 +12,7 @@ import transformers
 from PIL import Image
 from safetensors.numpy import load_file
 from scans import draw_scans
+from tiny_sens import write_tiny
 from verbs import g3d
 
 from g3d.data.depth_image import encode_depth_png
@@ -119,6 +120,20 @@ def test_superpoints_of_a_mesh_and_of_its_points(data: Path, tmp_path: Path) -> 
     written = json.loads((tmp_path / "mesh" / "superpoints" / mesh.stem / f"{mesh.stem}.0.010000.segs.json").read_text())
     official = json.loads((data / "scans" / SCENE / f"{mesh.stem}.0.010000.segs.json").read_text())
     assert written["segIndices"] == official["segIndices"]
+
+
+def test_recordings_become_folders_of_frames(tmp_path: Path) -> None:
+    for scene in ("a", "b"):
+        write_tiny(tmp_path / f"{scene}.sens")
+        code, out, err = g3d("prepare", "frames", "--data", str(tmp_path / f"{scene}.sens"), "--every", "2", "--json")
+        assert code == 0, err
+        facts = json.loads(out)["facts"][scene]
+        place = tmp_path / "g3d" / "frames" / scene
+        assert len(list((place / "color").iterdir())) == len(list((place / "pose").iterdir())) == facts["written"] > 0
+    (tmp_path / "b.sens").write_bytes((tmp_path / "b.sens").read_bytes()[:-400])
+    code, _, err = g3d("prepare", "frames", "--data", str(tmp_path / "b.sens"), "--every", "2")
+    assert code == 2
+    assert "b.sens" in err
 
 
 @pytest.mark.parametrize("arguments", [("superpoints", "--from", "air"), ("clip", "--mapping", "x"), ("scannet", "--normals", "x")])

@@ -1,0 +1,74 @@
+"""`g3d prepare frames`: recordings (.sens) -> folders of frames: <out>/frames/<scene>/{color,depth,pose,intrinsic}."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from g3d.data.frame_export import export_bytes, export_frames
+from g3d.data.scannet_folder import ScanFolder
+from g3d.errors import G3DError, InputError, MissingDataError
+from g3d.prepare.items import Item, Recipe
+
+VERSION = 1
+FRAMES = "frames"
+
+
+@dataclass(frozen=True)
+class FramesSettings:
+    """Which frames are exported, and how (g3d.data.frame_export.export_frames).
+
+    Attributes:
+        every: each `every`-th frame.
+        limit: fewer, evenly spaced, so that there are at most this many.
+        depth: "png", 16 bits, or "zlib": the stored stream as .zdepth.
+        size: width, height of smaller pictures; None keeps them.
+        reencode: compress colour anew, as ScanNet's Python reader does.
+        partial: take the whole frames of recordings that were cut.
+    """
+
+    every: int = 20
+    limit: int | None = None
+    depth: Literal["png", "zlib"] = "png"
+    size: tuple[int, int] | None = None
+    reencode: bool = False
+    partial: bool = False
+
+
+def frames_items(data: Path, scenes: Sequence[str], settings: FramesSettings) -> list[Item]:
+    """Recordings: a .sens file, or those of ScanNet's folder. A damaged one is an item as well: its work says what is wrong.
+
+    Raises:
+        MissingDataError: there is none.
+    """
+    if data.is_file():
+        streams = [(data.stem, data)]
+    else:
+        folder = ScanFolder(data)
+        found = [(scene, folder.files(scene).stream) for scene in scenes or folder.scenes()]
+        streams = [(scene, stream) for scene, stream in found if stream is not None]
+        if not streams:
+            raise MissingDataError(f"{data}: no recordings", "expected scans/<scene>/<scene>.sens")
+    return [Item(name, (stream,), _expected(stream, settings)) for name, stream in streams]
+
+
+def _expected(stream: Path, settings: FramesSettings) -> int:
+    try:
+        return export_bytes(stream, settings.every, settings.limit, settings.depth, settings.partial)
+    except G3DError:
+        return 0
+
+
+def frames_recipe(settings: FramesSettings) -> Recipe:
+    """How they are exported."""
+    return Recipe("frames", VERSION, asdict(settings), functools.partial(_make, settings=settings))
+
+
+def _make(item: Item, target: Path, settings: FramesSettings) -> Mapping[str, Any]:
+    report = export_frames(item.inputs[0], target, **asdict(settings))
+    if not report.written:
+        raise InputError(f"{item.inputs[0]}: none of its frames was located")
+    return {"frames": report.frames, "written": report.written, "lost": report.lost}
