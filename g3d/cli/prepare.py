@@ -11,7 +11,7 @@ from g3d.cli import output
 from g3d.cli.options import DataRequired, Json, Out
 from g3d.cli.prepare_features import clip, frames, multiview, superpoints
 from g3d.cli.prepare_scannet import scannet
-from g3d.cli.recipes import Workers
+from g3d.cli.recipes import DryRun, Workers
 
 if TYPE_CHECKING:
     from g3d.prepare.kitti import KittiReport
@@ -31,6 +31,7 @@ def kitti(
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Only look, write nothing.")] = False,
     decode: Annotated[bool, typer.Option("--decode", help="Decode every image when checking, not only its header and end.")] = False,
+    dry_run: DryRun = False,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="Prepare the good frames although others are broken.")] = False,
     workers: Workers = 1,
     as_json: Json = False,
@@ -45,8 +46,15 @@ def kitti(
 
       g3d prepare kitti --data data/kitti --split my_frames.txt --out prepared/kitti
     """
-    from g3d.prepare.kitti import prepare_kitti
+    from g3d.prepare.kitti import plan_kitti, prepare_kitti
 
+    if dry_run:
+        frames, size, free = plan_kitti(data, split, out, npy)
+        if as_json:
+            output.emit({"schema": 1, "frames": frames, "bytes": size, "free": free})
+        else:
+            typer.echo(f"{frames:,} frames to check, about {size / 1e9:.2f} GB to write, {free / 1e9:.1f} GB free")
+        return
     report = prepare_kitti(data, split, out, npy, check, decode, keep_going, workers, output.progress())
     if as_json:
         output.emit({

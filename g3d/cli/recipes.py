@@ -43,7 +43,8 @@ def run_recipe(recipe: Recipe, items: Sequence[Item], out: Path, how: How) -> Pr
 
     The caller ends with `finish`, after what it does with the result.
     """
-    from g3d.prepare.items import plan, prepare, require_space
+    from g3d.prepare.items import plan, prepare
+    from g3d.prepare.runner import require_space
     from g3d.prepare.shards import parse_shard, shard_of_environment
 
     shard = parse_shard(how.shard) if how.shard else shard_of_environment()
@@ -52,7 +53,7 @@ def run_recipe(recipe: Recipe, items: Sequence[Item], out: Path, how: How) -> Pr
         output.say(f"part {shard} ({shard.source}): {len(mine)} of {len(items)}")
     if how.dry_run or how.check:
         found = plan(recipe, mine, out, how.redo)
-        _show_plan(recipe, found, out, 0 if how.check else require_space(found, out), how.as_json)
+        _show_plan(recipe, found, out, 0 if how.check else require_space(found.bytes, out), how.as_json)
         if how.check and found.todo:
             raise typer.Exit(1)
         return None

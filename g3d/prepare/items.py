@@ -122,21 +122,6 @@ def _why_again(recipe: Recipe, item: Item, folder: Path) -> str | None:
                  if not (folder / name).is_file() or (folder / name).stat().st_size != size), None)  # fmt: skip
 
 
-def require_space(plan: Plan, out: Path) -> int:
-    """Bytes free where `out` will lie.
-
-    Raises:
-        EnvironmentProblem: fewer than the plan needs.
-    """
-    there = next(place for place in (out, *out.absolute().parents) if place.exists())
-    free = shutil.disk_usage(there).free
-    if free < plan.bytes:
-        raise EnvironmentProblem(
-            f"{out}: {plan.bytes / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free", "choose another place with --out, or make room"
-        )
-    return free
-
-
 def prepare(
     recipe: Recipe, items: Sequence[Item], out: Path, workers: int = 1, redo: bool = False, progress: Progress | None = None
 ) -> Prepared:
@@ -153,7 +138,7 @@ def prepare(
     """
     runner.require_writable(out)
     todo = plan(recipe, items, out, redo)
-    require_space(todo, out)
+    runner.require_space(todo.bytes, out)
     out.mkdir(parents=True, exist_ok=True)
     for item in todo.done:  # of a process that was killed while it made another version of them
         if (out / f".{item.name}.partial").exists() or (out / f".{item.name}.old").exists():

@@ -25,6 +25,7 @@ from g3d.progress import Progress
 
 log = logging.getLogger(__name__)
 VERSION = 1
+_BYTES_OF_FRAME = 400
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
@@ -119,6 +120,22 @@ def prepare_kitti(
         _write_maps(npy, outcome.good, progress)
     size = 0 if up_to_date else (folder / RECTANGLES).stat().st_size
     return KittiReport(folder, counts, objects, outcome.broken, up_to_date, size)
+
+
+def plan_kitti(
+    data: Path, splits: Sequence[str] = ("train", "val"), out: Path | None = None, npy: Path | None = None
+) -> tuple[int, int, int]:
+    """What preparing would take, without looking at a frame: number of frames, about how many bytes, how many are free.
+
+    Raises:
+        MissingDataError, InputError: no such folder or split.
+        EnvironmentProblem: there is not enough room.
+    """
+    root = KittiRoot.find(data)
+    count = len({frame for name in splits for frame in root.split(name)})
+    stored, maps = count * _BYTES_OF_FRAME, count * 2 * 4 * 1242 * 375 if npy else 0
+    free = runner.require_space(stored + maps, npy or out or data / FOLDER)
+    return count, stored + maps, free
 
 
 def _check_disjoint(frames: dict[str, list[str]]) -> None:

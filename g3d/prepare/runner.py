@@ -10,6 +10,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -137,6 +138,21 @@ def require_writable(folder: Path) -> None:
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         reason = "may not be written" if there.is_dir() else "is no folder"
         raise EnvironmentProblem(f"{folder}: cannot be written: {there} {reason}", "choose another folder with --out")
+
+
+def require_space(wanted: int, folder: Path) -> int:
+    """Bytes free where a folder will lie.
+
+    Raises:
+        EnvironmentProblem: fewer than are wanted.
+    """
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if free < wanted:
+        raise EnvironmentProblem(
+            f"{folder}: {wanted / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free", "choose another place with --out, or make room"
+        )
+    return free
 
 
 def write_manifest(folder: Path, values: Mapping[str, Any]) -> None:

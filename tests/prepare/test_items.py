@@ -16,7 +16,7 @@ import pytest
 from items import copy_slowly
 
 from g3d.errors import EnvironmentProblem, InputError
-from g3d.prepare import items as module
+from g3d.prepare import runner
 from g3d.prepare.items import Item, Recipe, plan, prepare
 from g3d.prepare.shards import Shard, parse_shard, shard_of_environment
 
@@ -126,7 +126,7 @@ def test_two_processes_share_the_work(sources: list[Item], tmp_path: Path) -> No
 
 
 def test_too_little_room_is_said_before_the_work(sources: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda place: namedtuple("usage", "free")(7999))
+    monkeypatch.setattr(runner.shutil, "disk_usage", lambda place: namedtuple("usage", "free")(7999))
     with pytest.raises(EnvironmentProblem, match=r"0\.0 GB are needed"):
         prepare(RECIPE, sources, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from items import double_but_three
+from verbs import g3d
 
 from g3d.data.kitti import KittiRoot, read_labels
 from g3d.data.kitti_prepared import RECTANGLES, open_prepared, raw_root
@@ -121,3 +122,11 @@ def test_a_manifest_that_is_no_json(tmp_path: Path) -> None:
         runner.read_manifest(tmp_path)
     runner.write_manifest(tmp_path, {"a": 1})
     assert json.loads((tmp_path / "manifest.json").read_text()) == {"a": 1}
+
+
+def test_a_dry_run_says_what_it_would_take(drawn_kitti: Path, tmp_path: Path) -> None:
+    places = ("--out", str(tmp_path / "out"), "--npy", str(tmp_path / "npy"))
+    code, out, _ = g3d("prepare", "kitti", "--data", str(drawn_kitti), *places, "--dry-run")
+    assert code == 0
+    assert out.startswith("12 frames to check, about 0.04 GB to write")
+    assert not list(tmp_path.iterdir())
