@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 
 from g3d.data.scannet_labels import DETECTION18_IDS, FLOOR, IGNORE, SCANREFER_BOX_IDS, SEMANTIC20_IDS, WALL, LabelTable, semantic20
 from g3d.data.scannet_mesh import Mesh
 from g3d.data.scannet_raw import Aggregation, ObjectGroup
 from g3d.errors import InputError
+from g3d.ops.vertex_normals import vertex_normals as summed_normals
 
 MAXIMUM_VERTICES = 50_000
 """Rows that ScanRefer and VoteNet keep of a scene."""
@@ -104,10 +106,7 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
         vertices: (N, 3) float32.
         faces: (F, 3) int32, counter-clockwise seen from outside.
     """
-    of_faces = _face_normals(vertices, faces)
-    corners = faces.ravel()
-    sums = [np.bincount(corners, np.repeat(of_faces[:, axis], 3), len(vertices)) for axis in range(3)]
-    return _unit(np.stack(sums, 1).astype(np.float32))
+    return summed_normals(torch.from_numpy(vertices), torch.from_numpy(faces)).numpy()
 
 
 def published_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
