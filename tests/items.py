@@ -30,3 +30,10 @@ def copy_slowly(item: Item, folder: Path) -> dict[str, int]:
     if text == "broken":
         raise InputError(f"{item.inputs[0].name} is broken")
     return {"length": 2 * len(text)}
+
+
+def take_a_minute(item: Item, folder: Path) -> dict[str, int]:
+    """Half a result, then a long wait."""
+    (folder / "half.txt").write_text("half")
+    time.sleep(60)
+    return {}

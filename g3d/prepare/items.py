@@ -144,7 +144,7 @@ def prepare(
         if (out / f".{item.name}.partial").exists() or (out / f".{item.name}.old").exists():
             with _partial_folder(out, item.name):
                 pass
-    outcome = runner.run(functools.partial(_make, recipe=recipe, out=out, redo=redo), todo.todo, recipe.name, workers, progress)
+    outcome = runner.run(functools.partial(_make, recipe=recipe, out=out, redo=redo), todo.todo, recipe.name, workers, progress, at_once=1)
     facts = {item.name: made for item, made in outcome.good}
     broken = tuple((item.name, error) for item, error in outcome.broken)
     return Prepared(tuple(facts), tuple(item.name for item in todo.done), broken, facts)

@@ -40,7 +40,7 @@ class Outcome(Generic[Item, Result]):
 
 
 def run(
-    work: Callable[[Item], Result], items: Sequence[Item], label: str, workers: int = 1, progress: Progress | None = None
+    work: Callable[[Item], Result], items: Sequence[Item], label: str, workers: int = 1, progress: Progress | None = None, at_once: int = 16
 ) -> Outcome[Item, Result]:
     """Apply `work` to every item.
 
@@ -50,6 +50,7 @@ def run(
         label: what the progress is called.
         workers: processes; with 1 the work is done in this one.
         progress: told of every item.
+        at_once: items that a process is given at a time, at most: 1 for long work, more for what takes milliseconds.
 
     Raises:
         EnvironmentProblem: a worker process was killed from outside.
@@ -57,7 +58,7 @@ def run(
     progress = progress or Silent()
     progress.begin(label, len(items))
     good, broken = [], []
-    with _mapper(min(workers, len(items))) as mapper:
+    with _mapper(min(workers, len(items)), at_once) as mapper:
         for item, result in zip(items, mapper(_Guarded(work), items), strict=True):
             if isinstance(result, G3DError):
                 broken.append((item, result))
@@ -79,30 +80,45 @@ class _Guarded:
             return self.work(item)
         except G3DError as error:
             return error
+        except _Leave:  # by now the work has tidied up after itself
+            os._exit(1)
 
 
 @contextmanager
-def _mapper(workers: int) -> Iterator[Callable[[Callable, Sequence], Iterable]]:
+def _mapper(workers: int, at_once: int) -> Iterator[Callable[[Callable, Sequence], Iterable]]:
     if workers <= 1:
         yield map
         return
     # spawned, not forked: the caller may hold threads of its own
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker) as pool:
         try:
-            yield lambda work, items: pool.map(work, items, chunksize=max(1, min(16, len(items) // (8 * workers))))
+            yield lambda work, items: pool.map(work, items, chunksize=max(1, min(at_once, len(items) // (8 * workers))))
         except BrokenProcessPool:
             raise EnvironmentProblem(
                 "a worker process was killed", "out of memory? try fewer --workers; what was finished is kept"
             ) from None
         except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in set(multiprocessing.active_children()) - others:  # not after the item that it is at: that may take minutes
+                worker.terminate()
             raise
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it even if it is killed."""
+    """Leave Ctrl-C to the parent, end when it says so, and with it even if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+class _Leave(SystemExit):
+    """Ends a worker's work as an error would, so that nothing half-made is left."""
+
+
+def _leave(number: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise _Leave(1)
 
 
 def _end_with_parent() -> None:

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from items import copy_slowly
@@ -85,18 +87,18 @@ def test_a_broken_item_leaves_what_was_there(sources: list[Item], tmp_path: Path
     assert contents(tmp_path / "out") == before
 
 
-def start(sources: list[Item], out: Path) -> subprocess.Popen[bytes]:
+def start(sources: list[Item], out: Path, work: str = "copy_slowly", **how: Any) -> subprocess.Popen[bytes]:
     tests = Path(__file__).parents[1]
     program = (
         f"import sys; sys.path[:0] = [{str(tests)!r}]\n"
-        "from pathlib import Path\nfrom items import copy_slowly\nfrom g3d.prepare.items import Item, Recipe, prepare\n"
+        f"from pathlib import Path\nfrom items import {work} as work\nfrom g3d.prepare.items import Item, Recipe, prepare\n"
         "if __name__ == '__main__':\n"
         f"    items = [Item(f'item{{i}}', (Path({str(sources[0].inputs[0].parent)!r}) / f'item{{i}}.txt',), 1000) for i in range(8)]\n"
-        f"    prepare(Recipe('copy', 1, {{'repeat': 2}}, copy_slowly), items, Path({str(out)!r}), workers=2)\n"
+        f"    prepare(Recipe('copy', 1, {{'repeat': 2}}, work), items, Path({str(out)!r}), workers=2)\n"
     )
     file = out.with_suffix(".py")
     file.write_text(program)
-    return subprocess.Popen([sys.executable, str(file)], env={**os.environ, "PYTHONPATH": str(tests)})
+    return subprocess.Popen([sys.executable, str(file)], env={**os.environ, "PYTHONPATH": str(tests)}, **how)
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(sources: list[Item], tmp_path: Path) -> None:
@@ -123,6 +125,22 @@ def test_two_processes_share_the_work(sources: list[Item], tmp_path: Path) -> No
     assert sorted(os.listdir(out)) == [f"item{index}" for index in range(8)]
     prepare(RECIPE, sources, tmp_path / "alone")
     assert contents(out) == contents(tmp_path / "alone")
+
+
+def test_an_interrupt_does_not_wait_for_what_is_being_made(sources: list[Item], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = start(sources, out, "take_a_minute", start_new_session=True)
+    wait_until(lambda: len(list(out.glob(".*.partial/half.txt"))) == 2)
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C in a terminal: to the workers as well
+    assert process.wait(timeout=20) != 0
+    assert os.listdir(out) == []
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_too_little_room_is_said_before_the_work(sources: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
