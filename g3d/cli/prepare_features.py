@@ -30,8 +30,8 @@ def superpoints(
     out: Out = None,
     scene: Scenes = [],  # noqa: B006
     source: Annotated[str, typer.Option("--from", help="mesh, points (nearest neighbours), or auto: by what there is.")] = "auto",
-    threshold: Annotated[float, typer.Option("--threshold", help="How much normals may change within one.")] = 0.01,
-    min_vertices: Annotated[int, typer.Option("--min-vertices", help="Smaller ones join a neighbour.")] = 20,
+    threshold: Annotated[float, typer.Option("--threshold", min=0, help="How much normals may change within one.")] = 0.01,
+    min_vertices: Annotated[int, typer.Option("--min-vertices", min=1, help="Smaller ones join a neighbour.")] = 20,
     neighbours: Annotated[int, typer.Option("--neighbours", min=1, help="For clouds.")] = 8,
     segs_json: Annotated[bool, typer.Option("--segs-json", help="Also write ScanNet's segs.json.")] = False,
     workers: Workers = 1,
@@ -181,6 +181,6 @@ def clip(
 
 
 def _device(name: str) -> str:
-    import torch
+    from g3d.engine.distributed import choose_device
 
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    return str(choose_device(name))

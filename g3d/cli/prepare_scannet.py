@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from g3d.cli.options import DataRequired, Json, Out
-from g3d.cli.recipes import Check, DryRun, How, Redo, Scenes, ShardOption, Splits, Workers, finish, run_recipe
+from g3d.cli.recipes import Check, DryRun, How, Redo, Scenes, ShardOption, Splits, Workers, finish, my_part, run_recipe, show_plans
 
 Published = Annotated[
     list[str],
@@ -24,8 +24,8 @@ def scannet(
     split: Splits = [],  # noqa: B006
     publish: Published = [],  # noqa: B006
     normals: Annotated[str, typer.Option("--normals", help="summed, or published: as ScanRefer's files have them.")] = "summed",
-    threshold: Annotated[float, typer.Option("--threshold", help="Superpoints: how much normals may change.")] = 0.01,
-    min_vertices: Annotated[int, typer.Option("--min-vertices", help="Superpoints: smaller ones join a neighbour.")] = 20,
+    threshold: Annotated[float, typer.Option("--threshold", min=0, help="Superpoints: how much normals may change.")] = 0.01,
+    min_vertices: Annotated[int, typer.Option("--min-vertices", min=1, help="Superpoints: smaller ones join a neighbour.")] = 20,
     maximum: Annotated[int, typer.Option("--maximum", min=1, help="Vertices that ScanRefer's and VoteNet's forms keep.")] = 50_000,
     workers: Workers = 1,
     shard: ShardOption = None,
@@ -58,15 +58,22 @@ def scannet(
     folder = ScanFolder(data)
     settings = ScanNetSettings(normals, threshold, min_vertices, maximum)  # type: ignore[arg-type]
     root = out or Path(data) / "g3d"
-    prepared = run_recipe(scannet_recipe(folder, settings), scannet_items(folder, chosen_scenes(folder, split, scene)), root / SCENES, how)
+    recipe, items = scannet_recipe(folder, settings), my_part(scannet_items(folder, chosen_scenes(folder, split, scene)), how)
+    how = replace(how, shard="1/1")  # the scenes are this process's part already
+    if dry_run or check:
+        usable = {item.name: item.bytes for item in items if item.inputs}
+        forms = [(form_recipe(form, root, folder), form_items(form, root, folder, usable), root / PUBLISHED / form / SCENES)
+                 for form in FORMS if form in publish]  # fmt: skip
+        show_plans([(recipe, items, root / SCENES), *forms], how)
+        return
+    prepared = run_recipe(recipe, items, root / SCENES, how)
     if prepared is None:
         return
-    whole, notes = [*prepared.made, *prepared.done], []
+    whole, notes = dict.fromkeys([*prepared.made, *prepared.done], 0), []
     for form in FORMS:
         if form in publish:
-            # the scenes are this process's part already
             done = run_recipe(form_recipe(form, root, folder), form_items(form, root, folder, whole), root / PUBLISHED / form / SCENES,
-                              replace(how, shard="1/1", redo=False))  # fmt: skip
+                              replace(how, redo=False))  # fmt: skip
             if done is not None:
                 notes.append(f"published: {link_published(form, root, folder, [*done.made, *done.done])}")
                 prepared = replace(prepared, broken=prepared.broken + done.broken)

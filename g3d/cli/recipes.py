@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -43,33 +43,54 @@ def run_recipe(recipe: Recipe, items: Sequence[Item], out: Path, how: How) -> Pr
 
     The caller ends with `finish`, after what it does with the result.
     """
-    from g3d.prepare.items import plan, prepare
-    from g3d.prepare.runner import require_space
+    from g3d.prepare.items import prepare
+
+    mine = my_part(items, how)
+    if how.dry_run or how.check:
+        show_plans([(recipe, mine, out)], how)
+        return None
+    return prepare(recipe, mine, out, how.workers, how.redo, output.progress())
+
+
+def my_part(items: Sequence[Item], how: How) -> list[Item]:
+    """This process's part of the items, by name."""
     from g3d.prepare.shards import parse_shard, shard_of_environment
 
     shard = parse_shard(how.shard) if how.shard else shard_of_environment()
     mine = shard.of(sorted(items, key=lambda item: item.name))
     if shard.count > 1:
         output.say(f"part {shard} ({shard.source}): {len(mine)} of {len(items)}")
-    if how.dry_run or how.check:
-        found = plan(recipe, mine, out, how.redo)
-        _show_plan(recipe, found, out, 0 if how.check else require_space(found.bytes, out), how.as_json)
-        if how.check and found.todo:
-            raise typer.Exit(1)
-        return None
-    return prepare(recipe, mine, out, how.workers, how.redo, output.progress())
+    return mine
 
 
-def _show_plan(recipe: Recipe, plan: Plan, out: Path, free: int, as_json: bool) -> None:
-    if as_json:
-        output.emit({"schema": 1, "recipe": recipe.name, "folder": str(out), "to_do": [item.name for item in plan.todo],
-                     "outdated": dict(plan.outdated), "done": [item.name for item in plan.done], "bytes": plan.bytes})  # fmt: skip
-        return
-    typer.echo(f"{len(plan.done)} done, {len(plan.todo)} to do, of these {len(plan.outdated)} out of date, in {out}")
-    for name, reason in list(plan.outdated.items())[:20]:
-        typer.echo(f"  {name}: {reason}")
-    if free:
-        typer.echo(f"about {plan.bytes / 1e9:.2f} GB to write, {free / 1e9:.1f} GB free")
+def show_plans(recipes: Sequence[tuple[Recipe, Sequence[Item], Path]], how: How) -> None:
+    """Say what there is to do for items of recipes and their folders; with --check exit code 1 if there is anything.
+
+    The JSON is that of the first; what follows from it is in its "then".
+    """
+    from g3d.prepare.items import plan
+    from g3d.prepare.runner import require_space
+
+    plans = [(recipe, plan(recipe, items, out, how.redo), out) for recipe, items, out in recipes]
+    size = sum(found.bytes for _, found, _ in plans)
+    free = 0 if how.check else require_space(size, plans[0][2])
+    if how.as_json:
+        first, *others = [_plan_json(*each) for each in plans]
+        output.emit({"schema": 1, **first, **({"then": others} if others else {})})
+    else:
+        for _, found, out in plans:
+            typer.echo(f"{len(found.done)} done, {len(found.todo)} to do, of these {len(found.outdated)} out of date, in {out}")
+            for name, reason in list(found.outdated.items())[:20]:
+                typer.echo(f"  {name}: {reason}")
+        if free:
+            typer.echo(f"about {size / 1e9:.2f} GB to write, {free / 1e9:.1f} GB free")
+    if how.check and any(found.todo for _, found, _ in plans):
+        raise typer.Exit(1)
+
+
+def _plan_json(recipe: Recipe, plan: Plan, out: Path) -> dict[str, Any]:
+    return {"recipe": recipe.name, "folder": str(out), "to_do": [item.name for item in plan.todo], "outdated": dict(plan.outdated),
+            "done": [item.name for item in plan.done], "bytes": plan.bytes}  # fmt: skip
 
 
 def finish(prepared: Prepared, out: Path, how: How, notes: Sequence[str] = ()) -> None:

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from g3d.data.depth_image import read_depth, to_metres
-from g3d.data.image import read_image
+from g3d.data.image import image_size, read_image
 from g3d.data.sens import SensFile, is_valid_pose
 from g3d.errors import InputError, MissingDataError
 
@@ -44,6 +44,7 @@ class Frame:
     depth_intrinsics: np.ndarray | None
     _colour: Callable[[], np.ndarray]
     _depth: Callable[[], np.ndarray]
+    _colour_size: Callable[[], tuple[int, int]]
 
     @property
     def has_pose(self) -> bool:
@@ -53,6 +54,10 @@ class Frame:
     def colour(self) -> np.ndarray:
         """(H, W, 3) uint8 RGB. Raises InputError, MissingDataError."""
         return self._colour()
+
+    def colour_size(self) -> tuple[int, int]:
+        """(width, height) of the colour picture, which is not decoded. Raises InputError, MissingDataError."""
+        return self._colour_size()
 
     def depth(self) -> np.ndarray:
         """(h, w) float32 metres, 0 where there is none. Raises InputError, MissingDataError."""
@@ -161,7 +166,7 @@ class SensFrames:
             return to_metres(self._file.depth(index), self._file.header.depth_shift)
 
         return Frame(str(index), self._file.pose(index), self._colour_intrinsics, self._depth_intrinsics,
-                     lambda: self._file.colour(index), depth)  # fmt: skip
+                     lambda: self._file.colour(index), depth, lambda: self._file.header.colour_size)  # fmt: skip
 
 
 class _Numbers(Sequence[str]):
@@ -215,7 +220,7 @@ class FolderFrames:
         name = self.names[index]
         files = self._files[name]
         return Frame(name, read_matrix(files.pose, (4, 4)).astype(np.float32), self._colour_intrinsics, self._depth_intrinsics,
-                     lambda: read_image(files.colour), lambda: read_depth(files.depth))  # fmt: skip
+                     lambda: read_image(files.colour), lambda: read_depth(files.depth), lambda: image_size(files.colour))  # fmt: skip
 
 
 def read_matrix(path: Path | str, *shapes: tuple[int, int]) -> np.ndarray:

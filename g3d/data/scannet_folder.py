@@ -111,6 +111,11 @@ class ScanFolder:
             raise MissingDataError(f"scan {scene}: {folder / scene}_vh_clean_2.0.010000.segs.json is missing: the annotation refers to it")
         return ScanFiles(scene, folder, mesh, **present)
 
+    def file(self, scene: str, ending: str) -> Path:
+        """Where a scan's file <scene><ending> is, or would be: nothing else of the scan is looked at."""
+        folders = [folder / scene for folder in self._folders]
+        return next((folder for folder in folders if folder.is_dir()), folders[0]) / f"{scene}{ending}"
+
     def meta(self, name: str) -> Path:
         """A file of the release's meta data, such as a split list or the label table: in the folder, or where the published code has it.
 

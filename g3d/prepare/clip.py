@@ -121,8 +121,7 @@ def _hits(frame: Frame, points: Tensor, encoder: PatchEncoder, settings: ClipSet
     depth = frame.depth()
     size = (depth.shape[1], depth.shape[0])
     camera = frame.depth_camera(size)
-    width, height = frame.colour().shape[1::-1]
     colour = None if frame.colour_intrinsics is None else (torch.from_numpy(camera), torch.from_numpy(frame.colour_intrinsics))
-    grid = grid_on_depth(encoder.layout(width, height), size, settings.mapping, colour)
+    grid = grid_on_depth(encoder.layout(*frame.colour_size()), size, settings.mapping, colour)
     to = functools.partial(torch.as_tensor, device=points.device)
     return find_hits(points, to(depth), to(camera), to(frame.pose), grid)

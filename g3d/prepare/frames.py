@@ -48,8 +48,8 @@ def frames_items(data: Path, scenes: Sequence[str], settings: FramesSettings) ->
         streams = [(data.stem, data)]
     else:
         folder = ScanFolder(data)
-        found = [(scene, folder.files(scene).stream) for scene in scenes or folder.scenes()]
-        streams = [(scene, stream) for scene, stream in found if stream is not None]
+        found = [(scene, folder.file(scene, ".sens")) for scene in scenes or folder.scenes()]
+        streams = [(scene, stream) for scene, stream in found if stream.is_file() or scenes]
         if not streams:
             raise MissingDataError(f"{data}: no recordings", "expected scans/<scene>/<scene>.sens")
     return [Item(name, (stream,), _expected(stream, settings)) for name, stream in streams]

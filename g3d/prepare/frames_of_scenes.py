@@ -29,7 +29,8 @@ def frames_of(frames: Path, scene: str) -> Path:
     Raises:
         MissingDataError: in none of these places.
     """
-    places = [frames / scene / f"{scene}.sens", frames / "scans" / scene / f"{scene}.sens", frames / f"{scene}.sens", frames / scene]
+    places = [frames / folder / scene / f"{scene}.sens" for folder in ("", "scans", "scans_test")]
+    places += [frames / f"{scene}.sens", frames / scene]
     for place in places:
         if place.exists():
             return place

@@ -38,12 +38,16 @@ FORMS: dict[Form, str] = {
 }
 
 
-def form_items(form: Form, out: Path, folder: ScanFolder, scenes: Sequence[str]) -> list[Item]:
-    """Prepared scenes under `out` that are to be written in a published form."""
+def form_items(form: Form, out: Path, folder: ScanFolder, scenes: Mapping[str, int]) -> list[Item]:
+    """Prepared scenes under `out` that are to be written in a published form.
+
+    Args:
+        scenes: their names, and how many bytes each will have where it is not prepared yet.
+    """
     items = []
-    for scene in scenes:
+    for scene, expected in scenes.items():
         file = out / SCENES / scene / FILE
-        size = round(file.stat().st_size * 0.8) if file.is_file() else 0
+        size = round((file.stat().st_size if file.is_file() else expected) * 0.8)
         raw: tuple[Path, ...] = ()
         if form == "inst_nostuff":
             files = folder.files(scene)
@@ -122,6 +126,8 @@ def _link(file: Path, link: Path) -> None:
         link.unlink(missing_ok=True)
         try:
             os.link(file, link)
+        except FileExistsError:
+            return  # another process has just made the same
         except OSError:
             shutil.copyfile(file, link)
     except OSError as error:

@@ -55,14 +55,16 @@ def superpoint_items(data: Path, scenes: Sequence[str] = ()) -> list[Item]:
     Raises:
         MissingDataError: there is none.
     """
-    if data.is_file():
-        return [Item(data.stem, (data,), data.stat().st_size)]
-    loose = sorted(data.glob("*.ply")) if data.is_dir() else []
+    if not data.exists():
+        raise MissingDataError(f"--data {data}: no such file or folder", "it names a .ply file, a folder of them, or ScanNet's folder")
+    loose = sorted(data.glob("*.ply")) if data.is_dir() else [data]
     if loose:
-        return [Item(file.stem, (file,), file.stat().st_size) for file in loose if not scenes or file.stem in scenes]
-    folder = ScanFolder(data)
-    found = [(name, folder.root / "scans" / name / f"{name}{_MESH}") for name in scenes or folder.scenes()]
-    meshes = [(name, folder.files(name).mesh if path.is_file() else path) for name, path in found]
+        if scenes:
+            loose = [loose[0].with_name(f"{scene}.ply") for scene in dict.fromkeys(scenes)]
+        meshes = [(file.stem, file) for file in loose]
+    else:
+        folder = ScanFolder(data)
+        meshes = [(name, folder.file(name, _MESH)) for name in dict.fromkeys(scenes or folder.scenes())]
     return [Item(name, (path,), path.stat().st_size // 3 if path.is_file() else 0) for name, path in meshes]
 
 

@@ -47,6 +47,7 @@ def expect_frames(source: FrameSource, layout: str, numbers: list[int]) -> None:
         np.testing.assert_array_equal(found.depth(), (depth_of(number) / 1000).astype(np.float32))
         assert found.depth().dtype == np.float32
         assert np.abs(found.colour().astype(int) - (20 * number, 100, 200)).max() < 4
+        assert found.colour().shape[1::-1] == found.colour_size()
 
 
 NUMBERS = [0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11]

@@ -38,6 +38,9 @@ def test_scans_of_both_folders_are_found(download: Path) -> None:
     assert folder.files("scene0000_00").annotated
     test = folder.files("scene0707_00")
     assert (test.annotated, test.labels, test.stream) == (False, None, None)
+    for name in folder.scenes():
+        assert folder.file(name, "_vh_clean_2.ply") == folder.files(name).mesh
+    assert folder.file("scene0009_00", ".sens") == download / "scans" / "scene0009_00" / "scene0009_00.sens"
     endings = [path.name.removeprefix("scene0707_00") for path in test.arrays_from()]
     assert endings == ["_vh_clean_2.ply", "_vh_clean_2.0.010000.segs.json", ".txt"]
     assert ScanFolder(download / "scans").scenes() == ("scene0000_00",)

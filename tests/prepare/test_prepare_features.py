@@ -107,6 +107,13 @@ def test_without_prepared_scenes_it_says_what_to_do(tmp_path: Path, data: Path) 
     assert "run g3d prepare scannet first" in err
 
 
+@pytest.mark.parametrize("name", ["tpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_said(data: Path, tmp_path: Path, name: str) -> None:
+    code, _, err = g3d("prepare", "multiview", "--data", str(data), "--weights", str(data / "enet.pth"), "--device", name)
+    assert code == (4 if name.startswith("cuda") else 2)
+    assert f"--device {name}" in err
+
+
 def test_superpoints_of_a_mesh_and_of_its_points(data: Path, tmp_path: Path) -> None:
     mesh = data / "scans" / SCENE / f"{SCENE}_vh_clean_2.ply"
     for source in ("mesh", "points"):
@@ -120,6 +127,34 @@ def test_superpoints_of_a_mesh_and_of_its_points(data: Path, tmp_path: Path) -> 
     written = json.loads((tmp_path / "mesh" / "superpoints" / mesh.stem / f"{mesh.stem}.0.010000.segs.json").read_text())
     official = json.loads((data / "scans" / SCENE / f"{mesh.stem}.0.010000.segs.json").read_text())
     assert written["segIndices"] == official["segIndices"]
+
+
+def test_superpoints_of_what_is_not_there(data: Path, tmp_path: Path) -> None:
+    code, _, err = g3d("prepare", "superpoints", "--data", str(tmp_path / "room.ply"))
+    assert code == 3
+    assert "room.ply: no such file or folder" in err
+    for place in (data / "scans" / SCENE, data / "scans", data):  # loose .ply files, and ScanNet's layout
+        code, _, err = g3d("prepare", "superpoints", "--data", str(place), "--out", str(tmp_path), "--scene", "nope")
+        assert code == 3
+        assert "nope" in err
+
+
+def test_superpoints_of_the_folder_of_scans_itself(data: Path, tmp_path: Path) -> None:
+    code, out, err = g3d("prepare", "superpoints", "--data", str(data / "scans"), "--out", str(tmp_path), "--scene", SCENE, "--json")
+    assert code == 0, err
+    assert json.loads(out)["made"] == [SCENE]
+
+
+def test_frames_of_a_scan_without_mesh(tmp_path: Path) -> None:
+    (tmp_path / "scans" / "a").mkdir(parents=True)
+    write_tiny(tmp_path / "scans" / "a" / "a.sens")
+    (tmp_path / "scans" / "empty").mkdir()
+    code, out, err = g3d("prepare", "frames", "--data", str(tmp_path), "--every", "2", "--json")
+    assert code == 0, err
+    assert json.loads(out)["made"] == ["a"]
+    code, _, err = g3d("prepare", "frames", "--data", str(tmp_path), "--scene", "empty")
+    assert code == 3
+    assert "empty.sens: no such file" in err
 
 
 def test_recordings_become_folders_of_frames(tmp_path: Path) -> None:

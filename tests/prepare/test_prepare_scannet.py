@@ -21,6 +21,7 @@ from g3d.data.scannet_arrays import scanrefer_scene, votenet_scene
 from g3d.data.scannet_published import read_prepared, read_scanrefer, read_votenet
 from g3d.data.scenes import FILE, read_scene
 from g3d.errors import InputError, MissingDataError
+from g3d.prepare import scannet_forms
 
 SHARED = Path(__file__).parents[3] / "shared"
 REAL = SHARED / "data" / "real" / "scannet"
@@ -102,6 +103,39 @@ def test_a_dry_run_says_what_it_needs(raw: Path, tmp_path: Path) -> None:
     assert "0 done, 2 to do" in text
     assert "GB free" in text
     assert not (tmp_path / "out").exists()
+
+
+def test_published_forms_are_planned_and_checked_as_well(raw: Path, prepared: Path, tmp_path: Path) -> None:
+    asked = ("prepare", "scannet", "--data", str(raw), "--maximum", "900", "--scene", "scene0000_00")
+    code, out, _ = g3d(*asked, "--out", str(prepared), "--published", "refer", "--check", "--json")
+    assert (code, json.loads(out)["then"][0]["done"]) == (0, ["scene0000_00"])
+    assert g3d(*asked, "--out", str(tmp_path))[0] == 0
+    assert g3d(*asked, "--out", str(tmp_path), "--check")[0] == 0
+    code, out, _ = g3d(*asked, "--out", str(tmp_path), "--published", "refer", "--check", "--json")
+    assert (code, json.loads(out)["then"][0]["to_do"]) == (1, ["scene0000_00"])
+    _, out, _ = g3d(*asked, "--out", str(tmp_path / "new"), "--published", "refer", "--dry-run", "--json")
+    assert json.loads(out)["then"][0]["bytes"] > 10_000
+
+
+@pytest.mark.parametrize("option", [("--threshold", "-1"), ("--threshold", "nan"), ("--min-vertices", "0")])
+def test_settings_without_sense_are_refused(raw: Path, tmp_path: Path, option: tuple[str, str]) -> None:
+    for verb in ("scannet", "superpoints"):
+        assert g3d("prepare", verb, "--data", str(raw), "--out", str(tmp_path / "out"), *option)[0] == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_link_that_another_process_makes_meanwhile_is_as_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, link = tmp_path / "file", tmp_path / "place" / "link"
+    file.write_text("content")
+    make = os.link
+
+    def late(source: Path, target: Path) -> None:
+        make(source, target)
+        make(source, target)
+
+    monkeypatch.setattr(scannet_forms.os, "link", late)
+    scannet_forms._link(file, link)
+    assert link.samefile(file)
 
 
 def test_shards_make_the_whole(raw: Path, tmp_path: Path, prepared: Path) -> None:
