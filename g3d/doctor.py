@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import re
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -126,14 +124,15 @@ def _kernel(operator: Operator, device: str, required: bool) -> Finding:
 
 
 def _cache() -> list[Finding]:
-    folder = Path(os.environ.get("NUMBA_CACHE_DIR", Path(importlib.util.find_spec("g3d.kernels").origin or ".").parent))  # type: ignore[union-attr]
+    from g3d.kernels.compiled import KernelUnavailable, cache_folder
+
     try:
-        with tempfile.TemporaryFile(dir=folder):
-            return [Finding("kernel cache", "ok", f"{folder} can be written")]
-    except OSError as error:
-        return [
-            Finding("kernel cache", "note", f"{folder} cannot be written ({error.strerror}): set NUMBA_CACHE_DIR to keep compiled kernels")
-        ]
+        folder = cache_folder()
+    except KernelUnavailable as error:
+        return [Finding("kernel cache", "note", error.message)]
+    if folder is None:
+        return [Finding("kernel cache", "note", "no folder can be written: set NUMBA_CACHE_DIR to keep compiled kernels")]
+    return [Finding("kernel cache", "ok", f"{folder} can be written")]
 
 
 def _browser() -> list[Finding]:

@@ -18,9 +18,9 @@ def ball_query(
     count = len(centres)
     found = torch.empty(count, k, dtype=torch.int64, device=points.device)
     if count:
-        cloud = torch.searchsorted(centre_offsets, torch.arange(count, device=points.device), right=True) - 1
+        cloud = torch.searchsorted(centre_offsets.contiguous(), torch.arange(count, device=points.device), right=True) - 1
         ball_query_kernel[(count,)](
-            points.contiguous(), offsets, centres.contiguous(), cloud, found, squared(radius), k, REPEAT=repeat,
+            points.contiguous(), offsets.contiguous(), centres.contiguous(), cloud, found, squared(radius), k, REPEAT=repeat,
             SLOTS=triton.next_power_of_2(k), BLOCK=1024, enable_fp_fusion=False,
         )  # fmt: skip
     return found

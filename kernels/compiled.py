@@ -30,7 +30,7 @@ except ImportError as error:  # Numba refuses a NumPy that is newer than it
     UNAVAILABLE = f"Numba cannot be imported: {error}"
     prange = range  # type: ignore[assignment,misc]
 
-__all__ = ["Kernel", "KernelUnavailable", "kernel", "part", "prange"]
+__all__ = ["Kernel", "KernelUnavailable", "cache_folder", "kernel", "part", "prange"]
 log = logging.getLogger(__name__)
 _LOCK_SECONDS = 120.0  # longer than any kernel takes to compile; a waiting process then compiles for itself
 _lock = threading.RLock()
@@ -101,6 +101,23 @@ class Kernel:
             folder = None
         compiled.compile = _announced(compiled.compile, self.name, folder)
         return compiled
+
+
+def cache_folder() -> Path | None:
+    """Where compiled kernels are kept: NUMBA_CACHE_DIR, else beside their source, else the user's cache, whichever can be written first.
+
+    Raises:
+        KernelUnavailable: Numba does not work here.
+    """
+    if UNAVAILABLE:
+        raise KernelUnavailable(UNAVAILABLE)
+    compiled = numba.njit()(_warn_once)  # any function of this room; it is never compiled
+    try:
+        compiled.enable_caching()
+    except RuntimeError:  # no folder can be written
+        return None
+    folder = compiled.stats.cache_path
+    return Path(folder) if folder else None
 
 
 def kernel(*, parallel: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Kernel]:

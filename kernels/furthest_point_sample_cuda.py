@@ -26,7 +26,9 @@ def furthest_point_sample(points: Tensor, offsets: Tensor, k: int, skip_origin: 
     nearest = torch.where(skipped, -1.0, torch.full_like(axes[0], FAR))
     places = torch.empty(clouds, k, dtype=torch.int64, device=points.device)
     block = min(4096, max(256, triton.next_power_of_2(count // clouds)))
-    sample_kernel[(clouds,)](axes, nearest, offsets, places, count, k, BLOCK=block, num_warps=block // 256, enable_fp_fusion=False)
+    sample_kernel[(clouds,)](
+        axes, nearest, offsets.contiguous(), places, count, k, BLOCK=block, num_warps=block // 256, enable_fp_fusion=False
+    )
     return order[places]
 
 

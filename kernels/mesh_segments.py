@@ -35,7 +35,7 @@ def reference_graph(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
     real = (length > 0) & length.isfinite()
     edges = torch.stack([faces[:, [0, 1]], faces[:, [0, 2]], faces[:, [2, 1]]], 1).int() * real[:, None, None]
     faces, votes = faces[real], (normal / length[:, None])[real].repeat_interleave(3, 0)
-    normals = torch.zeros_like(vertices)
+    normals = vertices.new_zeros(vertices.shape)
     vertex, order = faces.flatten().sort(stable=True)
     counts = torch.bincount(vertex, minlength=len(vertices))
     turn = torch.arange(len(vertex), device=vertex.device) - (counts.cumsum(0) - counts)[vertex]

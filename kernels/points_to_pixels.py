@@ -42,7 +42,7 @@ def reference(
         fx, fy, cx, cy = intrinsics[frame]
         u, v = (x * fx / z + cx).round(), (y * fy / z + cy).round()
         inside = (z > 0) & (u >= 0) & (v >= 0) & (u < width) & (v < height)
-        pixel = torch.where(inside, v.nan_to_num() * width + u.nan_to_num(), 0).long()
+        pixel = torch.where(inside, v, 0).long() * width + torch.where(inside, u, 0).long()  # not in float32: it ends at 2^24
         if depth is None:
             inside &= (z >= near) & (z <= far)
         else:

@@ -27,7 +27,7 @@ def reference(features: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
 def backward_reference(gradient: Tensor, features: Tensor, indices: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of the features (B, C, M) and of the weights (B, N, 3), given that of the result (B, C, N)."""
     wide = torch.promote_types(features.dtype, torch.float32)
-    gradient, of_features = gradient.to(wide), torch.zeros_like(features, dtype=wide)
+    gradient, of_features = gradient.to(wide), features.new_zeros(features.shape, dtype=wide)
     for j in range(3):
         index = indices[:, None, :, j].expand(-1, features.shape[1], -1)
         of_features.scatter_add_(2, index, gradient * weights[:, None, :, j].to(wide))

@@ -24,7 +24,7 @@ _NONE = 0x7F800000 << 32  # the key of distance inf and index 0
 
 def reference(points: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     """The oracle: (B, N, 3) and (B, M, 3) float32 -> distances (B, N, 3) float32, ascending, and indices (B, N, 3) int64."""
-    distances, indices = torch.empty_like(points), torch.empty_like(points, dtype=torch.int64)
+    distances, indices = points.new_empty(points.shape), points.new_empty(points.shape, dtype=torch.int64)
     missing = max(0, 3 - known.shape[1])
     for cloud, own in enumerate(known):
         chunk = max(1, _AT_ONCE // max(1, len(own)))

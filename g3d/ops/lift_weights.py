@@ -49,7 +49,7 @@ def lift_weights(
             raise ValueError(
                 f"{name}: expected {text} {dtype} on {hits.device}, found {tuple(tensor.shape)} {tensor.dtype} on {tensor.device}"
             )
-    result: tuple[Tensor, Tensor, Tensor] = _operator(hits, positions, rows, scale, count, width, height)
+    result: tuple[Tensor, Tensor, Tensor] = _operator(hits, positions.detach(), rows, scale.detach(), count, width, height)
     return result
 
 

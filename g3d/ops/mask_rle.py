@@ -224,6 +224,9 @@ def _check_runs(name: str, counts: Tensor, lengths: Tensor, pixels: int | None) 
         k = int(np.searchsorted(sizes.cumsum(), (numbers < 0).argmax(), side="right"))
         raise ValueError(f"{name}[{k}]: a run has the length {numbers[(numbers < 0).argmax()]}")
     if pixels is not None:
+        if len(numbers) and numbers.max() > pixels:  # also keeps the sums below from running over
+            k = int(np.searchsorted(sizes.cumsum(), numbers.argmax(), side="right"))
+            raise ValueError(f"{name}[{k}]: expected runs that sum to {pixels} pixels, found one of {numbers.max()}")
         sums = np.diff(np.concatenate([[0], numbers.cumsum()])[sizes.cumsum()], prepend=0)
         if (sums != pixels).any():
             k = int((sums != pixels).argmax())

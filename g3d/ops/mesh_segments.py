@@ -141,7 +141,7 @@ _graph = Operator(
     reference=kernel.reference_graph,
     cpu=_cpu_graph,
     cuda=None,
-    fake=lambda vertices, faces: (torch.empty_like(vertices), faces.new_empty((3 * len(faces), 2), dtype=torch.int32)),
+    fake=lambda vertices, faces: (vertices.new_empty(vertices.shape), faces.new_empty((3 * len(faces), 2), dtype=torch.int32)),
     example=_example_mesh,
 )
 _segments = Operator(

@@ -96,6 +96,6 @@ _normals = Operator(
     reference=kernel.reference,
     cpu=_cpu,
     cuda=None,
-    fake=lambda points, neighbours: torch.empty_like(points),
+    fake=lambda points, neighbours: points.new_empty(points.shape),
     example=_example,
 )

@@ -46,12 +46,14 @@ def points_to_pixels(
 
     Returns:
         (N,) int64, or (F, N) if the poses are: v * width + u, or -1 for a point that is not seen. Several points may share a pixel.
+        Not differentiable.
 
     Raises:
         ValueError: shapes, dtypes or devices do not fit; the range is not one.
 
     Source: ProjectionHelper of daveredrum/ScanRefer, after 3D-SIS (Hou et al. 2019) section 4.
     """
+    points, intrinsics, camera_to_world = points.detach(), intrinsics.detach(), camera_to_world.detach()
     frames = camera_to_world[None] if camera_to_world.dim() == 2 else camera_to_world
     cameras = intrinsics.expand(len(frames), 3, 3) if intrinsics.dim() == 2 and intrinsics.shape == (3, 3) else intrinsics
     pictures = depth[None] if depth is not None and depth.dim() == 2 else depth
@@ -63,7 +65,7 @@ def points_to_pixels(
     poses = inverse.float().masked_fill((singular != 0)[:, None, None], torch.nan)
     rows = torch.stack([cameras[:, 0, 0], cameras[:, 1, 1], cameras[:, 0, 2], cameras[:, 1, 2]], 1).float()
     planes = _frustum_planes(rows, frames.float(), size, near, far) if published_frustum else None
-    pictures = None if pictures is None else pictures.float()
+    pictures = None if pictures is None else pictures.detach().float()
     near = max(near, torch.finfo(torch.float32).tiny)  # depth 0 stands for no depth
     found: Tensor = _operator(points, rows, poses[:, :3], pictures, planes, size[0], size[1], near, far, tolerance)
     return found[0] if camera_to_world.dim() == 2 else found

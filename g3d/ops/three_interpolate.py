@@ -81,7 +81,7 @@ _backward_operator = Operator(
     reference=kernel.backward_reference,
     cpu=_cpu_backward,
     cuda=None,
-    fake=lambda gradient, features, indices, weights: (torch.empty_like(features), torch.empty_like(weights)),
+    fake=lambda gradient, features, indices, weights: (features.new_empty(features.shape), weights.new_empty(weights.shape)),
     example=_backward_example,
 )
 

@@ -77,6 +77,6 @@ _operator = Operator(
     reference=kernel.reference,
     cpu=_cpu,
     cuda="g3d.kernels.three_nn_cuda:three_nn",
-    fake=lambda points, known: (torch.empty_like(points), torch.empty_like(points, dtype=torch.int64)),
+    fake=lambda points, known: (points.new_empty(points.shape), points.new_empty(points.shape, dtype=torch.int64)),
     example=_example,
 )

@@ -48,6 +48,6 @@ _operator = Operator(
     reference=kernel.reference,
     cpu=_cpu,
     cuda=None,
-    fake=lambda vertices, faces: torch.empty_like(vertices),
+    fake=lambda vertices, faces: vertices.new_empty(vertices.shape),
     example=_example,
 )

@@ -9,7 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import numba
 import pytest
+
+from g3d.kernels.compiled import cache_folder
 
 KERNELS = '''
 import numpy as np
@@ -103,6 +106,16 @@ def test_folders_that_cannot_be_written_cost_one_warning(folder: Path) -> None:
     assert log.count("WARNING") == 1
     assert "compiled kernels cannot be kept" in log
     assert "NUMBA_CACHE_DIR" in log
+
+
+def test_the_cache_is_the_first_folder_that_can_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(numba.core.config, "CACHE_DIR", str(tmp_path / "new"))
+    found = cache_folder()
+    assert found is not None
+    assert (tmp_path / "new") in found.parents
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr(numba.core.config, "CACHE_DIR", str(tmp_path / "file" / "new"))
+    assert cache_folder() not in (None, found)  # the one beside the source, or the user's
 
 
 @pytest.mark.slow

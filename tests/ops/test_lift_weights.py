@@ -83,6 +83,13 @@ def test_accepts_arrays_that_are_not_contiguous() -> None:
         assert torch.equal(found, expected)
 
 
+def test_positions_and_scale_may_require_gradients() -> None:
+    hits, positions, rows, scale = drawn(50, 3, 20, 10, (4, 3))
+    expected = lift_weights(hits, positions, rows, scale, 10, (4, 3))
+    found = lift_weights(hits, positions.requires_grad_(), rows, scale.requires_grad_(), 10, (4, 3))
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
 @pytest.mark.parametrize(
     ("name", "wrong", "says"),
     [

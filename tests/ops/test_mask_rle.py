@@ -175,6 +175,8 @@ def test_bad_counts_are_named() -> None:
         rle_decode([good, torch.tensor([4, 7])], 3, 4)
     with pytest.raises(ValueError, match=r"mask\[0\]: expected runs that sum to 12 pixels, found 10"):
         strings_to_masks(rle_to_strings([torch.tensor([3, 7])]), 3, 4)
+    with pytest.raises(ValueError, match=r"mask\[0\]: expected runs that sum to 12 pixels, found one of 4611686018427387916"):
+        strings_to_masks(rle_to_strings([torch.tensor([2**62, 2**62, 2**62, 2**62 + 12])]), 3, 4)  # 64 bits sum them to 12
     with pytest.raises(ValueError, match=r"counts\[1\]: a run has the length -1"):
         rle_decode([good, torch.tensor([13, -1])], 3, 4)
     with pytest.raises(ValueError, match=r"counts\[0\]: expected \(R > 0,\) int64 on cpu, found \(2,\) torch.float32"):

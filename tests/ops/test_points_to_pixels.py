@@ -160,6 +160,22 @@ def test_threads_and_strides_change_nothing() -> None:
     assert torch.equal(found, again)
 
 
+def test_pixels_of_a_large_picture_keep_their_number(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """float32 has no whole numbers between 2^24 and 2^24 + 2."""
+    camera = torch.tensor([[1000.0, 0, 2500], [0, 1000, 2500], [0, 0, 1]], device=device)
+    points = torch.tensor([[2.0, 2, 1], [2.001, 2, 1]], device=device)
+    for choice in ("auto", "reference"):
+        monkeypatch.setenv("G3D_KERNELS", choice)
+        found = points_to_pixels(points, camera, torch.eye(4, device=device), (5000, 5000))
+        assert found.tolist() == [4500 * 5000 + 4500, 4500 * 5000 + 4501]
+
+
+def test_points_and_cameras_may_require_gradients() -> None:
+    points, camera, pose = torch.rand(5, 3) + 1, CAMERA.clone(), torch.eye(4)
+    expected = points_to_pixels(points, camera, pose, SIZE)
+    assert torch.equal(points_to_pixels(points.requires_grad_(), camera.requires_grad_(), pose.requires_grad_(), SIZE), expected)
+
+
 def test_bad_arguments_are_named() -> None:
     points, pose = torch.zeros(4, 3), torch.eye(4)
     with pytest.raises(ValueError, match=r"points: expected \(N, 3\) float32, found \(4, 3\) torch.float64"):

@@ -8,6 +8,8 @@ import sys
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from g3d.errors import EnvironmentProblem, InputError
 from g3d.kernels.compiled import KernelUnavailable
@@ -92,6 +94,23 @@ def test_every_operator_is_registered_for_tracing() -> None:
     for name, operator in load_all().items():
         if name != "test_doubling":
             torch.library.opcheck(operator.definition, operator.example(), test_utils=("test_schema", "test_faketensor"))
+
+
+def test_strides_are_those_that_tracing_was_told() -> None:
+    """Compiled code trusts them: of input whose axes lie in another order, every result is as contiguous as its fake."""
+    for name, operator in load_all().items():
+        given = [_reversed_in_memory(a) if isinstance(a, Tensor) else a for a in operator.example()]
+        with FakeTensorMode(shape_env=ShapeEnv()) as fake:
+            told = operator.definition(*[fake.from_tensor(a, static_shapes=True) if isinstance(a, Tensor) else a for a in given])
+        for path in (operator.cpu, operator.reference):
+            found = path(*given)
+            pairs = zip(*((r,) if isinstance(r, Tensor) else r for r in (told, found)), strict=True)
+            assert all(a.is_contiguous() and b.is_contiguous() for a, b in pairs), (name, path)
+
+
+def _reversed_in_memory(tensor: Tensor) -> Tensor:
+    axes = tuple(reversed(range(tensor.dim())))
+    return tensor.permute(axes).contiguous().permute(axes)
 
 
 def test_operators_do_not_break_a_compiled_graph() -> None:

@@ -34,3 +34,10 @@ def test_equals_reference(device: str, sizes: tuple[int, ...], centres: tuple[in
     middle = torch.rand(sum(centres), 3, generator=torch.Generator().manual_seed(8)).to(device) * 1.2
     arguments = (points, offsets, middle, centre_offsets, radius, k, repeat)
     assert torch.equal(ball_query(*arguments), reference(*arguments))
+
+
+def test_offsets_may_be_a_column_of_a_table(device: str) -> None:
+    points = torch.rand(90, 3, generator=torch.Generator().manual_seed(7)).to(device)
+    table = torch.tensor([[0, 0], [30, 2], [90, 9]], device=device)
+    arguments = (points, table[:, 0], points[:9], table[:, 1], 0.4, 4, True)
+    assert torch.equal(ball_query(*arguments), reference(*arguments))

@@ -33,3 +33,9 @@ def test_equals_reference(device: str, sizes: tuple[int, ...], k: int, skip_orig
 def test_empty_cloud_is_refused(device: str) -> None:
     with pytest.raises(ValueError, match="offsets: expected a point in every cloud, found none in cloud 1"):
         furthest_point_sample(torch.rand(4, 3, device=device), torch.tensor([0, 2, 2, 4], device=device), 2, False)
+
+
+def test_offsets_may_be_a_column_of_a_table(device: str) -> None:
+    points = torch.rand(90, 3, generator=torch.Generator().manual_seed(7)).to(device)
+    offsets = torch.tensor([[0, 5], [30, 5], [90, 5]], device=device)[:, 0]
+    assert torch.equal(furthest_point_sample(points, offsets, 9, False), reference(points, offsets, 9, False))
