@@ -9,6 +9,7 @@ import math
 import weakref
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,9 @@ class SparseGrid:
     _submanifold: dict[Size3, Rules] = field(default_factory=dict, init=False, repr=False)
     # weak: a cycle would keep the tables until the garbage collector runs
     _coarser: weakref.ref[SparseGrid] | None = field(default=None, init=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_coarser": None}  # weak references cannot be sent to another process
 
     @cached_property
     def order(self) -> Tensor:

@@ -39,7 +39,7 @@ def ms_deform_attn(value: Tensor, shapes: Sequence[tuple[int, int]], locations: 
 def _check(value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor) -> None:
     if value.dim() != 4 or value.shape[3] == 0:
         raise ValueError(f"value: expected (B, S, H, D > 0), found {tuple(value.shape)}")
-    if not shapes or any(height < 1 or width < 1 for height, width in shapes):
+    if len(shapes) == 0 or any(height < 1 or width < 1 for height, width in shapes):
         raise ValueError(f"shapes: expected at least one height and width above 0, found {list(shapes)}")
     positions = sum(height * width for height, width in shapes)
     if value.shape[1] != positions:

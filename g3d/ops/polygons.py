@@ -47,7 +47,7 @@ def polygons_to_rle(polygons: Sequence[Sequence[float]], height: int, width: int
 
 def polygons_to_mask(polygons: Sequence[Sequence[float]], height: int, width: int) -> Tensor:
     """The union of polygons, bool (height, width). Arguments and errors are those of polygons_to_rle; no polygon gives an empty mask."""
-    if not polygons:
+    if len(polygons) == 0:
         return torch.zeros(height, width, dtype=torch.bool)
     counts = polygons_to_rle(polygons, height, width)
     return rle_decode(counts if len(counts) == 1 else [rle_merge(counts)], height, width)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import weakref
 
 import pytest
@@ -30,6 +31,15 @@ def test_down_and_up_return_to_the_same_sites() -> None:
     assert up.grid is x.grid
     assert up.features.shape == (len(x.sites), 5)
     assert not up.features[(x.sites[:, 1] == 8) | (x.sites[:, 3] == 6)].any()  # the last plane of an odd axis
+
+
+def test_levels_go_to_another_process() -> None:
+    x = drawn(4)
+    down, up = SparseConv3d(4, 6), SparseInverseConv3d(6, 5)
+    expected = down(x)  # held, so that the level knows its coarser one
+    sent = pickle.loads(pickle.dumps(expected.with_features(expected.features.detach())))
+    assert torch.equal(up(sent).features, up(expected).features)
+    assert torch.equal(down(pickle.loads(pickle.dumps(x))).features, expected.features)
 
 
 def test_a_level_finds_its_rules_once(monkeypatch: pytest.MonkeyPatch) -> None:

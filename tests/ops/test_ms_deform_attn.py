@@ -179,6 +179,12 @@ def test_what_does_not_fit_is_refused(change: dict[str, object], message: str) -
         ms_deform_attn(**({"value": value, "shapes": shapes, "locations": locations, "weights": weights} | change))
 
 
+def test_shapes_may_be_a_tensor_as_in_published_code() -> None:
+    value, shapes, locations, weights = draw(1, 4, 2, 8, 3, [(2, 3), (1, 2)], torch.float32)
+    expected = ms_deform_attn(value, shapes, locations, weights)
+    assert torch.equal(ms_deform_attn(value, torch.tensor(shapes), locations, weights), expected)
+
+
 def test_registration() -> None:
     for name in ("ms_deform_attn", "ms_deform_attn_backward"):
         arguments = OPERATORS[name].example()

@@ -91,6 +91,7 @@ def test_a_polygon_is_filled_and_parts_are_united() -> None:
     expected[2, 2:5] = True
     assert torch.equal(mask, expected)
     assert not polygons_to_mask([], 5, 6).any()
+    assert torch.equal(polygons_to_mask(np.array([left, right]), 5, 6), expected)
 
 
 def test_far_outside_costs_nothing() -> None:
