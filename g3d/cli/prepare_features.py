@@ -132,11 +132,12 @@ def multiview(
     if prepared is None:
         return
     notes = []
-    if merge and not prepared.broken:
+    missing = [item.name for item in items if not (root / MULTIVIEW / item.name).is_dir()]
+    if merge and not prepared.broken and not missing:
         count = merge_features(root / MULTIVIEW, merge, [item.name for item in items], virtual)
         notes.append(f"merged {count} scenes into {merge}")
     elif merge:
-        output.say(f"{merge} was not written: scenes are missing")
+        output.say(f"{merge} was not written: {len(missing)} scenes are missing; when all parts are done, run this again without --shard")
     finish(prepared, root / MULTIVIEW, how, notes)
 
 

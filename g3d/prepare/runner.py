@@ -18,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -59,7 +60,7 @@ def run(
     progress.begin(label, len(items))
     good, broken = [], []
     with _mapper(min(workers, len(items)), at_once) as mapper:
-        for item, result in zip(items, mapper(_Guarded(work), items), strict=True):
+        for item, result in zip(items, mapper(work, items), strict=True):
             if isinstance(result, G3DError):
                 broken.append((item, result))
             else:
@@ -80,45 +81,64 @@ class _Guarded:
             return self.work(item)
         except G3DError as error:
             return error
-        except _Leave:  # by now the work has tidied up after itself
-            os._exit(1)
 
 
 @contextmanager
 def _mapper(workers: int, at_once: int) -> Iterator[Callable[[Callable, Sequence], Iterable]]:
     if workers <= 1:
-        yield map
+        yield lambda work, items: map(_Guarded(work), items)
         return
     # spawned, not forked: the caller may hold threads of its own
-    others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker) as pool:
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    with ProcessPoolExecutor(workers, context, _start_worker, (stop,)) as pool:
         try:
-            yield lambda work, items: pool.map(work, items, chunksize=max(1, min(at_once, len(items) // (8 * workers))))
+            yield lambda work, items: pool.map(_InWorker(work), items, chunksize=max(1, min(at_once, len(items) // (8 * workers))))
         except BrokenProcessPool:
             raise EnvironmentProblem(
                 "a worker process was killed", "out of memory? try fewer --workers; what was finished is kept"
             ) from None
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for worker in set(multiprocessing.active_children()) - others:  # not after the item that it is at: that may take minutes
-                worker.terminate()
+            stop.set()  # without it the workers would finish what they are at, which may take minutes
+            pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, end when it says so, and with it even if it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _leave)
+def _start_worker(stop: Event) -> None:
+    """Leave Ctrl-C to the parent, stop when it says so, and end with it even if it is killed."""
+    signal.signal(signal.SIGINT, _interrupt)
+    threading.Thread(target=_stop_when_told, args=(stop,), daemon=True).start()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-class _Leave(SystemExit):
-    """Ends a worker's work as an error would, so that nothing half-made is left."""
+_at_work = _told = False  # of a worker process
 
 
-def _leave(number: int, frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise _Leave(1)
+class _InWorker(_Guarded):
+    """In a worker process: once the parent says stop, what is being made ends as by an error, and nothing more is begun."""
+
+    def __call__(self, item: Any) -> Any:
+        global _at_work
+        _at_work = True
+        try:
+            if _told:
+                raise SystemExit(1)
+            return super().__call__(item)
+        finally:
+            _at_work = False
+
+
+def _interrupt(number: int, frame: object) -> None:
+    if _told and _at_work:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # once: it tidies up
+        raise SystemExit(1)
+
+
+def _stop_when_told(stop: Event) -> None:
+    global _told
+    stop.wait()
+    _told = True
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 def _end_with_parent() -> None:

@@ -101,6 +101,22 @@ def test_scenes_without_frames_are_listed(data: Path, tmp_path: Path) -> None:
     assert "scene0001_00: no frames (looked for" in err
 
 
+def test_the_parts_before_the_last_do_not_merge(data: Path, tmp_path: Path) -> None:
+    draw_frames(tmp_path / "frames" / SCENE)
+    draw_frames(tmp_path / "frames" / "scene0001_00")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "scenes").symlink_to(data / "g3d" / "scenes")
+    merged = tmp_path / "enet.hdf5"
+    for shard in ("1/2", "2/2"):
+        assert not merged.exists()
+        code, _, err = g3d("prepare", "multiview", "--data", str(data), "--out", str(tmp_path / "out"),
+                           "--frames", str(tmp_path / "frames"), "--weights", str(data / "enet.pth"), "--merge", str(merged),
+                           "--shard", shard)  # fmt: skip
+        assert code == 0, err
+        assert ("1 scenes are missing" in err) == (shard == "1/2")
+    assert merged.exists()
+
+
 def test_without_prepared_scenes_it_says_what_to_do(tmp_path: Path, data: Path) -> None:
     code, _, err = g3d("prepare", "multiview", "--data", str(tmp_path), "--weights", str(data / "enet.pth"))
     assert code == 3
