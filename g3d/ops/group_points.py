@@ -103,4 +103,5 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
     return _backward_operator(gradient, ctx.saved_tensors[0], ctx.count), None
 
 
+_backward_operator.refuse_gradient()
 _operator.register_autograd(_backward, _setup_context)

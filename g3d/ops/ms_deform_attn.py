@@ -155,4 +155,5 @@ def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor, None, Tensor, Tensor
     return to_value, None, to_locations, to_weights
 
 
+_backward.refuse_gradient()
 _forward.register_autograd(_differentiate, _setup)

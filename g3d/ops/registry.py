@@ -91,6 +91,14 @@ class Operator:
         """Give the gradient, in the manner of torch.library.register_autograd."""
         torch.library.register_autograd(f"g3d::{self.name}", backward, setup_context=setup_context, lib=_LIBRARY)
 
+    def refuse_gradient(self) -> None:
+        """Differentiating a result is an error, where it would otherwise be zeros: for gradients, which have no derivative of their own."""
+
+        def refuse(context: Any, *gradients: Any) -> Any:
+            raise NotImplementedError(f"g3d::{self.name} has no derivative: second derivatives are not there")
+
+        self.register_autograd(refuse, lambda ctx, inputs, output: None)
+
     def path(self, device: str) -> Literal["Numba", "Triton", "PyTorch"]:
         """What runs on `device` ("cpu", "cuda", ...) if it can."""
         if kernels_choice() == "reference":

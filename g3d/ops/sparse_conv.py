@@ -124,4 +124,5 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     return to_features, to_weight, None, None, None, None, None
 
 
+_weight_gradient.refuse_gradient()
 _operator.register_autograd(_backward, _setup)

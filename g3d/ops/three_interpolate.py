@@ -95,4 +95,5 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor]:
     return of_features, None, of_weights
 
 
+_backward_operator.refuse_gradient()
 _operator.register_autograd(_backward, _setup_context)

@@ -25,6 +25,7 @@ from g3d.nn.lift_features import PixelHits, SuperpointFeatures, find_hits, grid_
 from g3d.nn.patch_encoder import PUBLISHED_CLIP, ClipPatchEncoder, PatchEncoder
 from g3d.prepare.frames_of_scenes import frames_of
 from g3d.prepare.items import Item, Recipe
+from g3d.prepare.runner import fingerprint
 from g3d.prepare.scannet import SCENES
 
 VERSION = 1
@@ -63,7 +64,9 @@ def clip_recipe(out: Path, frames: Path, settings: ClipSettings, device: str = "
     """
     _encoder(settings.encoder, settings.final_norm, device, local_only)  # before the work begins
     work = functools.partial(_make, out=out, frames=frames, settings=settings, device=device, local_only=local_only)
-    return Recipe("clip", VERSION, asdict(settings), work)
+    folder = Path(settings.encoder)
+    files = fingerprint(sorted(file for file in folder.iterdir() if file.is_file())) if folder.is_dir() else None
+    return Recipe("clip", VERSION, {**asdict(settings), "encoder_files": files}, work)
 
 
 @functools.cache
@@ -124,4 +127,7 @@ def _hits(frame: Frame, points: Tensor, encoder: PatchEncoder, settings: ClipSet
     colour = None if frame.colour_intrinsics is None else (torch.from_numpy(camera), torch.from_numpy(frame.colour_intrinsics))
     grid = grid_on_depth(encoder.layout(*frame.colour_size()), size, settings.mapping, colour)
     to = functools.partial(torch.as_tensor, device=points.device)
-    return find_hits(points, to(depth), to(camera), to(frame.pose), grid)
+    pose = frame.pose.astype(np.float64)
+    if settings.mapping == "stretched":
+        pose = pose.round(6)  # the published exporter's digits decide whether some pixels hit
+    return find_hits(points, to(depth), to(camera), to(pose), grid)

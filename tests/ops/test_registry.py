@@ -121,3 +121,12 @@ def test_operators_do_not_break_a_compiled_graph() -> None:
 
     points = torch.rand(1, 30, 3, generator=torch.Generator().manual_seed(0))
     assert torch.equal(torch.compile(nearest, backend="aot_eager", fullgraph=True)(points), nearest(points))
+
+
+def test_second_derivatives_that_are_not_there_are_refused() -> None:
+    from g3d.ops.group_points import gather_points
+
+    features = torch.rand(1, 2, 5, requires_grad=True)
+    (first,) = torch.autograd.grad(gather_points(features, torch.tensor([[1, 3]])).square().sum(), features, create_graph=True)
+    with pytest.raises(NotImplementedError, match="group_points_backward has no derivative"):
+        torch.autograd.grad(first.sum(), features)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +19,12 @@ from tiny_sens import write_tiny
 from verbs import g3d
 
 from g3d.data.depth_image import encode_depth_png
+from g3d.data.frames import open_frames
 from g3d.data.point_features import PointFeatures
 from g3d.data.scenes import read_scene
 from g3d.nn.enet import ENet, published_name
+from g3d.nn.patch_encoder import ClipPatchEncoder
+from g3d.prepare import clip
 
 SCENE = "scene0000_00"
 # 2 m in front of the wall x = 0, looking at it; z up
@@ -92,6 +98,34 @@ def test_clip_features_reach_the_superpoints_that_frames_show(data: Path) -> Non
     assert np.isin(wall, seen).any()
     published = torch.load(data / "g3d" / "clip" / SCENE / f"{SCENE}.pth", weights_only=True)
     assert np.array_equal(published.numpy(), features)
+
+
+def test_another_encoder_in_the_same_folder_is_noticed(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "clip", tmp_path / "clip")
+    asked = ("prepare", "clip", "--data", str(data), "--out", str(tmp_path / "out"), "--frames", str(data / "frames"),
+             "--encoder", str(tmp_path / "clip"), "--offline", "--scene", SCENE, "--every", "1")  # fmt: skip
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "scenes").symlink_to(data / "g3d" / "scenes")
+    assert g3d(*asked)[0] == 0
+    assert g3d(*asked, "--check")[0] == 0
+    preparation = tmp_path / "clip" / "preprocessor_config.json"
+    preparation.write_text(preparation.read_text().replace("0.5", "0.4"))
+    code, out, _ = g3d(*asked, "--check")
+    assert code == 1
+    assert "the settings differ" in out
+
+
+@pytest.mark.parametrize("mapping", ["stretched", "cropped"])
+def test_poses_have_the_published_digits_where_the_mapping_is_published(data: Path, mapping: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+    monkeypatch.setattr(clip, "find_hits", lambda points, depth, camera, pose, grid: used.append(pose))
+    encoder = ClipPatchEncoder.from_pretrained(str(data / "clip"), local_only=True)
+    pose = POSE.astype(np.float32) + np.float32(1e-7)
+    pose.flags.writeable = False  # as those of recordings
+    with open_frames(data / "frames" / SCENE) as source, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clip._hits(replace(source.frame(0), pose=pose), torch.zeros(1, 3), encoder, clip.ClipSettings(mapping=mapping))  # type: ignore[arg-type]
+    assert (used[0].numpy() == POSE).all() == (mapping == "stretched")
 
 
 def test_scenes_without_frames_are_listed(data: Path, tmp_path: Path) -> None:
