@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from g3d.data.scenes import FILE, Scene, write_scene
 from g3d.errors import G3DError, InputError, MissingDataError
 from g3d.prepare.items import Item, Recipe
 
+log = logging.getLogger(__name__)
 VERSION = 1
 SCENES = "scenes"
 LABEL_TABLE = "scannetv2-labels.combined.tsv"
@@ -64,6 +66,10 @@ def chosen_scenes(folder: ScanFolder, splits: Sequence[str], scenes: Sequence[st
     found = tuple(scene for scene in named if scene in set(there))
     if not found:
         raise MissingDataError(f"{folder.root}: none of the {len(named)} scenes of {', '.join(splits)} is there")
+    missing = [scene for scene in named if scene not in set(found)]
+    if missing:
+        log.warning("%s: %d of the %d scenes of %s are not there: %s", folder.root, len(missing), len(named), ", ".join(splits),
+                    ", ".join(missing[:8]) + (" ..." if len(missing) > 8 else ""))  # fmt: skip
     return found
 
 

@@ -117,6 +117,15 @@ def test_published_forms_are_planned_and_checked_as_well(raw: Path, prepared: Pa
     assert json.loads(out)["then"][0]["bytes"] > 10_000
 
 
+def test_scenes_of_a_split_that_are_not_there_are_said(raw: Path, tmp_path: Path) -> None:
+    names = tmp_path / "list.txt"
+    names.write_text("scene0000_00\nscene0777_00\n")
+    code, text, err = g3d("prepare", "scannet", "--data", str(raw), "--out", str(tmp_path), "--split", str(names), "--dry-run")
+    assert (code, "1 to do" in text) == (0, True)
+    assert "1 of the 2 scenes" in err
+    assert "scene0777_00" in err
+
+
 @pytest.mark.parametrize("option", [("--threshold", "-1"), ("--threshold", "nan"), ("--min-vertices", "0")])
 def test_settings_without_sense_are_refused(raw: Path, tmp_path: Path, option: tuple[str, str]) -> None:
     for verb in ("scannet", "superpoints"):
