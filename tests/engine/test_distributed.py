@@ -39,6 +39,7 @@ def losses(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_two_processes_reach_the_losses_of_one(drawn_kitti: Path, tmp_path: Path) -> None:
     prepare_kitti(drawn_kitti)
     for world in (1, 2):

@@ -65,7 +65,7 @@ def assert_same(run: Path, other: Path) -> None:
     assert all(torch.equal(weights[name], value) for name, value in expected.items())
 
 
-@pytest.mark.parametrize("attempt", range(2))
+@pytest.mark.parametrize("attempt", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_at_a_random_step(drawn_kitti: Path, undisturbed: Path, tmp_path: Path, attempt: int) -> None:
     run = tmp_path / "run"
     process = launch(*start(drawn_kitti, run))
@@ -76,7 +76,7 @@ def test_killed_at_a_random_step(drawn_kitti: Path, undisturbed: Path, tmp_path:
     assert sorted(file.name for file in (run / "checkpoints").iterdir()) == ["last.pt"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_asked_to_stop(drawn_kitti: Path, undisturbed: Path, tmp_path: Path, number: int) -> None:
     """A checkpoint is written at once, the exit code is 130, and the last line says how to go on."""
     run = tmp_path / "run"

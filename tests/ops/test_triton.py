@@ -24,6 +24,7 @@ def run(*arguments: str, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_interpreted_kernels_equal_their_references() -> None:
     out = run("-m", "pytest", "-m", "not slow", "-p", "no:cacheprovider", str(FOLDER), TRITON_INTERPRET="1", OMP_NUM_THREADS="1")
     assert " passed" in out
