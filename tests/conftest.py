@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from drawn import draw_kitti
-from ply import read_mesh
 from torch import Tensor
+
+from g3d.data.scannet_mesh import read_mesh
 
 SHARED = Path(__file__).parents[2] / "shared"
 REAL_KITTI = SHARED / "data" / "real" / "kitti"
@@ -29,8 +30,8 @@ def real_scan() -> tuple[Tensor, Tensor]:
     """The one real ScanNet mesh: vertices (N, 3) float32 in metres and faces (F, 3) int64; tests that use it skip where it is not."""
     if not REAL_SCAN.is_file():
         pytest.skip("the real ScanNet sample is not here")
-    vertices, faces = read_mesh(REAL_SCAN)
-    return torch.from_numpy(vertices), torch.from_numpy(faces)
+    mesh = read_mesh(REAL_SCAN)
+    return torch.from_numpy(mesh.vertices), torch.from_numpy(mesh.faces).long()
 
 
 @pytest.fixture(scope="session")

@@ -138,8 +138,9 @@ def read_prepared(path: str | Path) -> PreparedScene:
     if not isinstance(arrays, tuple | list) or len(arrays) not in (3, 5) or not all(isinstance(a, np.ndarray) for a in arrays):
         raise InputError(f"{path}: expected a tuple of 3 or 5 arrays: coords, colours, superpoints, semantic and instance labels")
     count = len(arrays[0])
-    names = ("coords", "colours", "superpoints", "semantic", "instance")
-    for name, array, shape in zip(names, arrays, ((count, 3), (count, 3), (count,), (count,), (count,)), strict=False):
+    names = ("coords", "colours", "superpoints", "semantic", "instance")[: len(arrays)]
+    for name, array in zip(names, arrays, strict=True):
+        shape = (count, 3) if name in ("coords", "colours") else (count,)
         if array.shape != shape or array.dtype.kind not in "fiu":
             raise InputError(f"{path}: {name} is {array.dtype} of shape {array.shape}, expected numbers of shape {shape}")
     coords, colours = (array.astype(np.float32) for array in arrays[:2])

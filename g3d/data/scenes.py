@@ -98,7 +98,7 @@ def read_scene(path: Path, *arrays: str) -> Scene:
 
     Args:
         path: its folder or file.
-        arrays: names of Scene's fields to read; the others are empty. None reads all.
+        arrays: names of Scene's fields to read; the others are empty. Without any, all are read.
 
     Raises:
         MissingDataError: it is not there.

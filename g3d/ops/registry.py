@@ -95,7 +95,7 @@ class Operator:
         """Differentiating a result is an error, where it would otherwise be zeros: for gradients, which have no derivative of their own."""
 
         def refuse(context: Any, *gradients: Any) -> Any:
-            raise NotImplementedError(f"g3d::{self.name} has no derivative: second derivatives are not there")
+            raise RuntimeError(f"g3d::{self.name} has no derivative: second derivatives are not there")
 
         self.register_autograd(refuse, lambda ctx, inputs, output: None)
 

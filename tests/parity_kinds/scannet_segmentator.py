@@ -5,15 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ply import read_mesh
 
+from g3d.data.scannet_mesh import read_mesh
 from g3d.ops.mesh_segments import mesh_segments
 
 SCENE = Path("data/made/scannet/scans/scene0900_00/scene0900_00_vh_clean_2.ply")
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray]:
-    vertices, faces = (torch.from_numpy(array) for array in read_mesh(folder.parents[1] / SCENE))
+    mesh = read_mesh(folder.parents[1] / SCENE)
+    vertices, faces = torch.from_numpy(mesh.vertices), torch.from_numpy(mesh.faces)
     found = {}
     for name in (n.removeprefix("out.") for n in arrays if n.startswith("out.")):
         setting = re.fullmatch(r"k([\d.]+)_m(\d+)", name)

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from benchmarks.op_case import Case
 from benchmarks.room import room
-from ply import read_mesh
 from torch import Tensor
 
+from g3d.data.scannet_mesh import read_mesh
 from g3d.kernels.points_to_pixels import reference as torch_pixels
 from g3d.ops.mesh_segments import mesh_segments
 from g3d.ops.point_segments import point_segments
@@ -65,8 +65,8 @@ def superpoints() -> list[Case]:
     found = []
     meshes = {"made": made_mesh(392)}
     if REAL_SCAN.is_file():
-        vertices, faces = read_mesh(REAL_SCAN)
-        meshes["scene0000_00"] = (torch.from_numpy(vertices), torch.from_numpy(faces))
+        mesh = read_mesh(REAL_SCAN)
+        meshes["scene0000_00"] = (torch.from_numpy(mesh.vertices), torch.from_numpy(mesh.faces).long())
     for name, (vertices, faces) in meshes.items():
         found.append(
             Case(
