@@ -29,7 +29,10 @@ class Schema(BaseModel):
 class OptimConfig(Schema):
     """Optimiser and learning-rate schedule; the rate is constant within an epoch."""
 
-    name: Literal["adam", "adamw"] = Field("adam", description="adam adds L2 decay to the gradient, adamw decouples it")
+    name: Literal["adam", "adamw", "adamw_scaled_decay"] = Field(
+        "adam",
+        description="adam adds L2 decay to the gradient, adamw decouples it, adamw_scaled_decay scales it with the bias correction too",
+    )
     lr: PositiveFloat = Field(description="base learning rate, for the preset's batch")
     betas: tuple[NonNegativeFloat, NonNegativeFloat] = (0.9, 0.999)
     weight_decay: NonNegativeFloat = 0.0

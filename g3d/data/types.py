@@ -6,7 +6,7 @@ z forward, metres). Angles are radians; yaw is defined in g3d/geometry/boxes.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,6 +79,7 @@ class ImageSample:
         transform: (2, 3) float64, original pixels -> network pixels.
         targets: the system's own encoded targets, None where there are no labels.
         path: the image file.
+        expression: the sentence asked about the image, None for detection.
     """
 
     id: str
@@ -88,11 +89,16 @@ class ImageSample:
     transform: np.ndarray
     targets: Any = None
     path: str | None = None
+    expression: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class ImageBatch:
-    """B samples stacked: images (B, 3, H, W) uint8; `targets` is the system's own, with a `to(device)` of its own."""
+    """B samples stacked: images (I, 3, H, W) uint8; `targets` is the system's own, with a `to(device)` of its own.
+
+    Samples that share one image tensor (several sentences about a picture) share one of the I images: `image_of` (B,) int64 says which.
+    It is None where every sample has its own, I = B.
+    """
 
     ids: tuple[str, ...]
     images: Tensor
@@ -101,19 +107,25 @@ class ImageBatch:
     transforms: tuple[np.ndarray, ...]
     targets: Any = None
     paths: tuple[str | None, ...] = ()
+    expressions: tuple[str | None, ...] = ()
+    image_of: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def to(self, device: torch.device | str) -> ImageBatch:
         targets = None if self.targets is None else self.targets.to(device)
-        return replace(self, images=self.images.to(device, non_blocking=True), targets=targets)
+        image_of = None if self.image_of is None else self.image_of.to(device)
+        return replace(self, images=self.images.to(device, non_blocking=True), targets=targets, image_of=image_of)
 
     @staticmethod
     def stack(samples: list[ImageSample], targets: Any = None) -> ImageBatch:
-        return ImageBatch(tuple(s.id for s in samples), torch.stack([s.image for s in samples]), tuple(s.image_size for s in samples),
+        images = list({id(s.image): s.image for s in samples}.values())
+        place = {id(image): k for k, image in enumerate(images)}
+        image_of = None if len(images) == len(samples) else torch.tensor([place[id(s.image)] for s in samples])
+        return ImageBatch(tuple(s.id for s in samples), torch.stack(images), tuple(s.image_size for s in samples),
                           tuple(s.camera for s in samples), tuple(s.transform for s in samples), targets,
-                          tuple(s.path for s in samples))  # fmt: skip
+                          tuple(s.path for s in samples), tuple(s.expression for s in samples), image_of)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +139,7 @@ class Prediction:
         image: path of the image, None if it was not a file.
         image_size: (width, height), pixels.
         camera: (3, 4) float64, projection matrix.
+        maps: what the network looked at, to draw: (h, w) float32 in the image's frame by name; not kept in predictions files.
     """
 
     sample: str
@@ -135,3 +148,4 @@ class Prediction:
     image: str | None = None
     image_size: tuple[int, int] | None = None
     camera: np.ndarray | None = None
+    maps: Mapping[str, np.ndarray] | None = None

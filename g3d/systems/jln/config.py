@@ -1,0 +1,138 @@
+"""The schema of JLN and Mono3DVG-TR presets. Every switch that names a quirk of the published code says which value reproduces it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from g3d import config
+from g3d.config import Schema
+
+CLASS_NAMES = ("pedestrian", "car", "cyclist", "van", "truck", "tram", "bus", "person_sitting", "motorcyclist")
+"""Class ids inside the network, in the data set's own words."""
+STRIDES = (8, 16, 32, 64)
+"""Of the four feature levels."""
+
+
+class DataConfig(config.DataConfig):
+    dataset: Literal["mono3drefer"] = "mono3drefer"
+    test: str = Field("test", description="split with the distance and difficulty groups")
+    resolution: tuple[PositiveInt, PositiveInt] = Field((1280, 384), description="network input, width and height, multiples of 64")
+    region_masks: Literal["exact", "published"] = Field(
+        "exact", description="published: boxes divided by the original image's size, and negative starts wrap (masks 3 % too large)"
+    )
+
+    @field_validator("resolution")
+    @classmethod
+    def _multiples_of_64(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if value[0] % 64 or value[1] % 64:
+            raise ValueError("width and height must be multiples of 64")
+        return value
+
+
+class AugmentConfig(Schema):
+    photometric: bool = Field(True, description="random brightness, contrast, saturation, hue and channel order")
+    photometric_overflow: Literal["clip", "wrap"] = Field("clip", description="values beyond 0..255; wrap as published: bright spots turn dark")
+    flip: NonNegativeFloat = Field(0.5, le=1, description="probability of a horizontal flip")
+    flip_words: bool = Field(True, description="a flipped image's sentence swaps left and right, east and west; false as published")
+    crop: NonNegativeFloat = Field(0.5, le=1, description="probability of a random scale and shift")
+    scale: NonNegativeFloat = Field(0.05, description="spread and bound of the random scale")
+    shift: NonNegativeFloat = Field(0.05, description="spread of the random shift, in image sizes; its bound is twice that")
+
+
+class TextConfig(Schema):
+    """The sentence encoder: a Hugging Face model."""
+
+    encoder: str = Field("roberta-base", description="name on the Hugging Face hub, or a folder in its layout")
+    architecture: dict[str, Any] = Field(
+        description="entries of the encoder's config.json: model_type, hidden_size, ...; those left out have that model type's defaults"
+    )
+    max_words: PositiveInt = Field(110, description="tokens a sentence is padded or cut to")
+    frozen: bool = Field(True, description="the encoder is not trained")
+    dropout: bool = Field(False, description="true as published: the frozen encoder's dropouts stay active in training")
+    offline: bool = Field(False, description="never ask the hub, only its local cache")
+    cache: Path | None = Field(None, description="folder for the word features of a frozen encoder, computed once per sentence")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TextConfig:
+        if "model_type" not in self.architecture or "hidden_size" not in self.architecture:
+            raise ValueError("architecture must name model_type and hidden_size")
+        if self.cache is not None and (self.dropout or not self.frozen):
+            raise ValueError("cache needs an encoder that is frozen and without dropout: its features must not change")
+        return self
+
+
+class BackboneConfig(Schema):
+    """A ResNet with frozen batch norm; the defaults are ResNet-50."""
+
+    blocks: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field((3, 4, 6, 3), description="bottlenecks in each of four stages")
+    width: PositiveInt = Field(64, description="channels after the first convolution; stage k has 4 x width x 2^k")
+    norm: Literal["frozen", "batch"] = Field("frozen", description="batch: trained batch norm, for networks without ImageNet weights")
+    frozen_stages: NonNegativeInt = Field(2, le=5, description="of five (stem and four stages), how many are not trained")
+    weights: Path | None = Field(None, description="ImageNet weights to start training from, in torchvision's names (resnet50-0676ba61.pth)")
+
+
+class ModelConfig(Schema):
+    joint: bool = Field(True, description="JLN: global tokens, region heads and their losses; false: Mono3DVG-TR")
+    backbone: BackboneConfig = BackboneConfig()
+    channels: PositiveInt = Field(256, description="of every token, a multiple of heads and of 32")
+    heads: PositiveInt = 8
+    points: PositiveInt = Field(4, description="samples of a deformable attention on each level, in each head")
+    feedforward: PositiveInt = 256
+    encoder_layers: PositiveInt = 3
+    decoder_layers: PositiveInt = 1
+    queries: PositiveInt = Field(1, description="only 1 is published, and the adapter's one shared reference point needs it")
+    dropout: NonNegativeFloat = Field(0.1, lt=1)
+    word_mask: bool = Field(False, description="the visual encoder ignores padded words; false as published, and as its weights were trained")
+    depth_bins: PositiveInt = Field(80, description="depth classes up to max_depth; one more is background")
+    max_depth: PositiveFloat = Field(60.0, description="metres")
+    start_weights: Path | None = Field(None, description="MonoDETR checkpoint to start training from")
+
+    @model_validator(mode="after")
+    def _fits(self) -> ModelConfig:
+        if self.channels % self.heads or self.channels % 32:
+            raise ValueError("channels must be a multiple of heads and of 32")
+        if self.queries != 1:
+            raise ValueError("queries must be 1")
+        return self
+
+
+class LossConfig(Schema):
+    """Weights of the terms, and how some are made."""
+
+    label: NonNegativeFloat = 2.0
+    box: NonNegativeFloat = Field(5.0, description="distances from the 3D centre to the 2D box's sides")
+    giou: NonNegativeFloat = 2.0
+    center: NonNegativeFloat = Field(10.0, description="projected 3D centre")
+    size: NonNegativeFloat = 1.0
+    angle: NonNegativeFloat = 1.0
+    depth: NonNegativeFloat = 1.0
+    depth_map: NonNegativeFloat = 1.0
+    region: NonNegativeFloat = Field(100.0, description="visual region heads, joint only")
+    depth_region: NonNegativeFloat = Field(100.0, description="depth region head, joint only")
+    contrastive: NonNegativeFloat = Field(4.0, description="global visual against global text token, joint only")
+    temperature: PositiveFloat = Field(0.06, description="of the contrastive term")
+    contrastive_gather: bool = Field(
+        True, description="contrast over all processes; false: each its own part of the batch. The published run has one process: the same"
+    )
+    depth_map_boxes: Literal["clamped", "published"] = Field(
+        "clamped", description="published: a box that starts left of or above the image wraps around, and may paint nothing"
+    )
+
+
+class DecodeConfig(Schema):
+    exact_inverse: bool = Field(True, description="false: the published way back to the image, off by up to 1.2 pixels in y")
+    maps: bool = Field(False, description="predictions carry region and depth maps, to draw")
+
+
+class Config(config.Config):
+    """A JLN or Mono3DVG-TR preset."""
+
+    data: DataConfig = DataConfig()
+    augment: AugmentConfig = AugmentConfig()
+    text: TextConfig
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    decode: DecodeConfig = DecodeConfig()
