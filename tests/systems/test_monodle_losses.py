@@ -11,10 +11,11 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
 
+from g3d.geometry.heading import HEADING_BINS
 from g3d.nn.parallel import convert_sync_batchnorm
 from g3d.systems.monodle.config import LossConfig, QuasiIsometricConfig
 from g3d.systems.monodle.losses import SizeErrors, losses, quasi_isometric_loss, resize_depth
-from g3d.systems.monodle.model import HEADING_BINS, MonoDLE, ObjectValues, Outputs
+from g3d.systems.monodle.model import MonoDLE, ObjectValues, Outputs
 from g3d.systems.monodle.targets import Targets
 
 CONFIG = LossConfig(quasi_isometric=QuasiIsometricConfig(radius=30.0, B=0.0, K=1.1))

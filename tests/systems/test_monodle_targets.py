@@ -13,16 +13,16 @@ from g3d.data.object_depth import depth_rectangles
 from g3d.data.types import Objects
 from g3d.geometry.boxes import box_corners, wrap_angle
 from g3d.geometry.cameras import project
+from g3d.geometry.heading import HEADING_BINS
 from g3d.systems.monodle.config import AugmentConfig, DataConfig
-from g3d.systems.monodle.decode import decode, heading_angle, objects_from_rows
-from g3d.systems.monodle.model import HEADING_BINS, ObjectValues, Peaks
+from g3d.systems.monodle.decode import decode, objects_from_rows
+from g3d.systems.monodle.model import ObjectValues, Peaks
 from g3d.systems.monodle.targets import (
     MEAN_SIZES,
     Targets,
     draw_augmentation,
     encode,
     gaussian_radius,
-    heading_bins,
     no_augmentation,
 )
 
@@ -48,18 +48,6 @@ def encoded(objects: Objects, **settings: object) -> Targets:
 @pytest.mark.parametrize(("width", "height", "radius"), [(20, 10, 3), (80, 50, 16), (5, 3, 1), (150, 40, 17), (0.1, 0.1, 0)])
 def test_gaussian_radius_is_the_published_one(width: float, height: float, radius: int) -> None:
     assert gaussian_radius(width, height) == radius
-
-
-def test_heading_bins_and_their_inverse() -> None:
-    angles = np.linspace(-np.pi + 1e-6, np.pi, 200)
-    bins, residuals = heading_bins(angles)
-    assert bins.min() == 0
-    assert bins.max() == 11
-    assert np.abs(residuals).max() <= np.pi / 12 + 1e-9
-    assert heading_bins(np.array([0.0, 0.2, -0.2]))[0].tolist() == [0, 0, 0]
-    table = np.zeros((200, 12))
-    table[np.arange(200), bins] = residuals
-    np.testing.assert_allclose(heading_angle(np.eye(12)[bins], table), angles, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,11 @@ from g3d.data.image import affine_from_crop, apply_affine, invert_affine
 from g3d.data.types import Objects
 from g3d.geometry.boxes import wrap_angle
 from g3d.geometry.cameras import ray_angle, unproject
+from g3d.geometry.heading import heading_angle
 from g3d.nn.dla import STRIDE
 from g3d.systems.monodle.config import CLASS_NAMES
 from g3d.systems.monodle.losses import depth_from_raw
 from g3d.systems.monodle.model import ObjectValues, Peaks
-from g3d.systems.monodle.targets import BIN_WIDTH
 
 _COLUMNS: dict[str, Any] = {"class": 0, "score": 1, "center_2d": slice(2, 4), "size_2d": slice(4, 6), "depth": 6, "bins": slice(7, 19),
             "residuals": slice(19, 31), "size_3d": slice(31, 34), "center_3d": slice(34, 36), "confidence": 36}  # fmt: skip
@@ -88,13 +88,6 @@ def objects_from_rows(rows: np.ndarray, camera: np.ndarray, image_size: tuple[in
         occluded=np.zeros(len(rows), np.int64),
         scores=column["score"] * column["confidence"],
     )
-
-
-def heading_angle(bins: np.ndarray, residuals: np.ndarray) -> np.ndarray:
-    """Bin logits and residuals (N, 12) -> angles (N,) in (-pi, pi]."""
-    best = bins.argmax(1)
-    angle = best * BIN_WIDTH + residuals[np.arange(len(best)), best]
-    return np.where(angle > np.pi, angle - 2 * np.pi, angle)
 
 
 def decode(peaks: Peaks, values: ObjectValues, cameras: Sequence[np.ndarray], image_sizes: Sequence[tuple[int, int]],

@@ -14,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from g3d.geometry.heading import HEADING_BINS
 from g3d.nn.cells import gather_patches, take_rows
 from g3d.nn.parallel import gather_objects, sum_over_ranks, world_size
 from g3d.nn.precision import at_least_float32
-from g3d.systems.monodle.model import HEADING_BINS, ObjectValues, Outputs, heatmap_scores
+from g3d.systems.monodle.model import ObjectValues, Outputs, heatmap_scores
 from g3d.systems.monodle.targets import Targets
 
 SQRT2 = 1.4142  # as published: the Laplacian likelihood's sqrt(2) to four decimals

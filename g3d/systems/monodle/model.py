@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from g3d.geometry.heading import HEADING_BINS
 from g3d.nn.cells import gather_cells, gather_patches
 from g3d.nn.dla import DLA34, PUBLISHED_CHANNELS, SIZE_MULTIPLE, DLAUp
 from g3d.nn.precision import at_least_float32
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
-HEADING_BINS = 12
 HEATMAP_CLASSES = 3
 OBJECT_HEADS = {"offset_2d": 2, "size_2d": 2, "depth": 2, "offset_3d": 2, "size_3d": 3, "heading": 2 * HEADING_BINS}
 """Heads that are read at object centres only, and their channels."""

@@ -19,13 +19,12 @@ from g3d.data.object_depth import DepthRectangles, has_level, paint_warped
 from g3d.data.types import Objects
 from g3d.geometry.boxes import box_corners, wrap_angle
 from g3d.geometry.cameras import project, project_at_depth
+from g3d.geometry.heading import heading_bins
 from g3d.nn.dla import STRIDE
 from g3d.systems.monodle.config import CLASS_NAMES
-from g3d.systems.monodle.model import HEADING_BINS
 
 MEAN_SIZES = np.array([[1.76255119, 0.66068622, 0.84422524], [1.52563191, 1.62856739, 3.52588311], [1.73698127, 0.59706367, 1.76282397]])
 """(3, 3) metres: height, width, length of Pedestrian, Car and Cyclist, averaged over KITTI's training labels (xinzhuma/monodle)."""
-BIN_WIDTH = 2 * math.pi / HEADING_BINS
 _MIN_OVERLAP = 0.7
 
 
@@ -211,13 +210,6 @@ def boxes_and_centers(objects: Objects, camera: np.ndarray, box2d: str) -> tuple
         return objects.boxes2d, centers
     corners = project(box_corners(objects.locations, objects.sizes, objects.rotation_y), camera)
     return np.concatenate([corners.min(1), corners.max(1)], 1), centers
-
-
-def heading_bins(angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Angles (N,) in radians -> bins (N,) int64 of 30 degrees, the first centred at 0, and residuals (N,) from the bins' centres."""
-    shifted = (angles % (2 * np.pi) + BIN_WIDTH / 2) % (2 * np.pi)
-    bins = (shifted / BIN_WIDTH).astype(np.int64)
-    return bins, shifted - (bins * BIN_WIDTH + BIN_WIDTH / 2)
 
 
 def gaussian_radius(width: float, height: float) -> int:
