@@ -75,7 +75,7 @@ def evaluate(
             output.say(f"predictions are not kept: {error.message}; --out FILE writes them elsewhere")
             file = None
     if native:
-        loaded.system.write_native(found, native, full_precision)
+        loaded.system.write_native(found, native, full_precision, root)
         output.say(f"result files: {native}")
     table = evaluate_predictions(loaded.system, loaded.config, found, root, part)
     published = loaded.config.published

@@ -49,7 +49,7 @@ def infer(
         from g3d.visualize.draw import visualize_predictions
 
         write_predictions(out / "predictions.jsonl", found)
-        loaded.system.write_native(found, out / "kitti", True)
+        loaded.system.write_native(found, out / "kitti", True, None)
         for path in visualize_predictions(found, None, out):
             output.say(f"wrote {path}")
     if as_json:

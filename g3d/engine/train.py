@@ -66,10 +66,9 @@ class Trainer:
         )
         torch.manual_seed(settings.seed)  # the same initial weights in every process
         self.model = self.system.build(config)
-        weights = self.system.start_weights(config) if fresh else None
-        if weights:
-            report = self.system.import_start(checkpoint.read_raw(weights), self.model)
-            log.info("%s: %s", weights, "; ".join(report.lines()))
+        if fresh:
+            for line in self.system.start(config, self.model, root, checkpoint.read_raw):
+                log.info("%s", line)
         self.model = session.place(self.model, settings, group.device)
         if group.world > 1 and settings.sync_batchnorm:
             self.model = convert_sync_batchnorm(self.model)

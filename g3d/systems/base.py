@@ -7,7 +7,7 @@ and a preset. Nothing else changes.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -70,11 +70,13 @@ class System(Protocol):
     def build(self, config: Any) -> nn.Module:
         """The network with fresh weights; reads no file."""
 
-    def start_weights(self, config: Any) -> Path | None:
-        """The file of published weights that training starts from, if the config names one."""
+    def start(self, config: Any, model: nn.Module, root: Path, read: Callable[[Path], dict[str, Any]]) -> list[str]:
+        """Load, strictly, the weights that the config names for training to start from; says what was taken.
 
-    def import_start(self, checkpoint: Mapping[str, Any], model: nn.Module) -> ImportReport:
-        """Load the content of that file, strictly."""
+        Args:
+            root: the data set's folder, which may hold what the config names.
+            read: opens a weights file.
+        """
 
     def dataset(self, config: Any, root: Path, split: str, training: bool) -> Samples:
         """Samples of a split; with `training` their targets are made and prepared files are needed."""
@@ -110,8 +112,11 @@ class System(Protocol):
     def blanks(self, root: Path, ids: Sequence[str]) -> list[Prediction]:
         """Samples as predictions of nothing: their images, sizes and cameras, to draw on."""
 
-    def write_native(self, predictions: Sequence[Prediction], folder: Path, full_precision: bool) -> list[Path]:
-        """The data set's own result files, with the published number of digits or with all of them."""
+    def write_native(self, predictions: Sequence[Prediction], folder: Path, full_precision: bool, root: Path | None) -> list[Path]:
+        """The data set's own result files, with the published number of digits or with all of them; returns them.
+
+        Without `root`, the data set's folder, those that need labels are left out.
+        """
 
     def knows_native(self, folder: Path) -> bool:
         """Whether a folder looks like the data set's own result files."""

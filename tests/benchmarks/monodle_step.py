@@ -25,11 +25,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from g3d.data.types import Objects
 from g3d.nn.cells import gather_cells
+from g3d.nn.parameter_groups import no_decay_on_biases
 from g3d.systems.monodle.config import DataConfig, LossConfig, QuasiIsometricConfig
 from g3d.systems.monodle.decode import detection_rows
 from g3d.systems.monodle.losses import losses
 from g3d.systems.monodle.losses import quasi_isometric_loss as qi_loss
-from g3d.systems.monodle.model import MonoDLE, Outputs, find_peaks, parameter_groups, values_in_maps
+from g3d.systems.monodle.model import MonoDLE, Outputs, find_peaks, values_in_maps
 from g3d.systems.monodle.targets import Targets, encode, no_augmentation
 
 CONFIG = LossConfig(quasi_isometric=QuasiIsometricConfig())
@@ -58,7 +59,7 @@ def made_targets(batch: int, resolution: tuple[int, int]) -> Targets:
 
 def published_step(model: MonoDLE, images: torch.Tensor, targets: Targets) -> Callable[[], object]:
     """Forward, all losses, backward and Adam as the published graph computes them."""
-    optimizer = torch.optim.Adam(parameter_groups(model, 1e-5), lr=1e-4, foreach=False)
+    optimizer = torch.optim.Adam(no_decay_on_biases(model, 1e-5), lr=1e-4, foreach=False)
     qi = CONFIG.quasi_isometric
     assert qi is not None
 
@@ -77,7 +78,7 @@ def published_step(model: MonoDLE, images: torch.Tensor, targets: Targets) -> Ca
 
 
 def our_step(model: MonoDLE, images: torch.Tensor, targets: Targets, bf16: bool) -> Callable[[], object]:
-    optimizer = torch.optim.Adam(parameter_groups(model, 1e-5), lr=1e-4, fused=True)
+    optimizer = torch.optim.Adam(no_decay_on_biases(model, 1e-5), lr=1e-4, fused=True)
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from g3d.nn.parameter_groups import no_decay_on_biases
 from g3d.systems.monodle.losses import losses
-from g3d.systems.monodle.model import parameter_groups
 from parity_kinds.monodle import filled_model, loss_config, seeded_image, setting, targets_from
 
 ORDER = ("total", "heatmap", "offset_2d", "size_2d", "offset_3d", "depth", "size_3d", "heading")
@@ -16,7 +16,7 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     model = filled_model(case, folder).train()
     images, targets, config = seeded_image(arrays), targets_from(arrays), loss_config(case, arrays)
     rate, decay = setting(case, "lr", "lr", 1e-4), setting(case, "weight_decay", "weight decay", 1e-5)
-    optimizer = torch.optim.Adam(parameter_groups(model, decay), lr=rate)
+    optimizer = torch.optim.Adam(no_decay_on_biases(model, decay), lr=rate)
     reported, norms = [], np.zeros(0)
     for step in range(len(arrays["out.losses"])):
         optimizer.zero_grad(set_to_none=True)

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from g3d.errors import InputError
+from g3d.nn.images import normalise
+from g3d.nn.parameter_groups import no_decay_on_biases
 from g3d.systems.monodle.losses import depth_from_raw
-from g3d.systems.monodle.model import MonoDLE, find_peaks, normalise, parameter_groups, values_in_maps
+from g3d.systems.monodle.model import MonoDLE, find_peaks, values_in_maps
 from g3d.systems.monodle.official import import_backbone, import_official
 
 MANIFEST = json.loads((Path(__file__).parents[1] / "golden" / "monodle" / "state_dict.json").read_text())
@@ -90,7 +92,7 @@ def test_depth_of_raw_value() -> None:
 
 def test_only_names_with_bias_are_not_decayed() -> None:
     model = MonoDLE(object_depth=True)
-    free, decayed = parameter_groups(model, 1e-5)
+    free, decayed = no_decay_on_biases(model, 1e-5)
     assert (free["weight_decay"], decayed["weight_decay"]) == (0, 1e-5)
     assert len(free["params"]) + len(decayed["params"]) == 193 - 8  # all but the dead weights
     assert sum(p.numel() for p in model.parameters()) == 20_971_200

@@ -17,8 +17,6 @@ from g3d.nn.cells import gather_cells, gather_patches
 from g3d.nn.dla import DLA34, PUBLISHED_CHANNELS, SIZE_MULTIPLE, DLAUp
 from g3d.nn.precision import at_least_float32
 
-IMAGE_MEAN = (0.485, 0.456, 0.406)
-IMAGE_STD = (0.229, 0.224, 0.225)
 HEATMAP_CLASSES = 3
 OBJECT_HEADS = {"offset_2d": 2, "size_2d": 2, "depth": 2, "offset_3d": 2, "size_3d": 3, "heading": 2 * HEADING_BINS}
 """Heads that are read at object centres only, and their channels."""
@@ -179,18 +177,3 @@ def heatmap_scores(heatmap: Tensor) -> Tensor:
 def values_in_maps(maps: dict[str, Tensor], cells: Tensor) -> ObjectValues:
     """The object heads at cells (B, K), read from dense maps."""
     return ObjectValues(*(gather_cells(maps[name], cells) for name in OBJECT_HEADS))
-
-
-def normalise(images: Tensor) -> Tensor:
-    """(B, 3, H, W) uint8 RGB -> float32 with ImageNet's mean and deviation taken out, on the device of the images."""
-    mean, std = (torch.tensor(v, device=images.device).view(3, 1, 1) * 255 for v in (IMAGE_MEAN, IMAGE_STD))
-    return (images.float() - mean) / std
-
-
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Two optimiser groups: parameters with "bias" in their name without decay, the others (scales of batch norms too) with it."""
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    return [
-        {"params": [p for name, p in named if "bias" in name], "weight_decay": 0.0},
-        {"params": [p for name, p in named if "bias" not in name], "weight_decay": weight_decay},
-    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,14 @@ from g3d.errors import InputError, MissingDataError
 from g3d.geometry.cameras import camera_from_focal
 from g3d.metrics.kitti import evaluate
 from g3d.metrics.table import Table
+from g3d.nn.images import normalise
+from g3d.nn.parameter_groups import no_decay_on_biases
 from g3d.systems.base import ImportReport, InferRequest
 from g3d.systems.monodle import official
 from g3d.systems.monodle.config import Config
 from g3d.systems.monodle.decode import decode
 from g3d.systems.monodle.losses import losses as all_losses
-from g3d.systems.monodle.model import MonoDLE, normalise, parameter_groups
+from g3d.systems.monodle.model import MonoDLE
 from g3d.systems.monodle.targets import MEAN_SIZES, Targets, depth_map_of_cars, draw_augmentation, encode, no_augmentation
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -38,17 +40,15 @@ class Monodle:
     def build(self, config: Config) -> nn.Module:
         return MonoDLE(config.model.channels, config.model.head_channels, config.model.object_depth)
 
-    def start_weights(self, config: Config) -> Path | None:
-        return config.model.backbone_weights
-
-    def import_start(self, checkpoint: Mapping[str, Any], model: nn.Module) -> ImportReport:
-        return official.import_backbone(checkpoint, model)
+    def start(self, config: Config, model: nn.Module, root: Path, read: Callable[[Path], dict[str, Any]]) -> list[str]:
+        weights = config.model.backbone_weights
+        return [f"{weights}: {'; '.join(official.import_backbone(read(weights), model).lines())}"] if weights else []
 
     def import_official(self, checkpoint: Mapping[str, Any], model: nn.Module, config: Config) -> ImportReport:
         return official.import_official(checkpoint, model)
 
     def parameter_groups(self, model: nn.Module, config: Config) -> list[dict[str, Any]]:
-        return parameter_groups(model, config.optim.weight_decay)
+        return no_decay_on_biases(model, config.optim.weight_decay)
 
     def dataset(self, config: Config, root: Path, split: str, training: bool) -> KittiFrames:
         return KittiFrames(config, root, split, training)
@@ -94,7 +94,7 @@ class Monodle:
     def inputs(self, config: Config, request: InferRequest) -> UserImages:
         return UserImages(config, request)
 
-    def write_native(self, predictions: Sequence[Prediction], folder: Path, full_precision: bool) -> list[Path]:
+    def write_native(self, predictions: Sequence[Prediction], folder: Path, full_precision: bool, root: Path | None) -> list[Path]:
         written = []
         for prediction in predictions:
             path = folder / f"{prediction.sample}.txt"
@@ -202,8 +202,7 @@ class KittiEvaluator:
 
 
 def _network_input(batch: ImageBatch, config: Config) -> Tensor:
-    images = normalise(batch.images)
-    return images.contiguous(memory_format=torch.channels_last) if config.train.channels_last else images
+    return normalise(batch.images, config.train.channels_last)
 
 
 def _image_sample(frame: str, pixels: np.ndarray, camera: np.ndarray, transform: np.ndarray, resolution: tuple[int, int],
