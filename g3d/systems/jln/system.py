@@ -1,0 +1,202 @@
+"""JLN and Mono3DVG-TR as the engine sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from g3d.data.image import image_size, read_image
+from g3d.data.kitti import read_calibration
+from g3d.data.mono3drefer import Expression, Mono3DReferRoot
+from g3d.data.types import ImageBatch, ImageSample, Objects, Prediction
+from g3d.data.user_images import UserImages
+from g3d.errors import InputError, MissingDataError
+from g3d.metrics.grounding import grounding_table
+from g3d.metrics.table import Table
+from g3d.nn.images import normalise
+from g3d.nn.parameter_groups import no_decay_on_biases
+from g3d.systems.base import ImportReport, InferRequest
+from g3d.systems.jln import official, results
+from g3d.systems.jln.config import Config
+from g3d.systems.jln.decode import decode
+from g3d.systems.jln.losses import losses as all_losses
+from g3d.systems.jln.maps import image_maps
+from g3d.systems.jln.model import JLN, Outputs
+from g3d.systems.jln.samples import make_sample
+from g3d.systems.jln.targets import Targets
+
+
+class Jln:
+    """The System of JLN presets."""
+
+    name = "jln"
+    takes_expressions = True
+
+    def build(self, config: Config) -> nn.Module:
+        model = JLN(config.model, config.text)
+        if config.text.cache is not None:
+            model.text_encoder.cache_in(config.text.cache)
+        return model
+
+    def start(self, config: Config, model: nn.Module, root: Path, read: Callable[[Path], dict[str, Any]]) -> list[str]:
+        assert isinstance(model, JLN)
+        model.text_encoder.load(_encoder(config, root), config.text.offline)
+        said = [f"sentences are encoded by {_encoder(config, root)}"]
+        if config.model.backbone.weights:
+            report = official.import_backbone(read(config.model.backbone.weights), model)
+            said.append(f"{config.model.backbone.weights}: {'; '.join(report.lines())}")
+        if config.model.start_weights:
+            report = official.import_start(read(config.model.start_weights), model)
+            said.append(f"{config.model.start_weights}: {'; '.join(report.lines())}")
+        return said
+
+    def import_official(self, checkpoint: Mapping[str, Any], model: nn.Module, config: Config) -> ImportReport:
+        assert isinstance(model, JLN)
+        report = official.import_official(checkpoint, model)
+        model.text_encoder.load_tokenizer(config.text.encoder, config.text.offline)  # published files hold the network only
+        return report
+
+    def parameter_groups(self, model: nn.Module, config: Config) -> list[dict[str, Any]]:
+        return no_decay_on_biases(model, config.optim.weight_decay)
+
+    def dataset(self, config: Config, root: Path, split: str, training: bool) -> Expressions:
+        return Expressions(config, root, split, training)
+
+    def collate(self, samples: list[ImageSample]) -> ImageBatch:
+        with_targets = samples[0].targets is not None
+        return ImageBatch.stack(samples, Targets.stack([s.targets for s in samples]) if with_targets else None)
+
+    def losses(self, model: nn.Module, batch: ImageBatch, config: Config) -> dict[str, Tensor]:
+        return all_losses(_outputs(model, batch, config), batch.targets, config.loss, config.model.max_depth)
+
+    def predict(self, model: nn.Module, batch: ImageBatch, config: Config) -> list[Prediction]:
+        outputs = _outputs(model, batch, config)
+        found = decode(outputs, batch.cameras, batch.image_sizes, config.data.resolution, config.decode.exact_inverse)
+        maps = image_maps(outputs, batch.transforms, batch.image_sizes, config.data.resolution) if config.decode.maps else [None] * len(batch)
+        return [
+            Prediction(sample, objects, expression, path, size, camera, seen)
+            for sample, objects, expression, path, size, camera, seen in zip(
+                batch.ids, found, batch.expressions, batch.paths, batch.image_sizes, batch.cameras, maps, strict=True
+            )
+        ]
+
+    def evaluator(self, config: Config | None, root: Path, split: str) -> GroundingEvaluator:
+        return GroundingEvaluator(root, split)
+
+    def split_ids(self, root: Path, split: str) -> list[str]:
+        return [expression.id for expression in Mono3DReferRoot.find(root).expressions(split)]
+
+    def knows_data(self, root: Path) -> bool:
+        return Mono3DReferRoot.is_at(root)
+
+    def labels(self, root: Path, ids: Sequence[str]) -> Mapping[str, Objects]:
+        by_id = Mono3DReferRoot.find(root).by_id()
+        return {sample: by_id[sample].objects for sample in ids if sample in by_id}
+
+    def blanks(self, root: Path, ids: Sequence[str]) -> list[Prediction]:
+        data = Mono3DReferRoot.find(root)
+        by_id = data.by_id()
+        unknown = [sample for sample in ids if sample not in by_id]
+        if unknown:
+            raise MissingDataError(f"Mono3DRefer {root}: no expression {unknown[0]!r}", "ids are <image>_<instanceID>_<ann_id>")
+        blanks = []
+        for sample in ids:
+            path = data.image_path(by_id[sample].image)
+            camera = read_calibration(data.calibration_path(by_id[sample].image))
+            blanks.append(Prediction(sample, Objects.empty(scored=True), by_id[sample].sentence, str(path), image_size(path), camera))
+        return blanks
+
+    def inputs(self, config: Config, request: InferRequest) -> UserImages:
+        return UserImages(request, config.data.resolution)
+
+    def write_native(self, predictions: Sequence[Prediction], folder: Path, full_precision: bool, root: Path | None) -> list[Path]:
+        if root is None:
+            return []  # the published file holds labels beside predictions
+        by_id = Mono3DReferRoot.find(root).by_id()
+        path = folder / results.FILE
+        results.write_results(path, predictions, [by_id[p.sample] for p in predictions])
+        return [path]
+
+    def knows_native(self, path: Path) -> bool:
+        return results.is_result_file(_result_file(path))
+
+    def read_native(self, path: Path, ids: Sequence[str]) -> list[Prediction]:
+        return results.read_results(_result_file(path), ids)
+
+
+class Expressions:
+    """The expressions of a Mono3DRefer split, each with its image; targets when training."""
+
+    def __init__(self, config: Config, root: Path, split: str, training: bool) -> None:
+        self.config = config
+        self.data = Mono3DReferRoot.find(root)
+        self.expressions = self.data.expressions(split)
+        self.ids = [expression.id for expression in self.expressions]
+        self.training = training
+        self._last: tuple[str, Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def sample(self, index: int, rng: np.random.Generator | None) -> ImageSample:
+        expression = self.expressions[index]
+        picture = self._picture(expression)
+        return make_sample(expression, picture, self.config, rng, self.training)
+
+    def _picture(self, expression: Expression) -> Any:
+        """The image and its camera; expressions of an image follow one another, so the last one is kept."""
+        if self._last is None or self._last[0] != expression.image:
+            path = self.data.image_path(expression.image)
+            self._last = (expression.image, (path, read_image(path), read_calibration(self.data.calibration_path(expression.image))))
+        return self._last[1]
+
+
+class GroundingEvaluator:
+    """Accuracy of grounded boxes over a split, with its groups where the split is in the data set's group file."""
+
+    def __init__(self, root: Path, split: str) -> None:
+        data = Mono3DReferRoot.find(root)
+        self.expressions = data.expressions(split)
+        self.groups = data.groups()
+        self.found: dict[str, Objects] = {}
+
+    def update(self, predictions: Sequence[Prediction]) -> None:
+        for prediction in predictions:
+            if prediction.sample in self.found:
+                raise InputError(f"predictions: expression {prediction.sample} comes twice")
+            self.found[prediction.sample] = prediction.objects
+
+    def compute(self) -> Table:
+        missing = [e.id for e in self.expressions if e.id not in self.found]
+        if missing:
+            raise MissingDataError(f"predictions: {len(missing)} of {len(self.expressions)} expressions of the split are missing "
+                                   f"(first: {missing[0]})", "evaluate another --split, or predict them all")  # fmt: skip
+        return grounding_table([self.found[e.id] for e in self.expressions], [e.objects for e in self.expressions],
+                               [e.instance for e in self.expressions], self.groups)  # fmt: skip
+
+
+def _outputs(model: nn.Module, batch: ImageBatch, config: Config) -> Outputs:
+    device = batch.images.device
+    images = normalise(batch.images, config.train.channels_last)
+    cameras = torch.tensor(np.stack(batch.cameras), dtype=torch.float32, device=device)
+    sizes = torch.tensor(batch.image_sizes, dtype=torch.float32, device=device)
+    outputs: Outputs = model(images, batch.image_of, cameras, sizes, batch.expressions)
+    return outputs
+
+
+def _encoder(config: Config, root: Path) -> str:
+    """The text encoder's name or folder; one inside the data set's folder is found by its name."""
+    inside = root / config.text.encoder
+    return str(inside) if inside.is_dir() else config.text.encoder
+
+
+def _result_file(path: Path) -> Path:
+    return path / results.FILE if path.is_dir() else path
+
+
+SYSTEM = Jln()
