@@ -290,6 +290,6 @@ def test_images_of_the_same_name(run: Path, tmp_path: Path, drawn_kitti: Path) -
 
 def test_diverged_training_says_so(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     g3d(*prepare(world))
-    monkeypatch.setattr("g3d.systems.monodle.losses.SQRT2", np.nan)
+    monkeypatch.setattr("g3d.nn.object_losses.SQRT2", np.nan)
     refused(1, *train(world, tmp_path / "run", "train.log_steps=50"), says=("the loss is no longer finite", "depth"))
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []  # nothing of it is kept, however seldom it is logged

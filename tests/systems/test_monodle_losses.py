@@ -12,9 +12,10 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from g3d.geometry.heading import HEADING_BINS
+from g3d.nn.object_losses import SizeErrors
 from g3d.nn.parallel import convert_sync_batchnorm
 from g3d.systems.monodle.config import LossConfig, QuasiIsometricConfig
-from g3d.systems.monodle.losses import SizeErrors, losses, quasi_isometric_loss, resize_depth
+from g3d.systems.monodle.losses import losses, quasi_isometric_loss, resize_depth
 from g3d.systems.monodle.model import MonoDLE, ObjectValues, Outputs
 from g3d.systems.monodle.targets import Targets
 

@@ -10,8 +10,8 @@ import torch
 
 from g3d.errors import InputError
 from g3d.nn.images import normalise
+from g3d.nn.object_losses import depth_from_raw
 from g3d.nn.parameter_groups import no_decay_on_biases
-from g3d.systems.monodle.losses import depth_from_raw
 from g3d.systems.monodle.model import MonoDLE, find_peaks, values_in_maps
 from g3d.systems.monodle.official import import_backbone, import_official
 

@@ -19,8 +19,8 @@ from g3d.geometry.boxes import wrap_angle
 from g3d.geometry.cameras import ray_angle, unproject
 from g3d.geometry.heading import heading_angle
 from g3d.nn.dla import STRIDE
+from g3d.nn.object_losses import depth_from_raw
 from g3d.systems.monodle.config import CLASS_NAMES
-from g3d.systems.monodle.losses import depth_from_raw
 from g3d.systems.monodle.model import ObjectValues, Peaks
 
 _COLUMNS: dict[str, Any] = {"class": 0, "score": 1, "center_2d": slice(2, 4), "size_2d": slice(4, 6), "depth": 6, "bins": slice(7, 19),

@@ -14,14 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from g3d.geometry.heading import HEADING_BINS
 from g3d.nn.cells import gather_patches, take_rows
+from g3d.nn.object_losses import SizeErrors, depth_from_raw, heading_loss, laplacian_depth_loss
 from g3d.nn.parallel import gather_objects, sum_over_ranks, world_size
 from g3d.nn.precision import at_least_float32
 from g3d.systems.monodle.model import ObjectValues, Outputs, heatmap_scores
 from g3d.systems.monodle.targets import Targets
-
-SQRT2 = 1.4142  # as published: the Laplacian likelihood's sqrt(2) to four decimals
 
 
 def losses(outputs: Outputs, targets: Targets, config: Any) -> dict[str, Tensor]:
@@ -49,9 +47,9 @@ def losses(outputs: Outputs, targets: Targets, config: Any) -> dict[str, Tensor]
             "offset_2d": (at_2d.offset_2d - targets.offset_2d[m2]).abs().sum() * counts.share(2 * counts.m2),
             "size_2d": (at_2d.size_2d - targets.size_2d[m2]).abs().sum() * counts.share(2 * counts.m2),
             "offset_3d": (at_3d.offset_3d - targets.offset_3d[m3]).abs().sum() * counts.share(2 * counts.m3),
-            "depth": laplacian_depth_loss(at_3d.depth, targets.depth[m3]) * counts.share(counts.m3),
+            "depth": _depth_loss(at_3d.depth, targets.depth[m3]) * counts.share(counts.m3),
             "size_3d": sizes.loss(counts.size_error, counts.relative_size_error) * counts.share(3 * counts.m3),
-            "heading": heading_loss(at_2d.heading, targets.heading_bin[m2], targets.heading_res[m2]) * counts.share(counts.m2),
+            "heading": heading_loss(at_2d.heading, targets.heading_bin[m2], targets.heading_res[m2]).sum() * counts.share(counts.m2),
         }
         total = sum(terms.values(), torch.zeros((), device=outputs.heatmap.device))
         if config.quasi_isometric is not None:
@@ -63,7 +61,7 @@ def losses(outputs: Outputs, targets: Targets, config: Any) -> dict[str, Tensor]
         if outputs.obj_depth is not None and depth_map is not None:
             inside = depth_map != 0
             at_pixels = outputs.obj_depth.permute(0, 2, 3, 1)[inside]
-            terms["obj_depth"] = laplacian_depth_loss(at_pixels, depth_map[inside]) * counts.share(counts.pixels)
+            terms["obj_depth"] = _depth_loss(at_pixels, depth_map[inside]) * counts.share(counts.pixels)
             total = total + config.object_depth_weight * terms["obj_depth"]
     return terms | {"total": total}
 
@@ -74,46 +72,6 @@ def focal_loss(heatmap: Tensor, target: Tensor) -> Tensor:
     at_peaks = torch.where(target == 1, (1 - p) ** 2 * p.log(), 0)
     elsewhere = torch.where(target < 1, (1 - target) ** 4 * p**2 * (1 - p).log(), 0)
     return -(at_peaks + elsewhere).sum()
-
-
-def laplacian_depth_loss(values: Tensor, depth: Tensor) -> Tensor:
-    """Sum of sqrt(2) exp(-s) |z - z*| + s over N depths with a predicted scale: raw values (N, 2), depth (N,) metres."""
-    raw, log_scale = values.unbind(-1)
-    return (SQRT2 * torch.exp(-log_scale) * (depth_from_raw(raw) - depth).abs() + log_scale).sum()
-
-
-def depth_from_raw(raw: Tensor) -> Tensor:
-    """Metres: 1 / (sigmoid(raw) + 1e-6) - 1."""
-    return 1 / (raw.sigmoid() + 1e-6) - 1
-
-
-def heading_loss(values: Tensor, bins: Tensor, residuals: Tensor) -> Tensor:
-    """Sum over N objects of the bin's cross-entropy and the absolute error of the true bin's residual: (N, 24), (N,), (N,) radians."""
-    found = values[:, HEADING_BINS:].gather(1, bins[:, None])[:, 0]
-    return F.cross_entropy(values[:, :HEADING_BINS], bins, reduction="sum") + (found - residuals).abs().sum()
-
-
-@dataclass(frozen=True)
-class SizeErrors:
-    """The dimension-aware size loss: absolute errors divided by the true size, rescaled so that its value stays the mean absolute error.
-
-    Attributes:
-        absolute: sum of |d - d*|, this process.
-        relative: sum of |d - d*| / d*, this process.
-    """
-
-    absolute: Tensor
-    relative: Tensor
-
-    @staticmethod
-    def of(predicted: Tensor, target: Tensor, true_size: Tensor | None) -> SizeErrors:
-        """predicted, target (N, 3) metres. Without `true_size`, divides by the target as published: with mean sizes that is a residual."""
-        error = (predicted - target).abs()
-        return SizeErrors(error.sum(), (error / (target if true_size is None else true_size)).sum())
-
-    def loss(self, absolute: Tensor, relative: Tensor) -> Tensor:
-        """The weighted sum, given both sums over all processes."""
-        return self.relative * torch.where(relative != 0, absolute / relative, 0)
 
 
 def quasi_isometric_loss(features: Tensor, depth: Tensor, config: Any) -> Tensor:
@@ -161,6 +119,12 @@ def resize_depth(depth_map: Tensor, like: Tensor, mode: str) -> Tensor:
     if mode == "nearest":
         return F.interpolate(depth_map[:, None], size, mode="nearest-exact")[:, 0]
     return F.interpolate(depth_map[:, None], size, mode="bilinear", align_corners=True)[:, 0]
+
+
+def _depth_loss(values: Tensor, depth: Tensor) -> Tensor:
+    """The Laplacian loss, summed: raw depth and log scale (N, 2), depth (N,) metres."""
+    raw, log_scale = values.unbind(-1)
+    return laplacian_depth_loss(depth_from_raw(raw), log_scale, depth).sum()
 
 
 def _mean_features(features: Tensor, targets: Targets, side: int) -> Tensor:
