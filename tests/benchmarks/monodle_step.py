@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from g3d.data.augment import no_augmentation
 from g3d.data.types import Objects
 from g3d.nn.cells import gather_cells
 from g3d.nn.parameter_groups import no_decay_on_biases
@@ -31,7 +32,7 @@ from g3d.systems.monodle.decode import detection_rows
 from g3d.systems.monodle.losses import losses
 from g3d.systems.monodle.losses import quasi_isometric_loss as qi_loss
 from g3d.systems.monodle.model import MonoDLE, Outputs, find_peaks, values_in_maps
-from g3d.systems.monodle.targets import Targets, encode, no_augmentation
+from g3d.systems.monodle.targets import Targets, encode
 
 CONFIG = LossConfig(quasi_isometric=QuasiIsometricConfig())
 DETECTIONS = 50

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from parity_check import Check
 
+from g3d.data.augment import no_augmentation
 from g3d.data.image import read_image, warp_image
 from g3d.data.kitti import format_results, read_calibration
 from g3d.nn.images import normalise
 from g3d.systems.monodle.decode import decode, detection_rows
 from g3d.systems.monodle.model import find_peaks, values_in_maps
-from g3d.systems.monodle.targets import no_augmentation
 from parity_kinds.monodle import angle_difference, filled_model, mini_kitti, summary
 from parity_kinds.monodle_decode import published_rows
 

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from parity_check import Check, compare
 
+from g3d.data.augment import Augmentation, draw_augmentation, no_augmentation
 from g3d.data.image import invert_affine, read_image, warp_image
 from g3d.data.kitti import read_calibration, read_labels
 from g3d.data.object_depth import depth_rectangles
 from g3d.nn.images import normalise
-from g3d.systems.monodle.targets import Augmentation, depth_map_of_cars, draw_augmentation, encode, no_augmentation
+from g3d.systems.monodle.targets import depth_map_of_cars, encode
 from parity_kinds.monodle import augment_config, data_config, mini_kitti, summary
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from g3d.data.augment import draw_augmentation, no_augmentation
 from g3d.data.image import affine_from_crop, apply_affine, invert_affine
 from g3d.data.object_depth import depth_rectangles
 from g3d.data.types import Objects
@@ -20,10 +21,8 @@ from g3d.systems.monodle.model import ObjectValues, Peaks
 from g3d.systems.monodle.targets import (
     MEAN_SIZES,
     Targets,
-    draw_augmentation,
     encode,
     gaussian_radius,
-    no_augmentation,
 )
 
 CAMERA = np.array([[721.5, 0, 609.6, 44.9], [0, 721.5, 172.9, 0.22], [0, 0, 1, 0.0027]])

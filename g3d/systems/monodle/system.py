@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from g3d.data.augment import draw_augmentation, no_augmentation
 from g3d.data.files import atomic_write
 from g3d.data.image import image_size, read_image, warp_image
 from g3d.data.kitti import KittiRoot, format_results, read_calibration, read_labels, read_labels_folder, read_results_folder
 from g3d.data.kitti_prepared import PreparedDepth, open_prepared, raw_root
 from g3d.data.types import ImageBatch, ImageSample, Objects, Prediction
-from g3d.errors import InputError, MissingDataError
-from g3d.geometry.cameras import camera_from_focal
+from g3d.data.user_images import UserImages
+from g3d.errors import G3DError, InputError, MissingDataError
 from g3d.metrics.kitti import evaluate
 from g3d.metrics.table import Table
 from g3d.nn.images import normalise
@@ -27,15 +28,14 @@ from g3d.systems.monodle.config import Config
 from g3d.systems.monodle.decode import decode
 from g3d.systems.monodle.losses import losses as all_losses
 from g3d.systems.monodle.model import MonoDLE
-from g3d.systems.monodle.targets import MEAN_SIZES, Targets, depth_map_of_cars, draw_augmentation, encode, no_augmentation
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+from g3d.systems.monodle.targets import MEAN_SIZES, Targets, depth_map_of_cars, encode
 
 
 class Monodle:
     """The System of MonoDLE presets."""
 
     name = "monodle"
+    takes_expressions = False
 
     def build(self, config: Config) -> nn.Module:
         return MonoDLE(config.model.channels, config.model.head_channels, config.model.object_depth)
@@ -79,6 +79,13 @@ class Monodle:
     def split_ids(self, root: Path, split: str) -> list[str]:
         return KittiRoot.find(raw_root(root)).split(split)
 
+    def knows_data(self, root: Path) -> bool:
+        try:
+            folder = KittiRoot.find(raw_root(root)).folder
+        except G3DError:
+            return False
+        return (folder / "image_2").is_dir() or (folder / "label_2").is_dir()
+
     def labels(self, root: Path, ids: Sequence[str]) -> Mapping[str, Objects]:
         kitti = KittiRoot.find(raw_root(root))
         return {frame: read_labels(kitti.label(frame)) for frame in ids if kitti.label(frame).is_file()}
@@ -103,11 +110,11 @@ class Monodle:
             written.append(path)
         return written
 
-    def knows_native(self, folder: Path) -> bool:
-        return folder.is_dir() and any(file.stem.isdigit() for file in folder.glob("*.txt"))
+    def knows_native(self, path: Path) -> bool:
+        return path.is_dir() and any(file.stem.isdigit() for file in path.glob("*.txt"))
 
-    def read_native(self, folder: Path, ids: Sequence[str]) -> list[Prediction]:
-        return [Prediction(frame, objects) for frame, objects in read_results_folder(folder, ids).items()]
+    def read_native(self, path: Path, ids: Sequence[str]) -> list[Prediction]:
+        return [Prediction(frame, objects) for frame, objects in read_results_folder(path, ids).items()]
 
 
 class KittiFrames:
@@ -141,38 +148,9 @@ class KittiFrames:
             targets = encode(labels, camera, size, augmentation, data, self.config.model.mean_sizes, rectangles)
         if augmentation.flip:
             pixels = np.ascontiguousarray(pixels[:, ::-1])
-        return _image_sample(frame, pixels, camera, augmentation.transform(size, data.resolution), data.resolution, targets, path)
-
-
-class UserImages:
-    """Any images, with KITTI calibration files or a focal length."""
-
-    def __init__(self, config: Config, request: InferRequest) -> None:
-        self.config = config
-        self.request = request
-        self.paths = [path for given in request.images for path in _images_in(given)]
-        self.ids = [path.stem for path in self.paths]
-        repeated = sorted({frame for frame in self.ids if self.ids.count(frame) > 1})
-        if repeated:
-            raise InputError(f"--image: several images are called {repeated[0]!r}", "results go by name: rename one, or run them apart")
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def sample(self, index: int, rng: np.random.Generator | None) -> ImageSample:
-        path, resolution = self.paths[index], self.config.data.resolution
-        pixels = read_image(path)
-        size = (pixels.shape[1], pixels.shape[0])
-        return _image_sample(
-            path.stem, pixels, self._camera(path, size), no_augmentation(size).transform(size, resolution), resolution, None, path
-        )
-
-    def _camera(self, image: Path, size: tuple[int, int]) -> np.ndarray:
-        calibration = self.request.calibration
-        if calibration is None:
-            assert self.request.focal is not None
-            return camera_from_focal(self.request.focal, size)
-        return read_calibration(calibration / f"{image.stem}.txt" if calibration.is_dir() else calibration)
+        transform = augmentation.transform(size, data.resolution)
+        warped = torch.from_numpy(warp_image(pixels, transform, data.resolution)).permute(2, 0, 1)
+        return ImageSample(frame, warped, size, camera, transform, targets, str(path))
 
 
 class KittiEvaluator:
@@ -203,30 +181,6 @@ class KittiEvaluator:
 
 def _network_input(batch: ImageBatch, config: Config) -> Tensor:
     return normalise(batch.images, config.train.channels_last)
-
-
-def _image_sample(frame: str, pixels: np.ndarray, camera: np.ndarray, transform: np.ndarray, resolution: tuple[int, int],
-                  targets: Targets | None, path: Path) -> ImageSample:  # fmt: skip
-    warped = warp_image(pixels, transform, resolution)
-    return ImageSample(
-        frame, torch.from_numpy(warped).permute(2, 0, 1), (pixels.shape[1], pixels.shape[0]), camera, transform, targets, str(path)
-    )
-
-
-def _images_in(given: Path) -> list[Path]:
-    """The image itself, or the images of a folder by name.
-
-    Raises:
-        MissingDataError: nothing there, or no image in the folder.
-    """
-    if given.is_dir():
-        found = sorted(path for path in given.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-        if not found:
-            raise MissingDataError(f"--image {given}: no {', '.join(IMAGE_SUFFIXES)} file in this folder")
-        return found
-    if not given.is_file():
-        raise MissingDataError(f"--image {given}: no such file or folder")
-    return [given]
 
 
 SYSTEM = Monodle()

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from g3d.data.image import affine_from_crop, apply_affine, invert_affine
+from g3d.data.augment import Augmentation
+from g3d.data.image import apply_affine, invert_affine
 from g3d.data.object_depth import DepthRectangles, has_level, paint_warped
 from g3d.data.types import Objects
 from g3d.geometry.boxes import box_corners, wrap_angle
@@ -67,50 +68,6 @@ class Targets:
         return Targets(*(torch.stack([getattr(t, f.name) for t in targets]) for f in fields(Targets)))
 
 
-@dataclass(frozen=True, eq=False)
-class Augmentation:
-    """How an image is brought to the network's input.
-
-    Attributes:
-        flip: mirror it first.
-        crop: the window was drawn at random; there are no 3D targets then.
-        center: (2,) centre of the window, pixels of the (mirrored) image.
-        scale: width of the window over the width of the image.
-    """
-
-    flip: bool
-    crop: bool
-    center: np.ndarray
-    scale: float
-
-    def transform(self, image_size: tuple[int, int], resolution: tuple[int, int]) -> np.ndarray:
-        """(2, 3), pixels of the (mirrored) image -> network pixels."""
-        return affine_from_crop(self.center, image_size[0] * self.scale, resolution)
-
-
-def no_augmentation(image_size: tuple[int, int]) -> Augmentation:
-    """The whole image, as in evaluation."""
-    return Augmentation(False, False, np.array(image_size) / 2, 1.0)
-
-
-def draw_augmentation(rng: np.random.Generator | np.random.RandomState, image_size: tuple[int, int], config: Any) -> Augmentation:
-    """Random flip, and random scale and shift, in the published order of draws.
-
-    Args:
-        rng: uniform for the flip, uniform for the crop; if cropped, normal for the scale and for the shifts in x and y.
-        image_size: width, height, pixels.
-        config: the preset's `augment` section: flip, crop, scale, shift.
-    """
-    whole = no_augmentation(image_size)
-    flip, crop = rng.uniform() < config.flip, rng.uniform() < config.crop
-    if not crop:
-        return Augmentation(flip, False, whole.center, 1.0)
-    spread, limit = config.scale, config.shift
-    scale = np.clip(rng.standard_normal() * spread + 1, 1 - spread, 1 + spread)
-    shift = np.array([np.clip(rng.standard_normal() * limit, -2 * limit, 2 * limit) for _ in range(2)])
-    return Augmentation(flip, True, whole.center + image_size * shift, float(scale))
-
-
 def encode(objects: Objects, camera: np.ndarray, image_size: tuple[int, int], augmentation: Augmentation, data: Any,
            mean_sizes: bool = False, rectangles: DepthRectangles | None = None) -> Targets:  # fmt: skip
     """Labels of an image -> targets.
@@ -119,7 +76,7 @@ def encode(objects: Objects, camera: np.ndarray, image_size: tuple[int, int], au
         objects: all label lines in file order, DontCare too.
         camera: (3, 4) projection matrix of the original image.
         image_size: width, height of the original image.
-        augmentation: as drawn for the image.
+        augmentation: as drawn for the image; there are no 3D targets when it is cropped.
         data: the preset's `data` section: resolution, classes, class_merging, center, box2d, min_depth, max_depth, max_objects.
         mean_sizes: size_3d holds the difference from the class mean.
         rectangles: of the object-wise depth map, if that is wanted.
