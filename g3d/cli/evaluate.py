@@ -14,7 +14,7 @@ from g3d.cli.options import Ckpt, Data, Device, Json, Out, Preset, Settings, Spl
 def evaluate(
     ckpt: Ckpt = None,
     predictions: Annotated[
-        Path | None, typer.Option("--predictions", help="Evaluate a predictions file or a folder of result files instead of a model.")
+        Path | None, typer.Option("--predictions", help="Predictions file, or the data set's own results, to evaluate instead of a model.")
     ] = None,
     preset: Preset = None,
     data: Data = None,

@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from g3d.cli import output
 from g3d.cli.options import Ckpt, Device, Json, Out, Preset, Settings
 
+if TYPE_CHECKING:
+    from g3d.data.types import Prediction
+
 
 def infer(
     image: Annotated[list[Path], typer.Option("--image", "-i", help="An image or a folder of images; may be repeated.")],
     ckpt: Ckpt = None,
+    text: Annotated[
+        list[str], typer.Option("--text", "-t", help="Sentence that describes one object; asked about every image; may be repeated.")
+    ] = [],  # noqa: B006
+    texts: Annotated[Path | None, typer.Option("--texts", help="File of such sentences, one a line.", show_default=False)] = None,
     calib: Annotated[Path | None, typer.Option("--calib", help="KITTI calibration file, or a folder with one for each image.")] = None,
     focal: Annotated[float | None, typer.Option("--focal", help="Focal length in pixels, where there is no calibration.")] = None,
+    fov: Annotated[float | None, typer.Option("--fov", help="Horizontal field of view in degrees, where there is no calibration.")] = None,
+    maps: Annotated[bool, typer.Option("--maps", help="Also draw what the network looked at: regions and depth.")] = False,
     preset: Preset = None,
     settings: Settings = [],  # noqa: B006
     device: Device = "auto",
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Run a model on your own images: 3D boxes as JSON and KITTI lines, and pictures.
+    """Run a model on your own images: 3D boxes as text or JSON, and pictures.
+
+    A detection model finds all objects of its classes; a grounding model finds the one that a sentence describes.
 
     Examples:
 
       g3d infer --ckpt RUN --image street.png --calib street.txt --out found
 
+      g3d infer --ckpt RUN --image street.png --fov 80 --text "the white van on the left" --text "the cyclist" --out found
+
       g3d infer --ckpt RUN --image photos/ --focal 1150 --json
     """
     from g3d.data.predictions import to_record, write_predictions
+    from g3d.data.user_images import read_expressions
     from g3d.engine.distributed import choose_device
     from g3d.engine.infer import infer as run
     from g3d.engine.model import load_model
@@ -39,12 +54,14 @@ def infer(
 
     if ckpt is None:
         raise InputError("g3d infer: which model?", "--ckpt RUN_OR_FILE")
-    if (calib is None) == (focal is None):
-        raise InputError("g3d infer: give either --calib or --focal", "a phone's focal length in pixels is about 0.8 x the image's width")
-    if focal is not None and not 0 < focal < float("inf"):
-        raise InputError(f"--focal {focal:g}: expected a focal length in pixels, above 0")
+    if maps and out is None:
+        raise InputError("--maps: where do the pictures go?", "--out DIR")
+    expressions = (*text, *(read_expressions(texts) if texts else ()))
+    request = InferRequest(tuple(image), calib, focal, fov, expressions, maps)
+    if calib is None:
+        output.say("warning: without a calibration distances scale with the focal length, and the camera's axis is taken to be the image's middle")
     loaded = load_model(ckpt, choose_device(device), preset, settings)
-    found = run(loaded, InferRequest(tuple(image), calib, focal), output.progress())
+    found = run(loaded, request, output.progress())
     if out:
         from g3d.visualize.draw import visualize_predictions
 
@@ -54,12 +71,20 @@ def infer(
             output.say(f"wrote {path}")
     if as_json:
         output.emit({"schema": 1, "predictions": [to_record(prediction) for prediction in found]})
-        return
+    else:
+        _print(found)
+
+
+def _print(found: Sequence[Prediction]) -> None:
+    """Each image, or each sentence about it, and below it what was found."""
     for prediction in found:
-        typer.echo(f"{prediction.image}: {len(prediction.objects)} objects")
+        about = f"{len(prediction.objects)} objects" if prediction.expression is None else f'"{prediction.expression}"'
+        typer.echo(f"{prediction.image}: {about}")
         for one in prediction.objects:
             assert one.scores is not None
             x, y, z = one.locations[0]
             h, w, l = one.sizes[0]  # noqa: E741
+            left, top, right, bottom = one.boxes2d[0]
             typer.echo(f"  {one.classes[0]:<11} score {one.scores[0]:.2f}  at x {x:.1f} y {y:.1f} z {z:.1f} m"
-                       f"  size {h:.1f} x {w:.1f} x {l:.1f} m  yaw {one.rotation_y[0]:+.2f} rad")  # fmt: skip
+                       f"  size {h:.1f} x {w:.1f} x {l:.1f} m  yaw {one.rotation_y[0]:+.2f} rad"
+                       f"  box {left:.0f} {top:.0f} {right:.0f} {bottom:.0f}")  # fmt: skip

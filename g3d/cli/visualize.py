@@ -12,12 +12,14 @@ from g3d.cli.options import Data, Json, Preset
 
 
 def visualize(
-    predictions: Annotated[Path | None, typer.Option("--predictions", help="Predictions file or folder of result files.")] = None,
+    predictions: Annotated[Path | None, typer.Option("--predictions", help="Predictions file, or the data set's own result files.")] = None,
     data: Data = None,
-    split: Annotated[str, typer.Option("--split", help="Split that a folder of result files belongs to.")] = "val",
+    split: Annotated[str, typer.Option("--split", help="Split that result files belong to.")] = "val",
     preset: Preset = None,
     item: Annotated[list[str], typer.Option("--item", help="Sample id; may be repeated. Default: all.")] = [],  # noqa: B006
-    min_score: Annotated[float, typer.Option("--min-score", help="Leave out weaker detections; the page can bring them back.")] = 0.2,
+    min_score: Annotated[
+        float, typer.Option("--min-score", help="Leave out weaker detections (not answers to sentences); the page can bring them back.")
+    ] = 0.2,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for pictures and page.")] = Path("pictures"),
     scene: Annotated[
         Path | None, typer.Option("--scene", help="An indoor scene: prepared folder, raw scan's folder, or .ply.", show_default=False)

@@ -1,4 +1,4 @@
-"""Files that are either complete or not there: everything that g3d writes goes to a temporary name first and is then renamed."""
+"""Text files read with clear errors, and files that are either complete or not there: written under a temporary name, then renamed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from g3d.errors import EnvironmentProblem
+from g3d.errors import EnvironmentProblem, InputError, MissingDataError
+
+
+def read_text(path: Path | str, what: str) -> str:
+    """The content of a UTF-8 text file, with or without a byte order mark.
+
+    Args:
+        path: the file.
+        what: what it holds, the first word of an error: "calibration", "label".
+
+    Raises:
+        MissingDataError: no such file.
+        InputError: not text, or it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return file.read().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise MissingDataError(f"{what} {path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{what} {path}: byte {error.start} is not text, expected UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{what} {path}: cannot be read: {error.strerror or error}") from None
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from typing import NoReturn
 import numpy as np
 
 from g3d.data import kitti_splits
+from g3d.data.files import read_text
 from g3d.data.types import Objects
 from g3d.errors import InputError, MissingDataError
 
@@ -37,7 +38,7 @@ def read_labels(path: str | Path) -> Objects:
         MissingDataError: no such file.
         InputError: a line with other than 15 columns, a field that is no finite number.
     """
-    return parse_objects(_read_text(path, "label"), str(path), scored=False)
+    return parse_objects(read_text(path, "label"), str(path), scored=False)
 
 
 def read_results(path: str | Path) -> Objects:
@@ -47,7 +48,7 @@ def read_results(path: str | Path) -> Objects:
         MissingDataError: no such file.
         InputError: a line with other than 16 columns, a field that is no finite number.
     """
-    return parse_objects(_read_text(path, "result"), str(path), scored=True)
+    return parse_objects(read_text(path, "result"), str(path), scored=True)
 
 
 def parse_objects(text: str, source: str, scored: bool) -> Objects:
@@ -131,7 +132,7 @@ def read_calibration(path: str | Path) -> np.ndarray:
         MissingDataError: no such file.
         InputError: no P2 or two, other than 12 finite numbers in it, a focal length that is not above 0.
     """
-    lines = [line.split() for line in _read_text(path, "calibration").splitlines()]
+    lines = [line.split() for line in read_text(path, "calibration").splitlines()]
     named = [(number, words[0][:-1], words[1:]) for number, words in enumerate(lines, 1) if words and words[0].endswith(":")]
     matrices = [(number, words) for number, name, words in named if name == "P2"]
     if len(matrices) != 1:
@@ -152,6 +153,24 @@ def read_calibration(path: str | Path) -> np.ndarray:
     return matrix
 
 
+def check_principal_point(camera: np.ndarray, image_size: tuple[int, int], path: str | Path) -> None:
+    """Whether a calibration can belong to an image of this size.
+
+    Args:
+        camera: (3, 4) projection matrix that was read from `path`.
+        image_size: (width, height), pixels.
+
+    Raises:
+        InputError: the principal point lies outside the image.
+    """
+    u, v = camera[0, 2], camera[1, 2]
+    if not (0 < u < image_size[0] and 0 < v < image_size[1]):
+        raise InputError(
+            f"calibration {path}: principal point ({u:.1f}, {v:.1f}) lies outside the image of {image_size[0]} x {image_size[1]} pixels",
+            "is it the calibration of this image?",
+        )
+
+
 def read_split(path: str | Path) -> list[str]:
     """The ids of a split file, one six-digit id a line, in the file's order.
 
@@ -160,7 +179,7 @@ def read_split(path: str | Path) -> list[str]:
         InputError: an id that has other than six digits, an id that comes twice, no id at all.
     """
     first_seen: dict[str, int] = {}
-    for line, text in enumerate(_read_text(path, "split").splitlines(), 1):
+    for line, text in enumerate(read_text(path, "split").splitlines(), 1):
         frame = text.strip()
         if not frame:
             continue
@@ -250,18 +269,6 @@ def _unknown_split(name: str, known: Sequence[str], where: str) -> InputError:
     return InputError(f"split '{name}' is unknown{meant}; {where}: {', '.join(known) or 'none'}", hint="A path to an id list works too.")
 
 
-def _read_text(path: str | Path, what: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            return file.read().decode()
-    except FileNotFoundError:
-        raise MissingDataError(f"{what} {path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{what} {path}: byte {error.start} is not text, expected lines of words and numbers") from None
-    except OSError as error:
-        raise InputError(f"{what} {path}: cannot be read ({error.strerror})") from None
-
-
 def _read_folder(folder: Path, ids: Sequence[str], scored: bool, hint: str) -> dict[str, Objects]:
     what = "result" if scored else "label"
     if not folder.is_dir():
@@ -270,7 +277,7 @@ def _read_folder(folder: Path, ids: Sequence[str], scored: bool, hint: str) -> d
     texts, missing = [], []
     for frame, path in zip(ids, paths, strict=True):
         try:
-            texts.append(_read_text(path, what))
+            texts.append(read_text(path, what))
         except MissingDataError:
             missing.append(frame)
     if missing:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from g3d.errors import InputError, MissingDataError
+from g3d.data.files import read_text
+from g3d.errors import InputError
 
 _log = logging.getLogger(__name__)
 
@@ -204,7 +205,7 @@ def read_facts(path: str | Path) -> SceneFacts:
     """
     lines: dict[str, int] = {}
     values: dict[str, str] = {}
-    for number, line in enumerate(_read_text(path, "scene facts").splitlines(), 1):
+    for number, line in enumerate(read_text(path, "scene facts").splitlines(), 1):
         key, equals, value = (part.strip() for part in line.partition("="))
         if not line.strip():
             continue
@@ -271,17 +272,6 @@ def _integers(values: list) -> np.ndarray | None:
 
 def _read_json(path: str | Path, what: str) -> Any:
     try:
-        return json.loads(_read_text(path, what))
+        return json.loads(read_text(path, what))
     except ValueError as error:
         raise InputError(f"{what} {path}: not JSON: {error}", hint="A download may have been cut short.") from None
-
-
-def _read_text(path: str | Path, what: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise MissingDataError(f"{what} {path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{what} {path}: not a text file: {error}") from None
-    except OSError as error:
-        raise InputError(f"{what} {path}: cannot be read: {error.strerror or error}") from None

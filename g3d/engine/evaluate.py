@@ -72,11 +72,11 @@ def evaluate_predictions(system: System, config: Any, predictions: Sequence[Pred
 def read_for_evaluation(
     path: Path, root: Path, split: str | None, preset: str | None
 ) -> tuple[System, Config | None, str, list[Prediction]]:
-    """Predictions from a g3d predictions file or a folder of the data set's own result files, and the split that they are of.
+    """Predictions from a g3d predictions file or from the data set's own result files, and the split that they are of.
 
     Without `split` it is the one that the preset evaluates on, `val` where there is no preset.
 
-    The system is that of `preset`; without one it is that of the run the file lies in, or the one that knows the folder's format.
+    The system is that of `preset`; without one it is that of the run the file lies in, or the one that knows the file's format or the data.
 
     Raises:
         MissingDataError: nothing there.
@@ -86,18 +86,17 @@ def read_for_evaluation(
         raise MissingDataError(f"predictions {path}: no such file or folder")
     config: Any = presets.load(preset) if preset else _config_of_run(path)
     split = split or (config.data.val if config else "val")
-    if path.is_file():
-        if config is None:
-            raise InputError(f"predictions {path}: of which system?", "say so with --preset NAME")
-        return get_system(config.system), config, split, read_predictions(path)
     names = [config.system] if config else presets.system_names()
-    for name in names:
-        system = get_system(name)
-        if system.knows_native(path):
-            return system, config, split, system.read_native(path, system.split_ids(root, split))
-    raise InputError(
-        f"predictions {path}: no result files of {' or '.join(names)} in it", "KITTI results are NNNNNN.txt, 16 columns a line"
-    )
+    native = _knowing_native(path, names)
+    if native is not None:
+        return native, config, split, native.read_native(path, native.split_ids(root, split))
+    if path.is_dir():
+        raise InputError(
+            f"predictions {path}: no result files of {' or '.join(names)} in it",
+            "KITTI results are NNNNNN.txt, 16 columns a line; Mono3DRefer's are a result.json",
+        )
+    system = get_system(config.system) if config else _system_of_data(root)
+    return system, config, split, read_predictions(path)
 
 
 def read_for_drawing(
@@ -106,17 +105,19 @@ def read_for_drawing(
     """Predictions with their images, and the labels of their samples if there is a data set.
 
     Args:
-        path: predictions file or folder of result files; None draws labels alone.
+        path: predictions file, or the data set's own result files; None draws labels alone.
         root: the data set; needed unless `path` is a predictions file.
-        split: what a folder of result files belongs to.
+        split: what result files belong to.
         items: the wanted samples, all if empty.
     """
-    if path is not None and path.is_file() and root is None:
-        return read_predictions(path), None
     if root is None:
-        raise InputError("g3d visualize: draw what?", "give --predictions FILE, or --data DIR with --item ID")
+        if path is None:
+            raise InputError("g3d visualize: draw what?", "give --predictions FILE, or --data DIR with --item ID")
+        if not path.is_file() or _knowing_native(path, presets.system_names()):
+            raise InputError(f"predictions {path}: result files do not say where their images are", "--data DIR")
+        return read_predictions(path), None
     if path is None:
-        system = get_system(presets.load(preset).system if preset else _only_system())
+        system = get_system(presets.load(preset).system) if preset else _system_of_data(root)
         ids = list(items) or system.split_ids(root, split)
         return system.blanks(root, ids), system.labels(root, ids)
     system, _, _, found = read_for_evaluation(path, root, split, preset)
@@ -127,12 +128,26 @@ def read_for_drawing(
     return drawn, system.labels(root, [p.sample for p in drawn])
 
 
-def _only_system() -> str:
-    """The system's name where there is just one to choose from."""
+def _knowing_native(path: Path, names: Sequence[str]) -> System | None:
+    """The first system that knows the format of these result files."""
+    return next((system for system in map(get_system, names) if system.knows_native(path)), None)
+
+
+def _system_of_data(root: Path) -> System:
+    """The system that knows a data set.
+
+    Raises:
+        MissingDataError: there is no such folder.
+        InputError: none knows it, or several do.
+    """
+    if not root.is_dir():
+        raise MissingDataError(f"--data {root}: no such folder")
     names = presets.system_names()
-    if len(names) > 1:
-        raise InputError("g3d visualize: labels of which system?", "say so with --preset NAME")
-    return names[0]
+    knowing = [system for system in map(get_system, names) if system.knows_data(root)]
+    if len(knowing) != 1:
+        found = f"the data set of {' and of '.join(s.name for s in knowing)}" if knowing else f"no data set of {' or '.join(names)}"
+        raise InputError(f"--data {root}: found {found}; expected that of one system", "say which with --preset NAME")
+    return knowing[0]
 
 
 def _config_of_run(path: Path) -> Config | None:

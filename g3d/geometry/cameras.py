@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 
@@ -13,6 +15,11 @@ def camera_from_focal(focal: float, image_size: tuple[int, int]) -> np.ndarray:
         image_size: (width, height), pixels.
     """
     return np.array([[focal, 0, image_size[0] / 2, 0], [0, focal, image_size[1] / 2, 0], [0, 0, 1, 0]], float)
+
+
+def focal_from_field_of_view(degrees: float, width: int) -> float:
+    """Focal length in pixels of a camera whose image of `width` pixels spans a horizontal field of view of so many degrees (0 to 180)."""
+    return width / 2 / math.tan(math.radians(degrees) / 2)
 
 
 def camera_offset(camera: np.ndarray) -> np.ndarray:

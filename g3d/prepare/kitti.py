@@ -15,7 +15,7 @@ import numpy as np
 
 from g3d.data.files import atomic_write
 from g3d.data.image import image_size, read_image
-from g3d.data.kitti import KittiRoot, read_calibration, read_labels
+from g3d.data.kitti import KittiRoot, check_principal_point, read_calibration, read_labels
 from g3d.data.kitti_prepared import FOLDER, RECTANGLES, FrameRectangles, write_rectangles
 from g3d.data.object_depth import depth_rectangles, paint, painting_order
 from g3d.data.types import Objects
@@ -153,12 +153,7 @@ def _check(frame: str, root: KittiRoot, decode: bool) -> _Frame:
     """
     size = _image_size(root.image(frame), decode)
     camera = read_calibration(root.calibration(frame))
-    if not (0 < camera[0, 2] < size[0] and 0 < camera[1, 2] < size[1]):
-        raise InputError(
-            f"calibration {root.calibration(frame)}: principal point ({camera[0, 2]:.1f}, {camera[1, 2]:.1f}) lies outside the image "
-            f"of {size[0]} x {size[1]} pixels",
-            "is it the calibration of this image?",
-        )
+    check_principal_point(camera, size, root.calibration(frame))
     labels = read_labels(root.label(frame))
     return _Frame(size, tuple(labels.classes.tolist()), _rectangles(labels))
 

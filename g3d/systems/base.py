@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from g3d.config import schema
+from g3d.data.user_images import InferRequest as InferRequest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,6 +67,7 @@ class System(Protocol):
     """One published system. `config` is always an instance of the system's own schema."""
 
     name: str
+    takes_expressions: bool  # each sample has a sentence, and its prediction is the answer to it
 
     def build(self, config: Any) -> nn.Module:
         """The network with fresh weights; reads no file."""
@@ -106,6 +108,9 @@ class System(Protocol):
     def inputs(self, config: Any, request: InferRequest) -> Samples:
         """A user's own data as samples."""
 
+    def knows_data(self, root: Path) -> bool:
+        """Whether a folder looks like the data set, raw or prepared."""
+
     def labels(self, root: Path, ids: Sequence[str]) -> Mapping[str, Objects]:
         """Ground truth to draw beside predictions; samples without labels are left out."""
 
@@ -124,17 +129,8 @@ class System(Protocol):
     def split_ids(self, root: Path, split: str) -> list[str]:
         """The ids of a split's samples."""
 
-    def read_native(self, folder: Path, ids: Sequence[str]) -> list[Prediction]:
+    def read_native(self, path: Path, ids: Sequence[str]) -> list[Prediction]:
         """Predictions of a split from the data set's own result files."""
-
-
-@dataclass(frozen=True)
-class InferRequest:
-    """What `g3d infer` was asked: images with calibration files or a focal length in pixels."""
-
-    images: tuple[Path, ...]
-    calibration: Path | None = None
-    focal: float | None = None
 
 
 def get_system(name: str) -> System:

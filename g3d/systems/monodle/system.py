@@ -99,7 +99,7 @@ class Monodle:
         ]  # fmt: skip
 
     def inputs(self, config: Config, request: InferRequest) -> UserImages:
-        return UserImages(config, request)
+        return UserImages(request, config.data.resolution)
 
     def write_native(self, predictions: Sequence[Prediction], folder: Path, full_precision: bool, root: Path | None) -> list[Path]:
         written = []
