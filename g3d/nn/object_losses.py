@@ -75,12 +75,13 @@ def generalised_iou(first: Tensor, second: Tensor) -> Tensor:
     Source: Rezatofighi et al., CVPR 2019.
     """
     least, most = torch.minimum(first, second), torch.maximum(first, second)
-    inner = (least[..., 2:] - most[..., :2]).clamp_min(0).prod(-1)
-    hull = (most[..., 2:] - least[..., :2]).prod(-1)
-    union = _area(first) + _area(second) - inner
+    inner = _area((least[..., 2:] - most[..., :2]).clamp_min(0))
+    hull = _area(most[..., 2:] - least[..., :2])
+    union = _area(first[..., 2:] - first[..., :2]) + _area(second[..., 2:] - second[..., :2]) - inner
     smallest = torch.finfo(hull.dtype).tiny
     return inner / union.clamp_min(smallest) - (hull - union) / hull.clamp_min(smallest)
 
 
-def _area(boxes: Tensor) -> Tensor:
-    return (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+def _area(sides: Tensor) -> Tensor:
+    """(..., 2) -> (...); not `prod`, whose gradient looks for zeros."""
+    return sides[..., 0] * sides[..., 1]
