@@ -1,0 +1,254 @@
+"""The transformer of JLN and Mono3DVG-TR: image features that read the sentence, an adapter, and one query that finds the object.
+
+Mono3DVG-TR (Zhan et al., AAAI 2024) is the encoder, the adapter and the decoder; JLN (Song & Huang) adds a global token of the sentence and
+one of the image, their injection, and region heads. Parameter names are the published ones (g3d.systems.jln.model.PUBLISHED_NAMES).
+
+Letters in shapes: I images, B samples (one sentence each), P positions of all levels, N those of stride 16, W words, Q queries, C channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from g3d.nn.attention import Attention
+from g3d.nn.deformable_attention import MSDeformAttn
+from g3d.nn.mlp import MLP
+from g3d.nn.positions import pixel_centres, sine_positions
+from g3d.systems.jln.adapter import LEVELS, TextGuidedAdapter
+from g3d.systems.jln.config import ModelConfig
+
+
+class Grounded(NamedTuple):
+    """What the transformer found; the last four are None for Mono3DVG-TR.
+
+    queries (B, Q, C); reference (Q, 2), x and y in 0..1, around which they looked; regions (B, P) and depth_regions (B, N), no sigmoid;
+    visual_token (B, C); text_token (B, C).
+    """
+
+    queries: Tensor
+    reference: Tensor
+    regions: Tensor | None = None
+    depth_regions: Tensor | None = None
+    visual_token: Tensor | None = None
+    text_token: Tensor | None = None
+
+
+class Transformer(nn.Module):
+    """Maps of four levels, depth tokens and words -> the query's features."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        channels, heads, dropout = config.channels, config.heads, config.dropout
+        self.joint = config.joint
+        self.level_embed = nn.Parameter(torch.empty(LEVELS, channels))
+        self.encoder = VisualEncoder(config)
+        self.adapter = TextGuidedAdapter(channels, heads, config.points, dropout)
+        self.decoder = Decoder(config)
+        self.reference_points = nn.Linear(channels, 2)
+        if self.joint:
+            self.cls_text, self.cls_visual = (nn.Parameter(torch.empty(1, 1, channels)) for _ in range(2))
+            self.global_text_att = Attention(channels, heads, dropout)
+            self.text_injection_att = Attention(channels, heads, dropout)
+            self.global_visual_att = Attention(channels, heads, dropout)
+            self.global_visual_injection = GatedInjection(channels)
+        self._reset_parameters()
+        if self.joint:  # made after the reset: these keep PyTorch's initialisation, as published
+            widths = [channels, channels // 2, channels // 2, 1]
+            self.adapt_visual_classifier = nn.ModuleList(MLP(widths) for _ in range(LEVELS))
+            self.adapt_depth_classifier = nn.ModuleList([MLP(widths)])
+
+    def forward(
+        self, maps: Sequence[Tensor], depth: Tensor, words: Tensor, padding: Tensor, query_embed: Tensor, image_of: Tensor | None
+    ) -> Grounded:
+        """Ground each sentence in its image.
+
+        Args:
+            maps: (I, C, h, w) of four levels.
+            depth: (I, N, C), depth tokens of level 1.
+            words: (B, W, C); padding (B, W) bool, True where padded.
+            query_embed: (Q, C), the queries' positions.
+            image_of: (B,) int64, the image of each sample; None where I = B.
+        """
+        shapes = [(level.shape[2], level.shape[3]) for level in maps]
+        positions = self._positions(shapes)
+        reference = self.reference_points(query_embed).float().sigmoid()
+        centre = reference[None, :, None].expand(-1, -1, LEVELS, -1)
+
+        visual = torch.cat([level.flatten(2).transpose(1, 2) for level in maps], 1)
+        visual = self.encoder(visual, positions, shapes, words, padding, image_of)
+        depth = rows_of(depth, image_of)
+        visual_token = text_token = None
+        if self.joint:
+            text_token = self.global_text_att(self.cls_text.expand(len(words), -1, -1), words, words, padding)
+            words = self._inject_text(text_token, words, padding)
+            visual_token = self.global_visual_att(self.cls_visual.expand(len(visual), -1, -1), visual, visual)
+            visual = self.global_visual_injection(visual, visual_token)
+
+        adapted = self.adapter(visual, positions, shapes, centre, depth, words, padding)
+        queries = self.decoder(query_embed, centre, adapted.visual, shapes, adapted.depth, depth, words, padding)
+        if visual_token is None or text_token is None:
+            return Grounded(queries, reference)
+        levels = adapted.visual.split([height * width for height, width in shapes], 1)
+        regions = torch.cat([head(level) for head, level in zip(self.adapt_visual_classifier, levels, strict=True)], 1)
+        depth_regions = self.adapt_depth_classifier[0](adapted.depth)
+        return Grounded(queries, reference, regions[..., 0], depth_regions[..., 0], visual_token[:, 0], text_token[:, 0])
+
+    def _positions(self, shapes: Sequence[tuple[int, int]]) -> Tensor:
+        """(P, C): sine encodings plus what is learned for each level."""
+        channels, device = self.level_embed.shape[1], self.level_embed.device
+        return torch.cat([(sine_positions(*shape, channels, device) + level).flatten(0, 1)
+                          for shape, level in zip(shapes, self.level_embed, strict=True)])  # fmt: skip
+
+    def _inject_text(self, token: Tensor, words: Tensor, padding: Tensor) -> Tensor:
+        """Words (B, W, C) after a self attention that the global token (B, 1, C) takes part in."""
+        together = torch.cat([token, words], 1)
+        mask = F.pad(padding, (1, 0), value=False)
+        return self.text_injection_att(together, together, together, mask)[:, 1:]
+
+    def _reset_parameters(self) -> None:
+        """Xavier for all that has more than one dimension, the cls tokens too; deformable attention and level embedding their own."""
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+        for module in self.modules():
+            if isinstance(module, MSDeformAttn):
+                module.reset_parameters()
+        nn.init.zeros_(self.reference_points.bias)
+        nn.init.normal_(self.level_embed)
+
+
+class VisualEncoder(nn.Module):
+    """Positions of all levels look at each other and read the sentence, layer after layer."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.masked = config.word_mask
+        self.layers = nn.ModuleList(VisualEncoderLayer(config) for _ in range(config.encoder_layers))
+
+    def forward(
+        self,
+        visual: Tensor,
+        positions: Tensor,
+        shapes: Sequence[tuple[int, int]],
+        words: Tensor,
+        padding: Tensor,
+        image_of: Tensor | None,
+    ) -> Tensor:
+        """visual (I, P, C), positions (P, C), words (B, W, C), padding (B, W) -> (B, P, C); what knows no words is done per image."""
+        references = pixel_centres(shapes, visual.device)[None, :, None].expand(-1, -1, LEVELS, -1)
+        for k, layer in enumerate(self.layers):
+            visual = layer.look(visual, positions, references, shapes)
+            if k == 0:
+                visual = rows_of(visual, image_of)
+            visual = layer.read(visual, positions, words, padding if self.masked else None)
+        return visual
+
+
+class VisualEncoderLayer(nn.Module):
+    """Deformable attention, cross attention to the words and a feed-forward part, each with dropout, residual and then norm."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        channels = config.channels
+        self.msdeform_attn = MSDeformAttn(channels, LEVELS, config.heads, config.points)
+        self.norm1 = nn.LayerNorm(channels)
+        self.cross_attn = Attention(channels, config.heads, config.dropout)
+        self.norm3 = nn.LayerNorm(channels)
+        self.linear1, self.linear2 = nn.Linear(channels, config.feedforward), nn.Linear(config.feedforward, channels)
+        self.norm2 = nn.LayerNorm(channels)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def look(self, visual: Tensor, positions: Tensor, references: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
+        """The first third, (I, P, C) -> the same; needs no words."""
+        return self.norm1(visual + self.dropout(self.msdeform_attn(visual + positions, references, visual, shapes)))
+
+    def read(self, visual: Tensor, positions: Tensor, words: Tensor, padding: Tensor | None) -> Tensor:
+        """The rest, (B, P, C) -> the same."""
+        visual = self.norm3(visual + self.dropout(self.cross_attn(visual + positions, words, words, padding)))
+        hidden = self.dropout(F.relu(self.linear1(visual), inplace=True))
+        return self.norm2(visual + self.dropout(self.linear2(hidden)))
+
+
+class GatedInjection(nn.Module):
+    """A gate between each position and the global token, channel by channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.regional_transform, self.global_transform = nn.Linear(channels, channels), nn.Linear(channels, channels)
+        self.gate = nn.Sequential(nn.Linear(2 * channels, channels))
+
+    def forward(self, visual: Tensor, token: Tensor) -> Tensor:
+        """visual (B, P, C), token (B, 1, C) -> (B, P, C)."""
+        regional, whole = self.regional_transform(visual), self.global_transform(token)
+        # A linear layer of [regional, whole], without repeating the token for each position.
+        of_regional, of_whole = self.gate[0].weight.chunk(2, 1)
+        gate = (F.linear(regional, of_regional) + F.linear(whole, of_whole, self.gate[0].bias)).sigmoid()
+        return torch.lerp(whole, regional, gate)
+
+
+class Decoder(nn.Module):
+    """The query asks depth, words and image in turn."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+
+    def forward(
+        self,
+        query_embed: Tensor,
+        reference: Tensor,
+        visual: Tensor,
+        shapes: Sequence[tuple[int, int]],
+        depth_keys: Tensor,
+        depth_values: Tensor,
+        words: Tensor,
+        padding: Tensor,
+    ) -> Tensor:
+        """query_embed (Q, C), reference (1, Q, 4, 2), visual (B, P, C), depth (B, N, C) twice, words (B, W, C) -> (B, Q, C)."""
+        queries = torch.zeros_like(query_embed).expand(len(visual), -1, -1)
+        for layer in self.layers:
+            queries = layer(queries, query_embed, reference, visual, shapes, depth_keys, depth_values, words, padding)
+        return queries
+
+
+class DecoderLayer(nn.Module):
+    """Cross attention to depth and to words, without residuals, then deformable attention to the image and a feed-forward part with them."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        channels = config.channels
+        self.cross_attn_depth, self.norm_depth = Attention(channels, config.heads, config.dropout), nn.LayerNorm(channels)
+        self.cross_attn_text, self.norm_text = Attention(channels, config.heads, config.dropout), nn.LayerNorm(channels)
+        self.cross_attn, self.norm1 = MSDeformAttn(channels, LEVELS, config.heads, config.points), nn.LayerNorm(channels)
+        self.linear1, self.linear2 = nn.Linear(channels, config.feedforward), nn.Linear(config.feedforward, channels)
+        self.norm3 = nn.LayerNorm(channels)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        queries: Tensor,
+        query_embed: Tensor,
+        reference: Tensor,
+        visual: Tensor,
+        shapes: Sequence[tuple[int, int]],
+        depth_keys: Tensor,
+        depth_values: Tensor,
+        words: Tensor,
+        padding: Tensor,
+    ) -> Tensor:
+        """As in Decoder, with queries (B, Q, C)."""
+        found = self.norm_depth(self.dropout(self.cross_attn_depth(queries, depth_keys, depth_values)))
+        found = self.norm_text(self.dropout(self.cross_attn_text(found + query_embed, words, words, padding)))
+        queries = self.norm1(queries + self.dropout(self.cross_attn(found + query_embed, reference, visual, shapes)))
+        hidden = self.dropout(F.relu(self.linear1(queries), inplace=True))
+        return self.norm3(queries + self.dropout(self.linear2(hidden)))
+
+
+def rows_of(x: Tensor, image_of: Tensor | None) -> Tensor:
+    """The row of each sample's image: (I, ...) -> (B, ...)."""
+    return x if image_of is None else x[image_of]
