@@ -59,7 +59,7 @@ def infer(
     expressions = (*text, *(read_expressions(texts) if texts else ()))
     request = InferRequest(tuple(image), calib, focal, fov, expressions, maps)
     if calib is None:
-        output.say("warning: without a calibration distances scale with the focal length, and the camera's axis is taken to be the image's middle")
+        output.say("warning: no calibration: distances scale with the focal length; the principal point is taken to be the middle")
     loaded = load_model(ckpt, choose_device(device), preset, settings)
     found = run(loaded, request, output.progress())
     if out:
