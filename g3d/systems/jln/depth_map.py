@@ -26,14 +26,14 @@ class DepthTargets(NamedTuple):
 
 
 def depth_bin(depth: Tensor, bins: int, max_depth: float) -> Tensor:
-    """The class of each depth in metres, any shape -> int64 of that shape: 0..bins - 1; `bins` where no bin holds it or it is not finite."""
+    """The class of each depth in metres -> int64 of the same shape: 0..bins - 1; `bins` where no bin holds it or it is not finite."""
     width = 2 * (max_depth - MIN_DEPTH) / (bins * (bins + 1))
     place = -0.5 + 0.5 * torch.sqrt(1 + 8 * (depth - MIN_DEPTH) / width)
     return torch.where((place >= 0) & (place <= bins), place, bins).long()  # NaN fails both
 
 
 def paint_depths(boxes: Tensor, depth: Tensor, present: Tensor, size: tuple[int, int], published: bool = False) -> DepthTargets:
-    """Fill the boxes of each sample with their depths; where boxes overlap, the nearest is seen. Runs on the tensors' device without a wait.
+    """Fill the boxes of each sample with their depths; where boxes overlap, the nearest is seen.
 
     Args:
         boxes: (B, K, 4) x1 y1 x2 y2 in cells of the map; they are rounded outwards to whole cells.

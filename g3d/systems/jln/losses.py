@@ -6,7 +6,7 @@ the samples of the global batch: of all processes. Without any object the object
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,10 +18,8 @@ from g3d.nn.parallel import gather_objects, sum_over_ranks, world_size
 from g3d.nn.precision import at_least_float32
 from g3d.systems.jln.config import STRIDES, LossConfig
 from g3d.systems.jln.depth_map import depth_map_loss, paint_depths
-
-if TYPE_CHECKING:
-    from g3d.systems.jln.model import Outputs
-    from g3d.systems.jln.targets import Targets
+from g3d.systems.jln.model import Outputs
+from g3d.systems.jln.targets import Targets
 
 _MAP_STRIDE = 16
 
@@ -44,7 +42,7 @@ def losses(outputs: Outputs, targets: Targets, config: LossConfig, max_depth: fl
         ValueError: the region outputs are not those of four levels around the depth map.
     """
     with torch.autocast(outputs.logits.device.type, enabled=False):
-        outputs = type(outputs)(*(None if value is None else at_least_float32(value) for value in outputs))
+        outputs = outputs._replace(**{name: at_least_float32(value) for name, value in outputs._asdict().items() if value is not None})
         query = _queries(outputs, targets, config)
         pairs = _pair(outputs, targets, query)
         sizes = SizeErrors.of(pairs.size, pairs.true_size)
@@ -96,7 +94,10 @@ def matching_costs(logits: Tensor, boxes: Tensor, labels: Tensor, true_boxes: Te
     apart = (boxes[:, None] - true_boxes[None]).abs()
     overlap = generalised_iou(box_corners_2d(boxes)[:, None], box_corners_2d(true_boxes)[None])
     return (
-        config.label * classes[:, labels] + config.box * apart[..., 2:].sum(-1) + config.center * apart[..., :2].sum(-1) - config.giou * overlap
+        config.label * classes[:, labels]
+        + config.box * apart[..., 2:].sum(-1)
+        + config.center * apart[..., :2].sum(-1)
+        - config.giou * overlap
     )
 
 
@@ -128,7 +129,8 @@ def _queries(outputs: Outputs, targets: Targets, config: LossConfig) -> Tensor:
         return found
     rows = targets.present.nonzero()[:, 0].tolist()
     costs = [
-        matching_costs(outputs.logits[k], outputs.boxes[k], targets.label[k : k + 1], targets.box3d[k : k + 1], config).detach() for k in rows
+        matching_costs(outputs.logits[k], outputs.boxes[k], targets.label[k : k + 1], targets.box3d[k : k + 1], config).detach()
+        for k in rows
     ]
     for k, (query, _) in zip(rows, hungarian(costs), strict=True):
         found[k] = query[0]

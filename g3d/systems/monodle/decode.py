@@ -1,30 +1,20 @@
-"""Network outputs -> objects in the camera frame, as xinzhuma/monodle decodes them.
-
-A detection row has 37 numbers: class, peak score, centre x y of the 2D box, its width and height (all feature pixels), depth in metres, 12
-heading bin logits, 12 residuals, height width length in metres, projected 3D centre x y (feature pixels), depth confidence.
-"""
+"""Network outputs -> objects in the camera frame, as xinzhuma/monodle decodes them: rows of g3d.data.detections in feature pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from g3d.data.image import affine_from_crop, apply_affine, invert_affine
+from g3d.data import detections
+from g3d.data.detections import COLUMNS, rows_to_image
 from g3d.data.types import Objects
-from g3d.geometry.boxes import wrap_angle
-from g3d.geometry.cameras import ray_angle, unproject
-from g3d.geometry.heading import heading_angle
 from g3d.nn.dla import STRIDE
 from g3d.nn.object_losses import depth_from_raw
 from g3d.systems.monodle.config import CLASS_NAMES
 from g3d.systems.monodle.model import ObjectValues, Peaks
-
-_COLUMNS: dict[str, Any] = {"class": 0, "score": 1, "center_2d": slice(2, 4), "size_2d": slice(4, 6), "depth": 6, "bins": slice(7, 19),
-            "residuals": slice(19, 31), "size_3d": slice(31, 34), "center_3d": slice(34, 36), "confidence": 36}  # fmt: skip
 
 
 def detection_rows(peaks: Peaks, values: ObjectValues, width: int) -> Tensor:
@@ -59,35 +49,15 @@ def objects_from_rows(rows: np.ndarray, camera: np.ndarray, image_size: tuple[in
         image_size: width, height of the original image.
         resolution: width, height of the network's input.
         threshold: smallest peak score.
-        exact_inverse: invert the warp exactly. False scales x and y by image size / feature size, as published, which is off in y by up to
-            1.85 pixels and in box height by up to 1 %.
+        exact_inverse: invert the warp exactly, or scale x and y as published (`rows_to_image`).
         mean_sizes: (3, 3) class means that the network's sizes are relative to.
 
     Returns:
         Objects in the rows' order. The score is peak score times depth confidence and may exceed 1; boxes are not clipped to the image.
     """
-    rows = rows[rows[:, _COLUMNS["score"]] >= threshold].astype(np.float64)
-    column = {name: rows[:, place] for name, place in _COLUMNS.items()}
-    class_ids = column["class"].astype(np.int64)
-    corners = np.stack([column["center_2d"] - column["size_2d"] / 2, column["center_2d"] + column["size_2d"] / 2], 1)
-    to_image = _to_image(image_size, resolution, exact_inverse)
-    corners, centers = apply_affine(corners, to_image), apply_affine(column["center_3d"], to_image)
-
-    sizes = column["size_3d"] if mean_sizes is None else column["size_3d"] + mean_sizes[class_ids]
-    locations = unproject(centers, column["depth"], camera)
-    locations[:, 1] += sizes[:, 0] / 2
-    alpha = heading_angle(column["bins"], column["residuals"])
-    return Objects(
-        classes=np.array(CLASS_NAMES)[class_ids],
-        boxes2d=corners.reshape(-1, 4),
-        sizes=sizes,
-        locations=locations,
-        rotation_y=wrap_angle(alpha + ray_angle(centers[:, 0], camera)),
-        alpha=alpha,
-        truncated=np.zeros(len(rows)),
-        occluded=np.zeros(len(rows), np.int64),
-        scores=column["score"] * column["confidence"],
-    )
+    rows = rows[rows[:, COLUMNS["score"]] >= threshold]
+    to_image = rows_to_image(image_size, resolution, (resolution[0] / STRIDE, resolution[1] / STRIDE), exact_inverse)
+    return detections.objects_from_rows(rows, camera, to_image, CLASS_NAMES, "center_3d", mean_sizes)
 
 
 def decode(peaks: Peaks, values: ObjectValues, cameras: Sequence[np.ndarray], image_sizes: Sequence[tuple[int, int]],
@@ -99,11 +69,3 @@ def decode(peaks: Peaks, values: ObjectValues, cameras: Sequence[np.ndarray], im
         objects_from_rows(found, camera, size, resolution, threshold, exact_inverse, mean_sizes)
         for found, camera, size in zip(rows, cameras, image_sizes, strict=True)
     ]
-
-
-def _to_image(image_size: tuple[int, int], resolution: tuple[int, int], exact_inverse: bool) -> np.ndarray:
-    """(2, 3), feature pixels -> pixels of the original image."""
-    if not exact_inverse:
-        return np.diag([*image_size, 0.0])[:2] / np.array([[resolution[0] / STRIDE], [resolution[1] / STRIDE]])
-    back = invert_affine(affine_from_crop(np.array(image_size) / 2, image_size[0], resolution))
-    return back * [STRIDE, STRIDE, 1]
