@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +60,7 @@ def birds_eye(frame: Frame, size: tuple[int, int], truth: bool = True, reach: fl
     _draw_footprints(canvas, view, shown[0])
     canvas.flatten()
     _write_ranges(canvas, view)
-    _write_caption(canvas, frame)
+    canvas.text((12, 12), frame.name, "#C9D3DD", 13)
     _write_legend(canvas, shown[0], shown[1] if len(shown) > 1 else None)
     return canvas.picture
 
@@ -128,14 +127,6 @@ def _write_ranges(canvas: Canvas, view: View) -> None:
     for distance in range(20, int(view.y / view.scale), 20):
         x, y = view.pixels(np.array([0.0, distance]))
         canvas.text((x + 4, y - 2), f"{distance} m", WORDS, 11, "ls")
-
-
-def _write_caption(canvas: Canvas, frame: Frame) -> None:
-    """The frame's name and its sentence, in the upper left corner."""
-    canvas.text((12, 12), frame.name, "#C9D3DD", 13)
-    if frame.expression:
-        for k, words in enumerate(textwrap.wrap(frame.expression, max(20, canvas.size[0] // 14))):
-            canvas.text((12, 32 + 17 * k), words, "#FFFFFF", 14)
 
 
 def _write_legend(canvas: Canvas, found: Objects, truth: Objects | None) -> None:

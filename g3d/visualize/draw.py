@@ -17,6 +17,7 @@ from g3d.errors import InputError, MissingDataError
 from g3d.metrics.table import Table
 from g3d.progress import Progress, Silent
 from g3d.visualize.frame import Frame
+from g3d.visualize.maps import render_map_png
 from g3d.visualize.overlay import render_frame_png
 from g3d.visualize.page import write_page
 
@@ -36,7 +37,7 @@ def visualize_predictions(
     notes: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Write a PNG per prediction (image with boxes and bird's-eye view) and one page, `index.html`, over all of them.
+    """Write a PNG per prediction (image with boxes and bird's-eye view), one per map in `maps/`, and one page, `index.html`, over all.
 
     Args:
         predictions: what to draw, each with an image and a camera.
@@ -44,8 +45,9 @@ def visualize_predictions(
         out: folder to write to, made if it is not there.
         items: draw only these samples, in this order; all by default.
         image_root: folder that the images lie in, by path or by file name; by default paths are taken as they are.
-        min_score: detections below it are left out of the PNGs; the page starts with this threshold and has them all.
-        boxes2d: draw 2D boxes in the PNGs too.
+        min_score: detections below it are left out of the PNGs; the page starts with this threshold and has them all. It does not
+            apply to answers to sentences: those are drawn however sure the system is.
+        boxes2d: draw 2D boxes in the PNGs too; they always are where a sentence was asked.
         title, table, comparison, published, notes: for the page, see `write_page`.
         progress: told of every picture.
 
@@ -65,13 +67,20 @@ def visualize_predictions(
     progress.begin("pictures", len(frames))
     written = []
     for frame, file_name in zip(frames, _file_names(frames), strict=True):
-        found = frame.predictions
-        sure = replace(frame, predictions=found[np.asarray(found.scores) >= min_score])
+        sure = frame if frame.expression else replace(frame, predictions=frame.predictions[_scores(frame) >= min_score])
         written.append(render_frame_png(sure, out / f"{file_name}.png", boxes2d=boxes2d))
+        written += [render_map_png(sure, name, out / "maps" / f"{file_name}-{name}.png") for name in frame.maps or ()]
         progress.advance()
     progress.end()
-    page = write_page(out / "index.html", frames, title, table, comparison, published, notes, threshold=min_score)
+    threshold = 0.0 if all(frame.expression for frame in frames) else min_score
+    page = write_page(out / "index.html", frames, title, table, comparison, published, notes, threshold)
     return [*written, page]
+
+
+def _scores(frame: Frame) -> np.ndarray:
+    scores = frame.predictions.scores
+    assert scores is not None  # they are predictions
+    return scores
 
 
 def _choose(predictions: Sequence[Prediction], items: Sequence[str] | None) -> list[Prediction]:
@@ -116,7 +125,7 @@ def _frame(prediction: Prediction, name: str, labels: Mapping[str, Objects] | No
     image = _image(prediction, image_root)
     truth = None if labels is None else labels.get(prediction.sample)
     size = prediction.image_size or image_size(image)
-    return Frame(name, image, prediction.camera, size, prediction.objects, truth, prediction.expression)
+    return Frame(name, image, prediction.camera, size, prediction.objects, truth, prediction.expression, prediction.maps)
 
 
 def _image(prediction: Prediction, image_root: Path | None) -> Path:

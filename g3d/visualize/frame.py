@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class Frame:
         predictions: detections with scores.
         ground_truth: labels, None where they are not known.
         expression: the sentence that was asked about, None for detection.
+        maps: (h, w) float over the whole image by their names in g3d.visualize.maps.KINDS, None where there are none.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Frame:
     predictions: Objects
     ground_truth: Objects | None = None
     expression: str | None = None
+    maps: Mapping[str, np.ndarray] | None = None
 
     def load(self) -> Image.Image:
         """The image in RGB.

@@ -11,6 +11,7 @@ from g3d.data.files import atomic_write
 from g3d.data.types import Objects
 from g3d.visualize.birds_eye import birds_eye
 from g3d.visualize.canvas import Canvas, text_size
+from g3d.visualize.caption import caption_band
 from g3d.visualize.frame import Frame
 from g3d.visualize.palette import TRUTH, class_colour
 from g3d.visualize.wireframe import Wireframe, distances, wireframes
@@ -20,7 +21,9 @@ _LABEL = 12  # text height in labels, pixels
 _DASH = (5.0, 4.0)
 
 
-def draw_overlay(frame: Frame, boxes2d: bool = False, labels: bool = True, truth: bool = True) -> Image.Image:
+def draw_overlay(
+    frame: Frame, boxes2d: bool = False, labels: bool = True, truth: bool = True, picture: Image.Image | None = None
+) -> Image.Image:
     """The frame's image with its boxes, in the image's own size.
 
     A prediction has its class's colour and a tinted front face, so that the heading shows; edges on the far side are thin. Ground truth
@@ -29,14 +32,16 @@ def draw_overlay(frame: Frame, boxes2d: bool = False, labels: bool = True, truth
 
     Args:
         frame: what to draw.
-        boxes2d: draw the 2D boxes too.
+        boxes2d: draw the 2D boxes too; they always are where a sentence was asked.
         labels: write class, score and distance above each prediction.
         truth: draw the ground truth, if the frame has any.
+        picture: to draw on in place of the frame's image.
 
     Raises:
         MissingDataError, InputError: the image is not there or cannot be used.
     """
-    canvas = Canvas(frame.load())
+    boxes2d = boxes2d or frame.expression is not None
+    canvas = Canvas(picture or frame.load())
     found = frame.predictions
     outlines = wireframes(found, frame.camera, frame.image_size)
     colours = [class_colour(str(name)) for name in found.classes]
@@ -54,7 +59,7 @@ def draw_overlay(frame: Frame, boxes2d: bool = False, labels: bool = True, truth
 
 
 def render_frame(frame: Frame, boxes2d: bool = False, labels: bool = True, truth: bool = True) -> Image.Image:
-    """The image with its boxes and the bird's-eye view in one picture: below a wide image, beside any other."""
+    """The image with its boxes and the bird's-eye view in one picture: below a wide image, beside any other. A sentence stands above."""
     picture = draw_overlay(frame, boxes2d, labels, truth)
     gap = 4
     width, height = picture.size
@@ -67,7 +72,13 @@ def render_frame(frame: Frame, boxes2d: bool = False, labels: bool = True, truth
         both = Image.new("RGB", (width + gap + view.width, height), INK)
         both.paste(view, (width + gap, 0))
     both.paste(picture, (0, 0))
-    return both
+    if not frame.expression:
+        return both
+    band = caption_band(frame.expression, both.width)
+    whole = Image.new("RGB", (both.width, band.height + both.height), INK)
+    whole.paste(band, (0, 0))
+    whole.paste(both, (0, band.height))
+    return whole
 
 
 def render_frame_png(frame: Frame, path: Path | str, boxes2d: bool = False, labels: bool = True, truth: bool = True) -> Path:

@@ -7,6 +7,9 @@ version reads on photographs and dark grounds, and the deep one on white. Ground
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
+
+import numpy as np
 
 _BRIGHT_DEEP = {
     "Car": ("#56B4E9", "#0072B2"),
@@ -17,23 +20,42 @@ _BRIGHT_DEEP = {
     "Person_sitting": ("#F7DC6F", "#8C7300"),
     "Cyclist": ("#2BC79A", "#00805E"),
     "Misc": ("#BFC6CF", "#6B7480"),
+    "Bus": ("#D3A579", "#80522A"),
+    "Motorcyclist": ("#B6D957", "#577A0A"),
 }
 _OTHERS = tuple(_BRIGHT_DEEP.values())[1:7]
+
+_VIRIDIS = ("#440154", "#482878", "#3E4989", "#31688E", "#26828E", "#1F9E89", "#35B779", "#6ECE58", "#B5DE2B", "#FDE725")
 
 TRUTH = ("#FFFFFF", "#1F2630")
 
 
 def class_colour(name: str, deep: bool = False) -> str:
-    """The colour of a class as "#RRGGBB"; a name that KITTI does not know always gets the same one of the others.
+    """The colour of a class as "#RRGGBB"; a name that is not listed always gets the same one of the others.
 
     Args:
-        name: class name; "" for objects without a class.
+        name: class name, with or without a capital (KITTI's and Mono3DRefer's); "" for objects without a class.
         deep: the version for light grounds.
     """
-    pair = _BRIGHT_DEEP.get(name) or _OTHERS[zlib.crc32(name.encode()) % len(_OTHERS)]
+    pair = _BRIGHT_DEEP.get(name[:1].upper() + name[1:]) or _OTHERS[zlib.crc32(name.encode()) % len(_OTHERS)]
     return pair[deep]
 
 
 def rgba(colour: str, opacity: float = 1.0) -> tuple[int, int, int, int]:
     """Give "#RRGGBB" and an opacity in 0..1 the way Pillow takes them."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16), round(255 * opacity)
+
+
+def viridis(share: np.ndarray) -> np.ndarray:
+    """0..1 (N,) -> (N, 3) RGB 0..255 float: from violet to yellow with evenly rising lightness, readable without colour vision.
+
+    Source: matplotlib/matplotlib's default colour map, by ten of its places.
+    """
+    return blend(_VIRIDIS, share)
+
+
+def blend(stops: Sequence[str], share: np.ndarray) -> np.ndarray:
+    """0..1 (N,) -> (N, 3) RGB 0..255 float, along evenly spaced colours "#RRGGBB"."""
+    known = np.array([rgba(stop)[:3] for stop in stops], float)
+    places = np.linspace(0, 1, len(known))
+    return np.stack([np.interp(share, places, channel) for channel in known.T], -1)

@@ -1,0 +1,54 @@
+"""A sentence as a band of text to stand above a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from PIL import Image
+
+from g3d.visualize.canvas import Canvas, text_size
+
+GROUND, WORDS, QUIET = "#12181F", "#FFFFFF", "#8D9AA8"
+_MARGIN, _LEADING = 14, 1.45
+
+
+def caption_band(sentence: str, width: int, above: str = "") -> Image.Image:
+    """The sentence, whole, wrapped to the width of a picture; as high as it needs to be.
+
+    Args:
+        sentence: what was asked.
+        width: pixels.
+        above: a quieter line over it.
+    """
+    size = 17 if width >= 700 else 14
+    room = max(width - 2 * _MARGIN, size)
+    lines = [(line, QUIET, size - 3) for line in wrapped(above, size - 3, room)]
+    lines += [(line, WORDS, size) for line in wrapped(f"“{sentence}”", size, room)]
+    step = round(size * _LEADING)
+    canvas = Canvas(Image.new("RGB", (width, 2 * _MARGIN - 4 + step * len(lines)), GROUND))
+    for k, (line, colour, of_size) in enumerate(lines):
+        canvas.text((_MARGIN, _MARGIN - 2 + step * (k + 0.5)), line, colour, of_size, "lm")
+    return canvas.picture
+
+
+def wrapped(words: str, size: int, room: float) -> list[str]:
+    """Lines of words that are at most `room` pixels wide in a font of `size` pixels; a word that is wider is cut."""
+    lines: list[str] = []
+    line = ""
+    for word in words.split():
+        for piece in _pieces(word, size, room):
+            longer = f"{line} {piece}" if line else piece
+            if line and text_size(longer, size)[0] > room:
+                lines.append(line)
+                longer = piece
+            line = longer
+    return [*lines, line] if line else lines
+
+
+def _pieces(word: str, size: int, room: float) -> Iterator[str]:
+    start = 0
+    for end in range(1, len(word) + 1):
+        if end - start > 1 and text_size(word[start:end], size)[0] > room:
+            yield word[start : end - 1]
+            start = end - 1
+    yield word[start:]

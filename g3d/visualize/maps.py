@@ -1,0 +1,133 @@
+"""What a network looked at, laid over the image as colours: the region of a sentence, and depth in metres.
+
+A map is (h, w) over the whole image at any resolution. Its values become one of LEVELS colours with an opacity each, in the pictures and
+in the page alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from g3d.data.files import atomic_write
+from g3d.visualize.canvas import Canvas
+from g3d.visualize.caption import GROUND, QUIET, WORDS, caption_band
+from g3d.visualize.frame import Frame
+from g3d.visualize.overlay import INK, draw_overlay
+from g3d.visualize.palette import blend, viridis
+
+LEVELS = 128
+
+
+@dataclass(frozen=True)
+class MapKind:
+    """How one kind of map is shown.
+
+    Attributes:
+        title: for people.
+        unit: of its values, "" where they have none.
+        colours: (LEVELS, 4) uint8 RGBA, from the lowest value to the highest.
+        reach: the map's values -> the value of the last colour; the first one is that of 0.
+        nothing_at_zero: 0 says that nothing is known there, and gets no colour.
+    """
+
+    title: str
+    unit: str
+    colours: np.ndarray
+    reach: Callable[[np.ndarray], float]
+    nothing_at_zero: bool
+
+
+def _region_colours() -> np.ndarray:
+    """From a dark veil to a light amber: what belongs to the sentence stays bright."""
+    share = np.linspace(0, 1, LEVELS)
+    return np.column_stack([blend((INK, "#FFB000"), share), np.rint(255 * (0.66 - 0.3 * share))]).astype(np.uint8)
+
+
+def _depth_colours() -> np.ndarray:
+    """Near is yellow, far is violet."""
+    return np.column_stack([viridis(np.linspace(1, 0, LEVELS)), np.full(LEVELS, 168)]).astype(np.uint8)
+
+
+def _depth_reach(depth: np.ndarray) -> float:
+    return float(10 * max(1, np.ceil(depth.max(initial=0) / 10)))
+
+
+KINDS = {
+    "region": MapKind("Region of the sentence", "", _region_colours(), lambda _: 1.0, False),
+    "depth": MapKind("Depth", "m", _depth_colours(), _depth_reach, True),
+}
+"""By the names of g3d.data.types.Prediction.maps."""
+
+
+def map_levels(name: str, values: np.ndarray) -> tuple[np.ndarray, float]:
+    """A map (h, w) -> its levels (h, w) uint8, 0 to LEVELS - 1, and LEVELS where nothing is known; and the value of the last level."""
+    kind = KINDS[name]
+    reach = kind.reach(values)
+    levels = np.rint(np.clip(values / reach, 0, 1) * (LEVELS - 1)).astype(np.uint8)
+    return (np.where(values > 0, levels, LEVELS).astype(np.uint8) if kind.nothing_at_zero else levels), reach
+
+
+def map_picture(name: str, levels: np.ndarray) -> Image.Image:
+    """Levels (h, w) as a picture with a palette; its transparency is `picture.info["transparency"]`."""
+    picture = Image.fromarray(levels, "P")
+    colours = np.concatenate([KINDS[name].colours, np.zeros((1, 4), np.uint8)])
+    picture.putpalette(colours[:, :3].tobytes())
+    picture.info["transparency"] = colours[:, 3].tobytes()
+    return picture
+
+
+def render_map(frame: Frame, name: str) -> Image.Image:
+    """The image under its map, with the frame's boxes, its sentence above and the colours' values below.
+
+    Raises:
+        MissingDataError, InputError: the image is not there or cannot be used.
+    """
+    assert frame.maps is not None
+    levels, reach = map_levels(name, frame.maps[name])
+    image = frame.load()
+    over = map_picture(name, levels).convert("RGBA").resize(image.size, Image.Resampling.BILINEAR)
+    image.paste(over, (0, 0), over)
+    parts = [draw_overlay(frame, labels=False, picture=image), _legend(name, reach, image.width)]
+    if frame.expression:
+        parts.insert(0, caption_band(frame.expression, image.width, KINDS[name].title))
+    whole = Image.new("RGB", (image.width, sum(part.height for part in parts)), GROUND)
+    top = 0
+    for part in parts:
+        whole.paste(part, (0, top))
+        top += part.height
+    return whole
+
+
+def render_map_png(frame: Frame, name: str, path: Path) -> Path:
+    """Write `render_map` as a PNG file; the file is complete or, after an error, as it was.
+
+    Raises:
+        MissingDataError, InputError: the image is not there or cannot be used.
+        EnvironmentProblem: the file cannot be written.
+    """
+    picture = render_map(frame, name)
+    with atomic_write(path) as file:
+        picture.save(file, "PNG", compress_level=6)
+    return path
+
+
+def _legend(name: str, reach: float, width: int) -> Image.Image:
+    """A bar of the colours with the values of five places along it."""
+    kind = KINDS[name]
+    canvas = Canvas(Image.new("RGB", (width, 58), GROUND))
+    left, right = 14, max(15, min(width - 30, 14 + 420))
+    bar = np.broadcast_to(kind.colours[None, :, :3], (14, LEVELS, 3))
+    picture = Image.fromarray(np.ascontiguousarray(bar)).resize((right - left, 14), Image.Resampling.BILINEAR)
+    canvas.picture.paste(picture, (left, 12))
+    for share in np.linspace(0, 1, 5):
+        x = left + share * (right - left)
+        anchor = "ls" if share == 0 else "ms"
+        canvas.text((x, 46), f"{share * reach:g}{' ' + kind.unit if kind.unit and share in (0, 1) else ''}", WORDS, 12, anchor)
+    if right + 90 < width:
+        canvas.text((right + 30, 19), kind.title, QUIET, 13, "lm")
+    return canvas.picture
