@@ -86,9 +86,9 @@ class Bottleneck(nn.Module):
         self.bn2 = make_norm(hidden)
         self.conv3 = nn.Conv2d(hidden, outputs, 1, bias=False)
         self.bn3 = make_norm(outputs)
-        self.downsample = (
-            nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), make_norm(outputs)) if inputs != outputs or stride != 1 else None
-        )
+        self.downsample: nn.Sequential | None = None
+        if inputs != outputs or stride != 1:
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), make_norm(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, inputs, H, W) -> (B, 4 hidden, H / stride, W / stride)."""

@@ -64,9 +64,9 @@ class DepthPredictor(nn.Module):
         with torch.autocast(hidden.device.type, enabled=False):  # an expectation over bins of up to 1.5 m shows every rounded logit
             logits = self.depth_classifier(at_least_float32(hidden))
         depth = torch.einsum("bkhw,k->bhw", logits.softmax(1), self.depth_bin_values)
-        height, width, channels = *source.shape[-2:], source.shape[1]
+        _, channels, height, width = source.shape
         positions = sine_positions(height, width, channels, source.device).flatten(0, 1)
-        tokens = self.depth_encoder(source.flatten(2).transpose(1, 2), positions)
+        tokens = self.depth_encoder(hidden.flatten(2).transpose(1, 2), positions)
         return Depth(logits, depth, tokens + self._embed(depth.flatten(1)))
 
     def _embed(self, depth: Tensor) -> Tensor:

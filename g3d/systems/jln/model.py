@@ -40,8 +40,7 @@ class Outputs(NamedTuple):
 
     Attributes:
         logits: (B, Q, 9) of CLASS_NAMES, each for itself.
-        boxes: (B, Q, 6) projected 3D centre u, v and from it left, top, right, bottom's distances in the order l, r, t, b; 0..1 of the
-            network's image.
+        boxes: (B, Q, 6) projected 3D centre u, v and its distances l, r, t, b to the 2D box's sides, 0..1 of the network's image.
         sizes: (B, Q, 3) height, width, length in metres.
         depth: (B, Q, 2) metres and log variance.
         angle: (B, Q, 24) 12 bin logits and 12 residuals of the observation angle.

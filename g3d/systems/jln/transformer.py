@@ -9,7 +9,7 @@ Letters in shapes: I images, B samples (one sentence each), P positions of all l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -90,7 +90,7 @@ class Transformer(nn.Module):
             visual = self.global_visual_injection(visual, visual_token)
 
         adapted = self.adapter(visual, positions, shapes, centre, depth, words, padding)
-        queries = self.decoder(query_embed, centre, adapted.visual, shapes, adapted.depth, depth, words, padding)
+        queries = self.decoder(query_embed, centre, Memory(adapted.visual, shapes, adapted.depth, depth, words, padding))
         if visual_token is None or text_token is None:
             return Grounded(queries, reference)
         levels = adapted.visual.split([height * width for height, width in shapes], 1)
@@ -141,11 +141,9 @@ class VisualEncoder(nn.Module):
     ) -> Tensor:
         """visual (I, P, C), positions (P, C), words (B, W, C), padding (B, W) -> (B, P, C); what knows no words is done per image."""
         references = pixel_centres(shapes, visual.device)[None, :, None].expand(-1, -1, LEVELS, -1)
-        for k, layer in enumerate(self.layers):
-            visual = layer.look(visual, positions, references, shapes)
-            if k == 0:
-                visual = rows_of(visual, image_of)
-            visual = layer.read(visual, positions, words, padding if self.masked else None)
+        for layer in self.layers:
+            visual = layer(visual, positions, references, shapes, words, padding if self.masked else None, image_of)
+            image_of = None  # from here on, there is a row for each sample
         return visual
 
 
@@ -163,12 +161,19 @@ class VisualEncoderLayer(nn.Module):
         self.norm2 = nn.LayerNorm(channels)
         self.dropout = nn.Dropout(config.dropout)
 
-    def look(self, visual: Tensor, positions: Tensor, references: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
-        """The first third, (I, P, C) -> the same; needs no words."""
-        return self.norm1(visual + self.dropout(self.msdeform_attn(visual + positions, references, visual, shapes)))
-
-    def read(self, visual: Tensor, positions: Tensor, words: Tensor, padding: Tensor | None) -> Tensor:
-        """The rest, (B, P, C) -> the same."""
+    def forward(
+        self,
+        visual: Tensor,
+        positions: Tensor,
+        references: Tensor,
+        shapes: Sequence[tuple[int, int]],
+        words: Tensor,
+        padding: Tensor | None,
+        image_of: Tensor | None,
+    ) -> Tensor:
+        """As in VisualEncoder; references (1, P, 4, 2)."""
+        visual = self.norm1(visual + self.dropout(self.msdeform_attn(visual + positions, references, visual, shapes)))
+        visual = rows_of(visual, image_of)
         visual = self.norm3(visual + self.dropout(self.cross_attn(visual + positions, words, words, padding)))
         hidden = self.dropout(F.relu(self.linear1(visual), inplace=True))
         return self.norm2(visual + self.dropout(self.linear2(hidden)))
@@ -186,9 +191,21 @@ class GatedInjection(nn.Module):
         """visual (B, P, C), token (B, 1, C) -> (B, P, C)."""
         regional, whole = self.regional_transform(visual), self.global_transform(token)
         # A linear layer of [regional, whole], without repeating the token for each position.
-        of_regional, of_whole = self.gate[0].weight.chunk(2, 1)
-        gate = (F.linear(regional, of_regional) + F.linear(whole, of_whole, self.gate[0].bias)).sigmoid()
+        layer = cast(nn.Linear, self.gate[0])
+        of_regional, of_whole = layer.weight.chunk(2, 1)
+        gate = (F.linear(regional, of_regional) + F.linear(whole, of_whole, layer.bias)).sigmoid()
         return torch.lerp(whole, regional, gate)
+
+
+class Memory(NamedTuple):
+    """What the decoder may ask: visual (B, P, C) of levels `shapes`, depth_keys, depth_values (B, N, C), words (B, W, C), padding."""
+
+    visual: Tensor
+    shapes: Sequence[tuple[int, int]]
+    depth_keys: Tensor
+    depth_values: Tensor
+    words: Tensor
+    padding: Tensor
 
 
 class Decoder(nn.Module):
@@ -198,26 +215,16 @@ class Decoder(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
 
-    def forward(
-        self,
-        query_embed: Tensor,
-        reference: Tensor,
-        visual: Tensor,
-        shapes: Sequence[tuple[int, int]],
-        depth_keys: Tensor,
-        depth_values: Tensor,
-        words: Tensor,
-        padding: Tensor,
-    ) -> Tensor:
-        """query_embed (Q, C), reference (1, Q, 4, 2), visual (B, P, C), depth (B, N, C) twice, words (B, W, C) -> (B, Q, C)."""
-        queries = torch.zeros_like(query_embed).expand(len(visual), -1, -1)
+    def forward(self, query_embed: Tensor, reference: Tensor, memory: Memory) -> Tensor:
+        """query_embed (Q, C), reference (1, Q, 4, 2) -> (B, Q, C)."""
+        queries = torch.zeros_like(query_embed).expand(len(memory.visual), -1, -1)
         for layer in self.layers:
-            queries = layer(queries, query_embed, reference, visual, shapes, depth_keys, depth_values, words, padding)
+            queries = layer(queries, query_embed, reference, memory)
         return queries
 
 
 class DecoderLayer(nn.Module):
-    """Cross attention to depth and to words, without residuals, then deformable attention to the image and a feed-forward part with them."""
+    """Cross attention to depth and words without residuals, then deformable attention to the image and a feed-forward part with them."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -229,22 +236,11 @@ class DecoderLayer(nn.Module):
         self.norm3 = nn.LayerNorm(channels)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(
-        self,
-        queries: Tensor,
-        query_embed: Tensor,
-        reference: Tensor,
-        visual: Tensor,
-        shapes: Sequence[tuple[int, int]],
-        depth_keys: Tensor,
-        depth_values: Tensor,
-        words: Tensor,
-        padding: Tensor,
-    ) -> Tensor:
+    def forward(self, queries: Tensor, query_embed: Tensor, reference: Tensor, memory: Memory) -> Tensor:
         """As in Decoder, with queries (B, Q, C)."""
-        found = self.norm_depth(self.dropout(self.cross_attn_depth(queries, depth_keys, depth_values)))
-        found = self.norm_text(self.dropout(self.cross_attn_text(found + query_embed, words, words, padding)))
-        queries = self.norm1(queries + self.dropout(self.cross_attn(found + query_embed, reference, visual, shapes)))
+        found = self.norm_depth(self.dropout(self.cross_attn_depth(queries, memory.depth_keys, memory.depth_values)))
+        found = self.norm_text(self.dropout(self.cross_attn_text(found + query_embed, memory.words, memory.words, memory.padding)))
+        queries = self.norm1(queries + self.dropout(self.cross_attn(found + query_embed, reference, memory.visual, memory.shapes)))
         hidden = self.dropout(F.relu(self.linear1(queries), inplace=True))
         return self.norm3(queries + self.dropout(self.linear2(hidden)))
 
