@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from g3d import config as presets
@@ -17,6 +18,14 @@ from g3d.data.files import atomic_write
 from g3d.errors import EnvironmentProblem, InputError, MissingDataError
 
 FORMAT = 1
+
+_SCALAR = np.float64(0).__reduce__()[0]
+_NUMPY_SCALARS: list[Any] = [
+    *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),  # as numpy 1 and 2 write it
+    (np.dtype, "numpy.dtype"),
+    *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")),
+]
+"""What a numpy number in a file needs in order to be read: published checkpoints hold their best result as one. None of it runs code."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ def read_raw(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingDataError(f"checkpoint {path}: no such file")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_NUMPY_SCALARS):
             warnings.simplefilter("ignore")  # of pickle protocols in files that are no pickles
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

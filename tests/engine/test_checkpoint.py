@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -58,3 +59,43 @@ def test_the_run_of_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert checkpoint.run_of(Path("last.pt")) == tmp_path / "run"
     monkeypatch.chdir(folder.parent)
     assert checkpoint.run_of(Path("checkpoints/last.pt")) == Path(".")
+
+
+def renamed(content: bytes, core: str) -> bytes:
+    """A torch file as another numpy major would have pickled it."""
+    import zipfile
+
+    result = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(result, "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            if name.endswith("data.pkl"):
+                for other in (b"numpy.core", b"numpy._core"):
+                    data = data.replace(b"c" + other + b".multiarray\n", b"cnumpy." + core.encode() + b".multiarray\n")
+            target.writestr(name, data)
+    return result.getvalue()
+
+
+@pytest.mark.parametrize("core", ["core", "_core"])
+@pytest.mark.parametrize("number", [np.float64(124.83), np.float32(0.5), np.int64(7)], ids=lambda n: type(n).__name__)
+def test_a_numpy_number_beside_the_weights_is_read(tmp_path: Path, core: str, number: np.generic) -> None:
+    file = io.BytesIO()
+    torch.save({"model_state": {"a": torch.ones(2)}, "best_result": number}, file)
+    path = tmp_path / "c.pth"
+    path.write_bytes(renamed(file.getvalue(), core))
+    assert f"cnumpy.{core}.multiarray\n".encode() in path.read_bytes()
+    assert checkpoint.read_raw(path)["best_result"] == number
+
+
+@pytest.mark.parametrize("value", [np.arange(3), np.random.default_rng, Path("a")], ids=["array", "function", "path"])
+def test_nothing_else_of_python_is_read(tmp_path: Path, value: Any) -> None:
+    torch.save({"best_result": value}, tmp_path / "c.pth")
+    with pytest.raises(InputError, match="it would run code"):
+        checkpoint.read_raw(tmp_path / "c.pth")
+
+
+def test_reading_leaves_torch_as_strict_as_it_was(tmp_path: Path) -> None:
+    torch.save({"a": np.float64(1)}, tmp_path / "c.pth")
+    before = torch.serialization.get_safe_globals()
+    checkpoint.read_raw(tmp_path / "c.pth")
+    assert torch.serialization.get_safe_globals() == before
