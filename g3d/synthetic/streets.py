@@ -35,7 +35,7 @@ from g3d.synthetic.scene import SHARES, Camera, Scene, SceneSettings
 
 SCENE_SCHEMA = "g3d.street-scene/1"
 WORLD_SCHEMA = "g3d.streets/1"
-_MANIFEST = "streets.json"
+MANIFEST = "streets.json"
 _FOLDERS = ("image_2", "calib", "label_2", "scene")
 _log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def make_streets(
     if found is not None:
         return StreetsSummary(root, frames, frames - val, val, found, True)
     labels: dict[str, int] = {}
-    with _whole_or_nothing(root) as folder:
+    with whole_or_nothing(root) as folder:
         for name in _FOLDERS:
             (folder / "training" / name).mkdir(parents=True)
         made = runner.run(partial(_make_frame, folder / "training", settings, seed, samples), range(frames), "streets", workers, progress)
@@ -112,7 +112,7 @@ def make_streets(
         for split, ids in {"train": range(frames - val), "val": range(frames - val, frames), "trainval": range(frames)}.items():
             (folder / "ImageSets" / f"{split}.txt").write_text("".join(f"{index:06d}\n" for index in ids))
         labels = dict(sorted(labels.items()))
-        (folder / _MANIFEST).write_text(json.dumps({**manifest, "labels": labels}, indent=1) + "\n")
+        (folder / MANIFEST).write_text(json.dumps({**manifest, "labels": labels}, indent=1) + "\n")
     return StreetsSummary(root, frames, frames - val, val, labels, False)
 
 
@@ -186,7 +186,7 @@ def _existing_world(root: Path, manifest: dict[str, Any], overwrite: bool) -> di
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return None
     try:
-        found = json.loads((root / _MANIFEST).read_text())
+        found = json.loads((root / MANIFEST).read_text())
         labels = found.pop("labels")
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise InputError(f"{root}: expected a new folder, found one that holds something else", hint="Choose another folder.") from error
@@ -200,7 +200,7 @@ def _existing_world(root: Path, manifest: dict[str, Any], overwrite: bool) -> di
 
 
 @contextmanager
-def _whole_or_nothing(root: Path) -> Iterator[Path]:
+def whole_or_nothing(root: Path) -> Iterator[Path]:
     """A working folder beside `root` that becomes `root` when the block ends without an error, and is removed otherwise."""
     working = root.with_name(f".{root.name}.partial-{socket.gethostname()}-{os.getpid()}")
     try:
