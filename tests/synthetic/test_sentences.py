@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from synthetic.street_scenes import scene
 
+from g3d.data.mirrored_words import mirrored as mirrored_words
 from g3d.errors import InputError
 from g3d.synthetic.sentences import Sentence, describable, describe
 from g3d.synthetic.statements import FAMILIES, Statement, holds, visible_things
@@ -56,8 +57,11 @@ def reads_true(said: Statement, thing: dict[str, Any], things: list[dict[str, An
         gap = [thing["location"][k] - meant[0]["location"][k] for k in (0, 2)]
         if thing is meant[0]:
             return False
-        return {"left of": column(thing) < column(meant[0]), "right of": column(thing) > column(meant[0]),
-                "next to": math.hypot(*gap) <= 4.5, "behind": gap[1] > 0 and abs(gap[0]) < 5, "in front of": gap[1] < 0 and abs(gap[0]) < 5}[family]  # fmt: skip
+        if family in ("left of", "right of"):
+            return (column(thing) < column(meant[0])) == (family == "left of")
+        if family == "next to":
+            return math.hypot(*gap) <= 4.5
+        return (gap[1] > 0) == (family == "behind") and abs(gap[0]) < 5
     u = column(thing) / width
     left, right = thing["box2d"][0] / width <= 0.002, thing["box2d"][2] / width >= 0.996
     hiding = [other["type"] for other in things if distance(other) < distance(thing) and overlap(thing, other) > 0]
@@ -148,6 +152,8 @@ def test_left_and_right_are_words_of_their_own_that_say_what_the_picture_shows()
         said |= {"left" if value < 0 else "right" for family, value in sentence.meaning if family == "bearing"}
         assert set(re.findall(r"\b(?:left|right)\b", sentence.text)) == said
         assert not re.findall(r"(?:left|right)(?=\w|-)", sentence.text)
+        other = {"left": "right", "right": "left"}
+        assert mirrored_words(sentence.text) == re.sub(r"\b(?:left|right)\b", lambda side: other[side[0]], sentence.text)
 
 
 def mirrored(frame: dict[str, Any]) -> dict[str, Any]:
