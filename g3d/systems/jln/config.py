@@ -34,7 +34,9 @@ class DataConfig(config.DataConfig):
 
 class AugmentConfig(Schema):
     photometric: bool = Field(True, description="random brightness, contrast, saturation, hue and channel order")
-    photometric_overflow: Literal["clip", "wrap"] = Field("clip", description="values beyond 0..255; wrap as published: bright spots turn dark")
+    photometric_overflow: Literal["clip", "wrap"] = Field(
+        "clip", description="values beyond 0..255; wrap as published: bright spots turn dark"
+    )
     flip: NonNegativeFloat = Field(0.5, le=1, description="probability of a horizontal flip")
     flip_words: bool = Field(True, description="a flipped image's sentence swaps left and right, east and west; false as published")
     crop: NonNegativeFloat = Field(0.5, le=1, description="probability of a random scale and shift")
@@ -67,11 +69,13 @@ class TextConfig(Schema):
 class BackboneConfig(Schema):
     """A ResNet with frozen batch norm; the defaults are ResNet-50."""
 
-    blocks: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field((3, 4, 6, 3), description="bottlenecks in each of four stages")
+    blocks: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field((3, 4, 6, 3), description="bottlenecks in the four stages")
     width: PositiveInt = Field(64, description="channels after the first convolution; stage k has 4 x width x 2^k")
     norm: Literal["frozen", "batch"] = Field("frozen", description="batch: trained batch norm, for networks without ImageNet weights")
     frozen_stages: NonNegativeInt = Field(2, le=5, description="of five (stem and four stages), how many are not trained")
-    weights: Path | None = Field(None, description="ImageNet weights to start training from, in torchvision's names (resnet50-0676ba61.pth)")
+    weights: Path | None = Field(
+        None, description="ImageNet weights to start training from, in torchvision's names (resnet50-0676ba61.pth)"
+    )
 
 
 class ModelConfig(Schema):
@@ -83,9 +87,11 @@ class ModelConfig(Schema):
     feedforward: PositiveInt = 256
     encoder_layers: PositiveInt = 3
     decoder_layers: PositiveInt = 1
-    queries: PositiveInt = Field(1, description="only 1 is published, and the adapter's one shared reference point needs it")
+    queries: PositiveInt = Field(1, description="1: the adapter's one shared reference point allows no more")
     dropout: NonNegativeFloat = Field(0.1, lt=1)
-    word_mask: bool = Field(False, description="the visual encoder ignores padded words; false as published, and as its weights were trained")
+    word_mask: bool = Field(
+        False, description="the visual encoder ignores padded words; false as published, and as its weights were trained"
+    )
     depth_bins: PositiveInt = Field(80, description="depth classes up to max_depth; one more is background")
     max_depth: PositiveFloat = Field(60.0, description="metres")
     start_weights: Path | None = Field(None, description="MonoDETR checkpoint to start training from")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from g3d.data.augment import Augmentation, no_augmentation
 from g3d.data.image import image_size, read_image
-from g3d.data.kitti import read_calibration
-from g3d.data.mono3drefer import Expression, Mono3DReferRoot
+from g3d.data.mono3drefer import INDEX, Mono3DReferRoot
+from g3d.data.mono3drefer_raw import EXPRESSIONS_FILE
 from g3d.data.types import ImageBatch, ImageSample, Objects, Prediction
 from g3d.data.user_images import UserImages
 from g3d.errors import InputError, MissingDataError
@@ -27,7 +29,7 @@ from g3d.systems.jln.decode import decode
 from g3d.systems.jln.losses import losses as all_losses
 from g3d.systems.jln.maps import image_maps
 from g3d.systems.jln.model import JLN, Outputs
-from g3d.systems.jln.samples import make_sample
+from g3d.systems.jln.samples import augmented, make_sample, warped_image
 from g3d.systems.jln.targets import Targets
 
 
@@ -77,7 +79,8 @@ class Jln:
     def predict(self, model: nn.Module, batch: ImageBatch, config: Config) -> list[Prediction]:
         outputs = _outputs(model, batch, config)
         found = decode(outputs, batch.cameras, batch.image_sizes, config.data.resolution, config.decode.exact_inverse)
-        maps = image_maps(outputs, batch.transforms, batch.image_sizes, config.data.resolution) if config.decode.maps else [None] * len(batch)
+        wanted = config.decode.maps
+        maps = image_maps(outputs, batch.transforms, batch.image_sizes, config.data.resolution) if wanted else [None] * len(batch)
         return [
             Prediction(sample, objects, expression, path, size, camera, seen)
             for sample, objects, expression, path, size, camera, seen in zip(
@@ -92,23 +95,22 @@ class Jln:
         return [expression.id for expression in Mono3DReferRoot.find(root).expressions(split)]
 
     def knows_data(self, root: Path) -> bool:
-        return Mono3DReferRoot.is_at(root)
+        return (root / EXPRESSIONS_FILE).is_file() or (root / INDEX).is_file()
 
     def labels(self, root: Path, ids: Sequence[str]) -> Mapping[str, Objects]:
-        by_id = Mono3DReferRoot.find(root).by_id()
-        return {sample: by_id[sample].objects for sample in ids if sample in by_id}
+        return {sample: expression.objects for sample, expression in Mono3DReferRoot.find(root).by_id(ids).items()}
 
     def blanks(self, root: Path, ids: Sequence[str]) -> list[Prediction]:
         data = Mono3DReferRoot.find(root)
-        by_id = data.by_id()
-        unknown = [sample for sample in ids if sample not in by_id]
-        if unknown:
-            raise MissingDataError(f"Mono3DRefer {root}: no expression {unknown[0]!r}", "ids are <image>_<instanceID>_<ann_id>")
+        known = data.by_id(ids)
         blanks = []
         for sample in ids:
-            path = data.image_path(by_id[sample].image)
-            camera = read_calibration(data.calibration_path(by_id[sample].image))
-            blanks.append(Prediction(sample, Objects.empty(scored=True), by_id[sample].sentence, str(path), image_size(path), camera))
+            if sample not in known:
+                raise MissingDataError(f"Mono3DRefer {root}: no expression {sample!r}", "ids are <image>_<instanceID>_<ann_id>")
+            expression = known[sample]
+            path = data.image_path(expression.image)
+            blanks.append(Prediction(sample, Objects.empty(scored=True), expression.sentence, str(path), image_size(path),
+                                     data.calibration(expression.image)))  # fmt: skip
         return blanks
 
     def inputs(self, config: Config, request: InferRequest) -> UserImages:
@@ -117,9 +119,9 @@ class Jln:
     def write_native(self, predictions: Sequence[Prediction], folder: Path, full_precision: bool, root: Path | None) -> list[Path]:
         if root is None:
             return []  # the published file holds labels beside predictions
-        by_id = Mono3DReferRoot.find(root).by_id()
+        known = Mono3DReferRoot.find(root).by_id([p.sample for p in predictions])
         path = folder / results.FILE
-        results.write_results(path, predictions, [by_id[p.sample] for p in predictions])
+        results.write_results(path, predictions, [known[p.sample] for p in predictions])
         return [path]
 
     def knows_native(self, path: Path) -> bool:
@@ -138,22 +140,42 @@ class Expressions:
         self.expressions = self.data.expressions(split)
         self.ids = [expression.id for expression in self.expressions]
         self.training = training
-        self._last: tuple[str, Any] | None = None
+        self._last: tuple[str, _Picture] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def sample(self, index: int, rng: np.random.Generator | None) -> ImageSample:
         expression = self.expressions[index]
-        picture = self._picture(expression)
-        return make_sample(expression, picture, self.config, rng, self.training)
+        picture = self._whole(expression.image) if rng is None else self._augmented(expression.image, rng)
+        return make_sample(picture.image, picture.size, picture.camera, expression, picture.augmentation, self.config, self.training,
+                           str(picture.path))  # fmt: skip
 
-    def _picture(self, expression: Expression) -> Any:
-        """The image and its camera; expressions of an image follow one another, so the last one is kept."""
-        if self._last is None or self._last[0] != expression.image:
-            path = self.data.image_path(expression.image)
-            self._last = (expression.image, (path, read_image(path), read_calibration(self.data.calibration_path(expression.image))))
+    def _whole(self, name: str) -> _Picture:
+        """Expressions about an image follow one another, so its pixels are kept, and shared by the samples of a batch."""
+        if self._last is None or self._last[0] != name:
+            pixels = read_image(self.data.image_path(name))
+            self._last = (name, self._warped(name, pixels, no_augmentation((pixels.shape[1], pixels.shape[0]))))
         return self._last[1]
+
+    def _augmented(self, name: str, rng: np.random.Generator) -> _Picture:
+        return self._warped(name, *augmented(read_image(self.data.image_path(name)), rng, self.config.augment))
+
+    def _warped(self, name: str, pixels: np.ndarray, augmentation: Augmentation) -> _Picture:
+        size = (pixels.shape[1], pixels.shape[0])
+        image = warped_image(pixels, augmentation, self.config.data.resolution)
+        return _Picture(self.data.image_path(name), size, self.data.calibration(name), augmentation, image)
+
+
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    """An image as the network gets it."""
+
+    path: Path
+    size: tuple[int, int]
+    camera: np.ndarray
+    augmentation: Augmentation
+    image: Tensor
 
 
 class GroundingEvaluator:
