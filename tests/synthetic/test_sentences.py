@@ -19,6 +19,7 @@ from g3d.synthetic.vehicles import PAINTS
 
 FRAMES = range(60)
 CLASSES = {"car": "Car", "van": "Van", "truck": "Truck", "pedestrian": "Pedestrian", "cyclist": "Cyclist", "bus": "Misc"}
+OTHER_SIDE = {"left": "right", "right": "left"}
 
 
 def distance(thing: dict[str, Any]) -> float:
@@ -152,8 +153,7 @@ def test_left_and_right_are_words_of_their_own_that_say_what_the_picture_shows()
         said |= {"left" if value < 0 else "right" for family, value in sentence.meaning if family == "bearing"}
         assert set(re.findall(r"\b(?:left|right)\b", sentence.text)) == said
         assert not re.findall(r"(?:left|right)(?=\w|-)", sentence.text)
-        other = {"left": "right", "right": "left"}
-        assert mirrored_words(sentence.text) == re.sub(r"\b(?:left|right)\b", lambda side: other[side[0]], sentence.text)
+        assert mirrored_words(sentence.text) == re.sub(r"\b(?:left|right)\b", lambda side: OTHER_SIDE[side[0]], sentence.text)
 
 
 def mirrored(frame: dict[str, Any]) -> dict[str, Any]:
