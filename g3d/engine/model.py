@@ -77,7 +77,7 @@ def load_model(where: Path, device: torch.device, preset: str | None = None, ove
 
 
 def load_strictly(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
-    """Load a state dict whose names and shapes must all fit.
+    """Load a state dict whose names and shapes must all fit; extra state (a tokenizer, say) may have any size.
 
     Raises:
         InputError: they do not; says how many, and the first of each kind.
@@ -87,7 +87,8 @@ def load_strictly(model: nn.Module, state: dict[str, torch.Tensor], path: Path) 
     for what, names in (("missing", own.keys() - state.keys()), ("unexpected", state.keys() - own.keys())):
         if names:
             problems.append(f"{len(names)} {what} (first: {min(names)})")
-    shapes = [name for name in own.keys() & state.keys() if own[name].shape != state[name].shape]
+    weights = [name for name in own.keys() & state.keys() if not name.endswith("_extra_state")]
+    shapes = [name for name in weights if own[name].shape != state[name].shape]
     if shapes:
         name = min(shapes)
         problems.append(
@@ -95,7 +96,10 @@ def load_strictly(model: nn.Module, state: dict[str, torch.Tensor], path: Path) 
         )
     if problems:
         raise InputError(f"checkpoint {path}: does not fit the config: {'; '.join(problems)}", "it was made with other model settings")
-    model.load_state_dict(state)
+    try:
+        model.load_state_dict(state)
+    except InputError as error:  # of a module's extra state
+        raise InputError(f"checkpoint {path}: {error.message}", error.hint) from None
 
 
 def _ready(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from g3d.config import OptimConfig
+from g3d.engine.optimizers import AdamWScaledDecay
 
 
 def learning_rate(optim: OptimConfig, epoch: int) -> float:
@@ -25,8 +26,10 @@ def learning_rate(optim: OptimConfig, epoch: int) -> float:
 
 def build_optimizer(groups: list[dict[str, Any]], optim: OptimConfig) -> torch.optim.Optimizer:
     """The optimiser over a system's parameter groups; `lr_scale` in a group multiplies the rate of that group."""
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optim.name]
     groups = [{"lr_scale": 1.0, "weight_decay": optim.weight_decay, **group} for group in groups]
+    if optim.name == "adamw_scaled_decay":
+        return AdamWScaledDecay(groups, lr=optim.lr, betas=optim.betas)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optim.name]
     return kind(groups, lr=optim.lr, betas=optim.betas, fused=True)
 
 
