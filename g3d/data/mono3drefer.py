@@ -1,0 +1,258 @@
+"""Mono3DRefer as training and evaluation read it: the folder of the published files, and the index that `g3d prepare mono3drefer` made.
+
+The index holds every checked expression and label in one file, loads at once and builds an Expression when it is asked for. It lies in
+`<data>/g3d`, or wherever `--out` put it, beside a manifest that says where the raw data is: either folder can be given as `--data`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import json
+import logging
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from g3d.data.files import atomic_write
+from g3d.data.kitti import read_calibration, read_split
+from g3d.data.mono3drefer_names import CLASS_NAMES, SPLITS
+from g3d.data.mono3drefer_raw import EXPRESSIONS_FILE, GROUPS_FILE, Expression, objects_of_rows, read_groups, rows_of_objects
+from g3d.data.types import Objects
+from g3d.errors import InputError, MissingDataError
+
+FOLDER = "g3d"
+INDEX = "mono3drefer.npz"
+MANIFEST = "mono3drefer.json"
+_IMAGE_FOLDERS = ("images", "training/image_2", "image_2")
+_CALIBRATION_FOLDERS = ("calib", "training/calib")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Mono3DReferRoot:
+    """Where the files of a Mono3DRefer folder are.
+
+    Attributes:
+        root: the folder of Mono3DRefer.json and the split lists.
+        images: the folder of the images, `images/`, or KITTI's `training/image_2/`.
+        calib: the folder of the calibration files, `calib/`, or KITTI's `training/calib/`.
+        prepared: the folder of the index, whether or not it is there.
+    """
+
+    root: Path
+    images: Path
+    calib: Path
+    prepared: Path
+
+    @staticmethod
+    def find(path: str | Path) -> Mono3DReferRoot:
+        """The data under `path`: the published folder, or a prepared one, whose manifest names the published one.
+
+        Raises:
+            MissingDataError: neither of them.
+            InputError: a prepared folder without a usable manifest.
+        """
+        given = Path(path)
+        if not given.is_dir():
+            raise MissingDataError(f"Mono3DRefer data {given}: {'not a folder' if given.exists() else 'no such folder'}")
+        root, prepared = (_raw_root(given), given) if (given / INDEX).is_file() else (given, given / FOLDER)
+        if not (root / EXPRESSIONS_FILE).is_file():
+            raise MissingDataError(
+                f"Mono3DRefer data {root}: no {EXPRESSIONS_FILE} in it",
+                f"it needs images/, calib/, {', '.join(list_name(split) for split in SPLITS)}, {EXPRESSIONS_FILE} and {GROUPS_FILE}",
+            )
+        return Mono3DReferRoot(root, _first_folder(root, _IMAGE_FOLDERS), _first_folder(root, _CALIBRATION_FOLDERS), prepared)
+
+    def image_path(self, name: str) -> Path:
+        return self.images / f"{name}.png"
+
+    def calibration_path(self, name: str) -> Path:
+        return self.calib / f"{name}.txt"
+
+    def calibration(self, name: str) -> np.ndarray:
+        """(3, 4) float64, the projection matrix P2 of an image.
+
+        Raises:
+            MissingDataError, InputError: as read_calibration.
+        """
+        return read_calibration(self.calibration_path(name))
+
+    def split(self, name: str | Path) -> list[str]:
+        """The images of a split, in the order of its list.
+
+        Args:
+            name: train, val or test; or the path of a list of images: anything with a path separator or ending in .txt.
+
+        Raises:
+            MissingDataError: no such file.
+            InputError: no such split; a malformed list (read_split).
+        """
+        if Path(name).suffix == ".txt" or len(Path(name).parts) != 1:
+            return read_split(name)
+        if name not in SPLITS:
+            near = difflib.get_close_matches(str(name), SPLITS, 1)
+            meant = f" (did you mean {near[0]}?)" if near else ""
+            raise InputError(f"split '{name}' is unknown{meant}; expected {', '.join(SPLITS)}", "A path to a list of images works too.")
+        return read_split(self.root / list_name(str(name)))
+
+    def expressions(self, split: str | Path) -> Expressions:
+        """The prepared expressions about a split's images, in the order of Mono3DRefer.json.
+
+        Raises:
+            MissingDataError: the data was not prepared, or there is no such list.
+            InputError: no such split, or none of its images has an expression; the index is damaged.
+        """
+        names = self.split(split)
+        found = read_index(self._index()).of_images(names)
+        if not found:
+            raise InputError(f"split {split}: none of its {len(names)} images has an expression in {self.prepared / INDEX}")
+        return found
+
+    def by_id(self, ids: Sequence[str]) -> dict[str, Expression]:
+        """The prepared expressions of some ids, of any split; ids that are not there are left out.
+
+        Raises:
+            MissingDataError, InputError: as expressions.
+        """
+        images = {identity.partition("_")[0] for identity in ids}
+        wanted = set(ids)
+        return {found.id: found for found in read_index(self._index()).of_images(sorted(images)) if found.id in wanted}
+
+    def groups(self) -> Mapping[str, frozenset[int]]:
+        """The instances of each group of the test split (read_groups)."""
+        return read_groups(self.root / GROUPS_FILE)
+
+    def _index(self) -> Path:
+        path = self.prepared / INDEX
+        if not path.is_file():
+            raise MissingDataError(f"Mono3DRefer data {self.root}: not prepared (no {FOLDER}/{INDEX})",
+                                   f"run: g3d prepare mono3drefer --data {self.root}")  # fmt: skip
+        return path
+
+
+def list_name(split: str) -> str:
+    """The name of a published split's list."""
+    return f"Mono3DRefer_{split}_image.txt"
+
+
+@dataclass(frozen=True, eq=False)
+class Expressions(Sequence[Expression]):
+    """E expressions about O objects, each built when it is asked for.
+
+    Attributes:
+        images: (O,) str, the object's frame. instances: (O,) int64. classes: (O,) uint8, index in CLASS_NAMES.
+        labels: (O, 14) float64, KITTI's fields after the type.
+        objects: (E,) int64, the expression's object. annotations: (E,) int64.
+        starts, ends: (E,) int64, where in `text` the sentence is.
+        text: UTF-8 of all sentences of the index.
+    """
+
+    images: np.ndarray
+    instances: np.ndarray
+    classes: np.ndarray
+    labels: np.ndarray
+    objects: np.ndarray
+    annotations: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    text: bytes
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    @overload
+    def __getitem__(self, index: int) -> Expression: ...
+    @overload
+    def __getitem__(self, index: slice) -> Expressions: ...
+    def __getitem__(self, index: int | slice) -> Expression | Expressions:
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        row = int(self.objects[index])
+        image, instance, annotation = str(self.images[row]), int(self.instances[row]), int(self.annotations[index])
+        name = CLASS_NAMES[self.classes[row]]
+        sentence = self.text[self.starts[index] : self.ends[index]].decode()
+        identity = f"{image}_{instance}_{annotation}"
+        return Expression(identity, image, instance, annotation, name, sentence, objects_of_rows([name], self.labels[row : row + 1]))
+
+    def __iter__(self) -> Iterator[Expression]:
+        return (self[index] for index in range(len(self)))
+
+    def take(self, rows: np.ndarray) -> Expressions:
+        """The expressions of some rows, in their order."""
+        parts = (self.objects[rows], self.annotations[rows], self.starts[rows], self.ends[rows])
+        return Expressions(self.images, self.instances, self.classes, self.labels, *parts, self.text)
+
+    def of_images(self, names: Sequence[str]) -> Expressions:
+        """Those about some images, in the order they are in."""
+        return self.take(np.flatnonzero(np.isin(self.images, list(names))[self.objects]))
+
+    def frames(self) -> list[str]:
+        """The image of each expression, without building it: samplers group by it."""
+        return [str(image) for image in self.images[self.objects]]
+
+
+def write_index(folder: Path, expressions: Sequence[Expression], left_out: int = 0) -> Path:
+    """Write the index of some expressions; returns its path.
+
+    Args:
+        left_out: how many expressions of the data set are not among them, because something about them is broken.
+    """
+    rows: dict[tuple[str, int, Objects], int] = {}
+    for expression in expressions:  # Objects are compared by identity: sentences of one label share it
+        rows.setdefault((expression.image, expression.instance, expression.objects), len(rows))
+    sentences = [expression.sentence.encode() for expression in expressions]
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        images=np.array([image for image, _, _ in rows], "<U6"),
+        instances=np.array([instance for _, instance, _ in rows], np.int64),
+        classes=np.array([CLASS_NAMES.index(label.classes[0]) for _, _, label in rows], np.uint8),
+        labels=np.concatenate([np.zeros((0, 14)), *(rows_of_objects(label) for _, _, label in rows)]),
+        objects=np.array([rows[e.image, e.instance, e.objects] for e in expressions], np.int64),
+        annotations=np.array([e.annotation for e in expressions], np.int64),
+        ends=np.cumsum([len(sentence) for sentence in sentences], dtype=np.int64),
+        text=np.frombuffer(b"".join(sentences), np.uint8),
+        left_out=np.array(left_out),
+    )
+    with atomic_write(folder / INDEX) as file:
+        file.write(content.getvalue())
+    return folder / INDEX
+
+
+def read_index(path: Path) -> Expressions:
+    """All expressions of an index.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = dict(stored)
+        left_out, text, ends = int(arrays.pop("left_out")), arrays.pop("text").tobytes(), arrays["ends"]
+        found = Expressions(**arrays, starts=np.concatenate([[0], ends[:-1]]).astype(np.int64), text=text)
+        if len(ends) and not (found.ends[-1] == len(text) and found.objects.max() < len(found.images)):
+            raise ValueError("its parts do not fit each other")
+    except (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: damaged ({error})", "run g3d prepare mono3drefer again") from None
+    if left_out:
+        log.warning("%s: %d broken expressions were left out when it was prepared", path, left_out)
+    return found
+
+
+def _raw_root(prepared: Path) -> Path:
+    manifest = prepared / MANIFEST
+    try:
+        return Path(json.loads(manifest.read_text(encoding="utf-8"))["source"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{manifest}: does not say where the raw data is", "run g3d prepare mono3drefer again") from None
+
+
+def _first_folder(root: Path, names: Sequence[str]) -> Path:
+    """The first of some folders that is there; the first of all if none is, for the message about what is missing in it."""
+    return root / next((name for name in names if (root / name).is_dir()), names[0])

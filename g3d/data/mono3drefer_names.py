@@ -1,0 +1,18 @@
+"""The words and figures of the published Mono3DRefer: classes, splits, groups of the test split, counts."""
+
+from __future__ import annotations
+
+CLASS_NAMES = ("pedestrian", "car", "cyclist", "van", "truck", "tram", "bus", "person_sitting", "motorcyclist")
+"""In the order of the published class ids."""
+SPLITS = ("train", "val", "test")
+UNIQUE_GROUPS = ("Unique", "Multiple")
+DISTANCE_GROUPS = ("Near", "Medium", "Far")
+DIFFICULTY_GROUPS = ("Easy", "Moderate", "Hard")
+GROUPS = UNIQUE_GROUPS + DISTANCE_GROUPS + DIFFICULTY_GROUPS
+"""Keys of test_instanceID_split.json. Multiple is published empty: it is every object that is not in Unique."""
+PUBLISHED_IMAGES = 2025
+PUBLISHED_OBJECTS = {"train": 5998, "val": 1147, "test": 1083}
+"""A fifth of the expressions."""
+PUBLISHED_EXPRESSIONS = {"train": 29990, "val": 5735, "test": 5415}
+PUBLISHED_GROUPS = {"Unique": 204, "Multiple": 0, "Near": 304, "Medium": 491, "Far": 288, "Easy": 466, "Moderate": 284, "Hard": 333}
+"""Objects of each group's list."""
