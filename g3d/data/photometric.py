@@ -1,8 +1,7 @@
 """Photometric distortion: random brightness, contrast, saturation, hue and order of the channels.
 
 Source: the SSD augmentation (Liu et al., ECCV 2016) as ZhanYang-nwpu/Mono3DVG and ZrrSkywalker/MonoDETR apply it: to an RGB image of which
-the conversion to hue, saturation and value takes the first channel for blue. OpenCV's float32 arithmetic is followed to the rounding, for
-the pixels are cut to whole numbers in the end.
+the conversion to hue, saturation and value takes the first channel for blue.
 """
 
 from __future__ import annotations
@@ -12,8 +11,10 @@ from typing import Literal
 
 import numpy as np
 
+from g3d.kernels import hue_saturation
+from g3d.kernels.compiled import KernelUnavailable
+
 _ORDERS = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
-_EPSILON = np.finfo(np.float32).eps
 
 
 @dataclass(frozen=True)
@@ -73,38 +74,15 @@ def distort_float(image: np.ndarray, drawn: Photometric) -> np.ndarray:
         values += np.float32(drawn.brightness)
     if drawn.contrast is not None and drawn.contrast_first:
         values *= np.float32(drawn.contrast)
-    hue, saturation, value = hsv(values)
-    if drawn.saturation is not None:
-        saturation *= np.float32(drawn.saturation)
-    if drawn.hue is not None:
-        hue += np.float32(drawn.hue)
-        hue[hue > 360] -= 360
-        hue[hue < 0] += 360
-    values = from_hsv(hue, saturation, value)
+    _turn_colours(values.reshape(-1, 3), 1 if drawn.saturation is None else drawn.saturation, drawn.hue or 0)
     if drawn.contrast is not None and not drawn.contrast_first:
         values *= np.float32(drawn.contrast)
-    return values if drawn.channels == _ORDERS[0] else values[..., drawn.channels]
+    return values if drawn.channels == _ORDERS[0] else values.take(drawn.channels, -1)
 
 
-def hsv(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """BGR (H, W, 3) float32 -> hue in degrees, saturation, value, each (H, W) float32."""
-    blue, green, red = np.moveaxis(values, -1, 0)
-    value = values.max(-1)
-    spread = value - values.min(-1)
-    saturation = spread / (np.abs(value) + _EPSILON)
-    scale = np.float32(60) / (spread + _EPSILON)
-    hue = np.where(value == red, (green - blue) * scale,
-                   np.where(value == green, (blue - red) * scale + np.float32(120), (red - green) * scale + np.float32(240)))  # fmt: skip
-    hue[hue < 0] += 360
-    return hue, saturation, value
-
-
-def from_hsv(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """The inverse -> BGR (H, W, 3) float32."""
-    turned = hue * np.float32(6 / 360)
-    sector = np.floor(turned)
-    part = turned - sector
-    sector = sector.astype(np.int8) % 6
-    table = np.stack([value, value * (1 - saturation), value * (1 - saturation * part), value * (1 - saturation * (1 - part))])
-    order = np.array([[1, 3, 0], [1, 0, 2], [3, 0, 1], [0, 2, 1], [0, 1, 3], [2, 1, 0]])[sector]
-    return np.take_along_axis(table, np.moveaxis(order, -1, 0), 0).transpose(1, 2, 0)
+def _turn_colours(pixels: np.ndarray, saturation: float, hue: float) -> None:
+    """Change (N, 3) float32 in place. Without a change as well: the way to HSV and back costs some pixels their last bit, as published."""
+    try:
+        hue_saturation.cpu(pixels, np.float32(saturation), np.float32(hue))
+    except KernelUnavailable:
+        hue_saturation.reference(pixels, np.float32(saturation), np.float32(hue))
