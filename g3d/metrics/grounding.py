@@ -61,9 +61,8 @@ def grounding_table(found: Sequence[Objects], truth: Sequence[Objects], instance
         ValueError: the sequences differ in length, or an expression has not one true object.
     """
     if not len(found) == len(truth) == len(instances):
-        raise ValueError(
-            f"grounding_table: expected one prediction, label and object number for each expression, found {len(found)}, {len(truth)} and {len(instances)}"
-        )
+        counts = f"{len(found)}, {len(truth)} and {len(instances)}"
+        raise ValueError(f"grounding_table: expected a prediction, a label and an object number for each expression, found {counts}")
     wrong = next((k for k, objects in enumerate(truth) if len(objects) != 1), None)
     if wrong is not None:
         raise ValueError(f"truth[{wrong}]: expected one object, found {len(truth[wrong])}")

@@ -43,18 +43,21 @@ def paint_depths(boxes: Tensor, depth: Tensor, present: Tensor, size: tuple[int,
         published: a start or end below 0 counts from the far side, as in Python's slices: a box that starts left of or above the image
             wraps around and mostly paints nothing. Otherwise boxes are clipped to the map.
     """
-    starts, ends = boxes[..., :2].floor(), boxes[..., 2:].ceil()
-    if published:
-        counts = boxes.new_tensor([size[1], size[0]])
-        starts, ends = (torch.where(edges < 0, (edges + counts).clamp_min(0), edges) for edges in (starts, ends))
-    covered = []
-    for axis, count in ((1, size[0]), (0, size[1])):  # rows, columns
-        cells = torch.arange(count, device=boxes.device)
-        covered.append((cells >= starts[..., axis, None]) & (cells < ends[..., axis, None]))
-    masks = covered[0][..., :, None] & covered[1][..., None, :] & present[..., None, None]  # (B, K, h, w)
+    columns = _covered(boxes[..., 0], boxes[..., 2], size[1], published)
+    rows = _covered(boxes[..., 1], boxes[..., 3], size[0], published)
+    masks = rows[..., :, None] & columns[..., None, :] & present[..., None, None]  # (B, K, h, w)
     nearest = torch.where(masks, depth[..., None, None], torch.inf).amin(1)
     inside = masks.any(1)
     return DepthTargets(torch.where(inside, nearest, 0), inside)
+
+
+def _covered(start: Tensor, end: Tensor, count: int, wrap: bool) -> Tensor:
+    """(B, K, count) bool: the cells of one axis between the starts and ends (B, K), rounded outwards."""
+    start, end = start.floor(), end.ceil()
+    if wrap:
+        start, end = (torch.where(edge < 0, (edge + count).clamp_min(0), edge) for edge in (start, end))
+    cells = torch.arange(count, device=start.device)
+    return (cells >= start[..., None]) & (cells < end[..., None])
 
 
 def focal_depth_loss(logits: Tensor, classes: Tensor) -> Tensor:

@@ -182,9 +182,9 @@ def _label_loss(logits: Tensor, targets: Targets, query: Tensor) -> Tensor:
 def _depth_map_term(outputs: Outputs, targets: Targets, max_depth: float, published: bool) -> Tensor:
     """Sum over samples of the mean over the map's pixels."""
     height, width = outputs.depth_logits.shape[2:]
-    scaled = targets.box * targets.box.new_tensor([width, height, width, height])
-    center, half = scaled[:, :2], scaled[:, 2:] / 2
-    boxes = torch.cat([center - half, center + half], 1)
+    x, y, w, h = targets.box.unbind(1)
+    x, w, y, h = x * width, w * width, y * height, h * height
+    boxes = torch.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], 1)
     painted = paint_depths(boxes[:, None], targets.depth[:, None], targets.present[:, None], (height, width), published)
     return depth_map_loss(outputs.depth_logits, painted, max_depth) / (height * width)
 

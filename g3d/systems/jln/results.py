@@ -17,6 +17,7 @@ import json
 import logging
 import math
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -33,6 +34,7 @@ from g3d.systems.jln.config import CLASS_NAMES
 FILE = "result.json"
 _ROW = ("class", "alpha", "x1", "y1", "x2", "y2", "height", "width", "length", "x", "y", "z", "rotation_y", "score")
 _BEGINNING = re.compile(rb'\s*\{\s*"[^"]+_\d+_\d+"\s*:\s*\{')  # of a file: its first key is an expression's id
+_NUMPY_NUMBER = re.compile(r"np\.float\d+\(([^()]*)\)")  # how the published code prints its numbers with numpy 2
 log = logging.getLogger(__name__)
 
 
@@ -150,13 +152,13 @@ def _read_entry(path: Path | str, name: str, entry: Any) -> Prediction:
 
 def _read_row(where: str, text: str) -> Objects:
     try:
-        values = ast.literal_eval(text.strip())
+        values = ast.literal_eval(_NUMPY_NUMBER.sub(r"\1", text.strip()))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         values = None
     if not isinstance(values, (list, tuple)) or len(values) != len(_ROW):
         _refuse(where, text, f"the text of a list of {len(_ROW)} numbers: {', '.join(_ROW)}")
     for name, value in zip(_ROW, values, strict=True):
-        if type(value) not in (int, float) or not abs(value) < math.inf:
+        if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
             _refuse(f"{where}, {name}", value, "a finite number")
     if values[0] not in range(len(CLASS_NAMES)):
         _refuse(f"{where}, class", values[0], f"0..{len(CLASS_NAMES) - 1}, the place among {', '.join(CLASS_NAMES)}")
