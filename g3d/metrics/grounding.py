@@ -116,15 +116,18 @@ def _notes(members: Mapping[str, np.ndarray], answered: np.ndarray) -> list[str]
     ]
     if len(members) > 1:
         notes.append("expressions: " + ", ".join(f"{name} {mask.sum():,}" for name, mask in members.items()) + ".")
-        for names in _EXCLUSIVE:
-            rest = len(answered) - sum(int(members[name].sum()) for name in names)
-            if rest:
-                notes.append(
-                    f"{rest:,} expressions are neither {', '.join(names[:-1])} nor {names[-1]}: their objects are in none of the lists."
-                )
+    for names in _EXCLUSIVE if len(members) > 1 else ():
+        rest = len(answered) - sum(int(members[name].sum()) for name in names)
+        if rest:
+            notes.append(f"{_expressions(rest, 'is', 'are')} in none of {', '.join(names)}: the lists do not have the object.")
     if not answered.all():
-        notes.append(f"{(~answered).sum():,} expressions have no predicted object and count as an IoU of 0.")
+        unanswered = _expressions(int((~answered).sum()), "has", "have")
+        notes.append(f"{unanswered} no predicted object, which counts as an IoU of 0.")
     return notes
+
+
+def _expressions(count: int, one: str, many: str) -> str:
+    return f"1 expression {one}" if count == 1 else f"{count:,} expressions {many}"
 
 
 def box_rows(objects: Sequence[Objects]) -> np.ndarray:

@@ -86,7 +86,7 @@ def read_results(path: Path | str, ids: Sequence[str]) -> list[Prediction]:
                                "Is it the result of another --split?")  # fmt: skip
     extra = entries.keys() - set(ids)
     if extra:
-        log.info("%s: %d entries of expressions outside the split are not used (first: %s)", path, len(extra), min(extra))
+        log.info("%s: entries of expressions outside the split are not used: %d (first: %s)", path, len(extra), min(extra))
     return [_read_entry(path, name, entries[name]) for name in ids]
 
 
