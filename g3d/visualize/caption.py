@@ -8,26 +8,18 @@ from PIL import Image
 
 from g3d.visualize.canvas import Canvas, text_size
 
-GROUND, WORDS, QUIET = "#12181F", "#FFFFFF", "#8D9AA8"
+GROUND, WORDS = "#12181F", "#FFFFFF"
 _MARGIN, _LEADING = 14, 1.45
 
 
-def caption_band(sentence: str, width: int, above: str = "") -> Image.Image:
-    """The sentence, whole, wrapped to the width of a picture; as high as it needs to be.
-
-    Args:
-        sentence: what was asked.
-        width: pixels.
-        above: a quieter line over it.
-    """
+def caption_band(sentence: str, width: int) -> Image.Image:
+    """The sentence, whole, wrapped to a picture's width in pixels; as high as it needs to be."""
     size = 17 if width >= 700 else 14
-    room = max(width - 2 * _MARGIN, size)
-    lines = [(line, QUIET, size - 3) for line in wrapped(above, size - 3, room)]
-    lines += [(line, WORDS, size) for line in wrapped(f"“{sentence}”", size, room)]
+    lines = wrapped(f"“{sentence}”", size, max(width - 2 * _MARGIN, size))
     step = round(size * _LEADING)
     canvas = Canvas(Image.new("RGB", (width, 2 * _MARGIN - 4 + step * len(lines)), GROUND))
-    for k, (line, colour, of_size) in enumerate(lines):
-        canvas.text((_MARGIN, _MARGIN - 2 + step * (k + 0.5)), line, colour, of_size, "lm")
+    for k, line in enumerate(lines):
+        canvas.text((_MARGIN, _MARGIN - 2 + step * (k + 0.5)), line, WORDS, size, "lm")
     return canvas.picture
 
 

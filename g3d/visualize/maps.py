@@ -15,7 +15,7 @@ from PIL import Image
 
 from g3d.data.files import atomic_write
 from g3d.visualize.canvas import Canvas
-from g3d.visualize.caption import GROUND, QUIET, WORDS, caption_band
+from g3d.visualize.caption import GROUND, WORDS, caption_band
 from g3d.visualize.frame import Frame
 from g3d.visualize.overlay import INK, draw_overlay
 from g3d.visualize.palette import blend, viridis
@@ -58,7 +58,7 @@ def _depth_reach(depth: np.ndarray) -> float:
 
 
 KINDS = {
-    "region": MapKind("Region of the sentence", "", _region_colours(), lambda _: 1.0, False),
+    "region": MapKind("Region", "", _region_colours(), lambda _: 1.0, False),
     "depth": MapKind("Depth", "m", _depth_colours(), _depth_reach, True),
 }
 """By the names of g3d.data.types.Prediction.maps."""
@@ -94,7 +94,7 @@ def render_map(frame: Frame, name: str) -> Image.Image:
     image.paste(over, (0, 0), over)
     parts = [draw_overlay(frame, labels=False, picture=image), _legend(name, reach, image.width)]
     if frame.expression:
-        parts.insert(0, caption_band(frame.expression, image.width, KINDS[name].title))
+        parts.insert(0, caption_band(frame.expression, image.width))
     whole = Image.new("RGB", (image.width, sum(part.height for part in parts)), GROUND)
     top = 0
     for part in parts:
@@ -129,5 +129,5 @@ def _legend(name: str, reach: float, width: int) -> Image.Image:
         anchor = "ls" if share == 0 else "ms"
         canvas.text((x, 46), f"{share * reach:g}{' ' + kind.unit if kind.unit and share in (0, 1) else ''}", WORDS, 12, anchor)
     if right + 90 < width:
-        canvas.text((right + 30, 19), kind.title, QUIET, 13, "lm")
+        canvas.text((right + 30, 19), kind.title, WORDS, 13, "lm")
     return canvas.picture

@@ -17,8 +17,10 @@ from g3d.data.types import Objects
 from g3d.errors import InputError
 from g3d.geometry.boxes import EDGES, FRONT_FACE, box_corners
 from g3d.geometry.cameras import unproject
+from g3d.metrics.grounding import oriented_iou
 from g3d.metrics.table import Row, Table
 from g3d.visualize.frame import Frame
+from g3d.visualize.maps import KINDS, LEVELS, MapKind, map_levels, map_picture
 from g3d.visualize.page_parts import asset, fill, json_for_script
 from g3d.visualize.palette import TRUTH, class_colour
 from g3d.visualize.wireframe import FACES, Wireframe, camera_centre, distances, has_box3d, wireframes
@@ -46,7 +48,8 @@ def write_page(
 
     Args:
         path: the .html file; complete or, after an error, as it was.
-        frames: at least one; read one at a time. Those beyond `max_megabytes` are left out, and the page says how many.
+        frames: at least one; read one at a time. Those of one image (several sentences about it) stand together, and the image is in the
+            page once. Those beyond `max_megabytes` are left out, and the page says how many.
         title: heading of the page.
         table: figures to show below the frames.
         comparison: a name ("untrained") and a table of the same columns whose rows are shown under those of `table`.
@@ -67,7 +70,8 @@ def write_page(
     names = [frame.name for frame in frames]
     if len(set(names)) < len(names):
         raise InputError(f"{path}: two frames are called {next(name for name in names if names.count(name) > 1)!r}")
-    embedded = _embed(frames, max_width, quality, round(max_megabytes * 1e6))
+    pictures = _Pictures(max_width, quality)
+    embedded = _embed(_by_image(frames), pictures, round(max_megabytes * 1e6))
     left_out = len(frames) - len(embedded)
     if left_out:
         log.warning("%s: %d of %d frames left out, to stay below %g MB", path, left_out, len(frames), max_megabytes)
@@ -79,7 +83,9 @@ def write_page(
         "truth_colour": TRUTH,
         "colours": {name: (class_colour(name), class_colour(name, deep=True)) for name in _class_names(frames)},
         "box": {"edges": EDGES, "faces": FACES, "front": FRONT_FACE},
+        "maps": {name: _map_kind(kind) for name, kind in KINDS.items()},
         "table": None if table is None else _table(table, comparison, published),
+        "pictures": pictures.uris,
     }
     head = json_for_script(data)
     with atomic_write(path) as file:
@@ -90,19 +96,65 @@ def write_page(
     return Path(path)
 
 
-def _embed(frames: Sequence[Frame], max_width: int, quality: int, budget: int) -> list[str]:
-    """Frames as JSON, as many as the budget in bytes allows, at least one."""
+def _by_image(frames: Sequence[Frame]) -> list[Frame]:
+    """The frames in their order, but each beside the first one of its image."""
+    together: dict[Path, list[Frame]] = {}
+    for frame in frames:
+        together.setdefault(frame.image, []).append(frame)
+    return [frame for group in together.values() for frame in group]
+
+
+def _embed(frames: Sequence[Frame], pictures: _Pictures, budget: int) -> list[str]:
+    """Frames as JSON, as many as the budget in bytes allows with their pictures, at least one."""
     embedded: list[str] = []
     for frame in frames:
-        text = json_for_script(_frame(frame, max_width, quality))
-        budget -= len(text)
+        kept = len(pictures.uris)
+        text = json_for_script(_frame(frame, pictures))
+        budget -= len(text) + sum(map(len, pictures.uris[kept:]))
         if budget < 0 and embedded:
+            del pictures.uris[kept:]
             break
         embedded.append(text)
     return embedded
 
 
-def _frame(frame: Frame, max_width: int, quality: int) -> dict[str, Any]:
+class _Pictures:
+    """Images and maps of a page as data URIs, each one once; frames refer to them by number.
+
+    Attributes:
+        uris: those of the frames so far.
+    """
+
+    def __init__(self, max_width: int, quality: int) -> None:
+        self.uris: list[str] = []
+        self._max_width, self._quality = max_width, quality
+        self._last: tuple[Path, int] | None = None
+
+    def image(self, frame: Frame) -> int:
+        """The number of a frame's image, as a JPEG; frames of one image follow one another."""
+        if self._last is None or self._last[0] != frame.image:
+            image = frame.load()
+            if image.width > self._max_width:
+                image = image.resize((self._max_width, max(1, round(image.height * self._max_width / image.width))), reducing_gap=3.0)
+            buffer = io.BytesIO()
+            image.save(buffer, "JPEG", quality=self._quality, optimize=True)
+            self._last = (frame.image, self._add("image/jpeg", buffer.getvalue()))
+        return self._last[1]
+
+    def map(self, name: str, levels: np.ndarray) -> int:
+        """The number of a map's picture; maps that are the same, such as the depth under several sentences, are kept once."""
+        buffer = io.BytesIO()
+        map_picture(name, levels).save(buffer, "PNG", optimize=True)
+        return self._add("image/png", buffer.getvalue())
+
+    def _add(self, kind: str, content: bytes) -> int:
+        uri = f"data:{kind};base64,{base64.b64encode(content).decode()}"
+        if uri not in self.uris:
+            self.uris.append(uri)
+        return self.uris.index(uri)
+
+
+def _frame(frame: Frame, pictures: _Pictures) -> dict[str, Any]:
     truth = frame.ground_truth
     both = [frame.predictions] + ([] if truth is None else [truth])
     bottoms = np.concatenate([objects.locations[has_box3d(objects), 1] for objects in both])
@@ -114,12 +166,34 @@ def _frame(frame: Frame, max_width: int, quality: int) -> dict[str, Any]:
         "name": frame.name,
         "expression": frame.expression,
         "size": frame.image_size,
-        "image": _data_uri(frame, max_width, quality),
+        "image": pictures.image(frame),
+        "maps": {name: _map(name, values, pictures) for name, values in (frame.maps or {}).items()},
         "ground": _round(np.median(bottoms) if len(bottoms) else _CAMERA_HEIGHT, 3),
         "camera": {"eye": _round(eye, 4), "rays": _round(rays, 5)},
         "predictions": _objects(frame.predictions, frame),
         "truth": None if truth is None else _objects(truth, frame),
+        "iou": _overlap(frame),
     }
+
+
+def _overlap(frame: Frame) -> float | None:
+    """3D IoU of the answer to a sentence with the labelled object; None where there is not one of both."""
+    answers, truth = frame.predictions, frame.ground_truth
+    if frame.expression is None or truth is None or len(truth) != 1 or not len(answers):
+        return None
+    answer, label = (np.column_stack([one.locations, one.sizes, one.rotation_y]) for one in (answers[0], truth))
+    return float(np.round(oriented_iou(answer, label)[0], 4))
+
+
+def _map(name: str, values: np.ndarray, pictures: _Pictures) -> dict[str, Any]:
+    levels, reach = map_levels(name, values)
+    return {"image": pictures.map(name, levels), "reach": reach}
+
+
+def _map_kind(kind: MapKind) -> dict[str, Any]:
+    """Name, unit and some of the colours, for a legend."""
+    some = kind.colours[np.linspace(0, LEVELS - 1, 9).astype(int), :3]
+    return {"title": kind.title, "unit": kind.unit, "colours": ["#" + bytes(colour).hex() for colour in some]}
 
 
 def _objects(objects: Objects, frame: Frame) -> list[dict[str, Any]]:
@@ -147,15 +221,6 @@ def _outline(outline: Wireframe | None) -> dict[str, Any]:
         return {"edges": [], "hidden": [], "front": [], "bounds": None}
     return {"edges": _round(outline.edges.reshape(-1, 4), 1), "hidden": outline.hidden.astype(int).tolist(),
             "front": _round(outline.front, 1), "bounds": _round(outline.bounds, 1)}  # fmt: skip
-
-
-def _data_uri(frame: Frame, max_width: int, quality: int) -> str:
-    image = frame.load()
-    if image.width > max_width:
-        image = image.resize((max_width, max(1, round(image.height * max_width / image.width))), reducing_gap=3.0)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _class_names(frames: Sequence[Frame]) -> list[str]:

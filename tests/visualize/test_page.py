@@ -6,11 +6,13 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from street_frames import SIZE, frame, objects
@@ -51,6 +53,12 @@ def parse(path: Path) -> Tags:
 
 def data_of(path: Path) -> dict[str, Any]:
     return json.loads(next(text for text in parse(path).scripts if text.startswith('{"title"')))
+
+
+def picture(data: dict[str, Any], number: int) -> tuple[str, Image.Image]:
+    """A picture of a page, and its kind."""
+    kind, _, encoded = data["pictures"][number].removeprefix("data:").partition(";base64,")
+    return kind, Image.open(io.BytesIO(base64.b64decode(encoded)))
 
 
 def street(folder: Path, name: str = "000001", **changes: Any) -> Frame:
@@ -118,18 +126,58 @@ def test_a_frame_where_nothing_was_found_is_shown(tmp_path: Path) -> None:
 
 
 def test_images_are_embedded_no_wider_than_asked(tmp_path: Path) -> None:
-    (shown,) = data_of(write_page(tmp_path / "page.html", [street(tmp_path)], "page", max_width=100))["frames"]
-    kind, _, encoded = shown["image"].partition(",")
-    assert kind == "data:image/jpeg;base64"
-    assert Image.open(io.BytesIO(base64.b64decode(encoded))).size == (100, 50)
+    data = data_of(write_page(tmp_path / "page.html", [street(tmp_path)], "page", max_width=100))
+    (shown,) = data["frames"]
+    kind, image = picture(data, shown["image"])
+    assert (kind, image.size) == ("image/jpeg", (100, 50))
     assert shown["size"] == list(SIZE)  # boxes stay in the original's pixels
+
+
+def test_sentences_of_one_image_stand_together_and_share_its_picture(tmp_path: Path) -> None:
+    near, other = street(tmp_path, expression="the near car"), street(tmp_path, "000002", expression="it")
+    Image.new("RGB", SIZE, (10, 200, 10)).save(other.image)
+    far = replace(near, name="000001-02", expression="the far car")
+    data = data_of(write_page(tmp_path / "page.html", [near, other, far], "page"))
+    assert [shown["name"] for shown in data["frames"]] == ["000001", "000001-02", "000002"]
+    assert [shown["image"] for shown in data["frames"]] == [0, 0, 1]
+    assert len(data["pictures"]) == 2
+
+
+def test_maps_are_small_pictures_each_of_them_once(tmp_path: Path) -> None:
+    depth = np.array([[0.0, 20], [40, 59]])
+    first = replace(street(tmp_path, expression="a"), maps={"depth": depth, "region": np.eye(2)})
+    second = replace(first, name="b", expression="b", maps={"depth": depth, "region": 1 - np.eye(2)})
+    data = data_of(write_page(tmp_path / "page.html", [first, second, replace(first, name="c", maps=None)], "page"))
+    maps = [shown["maps"] for shown in data["frames"]]
+    assert maps[0]["depth"] == maps[1]["depth"] == {"image": 1, "reach": 60}
+    assert maps[0]["region"]["image"] != maps[1]["region"]["image"]
+    assert maps[2] == {}
+    assert len(data["pictures"]) == 4
+    kind, shown = picture(data, 1)
+    assert (kind, shown.size) == ("image/png", (2, 2))
+    assert np.asarray(shown.convert("RGBA"))[..., 3].tolist() == [[0, 168], [168, 168]]  # nothing is known where depth is 0
+    assert data["maps"]["depth"]["colours"][0] == "#fde725"
+    assert data["maps"]["depth"]["colours"][-1] == "#440154"
+
+
+def test_an_answer_is_measured_against_its_label(tmp_path: Path) -> None:
+    truth = objects(("car", None, (0, 1, 10), 0))
+    for found, expected in ((objects(("car", 0.9, (0, 1, 10), 0)), 1), (objects(("car", 0.9, (2, 1, 10), 0)), 1 / 3), (FOUND[:0], None)):
+        (shown,) = data_of(write_page(tmp_path / "page.html", [frame(tmp_path, found, truth, expression="the car")], "page"))["frames"]
+        assert shown["iou"] == pytest.approx(expected, abs=1e-3)
+    (shown,) = data_of(write_page(tmp_path / "page.html", [street(tmp_path)], "page"))["frames"]
+    assert shown["iou"] is None
 
 
 def test_frames_beyond_the_bound_are_left_out_and_the_page_says_so(tmp_path: Path) -> None:
     frames = [street(tmp_path, f"{k:06d}") for k in range(5)]
-    one = len(json.dumps(data_of(write_page(tmp_path / "one.html", frames[:1], "page"))["frames"][0]))
+    for k, each in enumerate(frames):
+        Image.new("RGB", SIZE, (40 * k, 90, 90)).save(each.image)
+    alone = data_of(write_page(tmp_path / "one.html", frames[:1], "page"))
+    one = len(json.dumps([alone["frames"][0], alone["pictures"]]))
     data = data_of(write_page(tmp_path / "page.html", frames, "page", max_megabytes=2.5 * one / 1e6))
     assert [shown["name"] for shown in data["frames"]] == ["000000", "000001"]
+    assert len(data["pictures"]) == 2
     assert data["notes"][0].startswith("3 of 5 frames were left out")
     tiny = data_of(write_page(tmp_path / "page.html", frames, "page", max_megabytes=0.0001))
     assert len(tiny["frames"]) == 1

@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -224,3 +225,93 @@ def test_without_webgl_the_panel_says_so_and_the_rest_works(browser: Any, html: 
     assert opened.text("#position") == "2 of 3"
     assert opened.problems == []
     opened.context.close()
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two images with three and one sentences, and maps under the first sentence."""
+    folder = tmp_path_factory.mktemp("answers")
+    truth = objects(("car", None, (-3, 1, 10.5), 0.5))
+    near = frame(folder, objects(("car", 0.04, (-3, 1, 10), 0.5)), truth, "a-01", "the near car on the left " + 50 * "and so on ")
+    Image.new("RGB", (400, 200), (60, 120, 60)).save(folder / "b.png")
+    maps = {"region": np.eye(5, 10), "depth": np.full((5, 10), 33.0)}
+    frames = [
+        replace(near, maps=maps),
+        replace(near, name="a-02", expression="the far van on the right", predictions=objects(("van", 0.6, (3, 1, 30), 0))),
+        replace(near, name="a-03", expression="the bus", predictions=near.predictions[:0], ground_truth=None),
+        replace(near, name="b", image=folder / "b.png", expression="the tram on the left"),
+    ]
+    return write_page(folder / "page.html", frames, "Answers", threshold=0.0)
+
+
+@pytest.fixture
+def asked(browser: Any, answers: Path) -> Iterator[Reader]:
+    opened = Reader(browser, answers, color_scheme="light")
+    yield opened
+    opened.context.close()
+    assert opened.problems == []
+    assert [url for url in opened.requests if not url.startswith("data:")] == [answers.as_uri()]
+
+
+def test_sentences_of_an_image_are_listed_and_each_shows_its_answer(asked: Reader) -> None:
+    assert asked.text("#summary") == "2 images, 4 sentences"
+    assert asked.count(".sentences li") == 3
+    assert asked.count(".picture .box2d") == 2  # the answer's and the label's: shown at once where sentences are
+    assert asked.tab.locator("#scores").is_hidden()
+    image = asked.tab.locator(".picture img").first.get_attribute("src")
+    asked.tab.locator(".sentences button").nth(1).click()
+    assert asked.text("#position") == "2 of 4"
+    assert asked.text(".picture .sentence") == "the far van on the right"
+    assert asked.text(".picture .tag") == "van  0.60  30 m"
+    assert asked.count(".sentences button[aria-pressed=true]") == 1
+    assert asked.text("#count") == "3D IoU with the label 0.00"
+    assert asked.tab.locator(".picture img").first.get_attribute("src") == image
+    asked.tab.locator(".sentences button").nth(2).click()
+    assert asked.text(".sentences button[aria-pressed=true] .answer") == "nothing found"
+    asked.tab.locator("#next").click()
+    assert asked.tab.locator(".sentences").is_hidden()  # one sentence stands above its image
+    assert asked.tab.locator(".picture img").first.get_attribute("src") != image
+
+
+def test_words_find_sentences(asked: Reader) -> None:
+    find = asked.tab.locator("#filter")
+    find.fill("RIGHT van")
+    assert asked.text("#position") == "1 of 1"
+    assert asked.text(".picture .sentence") == "the far van on the right"
+    find.fill("left")
+    assert asked.text("#position") == "1 of 2"
+    assert asked.count("#frame option") == 2
+    asked.tab.locator("#next").click()
+    assert asked.text(".picture .sentence") == "the tram on the left"
+    assert asked.tab.locator("#next").is_disabled()
+    find.fill("zebra")
+    assert asked.text("#position") == "none found"
+    assert asked.text(".picture .sentence") == "the tram on the left"
+    find.fill("")
+    assert asked.text("#position") == "4 of 4"
+    find.press("m")
+    assert asked.tab.locator("#map").input_value() == ""  # a letter of the search, not a key
+
+
+def test_maps_lie_over_the_image_on_request(asked: Reader) -> None:
+    layer = asked.tab.locator(".picture .map")
+    assert layer.is_hidden()
+    asked.tab.locator("#map").select_option("depth")
+    assert layer.bounding_box() == asked.tab.locator(".picture .stage").bounding_box()
+    assert asked.text(".picture .scale").split() == ["Depth", "0", "m", "40", "m"]
+    asked.tab.locator("#map").evaluate("element => element.blur()")
+    for expected in ("", "region", "depth"):
+        asked.tab.keyboard.press("m")
+        assert asked.tab.locator("#map").input_value() == expected
+    asked.tab.keyboard.press("ArrowRight")
+    assert layer.is_hidden()  # the second sentence has none
+
+
+def test_long_sentences_fit_a_narrow_window(asked: Reader) -> None:
+    asked.tab.set_viewport_size({"width": 390, "height": 800})
+    assert asked.tab.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_page_of_detections_has_no_maps_to_choose(reader: Reader) -> None:
+    assert reader.tab.locator("#maps").is_hidden()
+    assert reader.tab.locator("#scores").is_visible()

@@ -18,11 +18,20 @@ G3D.Page = class {
   constructor(data) {
     this.data = data;
     this.dark = window.matchMedia("(prefers-color-scheme: dark)");
-    this.state = { frame: 0, threshold: data.threshold, truth: true, boxes2d: false, labels: true, selected: null };
+    this.asked = data.frames.every((f) => f.expression); // sentences, not detection
+    this.state = { frame: 0, threshold: data.threshold, truth: true, boxes2d: this.asked, labels: true, map: "", filter: "", selected: null };
     this.panels = [];
   }
 
   get frame() { return this.data.frames[this.state.frame]; }
+  get picture() { return this.data.pictures[this.frame.image]; }
+
+  // Numbers of the frames whose name or sentence has all words of the filter.
+  get matching() {
+    const words = this.state.filter.toLowerCase().split(/\s+/).filter(Boolean);
+    const matches = ({ name, expression }) => words.every((word) => `${name} ${expression ?? ""}`.toLowerCase().includes(word));
+    return this.data.frames.flatMap((f, k) => (matches(f) ? [k] : []));
+  }
 
   // What the present settings show of this frame: predictions, then labels.
   get shown() {
@@ -47,9 +56,21 @@ G3D.Page = class {
     for (const panel of this.panels) panel.update(this.state, changed);
   }
 
+  // The number of the next frame that matches the filter, or of the one before; undefined where there is none.
+  next(by) {
+    const { frame } = this.state;
+    return by > 0 ? this.matching.find((k) => k > frame) : this.matching.findLast((k) => k < frame);
+  }
+
   step(by) {
-    const to = this.state.frame + by;
-    if (to >= 0 && to < this.data.frames.length) this.set({ frame: to });
+    const to = this.next(by);
+    if (to !== undefined) this.set({ frame: to });
+  }
+
+  find(filter) {
+    this.set({ filter });
+    const { matching } = this;
+    if (matching.length && !matching.includes(this.state.frame)) this.set({ frame: matching[0] });
   }
 };
 
@@ -58,6 +79,7 @@ G3D.label = (object) => [object.class, object.score?.toFixed(2), `${object.dista
 G3D.toolbar = (page) => {
   const $ = (id) => document.getElementById(id);
   const { frames } = page.data;
+  $("scores").hidden = page.asked && frames.every((f) => f.predictions.length < 2); // the one answer is shown however sure it is
   const scores = frames.flatMap((f) => f.predictions.map((o) => o.score));
   const slider = $("threshold");
   slider.min = Math.min(0, Math.floor(Math.min(...scores, 0)));
@@ -65,27 +87,41 @@ G3D.toolbar = (page) => {
   slider.step = (slider.max - slider.min) / 100;
   slider.value = page.state.threshold;
   slider.addEventListener("input", () => page.set({ threshold: Number(slider.value) }));
-  $("frame").append(...frames.map((f, k) => G3D.make("option", { value: k }, f.expression ? `${f.name} – ${f.expression}` : f.name)));
+  const title = ({ name, expression }) => (expression ? `${name} – ${expression.length > 90 ? `${expression.slice(0, 88)}…` : expression}` : name);
+  const options = frames.map((f, k) => G3D.make("option", { value: k }, title(f)));
   $("frame").addEventListener("change", (event) => page.set({ frame: Number(event.target.value) }));
   $("previous").addEventListener("click", () => page.step(-1));
   $("next").addEventListener("click", () => page.step(1));
+  $("find").hidden = !frames.some((f) => f.expression);
+  $("filter").addEventListener("input", (event) => page.find(event.target.value));
+  const maps = Object.keys(page.data.maps).filter((name) => frames.some((f) => f.maps[name]));
+  $("maps").hidden = !maps.length;
+  $("map").append(...maps.map((name) => G3D.make("option", { value: name }, page.data.maps[name].title.toLowerCase())));
+  $("map").addEventListener("change", (event) => page.set({ map: event.target.value }));
+  const nextMap = () => page.set({ map: ["", ...maps][(maps.indexOf(page.state.map) + 2) % (maps.length + 1)] });
   const switches = { "show-truth": "truth", "show-boxes2d": "boxes2d", "show-labels": "labels" };
   for (const [id, name] of Object.entries(switches)) $(id).addEventListener("change", (event) => page.set({ [name]: event.target.checked }));
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select, input[type=range], canvas")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select, input[type=range], input[type=search], canvas")) return;
     if (event.key === "ArrowLeft") page.step(-1);
     else if (event.key === "ArrowRight") page.step(1);
     else if (event.key === "g") $("show-truth").click();
     else if (event.key === "b") $("show-boxes2d").click();
     else if (event.key === "l") $("show-labels").click();
+    else if (event.key === "m" && maps.length) nextMap();
     else if (event.key === "Escape") page.set({ selected: null });
   });
   return {
-    update(state) {
+    update(state, changed) {
+      const { matching } = page;
+      if (changed.includes("filter")) $("frame").replaceChildren(...matching.map((k) => options[k]));
       $("frame").value = state.frame;
-      $("previous").disabled = state.frame === 0;
-      $("next").disabled = state.frame === frames.length - 1;
-      $("position").textContent = `${state.frame + 1} of ${frames.length}`;
+      $("previous").disabled = page.next(-1) === undefined;
+      $("next").disabled = page.next(1) === undefined;
+      const place = matching.indexOf(state.frame);
+      $("position").textContent = place < 0 ? "none found" : `${place + 1} of ${matching.length}`;
+      $("show-boxes2d").checked = state.boxes2d;
+      $("map").value = state.map;
       $("threshold-value").textContent = state.threshold.toFixed(2);
       $("show-truth").disabled = !page.frame.truth;
     },
@@ -100,7 +136,8 @@ G3D.panels.objects = (root, page) => {
   const head = make("tr", {}, ...columns.map(([words, kind = ""]) => make("th", { scope: "col", class: kind }, words)));
   const table = make("table", {}, make("thead", {}, head), rows);
   const none = make("p", { class: "none" });
-  root.append(make("div", { class: "head" }, make("h2", {}, "Detections"), count), make("div", { class: "scroll" }, none, table));
+  const heading = make("h2");
+  root.append(make("div", { class: "head" }, heading, count), make("div", { class: "scroll" }, none, table));
 
   const row = (object) => {
     const colour = page.colour(object, !page.dark.matches);
@@ -128,7 +165,9 @@ G3D.panels.objects = (root, page) => {
         const { shown, frame } = page;
         const found = shown.filter((o) => !o.truth).length;
         rows.replaceChildren(...shown.map(row));
-        count.textContent = `${found} of ${frame.predictions.length} shown` + (frame.truth ? `, ${frame.truth.length} labelled` : "");
+        heading.textContent = frame.expression ? "Answer" : "Detections";
+        count.textContent = frame.iou !== null ? `3D IoU with the label ${frame.iou.toFixed(2)}`
+          : `${found} of ${frame.predictions.length} shown` + (frame.truth ? `, ${frame.truth.length} labelled` : "");
         table.hidden = !shown.length;
         none.textContent = frame.predictions.length ? "All detections score below the threshold." : "Nothing was found in this frame.";
         none.hidden = found > 0;
@@ -137,6 +176,55 @@ G3D.panels.objects = (root, page) => {
       if (changed.includes("selected")) rows.querySelector(".selected")?.scrollIntoView({ block: "nearest" });
     },
   };
+};
+
+// All sentences about the image that is shown; a click shows the answer to another one.
+G3D.panels.sentences = (root, page) => {
+  const { make } = G3D;
+  const list = make("ol");
+  const count = make("span", { class: "quiet" });
+  root.append(make("div", { class: "head" }, make("h2", {}, "Sentences about this image"), count), list);
+
+  const answer = ({ predictions, iou }) => [
+    predictions.length ? G3D.label(predictions[0]) : "nothing found", iou !== null && `IoU ${iou.toFixed(2)}`].filter(Boolean).join("  ");
+  const entry = ([frame, k]) => {
+    const colour = frame.predictions.length ? page.colour(frame.predictions[0], !page.dark.matches) : "transparent";
+    const swatch = make("span", { class: "swatch" });
+    swatch.style.background = colour;
+    const words = make("span", { class: "words" }, frame.expression);
+    const button = make("button", { type: "button", "data-frame": k }, swatch, words, make("span", { class: "answer" }, answer(frame)));
+    button.addEventListener("click", () => page.set({ frame: k }));
+    return make("li", {}, button);
+  };
+
+  let shown; // the image whose sentences are listed
+  return {
+    update(state, changed) {
+      const { frame, data, matching } = page;
+      const asked = data.frames.map((f, k) => [f, k]).filter(([f]) => f.image === frame.image && f.expression);
+      root.hidden = asked.length < 2;
+      if (root.hidden) return;
+      if (shown !== frame.image || changed.includes("theme")) {
+        list.replaceChildren(...asked.map(entry));
+        shown = frame.image;
+      }
+      count.textContent = `${asked.findIndex(([, k]) => k === state.frame) + 1} of ${asked.length}`;
+      for (const button of list.querySelectorAll("button")) {
+        const k = Number(button.dataset.frame);
+        button.setAttribute("aria-pressed", k === state.frame);
+        button.classList.toggle("aside", !matching.includes(k));
+        if (k === state.frame && changed.includes("frame")) keepInView(list, button);
+      }
+    },
+  };
+
+  // Scrolls the list, never the page.
+  function keepInView(box, item) {
+    const top = item.parentElement.offsetTop - box.offsetTop;
+    const bottom = top + item.offsetHeight;
+    if (top < box.scrollTop) box.scrollTop = top;
+    else if (bottom > box.scrollTop + box.clientHeight) box.scrollTop = bottom - box.clientHeight;
+  }
 };
 
 G3D.panels.figures = (root, page) => {
@@ -180,11 +268,13 @@ G3D.start = () => {
     frame.predictions.forEach((object, k) => { object.id = `found-${k}`; });
     frame.truth?.forEach((object, k) => { object.id = `truth-${k}`; object.truth = true; });
   }
-  const total = data.frames.reduce((sum, f) => sum + f.predictions.length, 0);
-  const plural = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
+  const count = (items, word) => `${items.length.toLocaleString("en")} ${word}${items.length === 1 ? "" : "s"}`;
   document.getElementById("title").textContent = data.title;
-  document.getElementById("summary").textContent = `${plural(data.frames.length, "frame")}, ${plural(total, "detection")}`;
-  const keys = [["←", "→"], "frames, ", ["G"], "ground truth, ", ["B"], "2D boxes, ", ["L"], "labels"];
+  document.getElementById("summary").textContent = page.asked
+    ? `${count([...new Set(data.frames.map((f) => f.image))], "image")}, ${count(data.frames, "sentence")}`
+    : `${count(data.frames, "frame")}, ${count(data.frames.flatMap((f) => f.predictions), "detection")}`;
+  const keys = [["←", "→"], "frames, ", ["G"], "ground truth, ", ["B"], "2D boxes, ", ["L"], "labels",
+    ...(data.frames.some((f) => Object.keys(f.maps).length) ? [", ", ["M"], "maps"] : [])];
   document.getElementById("footer").append(
     ...data.notes.map((words) => make("p", {}, words)),
     make("p", {}, ...keys.flatMap((key) => (Array.isArray(key) ? key.flatMap((k) => [make("kbd", {}, k), " "]) : [key]))));

@@ -5,10 +5,12 @@ G3D.panels.picture = (root, page) => {
   const { make } = G3D;
   const sentence = make("p", { class: "sentence" });
   const image = make("img", { alt: "" });
+  const map = make("img", { alt: "", class: "map" });
   const drawing = make("svg", { "aria-hidden": "true" });
   const tags = make("div");
-  const stage = make("div", { class: "stage" }, image, drawing, tags);
-  root.append(sentence, stage);
+  const stage = make("div", { class: "stage" }, image, map, drawing, tags);
+  const legend = make("div", { class: "scale" });
+  root.append(sentence, stage, legend);
 
   const box = (object) => {
     const colour = page.colour(object);
@@ -65,6 +67,19 @@ G3D.panels.picture = (root, page) => {
     }
   };
 
+  // The map over the image, and below it what its colours mean.
+  const drawMap = () => {
+    const shown = page.frame.maps[page.state.map];
+    map.hidden = legend.hidden = !shown;
+    if (!shown) return;
+    map.src = page.data.pictures[shown.image];
+    const { title, unit, colours } = page.data.maps[page.state.map];
+    const bar = make("i");
+    bar.style.background = `linear-gradient(to right, ${colours.join(", ")})`;
+    const value = (share) => `${Number((share * shown.reach).toPrecision(3))}${unit && ` ${unit}`}`;
+    legend.replaceChildren(make("b", {}, title), make("span", {}, value(0)), bar, make("span", {}, value(1)));
+  };
+
   // As wide as the panel, but never so high that the other panels leave the window.
   const fit = () => {
     const [width, height] = page.frame.size;
@@ -85,13 +100,14 @@ G3D.panels.picture = (root, page) => {
     update(state, changed) {
       const { frame, shown } = page;
       if (changed.includes("frame")) {
-        image.src = frame.image;
+        if (image.src !== page.picture) image.src = page.picture;
         image.alt = `Frame ${frame.name}`;
         sentence.textContent = frame.expression ?? "";
         sentence.hidden = !frame.expression;
         drawing.setAttribute("viewBox", `-0.5 -0.5 ${frame.size[0]} ${frame.size[1]}`); // whole numbers are centres of pixels
         fit();
       }
+      if (changed.includes("frame") || changed.includes("map")) drawMap();
       if (changed.some((name) => name !== "selected")) {
         const far = [...shown].sort((a, b) => (a.truth ?? false) === (b.truth ?? false) ? b.distance - a.distance : a.truth ? -1 : 1);
         drawing.replaceChildren(...far.map(box), ...hits(shown));

@@ -159,7 +159,7 @@ G3D.Scene = class {
       Object.assign(plane.material, { map, visible: true, needsUpdate: true });
       this.draw();
     };
-    image.src = this.page.frame.image;
+    image.src = this.page.picture;
   }
 
   drawBoxes() {
