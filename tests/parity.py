@@ -3,7 +3,8 @@
     python tests/parity.py PATH...        # case files (.json or .npz) or folders, searched recursively
 
 A case is a pair of files, <case>.json (system, kind, settings, tolerance) and <case>.npz (arrays in.* and out.*). The code of a kind is
-tests/parity_kinds/<system>_<kind>.py; a kind without one is reported as not supported. Exits 1 unless every case passes.
+tests/parity_kinds/<system>_<kind>.py; a kind without one is reported as not supported. A manifest of a state dict and a map of names are
+cases too, of the kind of their file's name. A case may need a public file that is not here; it says which. Exits 1 unless all cases pass.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))  # run as a script or imported by pytest
 
-from parity_check import Check, compare, tolerance_of
+from parity_check import Check, NeedsFile, compare, tolerance_of
 
 KINDS = Path(__file__).parent / "parity_kinds"
 
@@ -62,7 +63,7 @@ def find_cases(paths: list[Path]) -> list[Case]:
             if case is not None:
                 cases[file.resolve()] = case
             elif not path.is_dir():
-                raise SystemExit(f"error: {file}: not a parity case (a JSON object with system and kind, or a state dict manifest)")
+                raise SystemExit(f"error: {file}: not a parity case (JSON with system and kind, a state dict manifest, or a map of names)")
     return list(cases.values())
 
 
@@ -77,6 +78,8 @@ def _read_case(file: Path) -> Case | None:
         return Case(content, file)
     if content and all(isinstance(entry, dict) and "shape" in entry for entry in content.values()):
         return Case({"system": file.resolve().parent.name, "kind": file.stem, "manifest": content}, file)
+    if isinstance(content.get("intended"), dict):
+        return Case({"system": file.resolve().parent.name, "kind": file.stem, **content}, file)
     return None
 
 
@@ -120,10 +123,14 @@ def main(arguments: list[str] | None = None) -> int:
 
     torch.set_num_threads(options.threads)
     cases = find_cases(options.paths)
-    verdicts = {"PASS": 0, "FAIL": 0, "NOT SUPPORTED": 0}
+    verdicts = {"PASS": 0, "FAIL": 0, "NOT SUPPORTED": 0, "NOT RUN": 0}
     for case in cases:
         try:
             checks = run_case(case)
+        except NeedsFile as needed:
+            verdicts["NOT RUN"] += 1
+            print(f"NOT RUN  {case}  ({case.settings['kind']}): {needed}")
+            continue
         except Exception:
             traceback.print_exc(file=sys.stdout)
             checks = [Check("run", float("nan"), "-", False, "stopped with the error above")]

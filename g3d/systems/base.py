@@ -38,10 +38,13 @@ class ImportReport:
     fresh: Mapping[str, str]
 
     def lines(self) -> list[str]:
-        """The report as short sentences."""
+        """The report as short sentences; many entries with one reason share theirs."""
         said = [f"{len(self.taken)} entries loaded"]
-        said += [f"ignored {name}: {why}" for name, why in self.ignored.items()]
-        return said + [f"not in the file {name}: {why}" for name, why in self.fresh.items()]
+        for what, entries in (("ignored", self.ignored), ("not in the file", self.fresh)):
+            for why in dict.fromkeys(entries.values()):
+                names = [name for name in entries if entries[name] == why]
+                said += [f"{what} {name}: {why}" for name in names] if len(names) <= 4 else [f"{what} {len(names)} entries: {why}"]
+        return said
 
 
 class Samples(Protocol):
