@@ -10,14 +10,15 @@ import typer
 from g3d.cli import output
 from g3d.cli.options import DataRequired, Json, Out
 from g3d.cli.prepare_features import clip, frames, multiview, superpoints
+from g3d.cli.prepare_mono3drefer import mono3drefer
 from g3d.cli.prepare_scannet import scannet
-from g3d.cli.recipes import DryRun, Workers
+from g3d.cli.recipes import DryRun, Workers, leave_if_broken
 
 if TYPE_CHECKING:
     from g3d.prepare.kitti import KittiReport
 
 prepare = typer.Typer(help="Check raw data and make what training needs from it.", no_args_is_help=True)
-for verb in (scannet, superpoints, frames, multiview, clip):
+for verb in (scannet, superpoints, frames, multiview, clip, mono3drefer):
     prepare.command()(verb)
 
 
@@ -63,7 +64,7 @@ def kitti(
         })  # fmt: skip
     else:
         _show(report)
-    _fail_if_broken(report, keep_going and not check)
+    leave_if_broken([error for _, error in report.broken], "frames", keep_going and not check)
 
 
 def _show(report: KittiReport) -> None:
@@ -72,19 +73,6 @@ def _show(report: KittiReport) -> None:
     typer.echo("objects  " + ", ".join(f"{name} {count:,}" for name, count in sorted(report.objects.items(), key=lambda x: -x[1])))
     if report.folder:
         typer.echo(f"prepared {report.folder}" + (" (up to date)" if report.up_to_date else f" ({report.bytes_written / 1e6:.2f} MB)"))
-
-
-def _fail_if_broken(report: KittiReport, prepared_the_rest: bool) -> None:
-    """List the broken frames and leave with their exit code: 3 if files are missing, 2 if they cannot be used, 1 if the rest was done."""
-    if not report.broken:
-        return
-    shown = 20
-    for _, error in report.broken[:shown]:
-        output.error(error)
-    if len(report.broken) > shown:
-        output.say(f"... and {len(report.broken) - shown} more (--json lists all)")
-    output.say(f"{len(report.broken)} of the frames cannot be used" + ("" if prepared_the_rest else "; nothing was written"))
-    raise typer.Exit(1 if prepared_the_rest else max(error.exit_code for _, error in report.broken))
 
 
 @prepare.command()

@@ -12,6 +12,7 @@ import typer
 from g3d.cli import output
 
 if TYPE_CHECKING:
+    from g3d.errors import G3DError
     from g3d.prepare.items import Item, Plan, Prepared, Recipe
 
 Scenes = Annotated[list[str], typer.Option("--scene", help="Only this scene; may be repeated.")]
@@ -104,10 +105,23 @@ def finish(prepared: Prepared, out: Path, how: How, notes: Sequence[str] = ()) -
         typer.echo(f"prepared {len(prepared.made)}, {len(prepared.done)} done before, {len(broken)} broken, in {out}")
         for note in notes:
             typer.echo(note)
-    for _, error in broken[:20]:
-        output.error(error)
-    if len(broken) > 20:
-        output.say(f"... and {len(broken) - 20} more (--json lists all)")
+    _list_broken([error for _, error in broken])
     if broken:
         alone = not prepared.made and not prepared.done
         raise typer.Exit(max(error.exit_code for _, error in broken) if alone else 1)
+
+
+def leave_if_broken(errors: Sequence[G3DError], what: str, prepared_the_rest: bool) -> None:
+    """List what is broken and leave with its exit code: 3 if files are missing, 2 if they cannot be used, 1 if the rest was done."""
+    if not errors:
+        return
+    _list_broken(errors)
+    output.say(f"{len(errors)} of the {what} cannot be used" + ("" if prepared_the_rest else "; nothing was written"))
+    raise typer.Exit(1 if prepared_the_rest else max(error.exit_code for error in errors))
+
+
+def _list_broken(errors: Sequence[G3DError], shown: int = 20) -> None:
+    for error in errors[:shown]:
+        output.error(error)
+    if len(errors) > shown:
+        output.say(f"... and {len(errors) - shown} more (--json lists all)")

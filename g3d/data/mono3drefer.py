@@ -12,7 +12,7 @@ import json
 import logging
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
@@ -114,15 +114,15 @@ class Mono3DReferRoot:
             raise InputError(f"split {split}: none of its {len(names)} images has an expression in {self.prepared / INDEX}")
         return found
 
-    def by_id(self, ids: Sequence[str]) -> dict[str, Expression]:
-        """The prepared expressions of some ids, of any split; ids that are not there are left out.
+    def by_id(self, ids: Iterable[str]) -> dict[str, Expression]:
+        """The prepared expressions of some ids, whatever their split; ids that are not there are left out.
 
         Raises:
             MissingDataError, InputError: as expressions.
         """
-        images = {identity.partition("_")[0] for identity in ids}
-        wanted = set(ids)
-        return {found.id: found for found in read_index(self._index()).of_images(sorted(images)) if found.id in wanted}
+        found = read_index(self._index())
+        rows = {identity: row for row, identity in enumerate(found.ids())}
+        return {identity: found[rows[identity]] for identity in ids if identity in rows}
 
     def groups(self) -> Mapping[str, frozenset[int]]:
         """The instances of each group of the test split (read_groups)."""
@@ -193,8 +193,13 @@ class Expressions(Sequence[Expression]):
         return self.take(np.flatnonzero(np.isin(self.images, list(names))[self.objects]))
 
     def frames(self) -> list[str]:
-        """The image of each expression, without building it: samplers group by it."""
+        """The image of each expression, without building it."""
         return [str(image) for image in self.images[self.objects]]
+
+    def ids(self) -> list[str]:
+        """The id of each expression, without building it."""
+        columns = (self.images[self.objects], self.instances[self.objects], self.annotations)
+        return [f"{image}_{instance}_{annotation}" for image, instance, annotation in zip(*(c.tolist() for c in columns), strict=True)]
 
 
 def write_index(folder: Path, expressions: Sequence[Expression], left_out: int = 0) -> Path:

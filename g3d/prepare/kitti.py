@@ -14,19 +14,18 @@ from pathlib import Path
 import numpy as np
 
 from g3d.data.files import atomic_write
-from g3d.data.image import image_size, read_image
 from g3d.data.kitti import KittiRoot, check_principal_point, read_calibration, read_labels
 from g3d.data.kitti_prepared import FOLDER, RECTANGLES, FrameRectangles, write_rectangles
 from g3d.data.object_depth import depth_rectangles, paint, painting_order
 from g3d.data.types import Objects
-from g3d.errors import EnvironmentProblem, G3DError, InputError
+from g3d.errors import EnvironmentProblem, G3DError
 from g3d.prepare import runner
+from g3d.prepare.images import whole_image_size
 from g3d.progress import Progress
 
 log = logging.getLogger(__name__)
 VERSION = 1
 _BYTES_OF_FRAME = 400
-_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,7 @@ def _check(frame: str, root: KittiRoot, decode: bool) -> _Frame:
     Raises:
         G3DError: the first thing that is wrong.
     """
-    size = _image_size(root.image(frame), decode)
+    size = whole_image_size(root.image(frame), decode)
     camera = read_calibration(root.calibration(frame))
     check_principal_point(camera, size, root.calibration(frame))
     labels = read_labels(root.label(frame))
@@ -161,26 +160,6 @@ def _check(frame: str, root: KittiRoot, decode: bool) -> _Frame:
 def _rectangles(labels: Objects) -> FrameRectangles:
     """The depth rectangles of all classes, with the cars among them marked."""
     return FrameRectangles(depth_rectangles(labels), labels.classes[painting_order(labels)] == "Car")
-
-
-def _image_size(path: Path, decode: bool) -> tuple[int, int]:
-    """(width, height) of an image whose file is complete.
-
-    Raises:
-        MissingDataError, InputError: as read_image.
-    """
-    if decode:
-        height, width = read_image(path).shape[:2]
-        return width, height
-    size = image_size(path)
-    with path.open("rb") as file:
-        start = file.read(len(_PNG_START))
-        file.seek(max(0, path.stat().st_size - 64))
-        complete = start != _PNG_START or _PNG_END in file.read()
-    if not complete:
-        read_image(path)  # says what exactly is wrong
-        raise InputError(f"image {path}: data follows the end of the picture, or it has none", "copy it again")
-    return size
 
 
 def _write_maps(folder: Path, frames: Sequence[tuple[str, _Frame]], progress: Progress | None) -> None:

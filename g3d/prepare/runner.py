@@ -191,19 +191,19 @@ def require_space(wanted: int, folder: Path) -> int:
     return free
 
 
-def write_manifest(folder: Path, values: Mapping[str, Any]) -> None:
+def write_manifest(folder: Path, values: Mapping[str, Any], name: str = MANIFEST) -> None:
     """Say what a prepared folder holds; written last, so that a folder with a manifest is complete."""
-    with atomic_write(folder / MANIFEST) as file:
+    with atomic_write(folder / name) as file:
         file.write((json.dumps(values, indent=2) + "\n").encode())
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
+def read_manifest(folder: Path, name: str = MANIFEST) -> dict[str, Any] | None:
     """The manifest of a prepared folder; None where there is none.
 
     Raises:
         InputError: it is not JSON.
     """
-    path = folder / MANIFEST
+    path = folder / name
     if not path.is_file():
         return None
     try:
