@@ -20,6 +20,9 @@ class DataConfig(config.DataConfig):
     dataset: Literal["mono3drefer"] = "mono3drefer"
     test: str = Field("test", description="split with the distance and difficulty groups")
     resolution: tuple[PositiveInt, PositiveInt] = Field((1280, 384), description="network input, width and height, multiples of 64")
+    sentences: PositiveInt = Field(
+        1, description="sentences drawn together about each image of a training batch, which counts images; published: 1"
+    )
     region_masks: Literal["exact", "published"] = Field(
         "exact", description="published: boxes divided by the original image's size, and negative starts wrap (masks 3 % too large)"
     )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from g3d.data.augment import Augmentation, no_augmentation
 from g3d.data.image import image_size, read_image
 from g3d.data.mono3drefer import INDEX, Mono3DReferRoot
-from g3d.data.mono3drefer_raw import EXPRESSIONS_FILE
+from g3d.data.mono3drefer_raw import EXPRESSIONS_FILE, Expression
 from g3d.data.types import ImageBatch, ImageSample, Objects, Prediction
 from g3d.data.user_images import UserImages
 from g3d.errors import InputError, MissingDataError
@@ -67,9 +67,12 @@ class Jln:
         return no_decay_on_biases(model, config.optim.weight_decay)
 
     def dataset(self, config: Config, root: Path, split: str, training: bool) -> Expressions:
-        return Expressions(config, root, split, training)
+        several = training and config.data.sentences > 1
+        return SeveralExpressions(config, root, split) if several else Expressions(config, root, split, training)
 
-    def collate(self, samples: list[ImageSample]) -> ImageBatch:
+    def collate(self, samples: list[Any]) -> ImageBatch:
+        if isinstance(samples[0], list):
+            samples = [sample for together in samples for sample in together]
         with_targets = samples[0].targets is not None
         return ImageBatch.stack(samples, Targets.stack([s.targets for s in samples]) if with_targets else None)
 
@@ -145,11 +148,16 @@ class Expressions:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def sample(self, index: int, rng: np.random.Generator | None) -> ImageSample:
+    def sample(self, index: int, rng: np.random.Generator | None) -> Any:
         expression = self.expressions[index]
-        picture = self._whole(expression.image) if rng is None else self._augmented(expression.image, rng)
+        return self._about(expression, self._picture(expression.image, rng))
+
+    def _about(self, expression: Expression, picture: _Picture) -> ImageSample:
         return make_sample(picture.image, picture.size, picture.camera, expression, picture.augmentation, self.config, self.training,
                            str(picture.path))  # fmt: skip
+
+    def _picture(self, name: str, rng: np.random.Generator | None) -> _Picture:
+        return self._whole(name) if rng is None else self._augmented(name, rng)
 
     def _whole(self, name: str) -> _Picture:
         """Expressions about an image follow one another, so its pixels are kept, and shared by the samples of a batch."""
@@ -165,6 +173,27 @@ class Expressions:
         size = (pixels.shape[1], pixels.shape[0])
         image = warped_image(pixels, augmentation, self.config.data.resolution)
         return _Picture(self.data.image_path(name), size, self.data.calibration(name), augmentation, image)
+
+
+class SeveralExpressions(Expressions):
+    """For training: each sample is an image with `data.sentences` of its sentences, drawn anew each time it comes.
+
+    An image comes as often as its sentences fill samples, so an epoch has about as many sentences as the split.
+    """
+
+    def __init__(self, config: Config, root: Path, split: str) -> None:
+        super().__init__(config, root, split, training=True)
+        rows: dict[str, list[int]] = {}
+        for row, image in enumerate(self.expressions.frames()):
+            rows.setdefault(image, []).append(row)
+        self._rows = [found for found in rows.values() for _ in range(0, len(found), config.data.sentences)]
+        self.ids = [self.expressions[found[0]].image for found in self._rows]
+
+    def sample(self, index: int, rng: np.random.Generator | None) -> list[ImageSample]:
+        rows, count = self._rows[index], self.config.data.sentences
+        chosen = rows[:count] if rng is None else rng.permutation(rows)[:count]
+        picture = self._picture(self.ids[index], rng)
+        return [self._about(self.expressions[int(row)], picture) for row in chosen]
 
 
 @dataclass(frozen=True, eq=False)
