@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 Match = tuple[Tensor, Tensor]
@@ -26,6 +25,8 @@ def hungarian(costs: Sequence[Tensor]) -> list[Match]:
 
     Source: Kuhn (1955); the matching of facebookresearch/detr.
     """
+    from scipy.optimize import linear_sum_assignment  # half a second that networks of one query never need
+
     if not costs:
         return []
     flat = torch.cat([cost.detach().flatten().double() for cost in costs]).cpu().numpy()  # one copy from the device for all of them

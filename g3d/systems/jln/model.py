@@ -14,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from g3d.geometry.heading import HEADING_BINS
 from g3d.nn.mlp import MLP
+from g3d.nn.object_losses import depth_from_raw
 from g3d.nn.precision import at_least_float32
 from g3d.nn.resnet import ResNet
 from g3d.nn.text_encoder import TextEncoder, Words
@@ -22,7 +24,6 @@ from g3d.systems.jln.config import CLASS_NAMES, STRIDES, ModelConfig, TextConfig
 from g3d.systems.jln.depth_predictor import DepthPredictor
 from g3d.systems.jln.transformer import Grounded, Transformer, rows_of
 
-HEADING_BINS = 12
 PUBLISHED_NAMES = {
     "backbone.0.body.": "backbone.",
     "mono3dvg_transformer.TextGuidedAdapter.": "transformer.adapter.",
@@ -137,7 +138,7 @@ class JLN(nn.Module):
     @staticmethod
     def _depth(raw: Tensor, boxes: Tensor, sizes: Tensor, depth_map: Tensor, cameras: Tensor, image_sizes: Tensor) -> Tensor:
         """The mean of three depths: regressed, from the object's height in metres and pixels, and read from the depth map at its centre."""
-        regressed = 1 / (raw[..., :1].sigmoid() + 1e-6) - 1
+        regressed = depth_from_raw(raw[..., :1])
         pixels = (boxes[..., 4:5] + boxes[..., 5:6]) * image_sizes[:, None, 1:]
         geometric = sizes[..., :1] / pixels.clamp(min=1) * cameras[:, None, :1, 0]
         centre = boxes[:, :, None, :2].detach() * 2 - 1
