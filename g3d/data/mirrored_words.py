@@ -5,7 +5,7 @@ so "right-hand", "far-left" and "north-western" change. "right" stays where it n
 
 - after "all", and before "angle", "angles", "angled", "away", "now", "of way";
 - as an adverb, "exactly": before a preposition of place or "here", "there" ("right behind the van", "right in front of us"), unless the
-  word before it shows that a side is meant ("on the right behind the van", "my right", "front right", "turning right next to").
+  word just before it shows that a side is meant ("on the right behind the van", "my right", "front right", "turning right next to").
 
 North and south, clock positions and degrees stay; "northwesterly direction of 10 degrees" becomes "northeasterly direction of 10 degrees".
 """
@@ -22,44 +22,41 @@ _SWAPPED |= {pole + a + ending: pole + b + ending for a, b in (("east", "west"),
 _INITIALS = {"NE": "NW", "NW": "NE", "SE": "SW", "SW": "SE", "NNE": "NNW", "NNW": "NNE", "SSE": "SSW", "SSW": "SSE"}
 
 _WORD = re.compile(r"[^\W\d_]+")
-_NEVER_AFTER = {"all"}
+_NEVER_AFTER = re.compile(r"\ball\s+$", re.IGNORECASE)
 _NEVER_BEFORE = re.compile(r"[\s-]+(?:angle[sd]?|away|now|of[\s-]+way)\b", re.IGNORECASE)
 _EXACTLY_BEFORE = re.compile(
-    r"\s+(?:behind|in\s+(?:front|between|the\s+middle)|next\s+to|beside|besides|by|near|ahead|above|below|beneath|under|underneath|over|on\s+top|"
-    r"between|among|amid|after|before|across|opposite|against|along|alongside|adjacent|outside|inside|around|beyond|past|up|down|here|there)\b",
+    r"\s+(?:behind|in|into|inside|on|at|next\s+to|by|near|beside|besides|alongside|adjacent|opposite|against|ahead|before|after|past|beyond|"
+    r"above|below|beneath|under|underneath|over|between|among|across|along|around|outside|up|down|here|there|where|"
+    r"to\s+(?:the|my|our|your)\s+(?:left|right))\b",
     re.IGNORECASE,
 )
 _SIDE_AFTER = re.compile(
-    r"the|my|our|your|his|her|its|their|us|me|far|near|front|rear|back|top|bottom|upper|lower|middle|cent(?:er|re)|immediate|slight(?:ly)?|"
-    r"hard|turn(?:s|ed|ing)?|veer(?:s|ed|ing)?|bend(?:s|ing)?|bent|curv(?:es|ed|ing)|fac(?:e|es|ed|ing)|point(?:s|ed|ing)?|"
-    r"to|towards?|from|left|or|and",
+    r"\b(?:the|my|our|your|his|her|its|their|on|at|to|towards?|far|near|front|rear|back|top|bottom|upper|lower|middle|cent(?:er|re)|"
+    r"immediate|slight(?:ly)?|hard|turn(?:s|ed|ing)?|veer(?:s|ed|ing)?|bend(?:s|ing)?|bent|fac(?:e|es|ed|ing)|point(?:s|ed|ing)?)[\s-]+$",
     re.IGNORECASE,
 )
 
 
 def mirrored(sentence: str) -> str:
     """The sentence of the mirrored image; everything but the swapped words stays as it is."""
-    before = ""
-
-    def swap(match: re.Match[str]) -> str:
-        nonlocal before
-        word, previous = match[0], before
-        before = word
-        if word in _INITIALS:
-            return _INITIALS[word]
-        other = _SWAPPED.get(word.lower())
-        if other is None or (word.lower() == "right" and not _is_side(previous, sentence[match.end() :])):
-            return word
-        return _like(word, other)
-
-    return _WORD.sub(swap, sentence)
+    return _WORD.sub(_swap, sentence)
 
 
-def _is_side(previous: str, rest: str) -> bool:
-    """Whether "right" between a word and the rest of a sentence means a side."""
-    if previous.lower() in _NEVER_AFTER or _NEVER_BEFORE.match(rest):
+def _swap(match: re.Match[str]) -> str:
+    word, sentence = match[0], match.string
+    if word in _INITIALS:
+        return _INITIALS[word]
+    other = _SWAPPED.get(word.lower())
+    if other is None or (word.lower() == "right" and not _is_side(sentence[: match.start()], sentence[match.end() :])):
+        return word
+    return _like(word, other)
+
+
+def _is_side(before: str, after: str) -> bool:
+    """Whether "right" between two parts of a sentence means a side."""
+    if _NEVER_AFTER.search(before) or _NEVER_BEFORE.match(after):
         return False
-    return not _EXACTLY_BEFORE.match(rest) or _SIDE_AFTER.fullmatch(previous) is not None
+    return not _EXACTLY_BEFORE.match(after) or _SIDE_AFTER.search(before) is not None
 
 
 def _like(word: str, other: str) -> str:

@@ -142,7 +142,7 @@ def check_camera(camera: np.ndarray, image_size: tuple[int, int], path: Path) ->
     Raises:
         InputError: the principal point is not near the middle, or the field of view is not that of a camera.
     """
-    size, hint = f"an image of {image_size[0]} x {image_size[1]} pixels", "is it this image's, and was the image neither scaled nor cropped?"
+    size, hint = f"an image of {image_size[0]} x {image_size[1]} pixels", "is it this image's, and was the image neither scaled nor cut?"
     for axis, k in (("x", 0), ("y", 1)):
         middle, reach = image_size[k] / 2, image_size[k] * _OFF_CENTER
         bounds = {
