@@ -48,8 +48,8 @@ def losses(outputs: Outputs, targets: Targets, config: LossConfig, max_depth: fl
         sizes = SizeErrors.of(pairs.size, pairs.true_size)
         per_object, per_sample, size_sums = _global_counts(targets.present, sizes)
 
-        terms = {name: value * per_object for name, value in _object_terms(pairs, targets).items()}
-        terms["label"] = _label_loss(outputs.logits, targets, query) * per_object
+        terms = {"label": _label_loss(outputs.logits, targets, query) * per_object}
+        terms |= {name: value * per_object for name, value in _object_terms(pairs, targets).items()}
         terms["size"] = sizes.loss(*size_sums) * per_object
         terms["depth_map"] = _depth_map_term(outputs, targets, max_depth, config.depth_map_boxes == "published") * per_sample
         if outputs.regions is not None:
