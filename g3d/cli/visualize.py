@@ -40,6 +40,8 @@ def visualize(
 
       g3d visualize --data data/kitti --item 000008
 
+      g3d visualize --data data/Mono3DRefer --item 000152_24000_0
+
       g3d visualize --scene data/scannet/scans/scene0000_00 --format html --format glb
     """
     if scene is not None:
@@ -49,7 +51,11 @@ def visualize(
     from g3d.visualize.draw import visualize_predictions
 
     found, labels = read_for_drawing(predictions, data, split, preset, item)
-    written = visualize_predictions(found, labels, out, items=item or None, min_score=min_score, progress=output.progress())
+    alone = predictions is None
+    written = visualize_predictions(
+        found, labels, out, item or None, min_score=min_score, title="Labels" if alone else "Predictions", labels_only=alone,
+        progress=output.progress(),
+    )  # fmt: skip
     _tell(written, as_json)
 
 

@@ -35,6 +35,7 @@ def visualize_predictions(
     comparison: tuple[str, Table] | None = None,
     published: tuple[str, Mapping[str, float]] | None = None,
     notes: Sequence[str] = (),
+    labels_only: bool = False,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Write a PNG per prediction (image with boxes and bird's-eye view), one per map in `maps/`, and one page, `index.html`, over all.
@@ -48,7 +49,7 @@ def visualize_predictions(
         min_score: detections below it are left out of the PNGs; the page starts with this threshold and has them all. It does not
             apply to answers to sentences: those are drawn however sure the system is.
         boxes2d: draw 2D boxes in the PNGs too; they always are where a sentence was asked.
-        title, table, comparison, published, notes: for the page, see `write_page`.
+        title, table, comparison, published, notes, labels_only: for the page, see `write_page`.
         progress: told of every picture.
 
     Returns:
@@ -73,7 +74,7 @@ def visualize_predictions(
         progress.advance()
     progress.end()
     threshold = 0.0 if all(frame.expression for frame in frames) else min_score
-    page = write_page(out / "index.html", frames, title, table, comparison, published, notes, threshold)
+    page = write_page(out / "index.html", frames, title, table, comparison, published, notes, threshold, labels_only=labels_only)
     return [*written, page]
 
 

@@ -43,6 +43,7 @@ def write_page(
     max_width: int = 1280,
     quality: int = 85,
     max_megabytes: float = 32.0,
+    labels_only: bool = False,
 ) -> Path:
     """Write a self-contained page; it opens from disk in any present browser.
 
@@ -59,6 +60,7 @@ def write_page(
         max_width: images wider than this, in pixels, are made smaller.
         quality: JPEG quality of the images, 1 to 95.
         max_megabytes: bound on the size of frames in the page, in 10**6 bytes; the first frame is always kept.
+        labels_only: nothing was predicted: the page speaks of labels, not of detections that are missing.
 
     Raises:
         InputError: there are no frames, or two of one name, or an image cannot be used.
@@ -80,6 +82,7 @@ def write_page(
         "title": title,
         "notes": list(notes),
         "threshold": threshold,
+        "labels_only": labels_only,
         "truth_colour": TRUTH,
         "colours": {name: (class_colour(name), class_colour(name, deep=True)) for name in _class_names(frames)},
         "box": {"edges": EDGES, "faces": FACES, "front": FRONT_FACE},

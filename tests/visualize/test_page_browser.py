@@ -315,3 +315,20 @@ def test_long_sentences_fit_a_narrow_window(asked: Reader) -> None:
 def test_a_page_of_detections_has_no_maps_to_choose(reader: Reader) -> None:
     assert reader.tab.locator("#maps").is_hidden()
     assert reader.tab.locator("#scores").is_visible()
+
+
+def test_a_page_of_labels_speaks_of_labels(browser: Any, tmp_path: Path) -> None:
+    truth = objects(("van", None, (-3, 1, 10.5), 0.5))
+    first = frame(tmp_path, truth[:0], truth, "a-01", "the van")
+    page = write_page(tmp_path / "page.html", [first, replace(first, name="a-02", expression="a white van")], "Labels", labels_only=True)
+    opened = Reader(browser, page)
+    assert opened.text(".objects h2") == "Labels"
+    assert opened.text("#count") == "1 labelled"
+    assert opened.tab.locator(".objects .none").is_hidden()
+    assert opened.tab.locator("#scores").is_hidden()
+    assert opened.text(".sentences .answer >> nth=1") == "van  11 m"
+    opened.context.close()
+    detections = Reader(browser, write_page(tmp_path / "kitti.html", [replace(first, expression=None)], "Labels", labels_only=True))
+    assert detections.text("#summary") == "1 frame, 1 label"
+    detections.context.close()
+    assert opened.problems == detections.problems == []

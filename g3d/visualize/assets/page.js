@@ -79,7 +79,7 @@ G3D.label = (object) => [object.class, object.score?.toFixed(2), `${object.dista
 G3D.toolbar = (page) => {
   const $ = (id) => document.getElementById(id);
   const { frames } = page.data;
-  $("scores").hidden = page.asked && frames.every((f) => f.predictions.length < 2); // the one answer is shown however sure it is
+  $("scores").hidden = page.data.labels_only || (page.asked && frames.every((f) => f.predictions.length < 2)); // the one answer is shown however sure it is
   const scores = frames.flatMap((f) => f.predictions.map((o) => o.score));
   const slider = $("threshold");
   slider.min = Math.min(0, Math.floor(Math.min(...scores, 0)));
@@ -165,12 +165,13 @@ G3D.panels.objects = (root, page) => {
         const { shown, frame } = page;
         const found = shown.filter((o) => !o.truth).length;
         rows.replaceChildren(...shown.map(row));
-        heading.textContent = frame.expression ? "Answer" : "Detections";
-        count.textContent = frame.iou !== null ? `3D IoU with the label ${frame.iou.toFixed(2)}`
-          : `${found} of ${frame.predictions.length} shown` + (frame.truth ? `, ${frame.truth.length} labelled` : "");
+        heading.textContent = page.data.labels_only ? "Labels" : frame.expression ? "Answer" : "Detections";
+        const labelled = frame.truth ? `${frame.truth.length} labelled` : "";
+        count.textContent = page.data.labels_only ? labelled : frame.iou !== null ? `3D IoU with the label ${frame.iou.toFixed(2)}`
+          : [`${found} of ${frame.predictions.length} shown`, labelled].filter(Boolean).join(", ");
         table.hidden = !shown.length;
         none.textContent = frame.predictions.length ? "All detections score below the threshold." : "Nothing was found in this frame.";
-        none.hidden = found > 0;
+        none.hidden = found > 0 || page.data.labels_only;
       }
       for (const line of rows.children) line.classList.toggle("selected", line.dataset.id === state.selected);
       if (changed.includes("selected")) rows.querySelector(".selected")?.scrollIntoView({ block: "nearest" });
@@ -185,14 +186,13 @@ G3D.panels.sentences = (root, page) => {
   const count = make("span", { class: "quiet" });
   root.append(make("div", { class: "head" }, make("h2", {}, "Sentences about this image"), count), list);
 
-  const answer = ({ predictions, iou }) => [
-    predictions.length ? G3D.label(predictions[0]) : "nothing found", iou !== null && `IoU ${iou.toFixed(2)}`].filter(Boolean).join("  ");
   const entry = ([frame, k]) => {
-    const colour = frame.predictions.length ? page.colour(frame.predictions[0], !page.dark.matches) : "transparent";
+    const object = page.data.labels_only ? frame.truth?.[0] : frame.predictions[0];
     const swatch = make("span", { class: "swatch" });
-    swatch.style.background = colour;
-    const words = make("span", { class: "words" }, frame.expression);
-    const button = make("button", { type: "button", "data-frame": k }, swatch, words, make("span", { class: "answer" }, answer(frame)));
+    swatch.style.background = object ? page.data.colours[object.class][page.dark.matches ? 0 : 1] : "transparent";
+    const answer = [object ? G3D.label(object) : "nothing found", frame.iou !== null && `IoU ${frame.iou.toFixed(2)}`].filter(Boolean).join("  ");
+    const button = make("button", { type: "button", "data-frame": k },
+      swatch, make("span", { class: "words" }, frame.expression), make("span", { class: "answer" }, answer));
     button.addEventListener("click", () => page.set({ frame: k }));
     return make("li", {}, button);
   };
@@ -272,7 +272,8 @@ G3D.start = () => {
   document.getElementById("title").textContent = data.title;
   document.getElementById("summary").textContent = page.asked
     ? `${count([...new Set(data.frames.map((f) => f.image))], "image")}, ${count(data.frames, "sentence")}`
-    : `${count(data.frames, "frame")}, ${count(data.frames.flatMap((f) => f.predictions), "detection")}`;
+    : `${count(data.frames, "frame")}, ${data.labels_only ? count(data.frames.flatMap((f) => f.truth ?? []), "label")
+      : count(data.frames.flatMap((f) => f.predictions), "detection")}`;
   const keys = [["←", "→"], "frames, ", ["G"], "ground truth, ", ["B"], "2D boxes, ", ["L"], "labels",
     ...(data.frames.some((f) => Object.keys(f.maps).length) ? [", ", ["M"], "maps"] : [])];
   document.getElementById("footer").append(
