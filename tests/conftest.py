@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,12 @@ def real_scan() -> tuple[Tensor, Tensor]:
 def drawn_kitti(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A KITTI folder of twelve drawn frames (eight train, four val) of 96 x 64 pixels with one or two cars; read only."""
     return draw_kitti(tmp_path_factory.mktemp("kitti"), 8, 4)
+
+
+@pytest.fixture
+def mini_mono3drefer(tmp_path: Path) -> Path:
+    """A copy of the four drawn Mono3DRefer images of the parity cases: two train, one val, one test, 24 expressions about 12 objects."""
+    return Path(shutil.copytree(Path(__file__).parent / "golden" / "jln" / "mini_mono3drefer", tmp_path / "mono3drefer"))
 
 
 @pytest.fixture(autouse=True)

@@ -243,7 +243,7 @@ def read_index(path: Path) -> Expressions:
         found = Expressions(**arrays, starts=np.concatenate([[0], ends[:-1]]).astype(np.int64), text=text)
         if len(ends) and not (found.ends[-1] == len(text) and found.objects.max() < len(found.images)):
             raise ValueError("its parts do not fit each other")
-    except (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: damaged ({error})", "run g3d prepare mono3drefer again") from None
     if left_out:
         log.warning("%s: %d broken expressions were left out when it was prepared", path, left_out)

@@ -166,16 +166,16 @@ def _listed_twice(splits: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
         for second in SPLITS[k + 1 :]:
             both = sorted(set(splits[first]) & set(splits[second]))
             if both:
-                yield list_name(second), InputError(f"{list_name(second)}: {len(both)} images are in {list_name(first)} as well "
-                                                    f"(first: {both[0]}); expected each in one split")  # fmt: skip
+                found = f"found {len(both)} (first: {both[0]}), expected none"
+                yield list_name(second), InputError(f"{list_name(second)}: images that are in {list_name(first)} as well: {found}")
 
 
 def _in_no_split(expressions: Sequence[Expression], listed: Sequence[str], root: Mono3DReferRoot) -> Iterator[Problem]:
     counts = Counter(e.image for e in expressions)
     for name in sorted(counts.keys() - set(listed)):
         yield name, InputError(
-            f"{root.root / EXPRESSIONS_FILE}: im_name {name} of {counts[name]} expressions is in none of "
-            f"{', '.join(list_name(split) for split in SPLITS)}; expected it in one"
+            f"{root.root / EXPRESSIONS_FILE}: im_name: found {name} ({counts[name]} expressions), expected an image of "
+            f"{', '.join(list_name(split) for split in SPLITS)}"
         )
 
 
@@ -225,16 +225,16 @@ def _notes(
     for split, names in splits.items():
         silent = sorted(set(names) - {e.image for e in in_splits[split]})
         if silent:
-            yield f"{len(silent)} images of {split} have no expression (first: {silent[0]})"
-    most = MAX_TOKENS - 2
-    long = [(e.id, len(e.sentence.split())) for e in expressions if len(e.sentence.split()) > most]
+            yield f"images of {split} without an expression: {len(silent)} (first: {silent[0]})"
+    words = MAX_TOKENS - 2
+    long = [(e.id, count) for e in expressions if (count := len(e.sentence.split())) > words]
     if long:
-        yield (f"{len(long)} expressions have more than {most} words (first: {long[0][0]}, {long[0][1]} words): the published presets read "
-               f"{MAX_TOKENS} tokens, the rest is cut off; text.max_words=N reads more")  # fmt: skip
-    labels: dict[int, Expression] = {}
-    unlike = [e.id for e in expressions if (first := labels.setdefault(e.instance, e)).objects is not e.objects or first.image != e.image]
+        yield (f"expressions of more than {words} words: {len(long)} (first: {long[0][0]}, {long[0][1]} words); the published presets read "
+               f"{MAX_TOKENS} tokens and cut off the rest, text.max_words=N reads more")  # fmt: skip
+    firsts: dict[int, Expression] = {}
+    unlike = [e.id for e in expressions if (first := firsts.setdefault(e.instance, e)).objects is not e.objects or first.image != e.image]
     if unlike:
-        yield f"{len(unlike)} expressions have another label or image than the first one of their instance (first: {unlike[0]})"
+        yield f"expressions with another label or image than the first of their instance: {len(unlike)} (first: {unlike[0]})"
 
 
 def _write(root: Mono3DReferRoot, folder: Path, kept: Sequence[Expression], left_out: int, report: Mono3DReferReport) -> Mono3DReferReport:
