@@ -309,6 +309,32 @@ def test_a_name_that_is_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert said in caught.value.message
 
 
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_name_in_the_local_cache_is_read_without_the_hub(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: bool
+) -> None:
+    import huggingface_hub
+
+    copy_of_hub = tmp_path / "models--g3d-tests--tiny"
+    shutil.copytree(folder, copy_of_hub / "snapshots" / "abc123")
+    (copy_of_hub / "refs").mkdir()
+    (copy_of_hub / "refs" / "main").write_text("abc123")
+    local = huggingface_hub.snapshot_download
+
+    def only_local(name: str, **options: Any) -> str:
+        assert options["local_files_only"], "asked the hub"
+        return local(name, cache_dir=tmp_path, **options)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", only_local)
+    encoder = TextEncoder(architecture(), WIDTH)
+    encoder.load("g3d-tests/tiny", offline)
+    assert torch.equal(encoder(SENTENCES).features, loaded(folder)(SENTENCES).features)
+    (copy_of_hub / "snapshots" / "abc123" / "model.safetensors").unlink()
+    if offline:
+        with pytest.raises(MissingDataError, match=r"neither a folder nor complete in the local cache, and text\.offline is set"):
+            encoder.load("g3d-tests/tiny", offline)
+
+
 def test_importing_the_encoder_does_not_import_transformers() -> None:
     code = "import sys, g3d.nn.text_encoder; assert not {'transformers', 'tokenizers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -31,7 +31,7 @@ def _checks(case: dict, model: JLN, spelling: str) -> dict[str, Check]:
     for public, jln in case["intended"].items():
         name = public.replace(START, spelling)
         arrived += name in report.taken and torch.equal(own[our_name(jln)], state[name])
-        twice += "the same as" in report.ignored.get(name, "")
+        twice += "held twice" in report.ignored.get(name, "")
     intended = len(case["intended"])
     kept = [name for name in report.fresh if not torch.equal(own[name], before[name])]
     left = set(own) - set(report.fresh) - {our_name(name) for name in case["intended"].values()}

@@ -101,7 +101,7 @@ def import_backbone(checkpoint: Mapping[str, Any], model: JLN) -> ImportReport:
     ignored = {name: "the classifier of ImageNet" for name in state if name.startswith("fc.")}
     ignored |= {name: "a counter that frozen batch norms do not keep"
                 for name in state if name.endswith("num_batches_tracked") and name not in own}  # fmt: skip
-    return load_published(model.backbone, state, "ResNet weights", ignored)
+    return load_published(model.backbone, state, "ResNet weight file", ignored)
 
 
 def _of_monodetr(name: str) -> str:
@@ -118,7 +118,7 @@ def _duplicates(state: Mapping[str, Tensor]) -> dict[str, str]:
         target = next((used + name.removeprefix(start) for start, used in _ALIASES.items() if name.startswith(start)), "")
         if target in state:
             same = torch.equal(value, state[target])
-            reasons[name] = f"the same as {target}" if same else f"{target} is used in its place, which differs"
+            reasons[name] = "held twice, the other is used" if same else f"{target} is used in its place, which differs"
     return reasons
 
 

@@ -43,4 +43,4 @@ def import_backbone(checkpoint: Mapping[str, Any], model: nn.Module) -> ImportRe
     Raises:
         InputError: as `import_official`.
     """
-    return load_published(model.get_submodule("backbone"), state_dict_of(checkpoint, "state_dict"), "DLA-34 weights")
+    return load_published(model.get_submodule("backbone"), state_dict_of(checkpoint, "state_dict"), "DLA-34 weight file")
