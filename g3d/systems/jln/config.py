@@ -9,9 +9,8 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from g3d import config
 from g3d.config import Schema
+from g3d.data.mono3drefer_names import CLASS_NAMES as CLASS_NAMES  # class ids inside the network
 
-CLASS_NAMES = ("pedestrian", "car", "cyclist", "van", "truck", "tram", "bus", "person_sitting", "motorcyclist")
-"""Class ids inside the network, in the data set's own words."""
 STRIDES = (8, 16, 32, 64)
 """Of the four feature levels."""
 
