@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ class PreparedDepth:
             with np.load(path, allow_pickle=False) as arrays:
                 ids, self._offsets = arrays["ids"], arrays["offsets"]
                 self._edges, self._depth, self._car = arrays["edges"], arrays["depth"], arrays["car"]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: damaged ({error})", "run g3d prepare kitti again") from None
         self._path = path
         self._row = {str(frame): row for row, frame in enumerate(ids)}

@@ -77,9 +77,10 @@ def test_a_split_that_was_not_prepared(drawn_kitti: Path, tmp_path: Path) -> Non
         open_prepared(tmp_path / "prepared").check(KittiRoot.find(drawn_kitti).split("train"))
 
 
-def test_a_damaged_file_says_what_to_do(drawn_kitti: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"PK nonsense", b"PK\x03\x04 nonsense", b""])
+def test_a_damaged_file_says_what_to_do(drawn_kitti: Path, tmp_path: Path, content: bytes) -> None:
     prepare_kitti(drawn_kitti, out=tmp_path / "prepared")
-    (tmp_path / "prepared" / RECTANGLES).write_bytes(b"PK nonsense")
+    (tmp_path / "prepared" / RECTANGLES).write_bytes(content)
     with pytest.raises(InputError, match="damaged"):
         open_prepared(tmp_path / "prepared")
 
