@@ -12,7 +12,8 @@ from torch import Tensor
 
 from g3d import config as presets
 from g3d.nn.text_encoder import Words
-from g3d.systems.jln.model import JLN, PUBLISHED_NAMES, Outputs
+from g3d.systems.jln import official
+from g3d.systems.jln.model import JLN, Outputs
 from parity_kinds.monodle import filled_state
 
 OUTPUTS = {"pred_logits": "logits", "pred_boxes": "boxes", "pred_3d_dim": "sizes", "pred_depth": "depth", "pred_angle": "angle",
@@ -25,17 +26,14 @@ def our_name(published: str) -> str:
     """A parameter's name in our network; of a weight that published files hold twice, the one that is used."""
     for alias, name in {"decoder.bbox_embed.": "bbox_embed.", "decoder.dim_embed.": "dim_embed_3d."}.items():
         published = published.replace(f"mono3dvg_transformer.{alias}", name)
-    start = next((start for start in PUBLISHED_NAMES if published.startswith(start)), "")
-    return PUBLISHED_NAMES.get(start, "") + published.removeprefix(start)
+    return official.our_name(published)
 
 
 def filled_model(case: dict[str, Any], folder: Path) -> JLN:
     """The network of preset jln with the case's weights, imported as a user's checkpoint is."""
     config: Any = presets.load("jln")
     model = JLN(config.model, config.text)
-    own = model.state_dict()
-    state = {our_name(name): value for name, value in filled_state(case, folder).items()}
-    model.load_state_dict(own | {name: value for name, value in state.items() if name in own})
+    official.import_official({"model_state": filled_state(case, folder)}, model)
     return model
 
 
