@@ -58,8 +58,6 @@ def infer(
         raise InputError("--maps: where do the pictures go?", "--out DIR")
     expressions = (*text, *(read_expressions(texts) if texts else ()))
     request = InferRequest(tuple(image), calib, focal, fov, expressions, maps)
-    if calib is None:
-        output.say("warning: no calibration: distances scale with the focal length; the principal point is taken to be the middle")
     loaded = load_model(ckpt, choose_device(device), preset, settings)
     found = run(loaded, request, output.progress())
     if out:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from g3d.data.types import Prediction
@@ -12,6 +13,7 @@ from g3d.errors import InputError
 from g3d.progress import Progress
 from g3d.systems.base import InferRequest
 
+log = logging.getLogger(__name__)
 _SENTENCES_AT_ONCE = 16  # what a picture of 1280 x 384 pixels may be asked in one go within a few GB
 
 
@@ -25,6 +27,8 @@ def infer(loaded: LoadedModel, request: InferRequest, progress: Progress | None 
     _check_expressions(loaded, request)
     if request.maps:
         loaded = _with_maps(loaded)
+    if request.calibration is None:
+        log.warning("warning: no calibration: distances scale with the focal length; the principal point is taken to be the middle")
     samples = loaded.system.inputs(loaded.config, request)
     batch = min(max(1, len(request.expressions)), _SENTENCES_AT_ONCE)
     found = predict(loaded.model, loaded.config, samples, Processes(0, 1, loaded.device), batch, progress)

@@ -61,7 +61,8 @@ def birds_eye(frame: Frame, size: tuple[int, int], truth: bool = True, reach: fl
     canvas.flatten()
     _write_ranges(canvas, view)
     canvas.text((12, 12), frame.name, "#C9D3DD", 13)
-    _write_legend(canvas, shown[0], shown[1] if len(shown) > 1 else None)
+    nothing = "No box has a size" if len(frame.predictions) else "No detections"
+    _write_legend(canvas, shown[0], shown[1] if len(shown) > 1 else None, nothing)
     return canvas.picture
 
 
@@ -129,14 +130,14 @@ def _write_ranges(canvas: Canvas, view: View) -> None:
         canvas.text((x + 4, y - 2), f"{distance} m", WORDS, 11, "ls")
 
 
-def _write_legend(canvas: Canvas, found: Objects, truth: Objects | None) -> None:
+def _write_legend(canvas: Canvas, found: Objects, truth: Objects | None, nothing: str) -> None:
     """Classes with their counts, in the lower left corner, where the camera does not look."""
     names, counts = np.unique(found.classes, return_counts=True)
     rows = [(class_colour(str(name)), f"{name}   {count}") for name, count in zip(names, counts, strict=True)]
     if truth is not None:
         rows.append((TRUTH[0], f"Ground truth   {len(truth)}"))
     if not rows:
-        rows = [(LINES, "No detections")]
+        rows = [(LINES, nothing)]
     step = text_size("Ag", 12)[1] + 7
     top = canvas.size[1] - 12 - step * len(rows)
     for k, (colour, _) in enumerate(rows):

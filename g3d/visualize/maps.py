@@ -74,9 +74,9 @@ def map_levels(name: str, values: np.ndarray) -> tuple[np.ndarray, float]:
 
 def map_picture(name: str, levels: np.ndarray) -> Image.Image:
     """Levels (h, w) as a picture with a palette; its transparency is `picture.info["transparency"]`."""
-    picture = Image.fromarray(levels, "P")
+    picture = Image.fromarray(levels)
     colours = np.concatenate([KINDS[name].colours, np.zeros((1, 4), np.uint8)])
-    picture.putpalette(colours[:, :3].tobytes())
+    picture.putpalette(colours[:, :3].tobytes())  # makes it one of palette indices
     picture.info["transparency"] = colours[:, 3].tobytes()
     return picture
 
