@@ -86,7 +86,7 @@ def demo(
 ) -> None:
     """Make a small world of street scenes in KITTI's raw format, with labels that are right to the pixel, and sentences about it.
 
-    OUT/mono3drefer holds the sentences in Mono3DRefer's layout, OUT/text-encoder a small text encoder that knows their words.
+    OUT/mono3drefer holds the sentences in Mono3DRefer's layout, with a small text encoder that knows their words.
 
     Example: g3d prepare demo --out data/streets --frames 400
     """
@@ -96,7 +96,7 @@ def demo(
 
     made = make_streets(out, frames, seed, (width, round(width * 0.302)), workers=workers, progress=output.progress())
     said = make_mono3drefer(out, seed=seed, workers=workers, progress=output.progress())
-    encoder = make_text_encoder(out / "text-encoder", training_sentences(said.root), seed) if said.sentences["train"] else None
+    encoder = make_text_encoder(said.root / "text-encoder", training_sentences(said.root), seed) if said.sentences["train"] else None
     if as_json:
         output.emit({
             "schema": 1, "root": str(made.root), "frames": made.frames, "train": made.train, "val": made.val, "labels": made.labels,
@@ -104,5 +104,4 @@ def demo(
         })  # fmt: skip
         return
     typer.echo(f"{made.frames} frames ({made.train} train, {made.val} val) in {out}; next: g3d prepare kitti --data {out}")
-    typer.echo(f"{sum(said.sentences.values()):,} sentences about {said.objects:,} objects in {said.root}")
-    typer.echo(f"text encoder in {encoder}" if encoder else "no text encoder: nothing is seen well enough to be spoken about")
+    typer.echo(f"{sum(said.sentences.values()):,} sentences about {said.objects:,} objects; next: g3d prepare mono3drefer --data {said.root}")
