@@ -104,4 +104,4 @@ def demo(
         })  # fmt: skip
         return
     typer.echo(f"{made.frames} frames ({made.train} train, {made.val} val) in {out}; next: g3d prepare kitti --data {out}")
-    typer.echo(f"{sum(said.sentences.values()):,} sentences about {said.objects:,} objects; next: g3d prepare mono3drefer --data {said.root}")
+    typer.echo(f"{sum(said.sentences.values()):,} sentences about {said.objects:,} objects: g3d prepare mono3drefer --data {said.root}")
