@@ -43,7 +43,7 @@ def build(architecture: Mapping[str, Any], max_words: int) -> nn.Module:
     Raises:
         InputError: an unknown model type or entry, values that do not go together, too few positions for `max_words`.
     """
-    config = _config(architecture)
+    config = _config(architecture, "text.architecture")
     positions = getattr(config, "max_position_embeddings", None)
     offset = config.pad_token_id + 1 if config.model_type in EQUAL_PADS else 0
     if positions is not None and max_words + offset > positions:
@@ -88,7 +88,7 @@ def locate(encoder: str, offline: bool) -> Path:
         reason = f"cannot be downloaded ({_first_line(error)})"
         raise MissingDataError(f"text encoder {encoder}: neither a folder nor in the local cache, and {reason}", hint) from None
     if cached is None or not _complete(cached):
-        raise MissingDataError(f"text encoder {encoder}: the hub has no config.json, vocabulary or weights of it, or cannot be reached", hint)
+        raise MissingDataError(f"text encoder {encoder}: the hub lacks its config.json, vocabulary or weights, or is out of reach", hint)
     return cached
 
 
@@ -171,37 +171,47 @@ def read_weights(folder: Path, model: nn.Module) -> dict[str, Tensor]:
     return dict(loaded.state_dict())
 
 
-def _config(architecture: Mapping[str, Any]) -> Any:
-    """A Hugging Face config with these entries."""
+def _config(entries: Mapping[str, Any], source: str) -> Any:
+    """A Hugging Face config with these entries.
+
+    Raises:
+        InputError: an unknown model type or entry, values of the wrong type, or no encoder.
+    """
     from transformers import CONFIG_MAPPING, AutoConfig
 
-    kind = architecture.get("model_type")
+    kind = entries.get("model_type")
     if kind not in CONFIG_MAPPING:
         near = did_you_mean(str(kind), CONFIG_MAPPING.keys())
-        raise InputError(f"text.architecture.model_type: found {kind!r}, which transformers does not know{near}")
+        raise InputError(f"{source}: model_type: found {kind!r}, which transformers does not know{near}")
     with _quiet():
         try:
             default = AutoConfig.for_model(kind)
-            for entry in architecture:
-                if not hasattr(default, entry):
-                    near = did_you_mean(entry, default.to_dict())
-                    raise InputError(f"text.architecture.{entry}: unknown entry of a {kind} config{near}")
-            config = AutoConfig.for_model(**architecture)
+            unknown = [entry for entry in entries if not hasattr(default, entry)]
+            if unknown:
+                near = did_you_mean(unknown[0], default.to_dict())
+                raise InputError(f"{source}: {unknown[0]}: unknown entry of a {kind} config{near}")
+            config = AutoConfig.for_model(**entries)
         except (ValueError, TypeError) as error:
-            raise InputError(f"text.architecture: {_first_line(error)}") from None
+            raise InputError(f"{source}: {_first_line(error)}") from None
     if config.is_encoder_decoder or getattr(config, "pad_token_id", None) is None:
-        raise InputError(f"text.architecture.model_type: found {kind!r}, expected an encoder that pads its sentences, e.g. roberta or bert")
+        raise InputError(f"{source}: model_type: found {kind!r}, expected an encoder that pads its sentences, e.g. roberta or bert")
     return config
 
 
 def _check_architecture(folder: Path, config: Any) -> None:
+    """That a folder's config.json is that of `config`, in all that changes what the encoder computes."""
     file = folder / "config.json"
     try:
-        found = _config({key: value for key, value in json.loads(file.read_text(encoding="utf-8")).items() if key in _DECISIVE})
+        entries = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"text encoder {folder}: no config.json") from None
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"text encoder {file}: not valid JSON: {_first_line(error)}") from None
+    if not isinstance(entries, dict):
+        raise InputError(f"text encoder {file}: expected an object, found {type(entries).__name__}")
+    if entries.get("position_embedding_type") == "absolute":
+        del entries["position_embedding_type"]  # the default; newer transformers know no other
+    found = _config({name: value for name, value in entries.items() if name in _DECISIVE}, f"text encoder {file}")
     unequal = [
         f"{name} is {getattr(found, name, None)!r}, expected {getattr(config, name, None)!r}"
         for name in _DECISIVE

@@ -243,6 +243,10 @@ def damaged(folder: Path, target: Path, how: str) -> Path:
         (target / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3, "intermediate_size": 32}))
     elif how == "no config":
         (target / "config.json").unlink()
+    elif how == "config of a list":
+        (target / "config.json").write_text("[1]")
+    elif how == "an unknown model":
+        (target / "config.json").write_text(json.dumps({**config, "model_type": "mine"}))
     elif how == "config cut off":
         (target / "config.json").write_text("{")
     return target
@@ -260,6 +264,8 @@ def damaged(folder: Path, target: Path, how: str) -> Path:
         ("more layers", "num_hidden_layers is 3, expected 2; intermediate_size is 32, expected 24"),
         ("no config", "no config.json"),
         ("config cut off", "not valid JSON"),
+        ("config of a list", "expected an object, found list"),
+        ("an unknown model", "config.json: model_type: found 'mine', which transformers does not know"),
     ],
 )
 def test_a_folder_that_does_not_fit_is_refused_in_one_line(folder: Path, tmp_path: Path, how: str, said: str) -> None:
@@ -271,6 +277,14 @@ def test_a_folder_that_does_not_fit_is_refused_in_one_line(folder: Path, tmp_pat
     assert "\n" not in caught.value.message
 
 
+def test_entries_that_change_nothing_may_differ(tmp_path: Path) -> None:
+    folder = write_encoder(tmp_path, "bert")
+    config = json.loads((folder / "config.json").read_text())
+    extra = {"architectures": ["BertForMaskedLM"], "position_embedding_type": "absolute", "initializer_range": 0.5, "anything": 1}
+    (folder / "config.json").write_text(json.dumps({**config, **extra}))
+    assert loaded(folder, "bert").has_tokenizer
+
+
 def test_a_tokenizer_must_fit_the_architecture(folder: Path) -> None:
     for entries, said in (({"vocab_size": 30}, "text.architecture.vocab_size is 30"), ({"pad_token_id": 110}, "pad_token_id is 110")):
         with pytest.raises(InputError, match=said):
@@ -280,7 +294,7 @@ def test_a_tokenizer_must_fit_the_architecture(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
-        ({"model_type": "robertaa"}, "model_type: found 'robertaa', which transformers does not know; did you mean 'roberta'?"),
+        ({"model_type": "robertaa"}, "text.architecture: model_type: found 'robertaa', which transformers does not know; did you mean 'rob"),
         ({"hidden_sise": 16}, "hidden_sise: unknown entry of a roberta config; did you mean 'hidden_size'?"),
         ({"num_attention_heads": 3}, "no such network"),
         ({"max_position_embeddings": 25}, "text.max_words: found 24, but text.architecture has positions for 23 tokens"),
