@@ -294,7 +294,7 @@ def test_a_tokenizer_must_fit_the_architecture(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
-        ({"model_type": "robertaa"}, "text.architecture: model_type: found 'robertaa', which transformers does not know; did you mean 'rob"),
+        ({"model_type": "robertaa"}, "text.architecture: model_type: found 'robertaa', which transformers does not know; did you mean '"),
         ({"hidden_sise": 16}, "hidden_sise: unknown entry of a roberta config; did you mean 'hidden_size'?"),
         ({"num_attention_heads": 3}, "no such network"),
         ({"max_position_embeddings": 25}, "text.max_words: found 24, but text.architecture has positions for 23 tokens"),
