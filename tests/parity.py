@@ -24,7 +24,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))  # run as a script or imported by pytest
 
-from parity_check import Check, NeedsFile, compare, tolerance_of
+from parity_check import Check, compare, tolerance_of
 
 KINDS = Path(__file__).parent / "parity_kinds"
 
@@ -123,14 +123,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     torch.set_num_threads(options.threads)
     cases = find_cases(options.paths)
-    verdicts = {"PASS": 0, "FAIL": 0, "NOT SUPPORTED": 0, "NOT RUN": 0}
+    verdicts = {"PASS": 0, "FAIL": 0, "NOT SUPPORTED": 0}
     for case in cases:
         try:
             checks = run_case(case)
-        except NeedsFile as needed:
-            verdicts["NOT RUN"] += 1
-            print(f"NOT RUN  {case}  ({case.settings['kind']}): {needed}")
-            continue
         except Exception:
             traceback.print_exc(file=sys.stdout)
             checks = [Check("run", float("nan"), "-", False, "stopped with the error above")]

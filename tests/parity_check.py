@@ -8,10 +8,6 @@ from typing import Any
 import numpy as np
 
 
-class NeedsFile(Exception):
-    """A case that needs a public file which is not on this machine; says which, and how to name it."""
-
-
 @dataclass(frozen=True)
 class Check:
     """One line of the report: the largest absolute error, the tolerance in words, whether it is met, and what a reader must know."""

@@ -91,6 +91,11 @@ class ModelConfig(Schema):
     decoder_layers: PositiveInt = 1
     queries: PositiveInt = Field(1, description="1: the adapter's one shared reference point allows no more")
     dropout: NonNegativeFloat = Field(0.1, lt=1)
+    reference: Literal["learned", "regions"] = Field(
+        "learned",
+        description="where the decoder looks first; learned: one point for all, as published; regions: the middle of what the region heads "
+        "mark, joint only: small networks without MonoDETR's weights learn to point much faster",
+    )
     word_mask: bool = Field(
         False, description="the visual encoder ignores padded words; false as published, and as its weights were trained"
     )
@@ -104,6 +109,8 @@ class ModelConfig(Schema):
             raise ValueError("channels must be a multiple of heads and of 32")
         if self.queries != 1:
             raise ValueError("queries must be 1")
+        if self.reference == "regions" and not self.joint:
+            raise ValueError("reference: regions needs the region heads of joint: true")
         return self
 
 

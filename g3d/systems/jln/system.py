@@ -95,7 +95,7 @@ class Jln:
         return GroundingEvaluator(root, split)
 
     def split_ids(self, root: Path, split: str) -> list[str]:
-        return [expression.id for expression in Mono3DReferRoot.find(root).expressions(split)]
+        return Mono3DReferRoot.find(root).expressions(split).ids()
 
     def knows_data(self, root: Path) -> bool:
         return (root / EXPRESSIONS_FILE).is_file() or (root / INDEX).is_file()
@@ -141,7 +141,7 @@ class Expressions:
         self.config = config
         self.data = Mono3DReferRoot.find(root)
         self.expressions = self.data.expressions(split)
-        self.ids = [expression.id for expression in self.expressions]
+        self.ids = self.expressions.ids()
         self.training = training
         self._last: tuple[str, _Picture] | None = None
 
