@@ -1,19 +1,27 @@
-"""Multi-head attention, batch first, with the parameter names of torch's MultiheadAttention."""
+"""Multi-head attention, batch first, with the parameter names of torch's MultiheadAttention.
+
+Letters in shapes: B batch, H heads, Q queries, K keys, C channels, D = C / H.
+"""
 
 from __future__ import annotations
+
+import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from g3d.nn.dropout import Dropout, random_keep
+from g3d.nn.precision import at_least_float32
+
 
 class Attention(nn.Module):
     """Scaled dot-product attention in heads (Vaswani et al. 2017).
 
-    Letters in shapes: B batch, Q queries, K keys, C channels.
-
     Args:
         channels: C, a multiple of heads.
+        heads: H.
         dropout: of the attention weights, in training.
     """
 
@@ -21,10 +29,11 @@ class Attention(nn.Module):
         super().__init__()
         if channels % heads:
             raise ValueError(f"channels: expected a multiple of the {heads} heads, found {channels}")
-        self.heads, self.dropout = heads, dropout
+        self.heads = heads
         self.in_proj_weight = nn.Parameter(torch.empty(3 * channels, channels))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * channels))
         self.out_proj = nn.Linear(channels, channels)
+        self.dropout = Dropout(dropout)
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
@@ -33,15 +42,20 @@ class Attention(nn.Module):
 
         Args:
             query: (B, Q, C).
-            key, value: (B, K, C); tensors that are the same object are projected together.
+            key, value: (B, K, C). Tensors that are the same object are projected together.
             padding: (B, K) bool, True where a key is padding and has no weight; not all of a row.
 
         Returns:
             (B, Q, C).
         """
+        if query.shape[1] == 1:
+            return self.out_proj(self._single(query, key, value, padding))
         q, k, v = (x.unflatten(2, (self.heads, -1)).transpose(1, 2) for x in self._project(query, key, value))
-        mask = None if padding is None else ~padding[:, None, None]
-        found = F.scaled_dot_product_attention(q, k, v, mask, self.dropout if self.training else 0.0)
+        p = self.dropout.p if self.training else 0.0
+        if p > 0 and q.device.type == "cpu":
+            found: Tensor = _DroppedAttention.apply(q, k, v, padding, p)
+        else:
+            found = F.scaled_dot_product_attention(q, k, v, None if padding is None else ~padding[:, None, None], p)
         return self.out_proj(found.transpose(1, 2).flatten(2))
 
     def _project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
@@ -59,3 +73,61 @@ class Attention(nn.Module):
         channels = x.shape[2]
         rows = slice(start * channels, end * channels)
         return F.linear(x, self.in_proj_weight[rows], self.in_proj_bias[rows]).chunk(end - start, 2)
+
+    def _single(self, query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None) -> Tensor:
+        """One query: it is cheaper to bring it to the keys, and the sum of values through the projection, than to project all of them."""
+        _, to_keys, to_values = (weight.unflatten(0, (self.heads, -1)) for weight in self.in_proj_weight.chunk(3))  # (H, D, C)
+        q = self._linear(query, 0, 1)[0].unflatten(2, (self.heads, -1))[:, 0]  # (B, H, D)
+        wanted = torch.einsum("bhd,hdc->bhc", q, to_keys) / math.sqrt(q.shape[2])  # a key's bias is the same for all keys: no matter
+        scores = at_least_float32(wanted @ key.transpose(1, 2))  # (B, H, K)
+        if padding is not None:
+            scores = scores.masked_fill(padding[:, None], -torch.inf)
+        weights = self.dropout(scores.softmax(2))
+        found = torch.einsum("bhc,hdc->bhd", weights.to(value.dtype) @ value, to_values)
+        bias = self.in_proj_bias.chunk(3)[2].unflatten(0, (self.heads, -1))
+        return (found + weights.sum(2, keepdim=True) * bias).flatten(1)[:, None]
+
+
+class _DroppedAttention(torch.autograd.Function):
+    """Attention on a CPU with weights dropped. PyTorch's keeps all weights three times; this one keeps which were dropped, in bytes.
+
+    The weights are made again in the backward pass, a head at a time, in the processor's cache.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, p: float) -> Tensor:
+        found = torch.empty(q.shape[0], q.shape[2], q.shape[1], q.shape[3], dtype=q.dtype).transpose(1, 2)  # heads side by side
+        keep, ctx.scale = random_keep(torch.Size((*q.shape[:3], k.shape[2])), p)
+        with torch.autocast("cpu", enabled=False):
+            for b, h in _batch_and_head(q):
+                weights = _weights(q[b, h], k[b, h], None if padding is None else padding[b])
+                found[b, h] = (weights.mul_(keep[b, h]).to(v.dtype) @ v[b, h]).mul_(ctx.scale)
+        ctx.save_for_backward(q, k, v, padding, keep)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        q, k, v, padding, keep = ctx.saved_tensors
+        to_q, to_k, to_v = (torch.empty_like(x) for x in (q, k, v))
+        for b, h in _batch_and_head(q):
+            weights = _weights(q[b, h], k[b, h], None if padding is None else padding[b])
+            scaled = gradient[b, h] * ctx.scale
+            to_v[b, h] = (weights * keep[b, h]).to(v.dtype).T @ scaled
+            to_weights = at_least_float32(scaled @ v[b, h].T).mul_(keep[b, h])
+            to_scores = torch._softmax_backward_data(to_weights, weights, 1, weights.dtype).to(q.dtype)
+            to_scores *= q.shape[3] ** -0.5
+            to_q[b, h] = to_scores @ k[b, h]
+            to_k[b, h] = to_scores.T @ q[b, h]
+        return to_q, to_k, to_v, None, None
+
+
+def _batch_and_head(q: Tensor) -> list[tuple[int, int]]:
+    return [(b, h) for b in range(q.shape[0]) for h in range(q.shape[1])]
+
+
+def _weights(q: Tensor, k: Tensor, padding: Tensor | None) -> Tensor:
+    """Attention weights of a head, (Q, D) and (K, D) -> (Q, K), float32 at least."""
+    scores = at_least_float32((q * q.shape[1] ** -0.5) @ k.T)
+    if padding is not None:
+        scores.masked_fill_(padding, -torch.inf)
+    return scores.softmax(1)

@@ -8,7 +8,6 @@ from parity_check import Check, compare
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from g3d.nn.attention import Attention
 from g3d.systems.jln.config import LossConfig
 from g3d.systems.jln.losses import losses
 from parity_kinds.jln import filled_model, our_name, run_model, seeded_images, words_of
@@ -32,8 +31,6 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Ch
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-        elif isinstance(module, Attention):
-            module.dropout = 0.0
     tokens = [torch.tensor(SENTENCES[sentence]) for sentence in case["sentences"]]
     ids = nn.functional.pad(padded := pad_sequence(tokens, True, PAD), (0, WORDS - padded.shape[1]), value=PAD)
     targets = targets_from(arrays | {"in.targets_per_image": np.ones(len(ids))})

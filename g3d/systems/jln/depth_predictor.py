@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from g3d.nn.attention import Attention
+from g3d.nn.dropout import Dropout
 from g3d.nn.positions import sine_positions
 from g3d.nn.precision import at_least_float32
 from g3d.systems.jln.depth_map import MIN_DEPTH
@@ -63,10 +64,10 @@ class DepthPredictor(nn.Module):
         hidden = self.depth_head(source)
         with torch.autocast(hidden.device.type, enabled=False):  # an expectation over bins of up to 1.5 m shows every rounded logit
             logits = self.depth_classifier(at_least_float32(hidden))
-        depth = torch.einsum("bkhw,k->bhw", logits.softmax(1), self.depth_bin_values)
+            depth = torch.einsum("bkhw,k->bhw", logits.softmax(1), self.depth_bin_values)
         _, channels, height, width = source.shape
         positions = sine_positions(height, width, channels, source.device).flatten(0, 1)
-        tokens = self.depth_encoder(hidden.flatten(2).transpose(1, 2), positions)
+        tokens = self.depth_encoder(at_least_float32(hidden).flatten(2).transpose(1, 2), positions)
         return Depth(logits, depth, tokens + self._embed(depth.flatten(1)))
 
     def _embed(self, depth: Tensor) -> Tensor:
@@ -99,7 +100,7 @@ class DepthEncoderLayer(nn.Module):
         self.self_attn = Attention(channels, heads, dropout)
         self.linear1, self.linear2 = nn.Linear(channels, feedforward), nn.Linear(feedforward, channels)
         self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """As in DepthEncoder."""

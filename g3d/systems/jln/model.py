@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from g3d.geometry.heading import HEADING_BINS
+from g3d.nn.dropout import Dropout
 from g3d.nn.mlp import MLP
 from g3d.nn.object_losses import depth_from_raw
 from g3d.nn.precision import at_least_float32
@@ -153,7 +154,7 @@ class Resizer(nn.Module):
         super().__init__()
         self.fc = nn.Linear(inputs, channels)
         self.layer_norm = nn.LayerNorm(channels, eps=1e-12)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, words: Tensor) -> Tensor:
         """(B, W, inputs) -> (B, W, C)."""
