@@ -49,6 +49,7 @@ class Transformer(nn.Module):
         channels, heads, dropout = config.channels, config.heads, config.dropout
         self.joint = config.joint
         self.guided = config.reference == "regions"
+        self.placed = config.positions == "features"
         self.level_embed = nn.Parameter(torch.empty(LEVELS, channels))
         self.encoder = VisualEncoder(config)
         self.adapter = TextGuidedAdapter(channels, heads, config.points, dropout)
@@ -84,6 +85,8 @@ class Transformer(nn.Module):
         centre = reference[None, :, None].expand(-1, -1, LEVELS, -1)
 
         visual = at_least_float32(torch.cat([level.flatten(2).transpose(1, 2) for level in maps], 1))
+        if self.placed:
+            visual = visual + positions
         visual = self.encoder(visual, positions, shapes, words, padding, image_of)
         depth = rows_of(depth, image_of)
         visual_token = text_token = None

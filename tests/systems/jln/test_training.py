@@ -14,7 +14,7 @@ from mono3drefer_world import micro_jln, mini_world
 from verbs import g3d
 
 RECORDED = [100.4081, 92.8435, 91.7399, 84.4061]
-"""Total losses of the first four steps of `train` below, on a CPU, with the pinned versions: others draw other weights."""
+"""Total losses of the first four steps of `train` below, on a CPU with the pinned versions: others draw otherwise."""
 
 
 @pytest.fixture(scope="module")
