@@ -126,7 +126,7 @@ class Workload:
         return found
 
     def forward(self) -> None:
-        with torch.no_grad():  # the operation counter cannot work in inference mode
+        with torch.inference_mode():
             self.outputs()
 
     def step(self) -> None:
@@ -149,7 +149,7 @@ def measure(what: str, variant: str, rounds: int, resolution: tuple[int, int]) -
         busy.append(time.process_time() - used)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     with FlopCounterMode(display=False) as counter:
-        run()
+        (work.outputs if what == "forward" else run)()  # the counter cannot work in inference mode
     speed = gemm_speed(torch.bfloat16 if work.bf16 else torch.float32)
     return {"seconds": statistics.median(seconds), "best": min(seconds), "cpu": min(busy), "gigabytes": peak,
             "bound": counter.get_total_flops() / speed, "gflops": counter.get_total_flops() / 1e9}  # fmt: skip
