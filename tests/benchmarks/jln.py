@@ -63,8 +63,8 @@ def published_way(model: JLN) -> None:
             return Words(self.model(input_ids=ids, attention_mask=(~padding).long()).last_hidden_state, padding)
 
     attention.Attention.forward = attend  # type: ignore[method-assign]
-    dropout.Dropout.forward = nn.Dropout.forward  # type: ignore[method-assign]
-    deformable_attention.ms_deform_attn = sample
+    dropout.Dropout.forward = nn.Dropout.forward  # type: ignore[method-assign, assignment]
+    deformable_attention.ms_deform_attn = sample  # type: ignore[attr-defined]
     resnet.conv_norm = lambda x, convolution, norm: norm(convolution(x))
     transformer.VisualEncoder._recomputed = lambda self, visual: False  # type: ignore[method-assign]
     TextEncoder.forward = encode  # type: ignore[method-assign]
@@ -166,7 +166,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.here:
         torch.set_num_threads(options.threads)
-        print(json.dumps(measure(*options.only.split("/"), options.rounds, tuple(options.resolution))))
+        what, variant = options.only.split("/")
+        print(json.dumps(measure(what, variant, options.rounds, tuple(options.resolution))))
         return
     names = [f"{what}/{variant}" for what, variants in VARIANTS.items() for variant in variants]
     report = {}
