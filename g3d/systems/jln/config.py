@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from g3d import config
 from g3d.config import Schema
 from g3d.data.mono3drefer_names import CLASS_NAMES as CLASS_NAMES  # class ids inside the network
 
+_EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?e[+-]?\d+", re.IGNORECASE)
 STRIDES = (8, 16, 32, 64)
 """Of the four feature levels."""
 
@@ -53,11 +55,17 @@ class TextConfig(Schema):
     architecture: dict[str, Any] = Field(
         description="entries of the encoder's config.json: model_type, hidden_size, ...; those left out have that model type's defaults"
     )
-    max_words: PositiveInt = Field(110, description="tokens a sentence is padded or cut to")
+    max_words: PositiveInt = Field(110, ge=3, description="tokens a sentence is padded or cut to; its start and its end take one each")
     frozen: bool = Field(True, description="the encoder is not trained")
     dropout: bool = Field(False, description="true as published: the frozen encoder's dropouts stay active in training")
     offline: bool = Field(False, description="never ask the hub, only its local cache")
     cache: Path | None = Field(None, description="folder for the word features of a frozen encoder, computed once per sentence")
+
+    @field_validator("architecture")
+    @classmethod
+    def _numbers(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """Other sections turn 1e-5, which YAML reads as text, into a number by their types; here nothing else would."""
+        return {key: float(entry) if isinstance(entry, str) and _EXPONENT.fullmatch(entry) else entry for key, entry in value.items()}
 
     @model_validator(mode="after")
     def _consistent(self) -> TextConfig:
@@ -132,6 +140,9 @@ class LossConfig(Schema):
     depth_map: NonNegativeFloat = 1.0
     region: NonNegativeFloat = Field(100.0, description="visual region heads, joint only")
     depth_region: NonNegativeFloat = Field(100.0, description="depth region head, joint only")
+    pointing: NonNegativeFloat = Field(
+        0.0, description="cross entropy of the region heads' finest level over its places, joint only; 0 as published"
+    )
     contrastive: NonNegativeFloat = Field(4.0, description="global visual against global text token, joint only")
     temperature: PositiveFloat = Field(0.06, description="of the contrastive term")
     contrastive_gather: bool = Field(

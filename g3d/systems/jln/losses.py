@@ -22,6 +22,7 @@ from g3d.systems.jln.model import Outputs
 from g3d.systems.jln.targets import Targets
 
 _MAP_STRIDE = 16
+POINTING_SHARPNESS = 10.0
 
 
 def losses(outputs: Outputs, targets: Targets, config: LossConfig, max_depth: float) -> dict[str, Tensor]:
@@ -54,6 +55,8 @@ def losses(outputs: Outputs, targets: Targets, config: LossConfig, max_depth: fl
         terms["depth_map"] = _depth_map_term(outputs, targets, max_depth, config.depth_map_boxes == "published") * per_sample
         if outputs.regions is not None:
             terms |= {name: value * per_sample for name, value in _region_terms(outputs, targets).items()}
+            if config.pointing:
+                terms["pointing"] = pointing_loss(outputs.regions, targets.regions, _areas(outputs)[0]).sum() * per_sample
         if outputs.visual_token is not None and outputs.text_token is not None:
             terms["contrastive"] = contrastive_loss(outputs.visual_token, outputs.text_token, config.temperature, config.contrastive_gather)
         total = sum((getattr(config, name) * value for name, value in terms.items()), torch.zeros((), device=outputs.logits.device))
@@ -193,8 +196,7 @@ def _region_terms(outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
     """Sums over samples of the mean squared errors: visual regions as a mean over the levels' means, depth regions over the one level."""
     assert outputs.regions is not None
     assert outputs.depth_regions is not None
-    height, width = (side * _MAP_STRIDE for side in outputs.depth_logits.shape[2:])
-    areas = [-(-height // stride) * -(-width // stride) for stride in STRIDES]
+    areas = _areas(outputs)
     if sum(areas) != outputs.regions.shape[1]:
         raise ValueError(f"regions: expected {sum(areas)} positions, levels of {areas}, found {outputs.regions.shape[1]}")
     levels = ((outputs.regions - targets.regions) ** 2).split(areas, 1)
@@ -202,6 +204,28 @@ def _region_terms(outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
         "region": torch.stack([level.mean(1) for level in levels]).mean(0).sum(),
         "depth_region": ((outputs.depth_regions - targets.depth_regions) ** 2).mean(1).sum(),
     }
+
+
+def _areas(outputs: Outputs) -> list[int]:
+    """Positions of each level."""
+    height, width = (side * _MAP_STRIDE for side in outputs.depth_logits.shape[2:])
+    return [-(-height // stride) * -(-width // stride) for stride in STRIDES]
+
+
+def pointing_loss(regions: Tensor, truth: Tensor, finest: int) -> Tensor:
+    """How unlikely it is that the place which the finest level picks lies in the object: (B,), 0 where the object covers no place.
+
+    Unlike a squared error over all places, it weighs near and far objects alike.
+
+    Args:
+        regions: (B, P) of the region heads; a softmax of POINTING_SHARPNESS times them picks the place.
+        truth: (B, P), 0 or 1.
+        finest: positions of the finest level.
+    """
+    chances = (POINTING_SHARPNESS * regions[:, :finest]).log_softmax(1)
+    inside = truth[:, :finest] > 0
+    picked = chances.masked_fill(~inside, float("-inf")).logsumexp(1)
+    return torch.where(inside.any(1), -picked, 0.0)
 
 
 def _global_counts(present: Tensor, sizes: SizeErrors) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:

@@ -103,6 +103,7 @@ class JLN(nn.Module):
         cameras: Tensor,
         image_sizes: Tensor,
         expressions: Sequence[str] | Words,
+        guide: Tensor | None = None,
     ) -> Outputs:
         """Ground each sentence. What knows no words is computed once per image.
 
@@ -112,6 +113,8 @@ class JLN(nn.Module):
             cameras: (B, 3, 4) float32, projection matrices of the original images.
             image_sizes: (B, 2) float32, width and height of the original images, pixels.
             expressions: B sentences, or their word features.
+            guide: (B, P) the true regions, 0 or 1, where they are known: with `reference: regions` the decoder looks at them, and learns
+                from the right place before the region heads have found it.
 
         Raises:
             ValueError: the image size does not fit.
@@ -123,7 +126,8 @@ class JLN(nn.Module):
         features = self.backbone(images)
         maps = [project(level) for project, level in zip(self.input_proj, [*features, features[-1]], strict=True)]
         depth = self.depth_predictor(maps)
-        grounded = self.transformer(maps, depth.tokens, self.resizer(words.features), words.padding, self.query_embed.weight, image_of)
+        resized = self.resizer(words.features)
+        grounded = self.transformer(maps, depth.tokens, resized, words.padding, self.query_embed.weight, image_of, guide)
         with torch.autocast(images.device.type, enabled=False):  # in bfloat16 a centre would be off by pixels, a depth by percents
             return self._heads(grounded, rows_of(depth.logits, image_of), rows_of(depth.depth, image_of), cameras, image_sizes)
 

@@ -33,7 +33,7 @@ from g3d.systems.jln.config import CLASS_NAMES
 
 FILE = "result.json"
 _ROW = ("class", "alpha", "x1", "y1", "x2", "y2", "height", "width", "length", "x", "y", "z", "rotation_y", "score")
-_BEGINNING = re.compile(rb'\s*\{\s*"[^"]+_\d+_\d+"\s*:\s*\{')  # of a file: its first key is an expression's id
+_BEGINNING = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"[^"]+_\d+_\d+"\s*:\s*\{')  # of a file: its first key is an expression's id
 _NUMPY_NUMBER = re.compile(r"np\.float\d+\(([^()]*)\)")  # how the published code prints its numbers with numpy 2
 log = logging.getLogger(__name__)
 

@@ -77,7 +77,8 @@ class Jln:
         return ImageBatch.stack(samples, Targets.stack([s.targets for s in samples]) if with_targets else None)
 
     def losses(self, model: nn.Module, batch: ImageBatch, config: Config) -> dict[str, Tensor]:
-        return all_losses(_outputs(model, batch, config), batch.targets, config.loss, config.model.max_depth)
+        guide = batch.targets.regions if config.model.reference == "regions" else None
+        return all_losses(_outputs(model, batch, config, guide), batch.targets, config.loss, config.model.max_depth)
 
     def predict(self, model: nn.Module, batch: ImageBatch, config: Config) -> list[Prediction]:
         outputs = _outputs(model, batch, config)
@@ -231,12 +232,12 @@ class GroundingEvaluator:
                                [e.instance for e in self.expressions], self.groups)  # fmt: skip
 
 
-def _outputs(model: nn.Module, batch: ImageBatch, config: Config) -> Outputs:
+def _outputs(model: nn.Module, batch: ImageBatch, config: Config, guide: Tensor | None = None) -> Outputs:
     device = batch.images.device
     images = normalise(batch.images, config.train.channels_last)
     cameras = torch.tensor(np.stack(batch.cameras), dtype=torch.float32, device=device)
     sizes = torch.tensor(batch.image_sizes, dtype=torch.float32, device=device)
-    outputs: Outputs = model(images, batch.image_of, cameras, sizes, batch.expressions)
+    outputs: Outputs = model(images, batch.image_of, cameras, sizes, batch.expressions, guide)
     return outputs
 
 

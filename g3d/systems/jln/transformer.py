@@ -68,7 +68,14 @@ class Transformer(nn.Module):
             self.adapt_depth_classifier = nn.ModuleList([MLP(widths)])
 
     def forward(
-        self, maps: Sequence[Tensor], depth: Tensor, words: Tensor, padding: Tensor, query_embed: Tensor, image_of: Tensor | None
+        self,
+        maps: Sequence[Tensor],
+        depth: Tensor,
+        words: Tensor,
+        padding: Tensor,
+        query_embed: Tensor,
+        image_of: Tensor | None,
+        guide: Tensor | None = None,
     ) -> Grounded:
         """Ground each sentence in its image.
 
@@ -78,6 +85,7 @@ class Transformer(nn.Module):
             words: (B, W, C); padding (B, W) bool, True where padded.
             query_embed: (Q, C), the queries' positions.
             image_of: (B,) int64, the image of each sample; None where I = B.
+            guide: (B, P), as in JLN.forward.
         """
         shapes = [(level.shape[2], level.shape[3]) for level in maps]
         positions = self._positions(shapes)
@@ -104,7 +112,7 @@ class Transformer(nn.Module):
         regions = torch.cat([head(level) for head, level in zip(self.adapt_visual_classifier, levels, strict=True)], 1)[..., 0]
         depth_regions = self.adapt_depth_classifier[0](adapted.depth)[..., 0]
         if self.guided:
-            reference = region_middle(regions, shapes[0])[:, None]
+            reference = region_middle(regions if guide is None else guide, shapes[0])[:, None]
             centre = reference[:, :, None].expand(-1, -1, LEVELS, -1)
         queries = self.decoder(query_embed, centre, memory)
         return Grounded(queries, reference, regions, depth_regions, visual_token[:, 0], text_token[:, 0])
