@@ -232,7 +232,8 @@ def _explain(item: Any, root: type[BaseModel]) -> str:
     if item["type"] == "missing":
         return f"{name}: missing"
     message = item["msg"].removeprefix("Value error, ")
-    return f"{name}: found {item['input']!r}: {message[0].lower()}{message[1:]}"
+    found = "" if isinstance(item["input"], Mapping) else f"found {item['input']!r}: "  # a section's values do not go together
+    return f"{name}: {found}{message[0].lower()}{message[1:]}"
 
 
 def _model_at(model: type[BaseModel], place: list[str]) -> type[BaseModel]:

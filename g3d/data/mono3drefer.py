@@ -62,11 +62,14 @@ class Mono3DReferRoot:
         if not given.is_dir():
             raise MissingDataError(f"Mono3DRefer data {given}: {'not a folder' if given.exists() else 'no such folder'}")
         root, prepared = (_raw_root(given), given) if (given / INDEX).is_file() else (given, given / FOLDER)
+        if not root.is_dir():
+            raise MissingDataError(f"Mono3DRefer data {given}: was prepared from {root}, which is not there",
+                                   f"run: g3d prepare mono3drefer --data FOLDER --out {given}")  # fmt: skip
         if not (root / EXPRESSIONS_FILE).is_file():
-            raise MissingDataError(
-                f"Mono3DRefer data {root}: no {EXPRESSIONS_FILE} in it",
-                f"it needs images/, calib/, {', '.join(list_name(split) for split in SPLITS)}, {EXPRESSIONS_FILE} and {GROUPS_FILE}",
-            )
+            near = [folder for folder in (root.absolute().parent, *sorted(root.glob("*/"))) if (folder / EXPRESSIONS_FILE).is_file()]
+            needed = ", ".join(("images/", "calib/", *map(list_name, SPLITS), EXPRESSIONS_FILE))
+            hint = f"{near[0]} has one" if near else f"it needs {needed} and {GROUPS_FILE}"
+            raise MissingDataError(f"Mono3DRefer data {root}: no {EXPRESSIONS_FILE} in it", hint)
         return Mono3DReferRoot(root, _first_folder(root, _IMAGE_FOLDERS), _first_folder(root, _CALIBRATION_FOLDERS), prepared)
 
     def image_path(self, name: str) -> Path:

@@ -34,6 +34,11 @@ GROUPS_FILE = "test_instanceID_split.json"
 _ENTRY_FIELDS = ("im_name", "instanceID", "ann_id", "objectName", "label_2", "description")
 _NUMBERS = FIELDS[1:15]
 _FRAME = re.compile(r"\d{6}", re.ASCII)
+_BOUNDS = {
+    "truncated": (-1, 1), "occluded": (-1, 3), "alpha": (-10, 10), "rotation_y": (-10, 10),
+    "height": (0, 100), "width": (0, 100), "length": (0, 100), "x": (-1000, 1000), "y": (-1000, 1000), "z": (0, 1000),
+}  # fmt: skip
+"""What KITTI's labels can hold, -1 and -10 where it says nothing: beyond are degrees, millimetres, fields out of order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,10 +114,10 @@ def _read_entry(entry: Any, path: str, place: int, labels: dict[tuple[str, str],
     identity = f"{image}_{entry['instanceID']}_{entry['ann_id']}"
     name, label, sentence = entry["objectName"], entry["label_2"], entry["description"]
     if name not in CLASS_NAMES:
-        meant = difflib.get_close_matches(str(name).lower(), CLASS_NAMES, 1)
+        meant = difflib.get_close_matches(name.lower(), CLASS_NAMES, 1) if isinstance(name, str) else None
         found = _shown(name) + (f" (did you mean {meant[0]}?)" if meant else "")
         _refuse(path, place, identity, "objectName", found, "one of " + ", ".join(CLASS_NAMES))
-    if not isinstance(sentence, str) or not sentence.strip():
+    if not isinstance(sentence, str) or not sentence.strip() or not _is_text(sentence):
         _refuse(path, place, identity, "description", _shown(sentence), "a sentence")
     if not isinstance(label, str):
         _refuse(path, place, identity, "label_2", _shown(label), "a list of 15 fields, written as text")
@@ -143,6 +148,9 @@ def _read_label(text: str, class_name: str, path: str, place: int, identity: str
     for name in ("height", "width", "length", "z"):
         if values[name] <= 0:
             _refuse(path, place, identity, f"label_2, field {name}", f"{values[name]:g}", "metres above 0")
+    for name, (least, most) in _BOUNDS.items():
+        if not least <= values[name] <= most:
+            _refuse(path, place, identity, f"label_2, field {name}", f"{values[name]:g}", f"{least} to {most}")
     return objects_of_rows([class_name], np.array([list(values.values())]))
 
 
@@ -215,6 +223,11 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
+def _is_text(value: str) -> bool:
+    """Whether it can be written as UTF-8: JSON may hold halves of characters, which no tokenizer or terminal takes."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
 def _number(value: Any) -> float:
     """NaN for what is no number: also for 1_5, which Python reads as 15, and for True."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)) or (isinstance(value, str) and "_" in value):
@@ -227,5 +240,6 @@ def _number(value: Any) -> float:
 
 def _shown(value: Any, most: int = 60) -> str:
     """A value as a message quotes it: on one line, cut short."""
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, (str, int, float, bool, type(None))) else type(value).__name__
+    plain = isinstance(value, (str, int, float, bool, type(None)))
+    text = json.dumps(value, ensure_ascii=isinstance(value, str) and not _is_text(value)) if plain else type(value).__name__
     return text if len(text) <= most else f"{text[:most]}..."

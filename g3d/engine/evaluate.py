@@ -93,7 +93,7 @@ def read_for_evaluation(
     if path.is_dir():
         raise InputError(
             f"predictions {path}: no result files of {' or '.join(names)} in it",
-            "KITTI results are NNNNNN.txt, 16 columns a line; Mono3DRefer's are a result.json",
+            "KITTI results are NNNNNN.txt, 16 columns a line; Mono3DRefer's are a result.json; a run's are RUN/predictions/SPLIT.jsonl",
         )
     system = get_system(config.system) if config else _system_of_data(root)
     return system, config, split, read_predictions(path)
@@ -122,9 +122,9 @@ def read_for_drawing(
         return system.blanks(root, ids), system.labels(root, ids)
     system, _, _, found = read_for_evaluation(path, root, split, preset)
     wanted = [p for p in found if not items or p.sample in items]
-    missing = [p.sample for p in wanted if p.image is None]
+    missing = [p.sample for p in wanted if p.image is None or not Path(p.image).is_file()]  # paths may be relative, data sets move
     blank = {b.sample: b for b in system.blanks(root, missing)}
-    drawn = [replace(blank[p.sample], objects=p.objects) if p.image is None else p for p in wanted]
+    drawn = [replace(blank[p.sample], objects=p.objects) if p.sample in blank else p for p in wanted]
     return drawn, system.labels(root, [p.sample for p in drawn])
 
 

@@ -56,7 +56,7 @@ def build(architecture: Mapping[str, Any], max_words: int) -> nn.Module:
             model: nn.Module = AutoModel.from_config(config, **({"add_pooling_layer": False} if "add_pooling_layer" in takes else {}))
         except (ValueError, TypeError, ZeroDivisionError, RuntimeError, KeyError) as error:
             raise InputError(f"text.architecture: no such network: {_first_line(error)}") from None
-    return model
+    return model.float()  # whatever number format its config.json names
 
 
 def locate(encoder: str, offline: bool) -> Path:
@@ -139,7 +139,7 @@ def parse_tokenizer(text: str, source: str, config: Any) -> Tokenizer:
     if entries > config.vocab_size:
         raise InputError(f"{source}: has {entries} entries, but text.architecture.vocab_size is {config.vocab_size}")
     padding = tokenizer.padding["pad_id"] if tokenizer.padding else config.pad_token_id
-    if padding != config.pad_token_id or tokenizer.id_to_token(padding) is None:
+    if padding != config.pad_token_id or padding < 0 or tokenizer.id_to_token(padding) is None:
         raise InputError(f"{source}: text.architecture.pad_token_id is {config.pad_token_id}, which is not its pad token")
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -180,8 +180,8 @@ def _config(entries: Mapping[str, Any], source: str) -> Any:
     from transformers import CONFIG_MAPPING, AutoConfig
 
     kind = entries.get("model_type")
-    if kind not in CONFIG_MAPPING:
-        near = did_you_mean(str(kind), CONFIG_MAPPING.keys())
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+        near = did_you_mean(kind, CONFIG_MAPPING.keys()) if isinstance(kind, str) else ""
         raise InputError(f"{source}: model_type: found {kind!r}, which transformers does not know{near}")
     with _quiet():
         try:
@@ -190,12 +190,30 @@ def _config(entries: Mapping[str, Any], source: str) -> Any:
             if unknown:
                 near = did_you_mean(unknown[0], default.to_dict())
                 raise InputError(f"{source}: {unknown[0]}: unknown entry of a {kind} config{near}")
-            config = AutoConfig.for_model(**entries)
-        except (ValueError, TypeError) as error:
-            raise InputError(f"{source}: {_first_line(error)}") from None
+            config = AutoConfig.for_model(**{entry: _of_type(value, getattr(default, entry), f"{source}: {entry}")
+                                             for entry, value in entries.items()})  # fmt: skip
+        except InputError:
+            raise
+        except Exception as error:  # each version of the library checks other things and raises errors of its own
+            raise InputError(f"{source}: {' '.join(str(error).split())}") from None
     if config.is_encoder_decoder or getattr(config, "pad_token_id", None) is None:
         raise InputError(f"{source}: model_type: found {kind!r}, expected an encoder that pads its sentences, e.g. roberta or bert")
     return config
+
+
+def _of_type(value: Any, default: Any, where: str) -> Any:
+    """A value as the type of its entry's default; of a default that is neither number, text nor truth, any value as it is.
+
+    Raises:
+        InputError: it is of another type.
+    """
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    kind = next((kind for kind in kinds if isinstance(default, kind)), None)
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind is None or type(value) is kind or (value is None and kind is not bool):
+        return value
+    raise InputError(f"{where}: found {value!r}, expected {kinds[kind]}")
 
 
 def _check_architecture(folder: Path, config: Any) -> None:

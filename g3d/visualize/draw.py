@@ -138,4 +138,4 @@ def _image(prediction: Prediction, image_root: Path | None) -> Path:
         if candidate.is_file():
             return candidate
     places = " nor ".join(str(candidate) for candidate in dict.fromkeys(tried))
-    raise MissingDataError(f"image of sample {prediction.sample!r}: not found at {places}", "Say where the images lie.")
+    raise MissingDataError(f"image of sample {prediction.sample!r}: not found at {places}", "--data DIR finds those of a data set")
