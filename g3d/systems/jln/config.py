@@ -55,7 +55,7 @@ class TextConfig(Schema):
     architecture: dict[str, Any] = Field(
         description="entries of the encoder's config.json: model_type, hidden_size, ...; those left out have that model type's defaults"
     )
-    max_words: PositiveInt = Field(110, ge=3, description="tokens a sentence is padded or cut to; its start and its end take one each")
+    max_words: int = Field(110, ge=3, description="tokens a sentence is padded or cut to; its start and its end take one each")
     frozen: bool = Field(True, description="the encoder is not trained")
     dropout: bool = Field(False, description="true as published: the frozen encoder's dropouts stay active in training")
     offline: bool = Field(False, description="never ask the hub, only its local cache")
