@@ -15,6 +15,7 @@ from g3d import config as presets
 from g3d.engine import checkpoint, session
 from g3d.errors import InputError
 from g3d.systems.base import ImportReport, System, get_system
+from g3d.systems.published import errors_name
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +60,11 @@ def load_model(where: Path, device: torch.device, preset: str | None = None, ove
     given = presets.load(preset, overrides) if preset else None
     if not checkpoint.is_ours(content):
         if given is None:
-            raise InputError(f"checkpoint {path}: not written by g3d", "for a published checkpoint say which: --preset monodle-ddml")
+            raise InputError(f"checkpoint {path}: not written by g3d", "for a published checkpoint say of which preset: --preset NAME")
         system = get_system(given.system)
         model = system.build(given)
-        report = system.import_official(content, model, given)
+        with errors_name(path):
+            report = system.import_official(content, model, given)
         for line in report.lines():
             log.info("%s: %s", path.name, line)
         return _ready(system, given, model, device, path, None, report)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+
 class Words(NamedTuple):
     """Sentences as the network reads them.
 
@@ -169,7 +170,8 @@ class TextEncoder(nn.Module):
         encoding = self._tokenizer.encode(text)  # one at a time: the library's threads and worker processes do not go together
         if encoding.overflowing and text not in self._warned:
             self._warned.add(text)
-            log.warning("expression %r: cut to its first %d tokens (text.max_words)", f"{text[:40]}...", self.max_words)
+            shown = text if len(text) <= 40 else f"{text[:40]}..."
+            log.warning("expression %r: cut to its first %d tokens (text.max_words)", shown, self.max_words)
         return encoding.ids
 
     def _encode(self, ids: Tensor, padding: Tensor) -> Tensor:

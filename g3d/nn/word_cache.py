@@ -15,6 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from g3d.data.files import atomic_write
+from g3d.errors import EnvironmentProblem
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class WordCache:
         self.memory = memory
         self._rows: OrderedDict[str, Rows] = OrderedDict()
         self._bytes = 0
+        self._writable = True
 
     def get(self, key: str, device: torch.device) -> Rows | None:
         """The rows of a key, on `device`; None if there are none, or only a damaged file."""
@@ -61,17 +63,17 @@ class WordCache:
         return rows
 
     def put(self, key: str, rows: Rows) -> None:
-        """Keep rows under a key.
-
-        Raises:
-            EnvironmentProblem: the folder cannot be written.
-        """
+        """Keep rows under a key. A folder that cannot be written (another machine's, a full disk) is said once, and only read from then."""
         self._remember(key, rows)
-        if self.folder is not None:
+        if self.folder is not None and self._writable:
             content = rows.features.cpu().contiguous()
             tensors = {"features": content, "length": torch.tensor(rows.length), "crc32": torch.tensor(_crc32(content))}
-            with atomic_write(self._path(key), durable=False) as file:
-                file.write(save(tensors))
+            try:
+                with atomic_write(self._path(key), durable=False) as file:
+                    file.write(save(tensors))
+            except EnvironmentProblem as error:
+                log.warning("text cache %s: nothing more is written (%s)", self.folder, error.message)
+                self._writable = False
 
     def clear(self) -> None:
         """Forget what is in memory; the files stay."""
@@ -99,7 +101,7 @@ def _read(path: Path) -> Rows | None:
         if int(stored["crc32"]) != _crc32(features):
             raise ValueError("checksum differs")
         return Rows(features, int(stored["length"]))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         log.warning("text cache %s: damaged (%s), computed anew", path, error)

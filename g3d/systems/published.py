@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,6 +13,15 @@ from g3d.errors import InputError
 from g3d.systems.base import ImportReport
 
 _AT_MOST = 8  # names of a kind in one message
+
+
+@contextmanager
+def errors_name(path: Path) -> Iterator[None]:
+    """What is wrong with a file's content is said with its name."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error.message}", error.hint) from None
 
 
 def state_dict_of(checkpoint: Mapping[str, Any], key: str) -> dict[str, Tensor]:
@@ -64,7 +75,7 @@ def load_published(
         raise InputError(f"{source} does not fit this model: entries {'; '.join(said)}", "was it made with another system or preset?")
     counters = {our: "a counter that older PyTorch did not store" for our in own if our not in given and our not in fresh}
     module.load_state_dict(own | given)  # strict: what the file lacks keeps its own value, as the report says
-    return ImportReport(tuple(names), ignored, fresh | counters)
+    return ImportReport(tuple(names), ignored, {our: why for our, why in (fresh | counters).items() if our not in given})
 
 
 def listed(names: Iterable[str]) -> str:

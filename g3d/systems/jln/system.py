@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ from g3d.systems.jln.maps import image_maps
 from g3d.systems.jln.model import JLN, Outputs
 from g3d.systems.jln.samples import augmented, make_sample, warped_image
 from g3d.systems.jln.targets import Targets
+from g3d.systems.published import errors_name
+
+log = logging.getLogger(__name__)
 
 
 class Jln:
@@ -50,10 +54,14 @@ class Jln:
         model.text_encoder.load(_encoder(config, root), config.text.offline)
         said = [f"sentences are encoded by {_encoder(config, root)}"]
         if config.model.backbone.weights:
-            report = official.import_backbone(read(config.model.backbone.weights), model)
+            content = read(config.model.backbone.weights)
+            with errors_name(config.model.backbone.weights):
+                report = official.import_backbone(content, model)
             said.append(f"{config.model.backbone.weights}: {'; '.join(report.lines())}")
         if config.model.start_weights:
-            report = official.import_start(read(config.model.start_weights), model)
+            content = read(config.model.start_weights)
+            with errors_name(config.model.start_weights):
+                report = official.import_start(content, model)
             said.append(f"{config.model.start_weights}: {'; '.join(report.lines())}")
         return said
 
@@ -215,20 +223,25 @@ class GroundingEvaluator:
         data = Mono3DReferRoot.find(root)
         self.expressions = data.expressions(split)
         self.groups = data.groups()
-        self.found: dict[str, Objects] = {}
+        self.found: dict[str, Prediction] = {}
 
     def update(self, predictions: Sequence[Prediction]) -> None:
         for prediction in predictions:
             if prediction.sample in self.found:
                 raise InputError(f"predictions: expression {prediction.sample} comes twice")
-            self.found[prediction.sample] = prediction.objects
+            self.found[prediction.sample] = prediction
 
     def compute(self) -> Table:
         missing = [e.id for e in self.expressions if e.id not in self.found]
         if missing:
             raise MissingDataError(f"predictions: {len(missing)} of {len(self.expressions)} expressions of the split are missing "
                                    f"(first: {missing[0]})", "evaluate another --split, or predict them all")  # fmt: skip
-        return grounding_table([self.found[e.id] for e in self.expressions], [e.objects for e in self.expressions],
+        asked = [(e.id, e.sentence, self.found[e.id].expression) for e in self.expressions]
+        other = [name for name, sentence, answered in asked if answered is not None and answered.strip().lower() != sentence.lower()]
+        if other:
+            log.warning("predictions: %d of %d answer another sentence than the data set's (first: %s)",
+                        len(other), len(asked), other[0])  # fmt: skip
+        return grounding_table([self.found[e.id].objects for e in self.expressions], [e.objects for e in self.expressions],
                                [e.instance for e in self.expressions], self.groups)  # fmt: skip
 
 
