@@ -59,16 +59,16 @@ class Trainer:
         self.config, self.group = config, group
         self.system = get_system(config.system)
         settings = config.train
-        session.seed_everything(settings.seed, group.rank)
+        session.seed_everything(settings.seed)  # the same initial weights in every process
         samples = self.system.dataset(config, root, config.data.train, training=True)
         self.loader = TrainingLoader(
             samples, self.system.collate, settings.batch, settings.accumulate, settings.workers, settings.seed, group
         )
-        torch.manual_seed(settings.seed)  # the same initial weights in every process
         self.model = self.system.build(config)
         if fresh:
             for line in self.system.start(config, self.model, root, checkpoint.read_raw):
                 log.info("%s", line)
+        session.seed_everything(settings.seed, group.rank)  # from here on draws of its own: dropout, say
         self.model = session.place(self.model, settings, group.device)
         if group.world > 1 and settings.sync_batchnorm:
             self.model = convert_sync_batchnorm(self.model)
