@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 import tarfile
@@ -11,6 +13,24 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+
+IMPORTED_AS = {"pillow": "PIL", "pyyaml": "yaml"}
+PARTS = {"g3d", "llvmlite"}  # llvmlite: of Numba, which allows one version of it
+
+
+def imports(file: Path) -> set[str]:
+    """Top-level packages that a file imports, wherever in it."""
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    whole = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return {name.partition(".")[0] for name in whole | {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}}
+
+
+def test_every_imported_package_is_a_declared_dependency() -> None:
+    declared = re.findall(r'"([\w-]+)(?=>=)', (ROOT / "pyproject.toml").read_text())
+    known = {IMPORTED_AS.get(name, name) for name in declared} | set(sys.stdlib_module_names) | PARTS
+    files = [file for folder in ("g3d", "kernels") for file in (ROOT / folder).rglob("*.py")]
+    assert {name: str(file.relative_to(ROOT)) for file in files for name in imports(file) - known} == {}
 
 
 @pytest.fixture(scope="module")

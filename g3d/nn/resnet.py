@@ -14,9 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SIZE_MULTIPLE = 32
-"""Image height and width must be multiples of this for stages of exactly half the size."""
-
 
 class ResNet(nn.Module):
     """The backbone without its classifier; the defaults are ResNet-50.
