@@ -113,8 +113,8 @@ class JLN(nn.Module):
             cameras: (B, 3, 4) float32, projection matrices of the original images.
             image_sizes: (B, 2) float32, width and height of the original images, pixels.
             expressions: B sentences, or their word features.
-            guide: (B, P) the true regions, 0 or 1, where they are known: with `reference: regions` the decoder looks at them, and learns
-                from the right place before the region heads have found it.
+            guide: (B, P) the true regions, 0 or 1, where they are known: with `reference: regions` the decoder looks at any place in them,
+                and learns from the right object before the region heads have found it.
 
         Raises:
             ValueError: the image size does not fit.

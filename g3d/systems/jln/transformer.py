@@ -112,7 +112,7 @@ class Transformer(nn.Module):
         regions = torch.cat([head(level) for head, level in zip(self.adapt_visual_classifier, levels, strict=True)], 1)[..., 0]
         depth_regions = self.adapt_depth_classifier[0](adapted.depth)[..., 0]
         if self.guided:
-            reference = region_middle(regions if guide is None else guide, shapes[0])[:, None]
+            reference = marked_place(regions, guide, shapes[0])[:, None]
             centre = reference[:, :, None].expand(-1, -1, LEVELS, -1)
         queries = self.decoder(query_embed, centre, memory)
         return Grounded(queries, reference, regions, depth_regions, visual_token[:, 0], text_token[:, 0])
@@ -269,13 +269,24 @@ class DecoderLayer(nn.Module):
         return self.norm3(queries + self.dropout(self.linear2(hidden)))
 
 
-def region_middle(regions: Tensor, shape: tuple[int, int], sharpness: float = 30.0) -> Tensor:
-    """The middle of what the region heads mark on the finest level, without gradient: (B, P) -> (B, 2), x and y in 0..1.
+def marked_place(regions: Tensor, guide: Tensor | None, shape: tuple[int, int]) -> Tensor:
+    """A place on the finest level, without gradient: the one that the region heads mark most, or with a guide any one of the true region.
 
-    A softmax makes it the middle of the best place and of those about as good, not of all that is marked a little.
+    Args:
+        regions: (B, P) of the region heads.
+        guide: (B, P) true regions, 0 or 1; where one covers no place, any place is taken.
+        shape: height and width of the finest level.
+
+    Returns:
+        (B, 2), x and y in 0..1.
     """
-    finest = regions[:, : shape[0] * shape[1]].detach().float()
-    return (sharpness * finest).softmax(1) @ pixel_centres([shape], regions.device)
+    finest = shape[0] * shape[1]
+    if guide is None:
+        place = regions[:, :finest].detach().argmax(1)
+    else:
+        chances = guide[:, :finest].float()
+        place = torch.multinomial(chances + (chances.sum(1, keepdim=True) == 0), 1)[:, 0]
+    return pixel_centres([shape], regions.device)[place]
 
 
 def rows_of(x: Tensor, image_of: Tensor | None) -> Tensor:
