@@ -101,8 +101,8 @@ class ModelConfig(Schema):
     dropout: NonNegativeFloat = Field(0.1, lt=1)
     reference: Literal["learned", "regions"] = Field(
         "learned",
-        description="where the decoder looks first; learned: one point for all, as published; regions: the place that the region heads mark "
-        "most, joint only: networks without MonoDETR's weights learn to point much sooner",
+        description="where the decoder looks first; learned: one point for all, as published; regions: the place that the region heads "
+        "mark most, joint only: networks without MonoDETR's weights learn to point much sooner",
     )
     positions: Literal["queries", "features"] = Field(
         "queries",
