@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,13 +88,14 @@ def load_strictly(model: nn.Module, state: dict[str, torch.Tensor], path: Path) 
     problems = []
     for what, names in (("missing", own.keys() - state.keys()), ("unexpected", state.keys() - own.keys())):
         if names:
-            problems.append(f"{len(names)} {what} (first: {min(names)})")
+            problems.append(f"{len(names)} {what} in {_parts(names)} (first: {min(names)})")
     weights = [name for name in own.keys() & state.keys() if not name.endswith("_extra_state")]
     shapes = [name for name in weights if own[name].shape != state[name].shape]
     if shapes:
         name = min(shapes)
         problems.append(
-            f"{len(shapes)} of another shape (first: {name}, found {tuple(state[name].shape)}, expected {tuple(own[name].shape)})"
+            f"{len(shapes)} of another shape in {_parts(shapes)} "
+            f"(first: {name}, found {tuple(state[name].shape)}, expected {tuple(own[name].shape)})"
         )
     if problems:
         raise InputError(f"checkpoint {path}: does not fit the config: {'; '.join(problems)}", "it was made with other model settings")
@@ -102,6 +103,11 @@ def load_strictly(model: nn.Module, state: dict[str, torch.Tensor], path: Path) 
         model.load_state_dict(state)
     except InputError as error:  # of a module's extra state
         raise InputError(f"checkpoint {path}: {error.message}", error.hint) from None
+
+
+def _parts(names: Iterable[str]) -> str:
+    """The network's parts that entries belong to."""
+    return ", ".join(sorted({name.partition(".")[0] for name in names}))
 
 
 def _ready(

@@ -135,7 +135,11 @@ class Trainer:
             raise InputError(f"checkpoint {saved.path}: training cannot go on from it: it has no {', '.join(missing)}")
         load_strictly(self.model, saved.model, saved.path)
         options = [{key: value for key, value in group.items() if key != "params"} for group in self.optimizer.param_groups]
-        self.optimizer.load_state_dict(saved.training["optimizer"])
+        try:
+            self.optimizer.load_state_dict(saved.training["optimizer"])
+        except ValueError:
+            raise InputError(f"checkpoint {saved.path}: its optimiser has other parameters than this config trains",
+                             "what is frozen cannot change within a run") from None  # fmt: skip
         for group, own in zip(self.optimizer.param_groups, options, strict=True):
             group.update(own)  # those of the config, which --set may have changed, not those in the file
         self.epoch, self.step_in_epoch, self.steps = (saved.training[key] for key in ("epoch", "step_in_epoch", "steps"))
