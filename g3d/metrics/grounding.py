@@ -16,12 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from g3d.data import mono3drefer_names
+from g3d.data.mono3drefer_names import DIFFICULTY_GROUPS, DISTANCE_GROUPS, UNIQUE_GROUPS
 from g3d.data.types import Objects
 from g3d.metrics.table import Row, Table
 from g3d.ops.box_iou import axis_aligned_iou_3d, rotated_iou_3d
 
-GROUPS = ("Overall", "Unique", "Multiple", "Near", "Medium", "Far", "Easy", "Moderate", "Hard")
-_EXCLUSIVE = (("Near", "Medium", "Far"), ("Easy", "Moderate", "Hard"))
+GROUPS = ("Overall", *mono3drefer_names.GROUPS)
+_EXCLUSIVE = (DISTANCE_GROUPS, DIFFICULTY_GROUPS)
 _ACCURACIES = {"acc25": 0.25, "acc50": 0.5}
 
 
@@ -78,7 +80,7 @@ def grounding_table(found: Sequence[Objects], truth: Sequence[Objects], instance
     metrics: dict[str, float] = {}
     for name, mask in members.items():
         figures = [figure for iou in overlaps for figure in _figures(iou[mask])]
-        section = next((group[0] for group in (*_EXCLUSIVE, ("Unique", "Multiple")) if name in group), name)
+        section = next((group[0] for group in (*_EXCLUSIVE, UNIQUE_GROUPS) if name in group), name)
         rows.append(Row(name, tuple(figures), group=section))
         keys = [f"{name}_{kind}{key}" for kind in ("", "oriented_") for key in (*_ACCURACIES, "iou")]
         metrics |= {key: figure for key, figure in zip(keys, figures, strict=True) if figure is not None}

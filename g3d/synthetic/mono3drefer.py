@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from g3d.data.kitti import KittiRoot
+from g3d.data.mono3drefer_names import GROUPS
 from g3d.errors import InputError, MissingDataError
 from g3d.prepare import runner
 from g3d.progress import Progress
@@ -35,7 +36,6 @@ DISTANCES = (15.0, 35.0)
 """Limits of Near and Medium, metres."""
 EASY, MODERATE = (0, 0.15), (1, 0.3)
 """Most occlusion and truncation of Easy and Moderate, as KITTI has them."""
-GROUPS = ("Unique", "Multiple", "Near", "Medium", "Far", "Easy", "Moderate", "Hard")
 _MADE = "made.json"
 
 

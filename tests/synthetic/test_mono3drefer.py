@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from synthetic.street_scenes import scene
 
+from g3d.data.mono3drefer_names import GROUPS
 from g3d.errors import InputError, MissingDataError
-from g3d.synthetic.mono3drefer import GROUPS, groups_of, make_mono3drefer
+from g3d.synthetic.mono3drefer import groups_of, make_mono3drefer
 from g3d.synthetic.statements import CLASS_WORDS, visible_things
 from g3d.synthetic.streets import make_streets
 
