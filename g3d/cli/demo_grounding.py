@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,8 @@ def grounding(world: Path, out: Path, settings: Sequence[str], group: Processes,
         "no image": predict(loaded.model, config, WithoutImage(samples, mean), group, BATCH, output.progress()),
         "most likely box": always(most_likely_box([e.objects for e in Mono3DReferRoot.find(data).expressions(config.data.train)]), samples),
     }
-    blind = {name: evaluate_predictions(loaded.system, config, guess or [], data, SPLIT) for name, guess in guesses.items()}
+    unasked = {name: [replace(one, expression=None) for one in guess or ()] for name, guess in guesses.items()}
+    blind = {name: evaluate_predictions(loaded.system, config, guess, data, SPLIT) for name, guess in unasked.items()}
     clock.step("drawing")
     truth = loaded.system.labels(data, samples.ids)
     pictures = visualize_predictions(
