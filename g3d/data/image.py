@@ -7,17 +7,25 @@ Coordinates are continuous pixels: the first pixel covers 0..1 in x and y. A `tr
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from g3d.errors import InputError, MissingDataError
 
+_TURNS: dict[int | None, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+"""By EXIF's orientation."""
+_QUARTER_TURNS = tuple(_TURNS[orientation] for orientation in (5, 6, 7, 8))
+
 
 def read_image(path: Path | str) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a PNG, JPEG or other picture that Pillow reads; palettes, grey and alpha are converted.
+    """(H, W, 3) uint8 RGB of a PNG, JPEG or other picture that Pillow reads; palettes, grey and alpha are converted, photos stand upright.
 
     Raises:
         MissingDataError: no such file.
@@ -43,7 +51,9 @@ def decode_image(content: bytes, source: str) -> np.ndarray:
 def _decode(file: BinaryIO, source: str) -> np.ndarray:
     try:
         with Image.open(file) as picture:
-            pixels = np.asarray(picture if picture.mode == "RGB" else _as_rgb(picture))
+            turn = _turn(picture)
+            upright = picture if turn is None else picture.transpose(turn)
+            pixels = np.asarray(upright if upright.mode == "RGB" else _as_rgb(upright))
     except UnidentifiedImageError:
         found = "data of no known image format" if file.seek(0, io.SEEK_END) else "an empty file"
         raise InputError(f"{source}: found {found}, expected a PNG or JPEG image") from None
@@ -62,10 +72,21 @@ def image_size(path: Path | str) -> tuple[int, int]:
     """
     try:
         with Image.open(path) as picture:
-            return picture.size
+            width, height = picture.size
+            return (height, width) if _turn(picture) in _QUARTER_TURNS else (width, height)
     except OSError:
         height, width = read_image(path).shape[:2]  # says what is wrong
         return width, height
+
+
+def _turn(picture: Image.Image) -> Image.Transpose | None:
+    """What makes a photo stand upright: phones store it as the sensor lay, and how that was in its EXIF data. Reads the header alone."""
+    if "exif" not in picture.info:
+        return None
+    try:
+        return _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation))
+    except (SyntaxError, ValueError, TypeError, struct.error):  # damaged EXIF data: the pixels are whole nevertheless
+        return None
 
 
 def affine_from_crop(center: tuple[float, float] | np.ndarray, crop_width: float, resolution: tuple[int, int]) -> np.ndarray:

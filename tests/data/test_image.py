@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
-from g3d.data.image import affine_from_crop, invert_affine, read_image, warp_depth, warp_image
+from g3d.data.image import affine_from_crop, image_size, invert_affine, read_image, warp_depth, warp_image
 from g3d.data.object_depth import DepthRectangles, depth_rectangles, paint, paint_warped
 from g3d.data.types import Objects
 from g3d.errors import InputError, MissingDataError
@@ -32,6 +32,23 @@ def test_16_bits_a_pixel_keep_their_brightness(tmp_path: Path) -> None:
     grey = PIXELS[..., 0]
     Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), np.repeat(grey[..., None], 3, 2))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_stand_upright(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    path = tmp_path / "photo.png"
+    Image.fromarray(PIXELS).save(path, exif=exif)
+    with Image.open(path) as picture:
+        expected = np.asarray(ImageOps.exif_transpose(picture))
+    np.testing.assert_array_equal(read_image(path), expected)
+    assert image_size(path) == expected.shape[1::-1]
+
+
+def test_damaged_exif_data_is_passed_over(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "photo.png", exif=b"Exif\0\0no header")
+    np.testing.assert_array_equal(read_image(tmp_path / "photo.png"), PIXELS)
 
 
 def test_missing(tmp_path: Path) -> None:
