@@ -195,6 +195,13 @@ class Expressions(Sequence[Expression]):
         """Those about some images, in the order they are in."""
         return self.take(np.flatnonzero(np.isin(self.images, list(names))[self.objects]))
 
+    def scenes(self) -> dict[str, Objects]:
+        """All objects of each image, in their order."""
+        names = np.array(CLASS_NAMES)[self.classes]
+        rows = np.unique(self.objects)
+        return {str(image): objects_of_rows(names[found], self.labels[found])
+                for image in np.unique(self.images[rows]) for found in [rows[self.images[rows] == image]]}  # fmt: skip
+
     def frames(self) -> list[str]:
         """The image of each expression, without building it."""
         return [str(image) for image in self.images[self.objects]]

@@ -22,7 +22,14 @@ class DataConfig(config.DataConfig):
     test: str = Field("test", description="split with the distance and difficulty groups")
     resolution: tuple[PositiveInt, PositiveInt] = Field((1280, 384), description="network input, width and height, multiples of 64")
     sentences: PositiveInt = Field(
-        1, description="sentences drawn together about each image of a training batch, which counts images; published: 1"
+        1,
+        description="above 1, an epoch has each image once with so many of its sentences, drawn anew, and train.batch counts images; "
+        "1 as published: each sentence once, with its own copy of the image",
+    )
+    depth_map: Literal["object", "scene"] = Field(
+        "object",
+        description="what the depth map learns; object: that of the sentence, all else is background, as published; scene: all objects of "
+        "the image that sentences are about",
     )
     region_masks: Literal["exact", "published"] = Field(
         "exact", description="published: boxes divided by the original image's size, and negative starts wrap (masks 3 % too large)"

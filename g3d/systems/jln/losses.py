@@ -185,10 +185,13 @@ def _label_loss(logits: Tensor, targets: Targets, query: Tensor) -> Tensor:
 def _depth_map_term(outputs: Outputs, targets: Targets, max_depth: float, published: bool) -> Tensor:
     """Sum over samples of the mean over the map's pixels."""
     height, width = outputs.depth_logits.shape[2:]
-    x, y, w, h = targets.box.unbind(1)
+    boxes, depth, present = targets.box[:, None], targets.depth[:, None], targets.present[:, None]
+    if targets.scene_boxes is not None and targets.scene_depths is not None:
+        boxes, depth, present = targets.scene_boxes, targets.scene_depths, targets.scene_depths > 0
+    x, y, w, h = boxes.unbind(-1)
     x, w, y, h = x * width, w * width, y * height, h * height
-    boxes = torch.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], 1)
-    painted = paint_depths(boxes[:, None], targets.depth[:, None], targets.present[:, None], (height, width), published)
+    corners = torch.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], -1)
+    painted = paint_depths(corners, depth, present, (height, width), published)
     return depth_map_loss(outputs.depth_logits, painted, max_depth) / (height * width)
 
 

@@ -11,7 +11,7 @@ from g3d.data.image import warp_image
 from g3d.data.mirrored_words import mirrored
 from g3d.data.mono3drefer_raw import Expression
 from g3d.data.photometric import distort, draw_photometric
-from g3d.data.types import ImageSample
+from g3d.data.types import ImageSample, Objects
 from g3d.systems.jln.config import AugmentConfig, Config
 from g3d.systems.jln.targets import encode
 
@@ -40,7 +40,7 @@ def warped_image(pixels: np.ndarray, augmentation: Augmentation, resolution: tup
 
 def make_sample(
     image: Tensor, image_size: tuple[int, int], camera: np.ndarray, expression: Expression, augmentation: Augmentation, config: Config,
-    training: bool, path: str | None = None,
+    training: bool, path: str | None = None, scene: Objects | None = None,
 ) -> ImageSample:  # fmt: skip
     """One sentence about an image, ready for the network.
 
@@ -52,8 +52,9 @@ def make_sample(
         config: of the preset: data and augment.flip_words, which mirrors the sentence of a mirrored image.
         training: with targets.
         path: of the image file.
+        scene: all objects of the image, for the depth map of `data.depth_map: scene`.
     """
     sentence = mirrored(expression.sentence) if augmentation.flip and config.augment.flip_words else expression.sentence
-    targets = encode(expression.objects, camera, image_size, augmentation, config.data) if training else None
+    targets = encode(expression.objects, camera, image_size, augmentation, config.data, scene) if training else None
     transform = augmentation.transform(image_size, config.data.resolution)
     return ImageSample(expression.id, image, image_size, camera, transform, targets, path, sentence)

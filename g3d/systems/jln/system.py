@@ -153,6 +153,7 @@ class Expressions:
         self.ids = self.expressions.ids()
         self.training = training
         self._last: tuple[str, _Picture] | None = None
+        self._scenes = self.expressions.scenes() if training and config.data.depth_map == "scene" else {}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -163,7 +164,7 @@ class Expressions:
 
     def _about(self, expression: Expression, picture: _Picture) -> ImageSample:
         return make_sample(picture.image, picture.size, picture.camera, expression, picture.augmentation, self.config, self.training,
-                           str(picture.path))  # fmt: skip
+                           str(picture.path), self._scenes.get(expression.image))  # fmt: skip
 
     def _picture(self, name: str, rng: np.random.Generator | None) -> _Picture:
         return self._whole(name) if rng is None else self._augmented(name, rng)
@@ -185,18 +186,14 @@ class Expressions:
 
 
 class SeveralExpressions(Expressions):
-    """For training: each sample is an image with `data.sentences` of its sentences, drawn anew each time it comes.
-
-    An image comes as often as its sentences fill samples, so an epoch has about as many sentences as the split.
-    """
+    """For training: an epoch has each image once, with `data.sentences` of its sentences, drawn anew each time."""
 
     def __init__(self, config: Config, root: Path, split: str) -> None:
         super().__init__(config, root, split, training=True)
         rows: dict[str, list[int]] = {}
         for row, image in enumerate(self.expressions.frames()):
             rows.setdefault(image, []).append(row)
-        self._rows = [found for found in rows.values() for _ in range(0, len(found), config.data.sentences)]
-        self.ids = [self.expressions[found[0]].image for found in self._rows]
+        self.ids, self._rows = list(rows), list(rows.values())
 
     def sample(self, index: int, rng: np.random.Generator | None) -> list[ImageSample]:
         rows, count = self._rows[index], self.config.data.sentences

@@ -22,6 +22,8 @@ from g3d.systems.jln.config import CLASS_NAMES, STRIDES
 
 _MAX_TRUNCATED, _MAX_OCCLUDED = 0.5, 2
 _DEPTH_STRIDE = 16
+MAX_SCENE = 32
+"""Objects of an image that the depth map shows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,9 @@ class Targets:
         present: () bool; False leaves the object out of the matched losses: it is too truncated or occluded.
         regions: (P,) uint8, 1 where a position of a level lies in the 2D box, rows first, levels from fine to coarse.
         depth_regions: (P16,) uint8, the same at stride 16.
+        scene_boxes: (MAX_SCENE, 4) float32, as `box`, of every object of the image that any sentence is about; None where the depth map
+            is to show the object of the sentence alone.
+        scene_depths: (MAX_SCENE,) float32, as `depth`; 0 in unused rows.
     """
 
     label: Tensor
@@ -51,17 +56,29 @@ class Targets:
     present: Tensor
     regions: Tensor
     depth_regions: Tensor
+    scene_boxes: Tensor | None = None
+    scene_depths: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Targets:
-        return Targets(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
+        return Targets(**{name: value.to(device, non_blocking=True) for name, value in self._given()})
+
+    def _given(self) -> list[tuple[str, Tensor]]:
+        return [(f.name, getattr(self, f.name)) for f in fields(self) if getattr(self, f.name) is not None]
 
     @staticmethod
     def stack(targets: list[Targets]) -> Targets:
         """Targets of samples -> targets of their batch."""
-        return Targets(*(torch.stack([getattr(t, f.name) for t in targets]) for f in fields(Targets)))
+        return Targets(**{name: torch.stack([getattr(t, name) for t in targets]) for name, _ in targets[0]._given()})
 
 
-def encode(target: Objects, camera: np.ndarray, image_size: tuple[int, int], augmentation: Augmentation, data: Any) -> Targets:
+def encode(
+    target: Objects,
+    camera: np.ndarray,
+    image_size: tuple[int, int],
+    augmentation: Augmentation,
+    data: Any,
+    scene: Objects | None = None,
+) -> Targets:
     """The label of a sentence's object -> targets.
 
     In a mirrored image the camera is not mirrored, as published: heading is relative to the ray of the unmirrored camera, which lies
@@ -73,12 +90,12 @@ def encode(target: Objects, camera: np.ndarray, image_size: tuple[int, int], aug
         image_size: width, height of the original image.
         augmentation: as drawn for the image.
         data: the preset's `data` section: resolution, region_masks.
+        scene: all objects of the image, for the depth map; at most MAX_SCENE.
     """
-    box, yaw = target.boxes2d.reshape(2, 2), target.rotation_y
+    box, yaw = _mirrored_boxes(target, image_size, augmentation)[0], target.rotation_y
     middle = target.locations - target.sizes[:, :1] / 2 * [0, 1, 0]
     center = project_at_depth(middle, camera)
-    if augmentation.flip:  # labels mirror x to W - x, pixels to W - 1 - x: half a pixel apart, as published
-        box = np.array([[image_size[0] - box[1, 0], box[0, 1]], [image_size[0] - box[0, 0], box[1, 1]]])
+    if augmentation.flip:
         center = np.stack([image_size[0] - center[:, 0], center[:, 1]], 1)
         yaw = wrap_angle(np.pi - yaw)
     bins, residuals = heading_bins(wrap_angle(yaw - ray_angle(box[:, 0].mean(keepdims=True), camera)))
@@ -96,10 +113,37 @@ def encode(target: Objects, camera: np.ndarray, image_size: tuple[int, int], aug
         size=_floats(target.sizes[0]),
         heading_bin=torch.tensor(int(bins[0])),
         heading_res=_floats(residuals[0]),
-        present=torch.tensor(bool(target.truncated[0] <= _MAX_TRUNCATED and target.occluded[0] <= _MAX_OCCLUDED)),
+        present=torch.tensor(bool(_learnt(target)[0])),
         regions=torch.from_numpy(np.concatenate([level.ravel() for level in regions])),
         depth_regions=torch.from_numpy(regions[STRIDES.index(_DEPTH_STRIDE)].ravel()),
+        **({} if scene is None else _scene(scene, image_size, augmentation, transform, data.resolution)),
     )
+
+
+def _learnt(objects: Objects) -> np.ndarray:
+    """(N,) bool: objects that are neither too truncated nor too occluded."""
+    return (objects.truncated <= _MAX_TRUNCATED) & (objects.occluded <= _MAX_OCCLUDED)
+
+
+def _mirrored_boxes(objects: Objects, image_size: tuple[int, int], augmentation: Augmentation) -> np.ndarray:
+    """(N, 2, 2): the corners of the 2D boxes in the image, mirrored if it is."""
+    boxes = objects.boxes2d.reshape(-1, 2, 2)
+    if not augmentation.flip:
+        return boxes
+    # labels mirror x to W - x, pixels to W - 1 - x: half a pixel apart, as published
+    return np.stack([image_size[0] - boxes[:, ::-1, 0], boxes[..., 1]], 2)
+
+
+def _scene(objects: Objects, image_size: tuple[int, int], augmentation: Augmentation, transform: np.ndarray,
+           resolution: tuple[int, int]) -> dict[str, Tensor]:  # fmt: skip
+    """Boxes and depths of the nearest objects that are learnt."""
+    objects = objects[_learnt(objects)]
+    objects = objects[np.argsort(objects.locations[:, 2], kind="stable")[:MAX_SCENE]]
+    boxes, depths = np.zeros((MAX_SCENE, 4)), np.zeros(MAX_SCENE)
+    low, high = (apply_affine(_mirrored_boxes(objects, image_size, augmentation), transform) / resolution).transpose(1, 0, 2)
+    boxes[: len(objects)] = np.concatenate([(low + high) / 2, high - low], 1)
+    depths[: len(objects)] = objects.locations[:, 2] * augmentation.scale
+    return {"scene_boxes": _floats(boxes), "scene_depths": _floats(depths)}
 
 
 def region_masks(corners: np.ndarray, resolution: tuple[int, int], image_size: tuple[int, int], form: str) -> list[np.ndarray]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from g3d.nn.attention import Attention
+from g3d.nn.cells import take_rows
 from g3d.nn.deformable_attention import MSDeformAttn
 from g3d.nn.dropout import Dropout
 from g3d.nn.mlp import MLP
@@ -291,4 +292,4 @@ def marked_place(regions: Tensor, guide: Tensor | None, shape: tuple[int, int]) 
 
 def rows_of(x: Tensor, image_of: Tensor | None) -> Tensor:
     """The row of each sample's image: (I, ...) -> (B, ...)."""
-    return x if image_of is None else x[image_of]
+    return x if image_of is None else take_rows(x.flatten(1), image_of).unflatten(1, x.shape[1:])
