@@ -112,7 +112,7 @@ class Mono3DReferRoot:
             InputError: no such split, or none of its images has an expression; the index is damaged.
         """
         names = self.split(split)
-        found = read_index(self._index()).of_images(names)
+        found = self._all().of_images(names)
         if not found:
             raise InputError(f"split {split}: none of its {len(names)} images has an expression in {self.prepared / INDEX}")
         return found
@@ -123,7 +123,7 @@ class Mono3DReferRoot:
         Raises:
             MissingDataError, InputError: as expressions.
         """
-        found = read_index(self._index())
+        found = self._all()
         rows = {identity: row for row, identity in enumerate(found.ids())}
         return {identity: found[rows[identity]] for identity in ids if identity in rows}
 
@@ -131,12 +131,12 @@ class Mono3DReferRoot:
         """The instances of each group of the test split (read_groups)."""
         return read_groups(self.root / GROUPS_FILE)
 
-    def _index(self) -> Path:
+    def _all(self) -> Expressions:
         path = self.prepared / INDEX
         if not path.is_file():
             raise MissingDataError(f"Mono3DRefer data {self.root}: not prepared (no {FOLDER}/{INDEX})",
                                    f"run: g3d prepare mono3drefer --data {self.root}")  # fmt: skip
-        return path
+        return read_index(path, self.root / EXPRESSIONS_FILE)
 
 
 def list_name(split: str) -> str:
@@ -212,10 +212,11 @@ class Expressions(Sequence[Expression]):
         return [f"{image}_{instance}_{annotation}" for image, instance, annotation in zip(*(c.tolist() for c in columns), strict=True)]
 
 
-def write_index(folder: Path, expressions: Sequence[Expression], left_out: int = 0) -> Path:
+def write_index(folder: Path, expressions: Sequence[Expression], source: Path, left_out: int = 0) -> Path:
     """Write the index of some expressions; returns its path.
 
     Args:
+        source: the file that they were read from; the index is of this content only.
         left_out: how many expressions of the data set are not among them, because something about them is broken.
     """
     rows: dict[tuple[str, int, Objects], int] = {}
@@ -234,30 +235,40 @@ def write_index(folder: Path, expressions: Sequence[Expression], left_out: int =
         ends=np.cumsum([len(sentence) for sentence in sentences], dtype=np.int64),
         text=np.frombuffer(b"".join(sentences), np.uint8),
         left_out=np.array(left_out),
+        source=_fingerprint(source),
     )
     with atomic_write(folder / INDEX) as file:
         file.write(content.getvalue())
     return folder / INDEX
 
 
-def read_index(path: Path) -> Expressions:
+def read_index(path: Path, source: Path) -> Expressions:
     """All expressions of an index.
 
     Raises:
-        InputError: it is damaged.
+        InputError: it is damaged, or `source` is no longer what it was made of.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = dict(stored)
         left_out, text, ends = int(arrays.pop("left_out")), arrays.pop("text").tobytes(), arrays["ends"]
+        made_of = arrays.pop("source")
         found = Expressions(**arrays, starts=np.concatenate([[0], ends[:-1]]).astype(np.int64), text=text)
         if len(ends) and not (found.ends[-1] == len(text) and found.objects.max() < len(found.images)):
             raise ValueError("its parts do not fit each other")
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: damaged ({error})", "run g3d prepare mono3drefer again") from None
+    if not np.array_equal(made_of, _fingerprint(source)):
+        raise InputError(f"{source}: has changed since it was prepared", "run g3d prepare mono3drefer again")
     if left_out:
         log.warning("%s: %d broken expressions were left out when it was prepared", path, left_out)
     return found
+
+
+def _fingerprint(file: Path) -> np.ndarray:
+    """(2,) int64: size and checksum."""
+    content = file.read_bytes()
+    return np.array([len(content), zlib.crc32(content)], np.int64)
 
 
 def _raw_root(prepared: Path) -> Path:

@@ -54,10 +54,11 @@ class WordCache:
         """The rows of a key, on `device`; None if there are none, or only a damaged file."""
         rows = self._rows.get(key)
         if rows is None and self.folder is not None:
-            rows = _read(self._path(key))
-            if rows is not None:
-                rows = Rows(rows.features.to(device), rows.length)
-                self._remember(key, rows)
+            with torch.inference_mode(False):  # what evaluation reads may be used in training
+                rows = _read(self._path(key))
+                if rows is not None:
+                    rows = Rows(rows.features.to(device), rows.length)
+                    self._remember(key, rows)
         elif rows is not None:
             self._rows.move_to_end(key)
         return rows

@@ -18,7 +18,7 @@ from g3d.prepare import runner
 from g3d.prepare.images import whole_image_size
 from g3d.progress import Progress
 
-VERSION = 1
+VERSION = 2
 MAX_TOKENS = 110
 """Of a sentence in the published presets; its start and its end take one each, a word at least one."""
 _OFF_CENTER = 1 / 8
@@ -255,6 +255,6 @@ def _write(root: Mono3DReferRoot, folder: Path, kept: Sequence[Expression], left
     index = folder / INDEX
     up_to_date = index.is_file() and runner.read_manifest(folder, MANIFEST) == manifest
     if not up_to_date:
-        write_index(folder, kept, left_out)
+        write_index(folder, kept, root.root / EXPRESSIONS_FILE, left_out)
         runner.write_manifest(folder, manifest, MANIFEST)
     return replace(report, folder=folder, up_to_date=up_to_date, bytes_written=0 if up_to_date else index.stat().st_size)

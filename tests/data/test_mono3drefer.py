@@ -240,8 +240,28 @@ def test_a_damaged_index_says_what_to_do(mini_mono3drefer: Path, keep: int) -> N
 
 
 def test_what_preparation_left_out_is_said_when_it_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    expressions = read_expressions(written(tmp_path, entry())).expressions
-    path = write_index(tmp_path, expressions, left_out=3)
+    source = written(tmp_path, entry())
+    path = write_index(tmp_path, read_expressions(source).expressions, source, left_out=3)
     with caplog.at_level(logging.WARNING):
-        assert len(read_index(path)) == 1
+        assert len(read_index(path, source)) == 1
     assert "3 broken expressions were left out" in caplog.text
+
+
+def test_an_index_of_other_sentences_is_refused(mini_mono3drefer: Path) -> None:
+    prepare_mono3drefer(mini_mono3drefer)
+    file = mini_mono3drefer / "Mono3DRefer.json"
+    file.write_text(file.read_text().replace("pedestrian on the left", "pedestrian on the road"))
+    with pytest.raises(InputError, match=r"Mono3DRefer.json: has changed since it was prepared[\s\S]*run g3d prepare mono3drefer again"):
+        Mono3DReferRoot.find(mini_mono3drefer).expressions("train")
+    prepare_mono3drefer(mini_mono3drefer)
+    assert "on the road" in Mono3DReferRoot.find(mini_mono3drefer).expressions("train")[0].sentence
+
+
+def test_scenes_are_all_objects_of_an_image(mini_mono3drefer: Path) -> None:
+    prepare_mono3drefer(mini_mono3drefer)
+    found = Mono3DReferRoot.find(mini_mono3drefer).expressions("train")
+    scenes = found.scenes()
+    assert set(scenes) == {e.image for e in found}
+    for image, scene in scenes.items():
+        assert len(scene) == len({e.instance for e in found if e.image == image})
+    assert list(scenes[found[0].image].classes[:1]) == [found[0].class_name]

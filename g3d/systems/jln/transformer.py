@@ -26,6 +26,8 @@ from g3d.nn.precision import at_least_float32
 from g3d.systems.jln.adapter import LEVELS, TextGuidedAdapter
 from g3d.systems.jln.config import ModelConfig
 
+_MANY = 4_000_000  # numbers in a batch's features; two images of 384 x 1280 have 5.2 million
+
 
 class Grounded(NamedTuple):
     """What the transformer found; the last four are None for Mono3DVG-TR.
@@ -168,8 +170,8 @@ class VisualEncoder(nn.Module):
         return visual
 
     def _recomputed(self, visual: Tensor) -> bool:
-        """On CPUs, a layer's activations are made again in the backward pass: 1 GB less for two images of 384 x 1280, for 8 % more time."""
-        return self.training and torch.is_grad_enabled() and visual.device.type == "cpu"
+        """On CPUs a layer's many activations are made again in the backward pass: less memory for 8 % more time."""
+        return self.training and torch.is_grad_enabled() and visual.device.type == "cpu" and visual.numel() > _MANY
 
 
 class VisualEncoderLayer(nn.Module):

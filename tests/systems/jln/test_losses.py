@@ -87,7 +87,8 @@ def test_an_absent_object_is_as_no_object() -> None:
                                  ("box", "box3d", "depth", "size", "heading_res")})  # fmt: skip
     terms = run(outputs, broken)
     terms["total"].backward()
-    alone = run(detached(outputs, slice(0, 1)), Targets(*(getattr(targets, f.name)[:1] for f in fields(targets))))
+    first = {f.name: getattr(targets, f.name)[:1] for f in fields(targets) if getattr(targets, f.name) is not None}
+    alone = run(detached(outputs, slice(0, 1)), Targets(**first))
     for name in OBJECT_TERMS:
         assert terms[name].item() == pytest.approx(alone[name].item()), name
     found = gradients(outputs)
@@ -148,6 +149,18 @@ def test_depth_map_boxes_beyond_the_border() -> None:
     beyond = replace(targets, box=torch.tensor([[0.1, 0.5, 0.4, 0.4]], dtype=torch.float64))  # starts at -0.1
     values = {mode: run(outputs_of(1), beyond, depth_map_boxes=mode)["depth_map"].item() for mode in ("clamped", "published")}
     assert values["clamped"] > 2 * values["published"]  # nothing is painted: all is background, of weight 1
+
+
+def test_a_scene_s_depth_map_shows_all_its_objects() -> None:
+    targets, outputs = targets_of([True, True]), outputs_of(2)
+    own = {"scene_boxes": targets.box[:, None], "scene_depths": targets.depth[:, None]}
+    alone, same = (run(outputs, each)["depth_map"].item() for each in (targets, replace(targets, **own)))
+    assert same == pytest.approx(alone)
+    unused = {"scene_boxes": torch.cat([targets.box[:, None], targets.box[:, None].flip(0)], 1),
+              "scene_depths": torch.stack([targets.depth, torch.zeros(2, dtype=torch.float64)], 1)}  # fmt: skip
+    assert run(outputs, replace(targets, **unused))["depth_map"].item() == pytest.approx(alone)
+    unused["scene_depths"] = targets.depth[:, None].expand(2, 2)
+    assert run(outputs, replace(targets, **unused))["depth_map"].item() != pytest.approx(alone, rel=1e-3)
 
 
 def test_contrastive_loss_wants_each_pair_on_the_diagonal() -> None:

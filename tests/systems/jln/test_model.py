@@ -10,7 +10,7 @@ from micro_jln import model, run, words
 
 from g3d.nn.text_encoder import Words
 from g3d.systems.jln.adapter import score_pyramid
-from g3d.systems.jln.transformer import GatedInjection
+from g3d.systems.jln.transformer import GatedInjection, rows_of
 
 
 @pytest.mark.parametrize("joint", [True, False])
@@ -121,3 +121,21 @@ def test_a_score_reaches_coarser_levels_as_the_largest_around() -> None:
     assert fine.sum().item() == pytest.approx(4)
     assert coarse.view(2, 4).tolist() == [[0, 0, 1, 1], [0, 0, 1, 1]]
     assert coarsest.tolist() == [0, 1]
+
+
+def test_what_sentences_share_has_the_same_gradient_every_time() -> None:
+    """Plain indexing adds the gradients of a row that is taken several times in an order that changes from run to run."""
+    shared, image_of = torch.randn(1, 10_200, 64), torch.zeros(16, dtype=torch.int64)
+    weights = torch.randn(16, 10_200, 64)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = []
+        for _ in range(5):
+            leaf = shared.clone().requires_grad_()
+            (rows_of(leaf, image_of) * weights).sum().backward()
+            found.append(leaf.grad)
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(gradient, found[0]) for gradient in found)
+    torch.testing.assert_close(found[0], weights.sum(0, keepdim=True), rtol=1e-4, atol=1e-4)

@@ -18,7 +18,7 @@ from g3d.geometry.cameras import project_at_depth, ray_angle
 from g3d.geometry.heading import heading_angle, heading_bins
 from g3d.systems.jln.config import CLASS_NAMES, Config, DataConfig
 from g3d.systems.jln.samples import augmented, make_sample, warped_image
-from g3d.systems.jln.targets import Targets, encode, region_masks
+from g3d.systems.jln.targets import MAX_SCENE, Targets, encode, region_masks
 
 CAMERA = np.array([[721.5, 0, 609.6, 44.9], [0, 721.5, 172.9, 0.22], [0, 0, 1, 0.0027]])
 SIZE = (1242, 375)
@@ -200,3 +200,27 @@ def test_heading_bins_are_the_twelve_of_the_network() -> None:
     bins, residuals = heading_bins(np.array([0.0, np.pi, -np.pi / 2]))
     assert bins.tolist() == [0, 6, 9]
     assert np.abs(residuals).max() < 1e-12
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_scene_holds_each_learnt_object_as_its_own_sentence_would(flip: bool) -> None:
+    near, far = van(), van((100.0, 160.0, 160.0, 190.0), locations=[[-8.0, 1.7, 44.0]])
+    hidden = van((300.0, 160.0, 360.0, 190.0), occluded=[3], locations=[[-4.0, 1.7, 30.0]])
+    scene = Objects(*(np.concatenate([getattr(o, name) for o in (far, hidden, near)]) for name in vars(near) if name != "scores"))
+    augmentation = replace(no_augmentation(SIZE), flip=flip)
+    data = DataConfig(train="train", val="val", depth_map="scene")
+    found = encode(near, CAMERA, SIZE, augmentation, data, scene)
+    assert found.scene_boxes is not None
+    assert found.scene_depths is not None
+    assert found.scene_depths[:3].tolist() == [20, 44, 0]  # nearest first
+    for row, each in enumerate((near, far)):
+        torch.testing.assert_close(found.scene_boxes[row], encoded(each, augmentation).box)
+    both = Targets.stack([found, found]).to("cpu")
+    assert both.scene_boxes is not None
+    assert both.scene_boxes.shape == (2, MAX_SCENE, 4)
+
+
+def test_without_a_scene_there_is_none() -> None:
+    both = Targets.stack([encoded(van()), encoded(van())])
+    assert both.scene_boxes is None
+    assert both.scene_depths is None
