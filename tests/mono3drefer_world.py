@@ -15,6 +15,7 @@ MINI = Path(__file__).parent / "golden" / "jln" / "mini_mono3drefer"
 MICRO_TEXT = {**ARCHITECTURE, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 MICRO = (
     "data.resolution=[128, 64]",
+    "data.sentences=1",
     f"text.architecture={yaml.safe_dump(MICRO_TEXT, default_flow_style=True, width=1000).strip()}",
     "text.max_words=24",
     "model.channels=32",
