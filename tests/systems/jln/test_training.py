@@ -13,7 +13,7 @@ import torch
 from mono3drefer_world import micro_jln, mini_world
 from verbs import g3d
 
-RECORDED = [86.3908, 117.8904, 43.7225, 171.8194]
+RECORDED = [86.3909, 137.4103, 48.4016, 231.3859]
 """Total losses of the first four steps of `train` below, on a CPU with the pinned versions: others draw otherwise."""
 
 
@@ -41,7 +41,7 @@ def losses(run: Path) -> list[float]:
 
 @pytest.mark.skipif(not torch.__version__.startswith("2.13."), reason="recorded with PyTorch 2.13")
 def test_four_steps_give_the_recorded_losses(world: Path, tmp_path: Path) -> None:
-    code, _, err = g3d(*train(world, tmp_path / "run"))
+    code, _, err = g3d(*train(world, tmp_path / "run", "optim.lr=1e-5"))
     assert code == 0, err
     assert losses(tmp_path / "run")[:4] == pytest.approx(RECORDED, rel=1e-3)
 
