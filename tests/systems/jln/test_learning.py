@@ -38,5 +38,5 @@ def test_sentences_about_four_streets_are_grounded(tmp_path: Path) -> None:
         assert predictions is not None
         found[name] = evaluate_predictions(loaded.system, config, predictions, data, "train").metrics["Overall_acc25"]
     print(found)
-    assert found["sentence"] > 40
-    assert found["sentence"] > 2 * found["none"]
+    assert found["sentence"] > 30
+    assert found["sentence"] > 3 * found["none"]
