@@ -204,7 +204,7 @@ def _rank(rank: int, folder: str, shares: tuple[slice, slice], present: list[boo
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     targets, outputs, own = targets_of(present), outputs_of(len(present)), shares[rank]
-    local = Targets(*(getattr(targets, f.name)[own] for f in fields(Targets)))
+    local = Targets(**{f.name: getattr(targets, f.name)[own] for f in fields(targets) if getattr(targets, f.name) is not None})
     found = {}
     for gather in (True, False):
         mine = detached(outputs, own)
