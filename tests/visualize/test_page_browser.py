@@ -103,6 +103,7 @@ def test_it_opens_with_the_first_frame(reader: Reader) -> None:
     assert reader.count(".picture .tag") == 2
 
 
+@pytest.mark.slow
 def test_the_threshold_changes_what_is_shown(reader: Reader) -> None:
     for threshold, shown in ((0.0, 3), (0.5, 1), (1.0, 0)):
         reader.slide(threshold)
@@ -111,6 +112,7 @@ def test_the_threshold_changes_what_is_shown(reader: Reader) -> None:
         assert reader.text("#count").startswith(f"{shown} of 3 shown")
 
 
+@pytest.mark.slow
 def test_ground_truth_can_be_switched_off(reader: Reader) -> None:
     reader.tab.get_by_label("Ground truth").uncheck()
     assert reader.count(".picture g.truth") == 0
@@ -119,6 +121,7 @@ def test_ground_truth_can_be_switched_off(reader: Reader) -> None:
     assert reader.count(".picture g.truth") == 2
 
 
+@pytest.mark.slow
 def test_2d_boxes_and_labels_can_be_switched(reader: Reader) -> None:
     assert reader.count(".picture .box2d") == 0
     reader.tab.get_by_label("2D boxes").check()
@@ -127,6 +130,7 @@ def test_2d_boxes_and_labels_can_be_switched(reader: Reader) -> None:
     assert reader.count(".picture .tag") == 0
 
 
+@pytest.mark.slow
 def test_frames_follow_buttons_keys_and_the_list(reader: Reader) -> None:
     assert reader.tab.locator("#previous").is_disabled()
     reader.tab.locator("#next").click()
@@ -142,6 +146,7 @@ def test_frames_follow_buttons_keys_and_the_list(reader: Reader) -> None:
     assert reader.text("#position") == "1 of 3"
 
 
+@pytest.mark.slow
 def test_an_address_may_name_a_frame(browser: Any, html: Path) -> None:
     tab = browser.new_page()
     tab.goto(f"{html.as_uri()}#000003")
@@ -170,6 +175,7 @@ def test_the_3d_view_has_drawn_and_follows_the_switches(reader: Reader) -> None:
     assert reader.scene_pixels(car) >= drawn
 
 
+@pytest.mark.slow
 def test_the_3d_view_can_be_seen_from_camera_and_top(reader: Reader) -> None:
     pictures = set()
     for view in ("Top view", "Camera view", "Orbit"):
@@ -181,6 +187,7 @@ def test_the_3d_view_can_be_seen_from_camera_and_top(reader: Reader) -> None:
     assert len(pictures) == 3
 
 
+@pytest.mark.slow
 def test_a_row_selects_its_box_everywhere(reader: Reader) -> None:
     reader.tab.locator(".objects tr.found").first.click()
     assert reader.count(".picture g.found.selected") == 1
@@ -189,17 +196,20 @@ def test_a_row_selects_its_box_everywhere(reader: Reader) -> None:
     assert reader.count(".selected") == 0
 
 
+@pytest.mark.slow
 def test_figures_are_listed_with_what_they_stand_beside(reader: Reader) -> None:
     words = reader.text(".figures")
     for expected in ("Average precision", "12.50", "untrained", "0.25", "13.00", "-0.50", "the paper", "A note."):
         assert expected in words
 
 
+@pytest.mark.slow
 def test_a_narrow_window_needs_no_sideways_scrolling(reader: Reader) -> None:
     reader.tab.set_viewport_size({"width": 390, "height": 800})
     assert reader.tab.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.slow
 def test_light_and_dark_follow_the_reader(browser: Any, html: Path) -> None:
     shades = {}
     for scheme in ("light", "dark"):
@@ -211,6 +221,7 @@ def test_light_and_dark_follow_the_reader(browser: Any, html: Path) -> None:
     assert shades["dark"] < 60
 
 
+@pytest.mark.slow
 def test_without_webgl_the_panel_says_so_and_the_rest_works(browser: Any, html: Path) -> None:
     no_webgl = """
         const real = HTMLCanvasElement.prototype.getContext;
@@ -273,6 +284,7 @@ def test_sentences_of_an_image_are_listed_and_each_shows_its_answer(asked: Reade
     assert asked.tab.locator(".picture img").first.get_attribute("src") != image
 
 
+@pytest.mark.slow
 def test_words_find_sentences(asked: Reader) -> None:
     find = asked.tab.locator("#filter")
     find.fill("RIGHT van")
@@ -307,16 +319,19 @@ def test_maps_lie_over_the_image_on_request(asked: Reader) -> None:
     assert layer.is_hidden()  # the second sentence has none
 
 
+@pytest.mark.slow
 def test_long_sentences_fit_a_narrow_window(asked: Reader) -> None:
     asked.tab.set_viewport_size({"width": 390, "height": 800})
     assert asked.tab.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.slow
 def test_a_page_of_detections_has_no_maps_to_choose(reader: Reader) -> None:
     assert reader.tab.locator("#maps").is_hidden()
     assert reader.tab.locator("#scores").is_visible()
 
 
+@pytest.mark.slow
 def test_a_page_of_labels_speaks_of_labels(browser: Any, tmp_path: Path) -> None:
     truth = objects(("van", None, (-3, 1, 10.5), 0.5))
     first = frame(tmp_path, truth[:0], truth, "a-01", "the van")
