@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -138,7 +139,9 @@ def _stop_when_told(stop: Event) -> None:
     global _told
     stop.wait()
     _told = True
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    while True:  # a signal that comes while the handler answers an earlier one does not wake a sleeping system call
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        time.sleep(0.1)
 
 
 def _end_with_parent() -> None:

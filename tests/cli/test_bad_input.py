@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from drawn import micro
-from verbs import g3d
+from verbs import g3d, refused
 
 from g3d.engine import checkpoint
 
@@ -22,17 +22,6 @@ from g3d.engine import checkpoint
 def world(drawn_kitti: Path, tmp_path: Path) -> Path:
     """A copy of the drawn world to break."""
     return Path(shutil.copytree(drawn_kitti, tmp_path / "kitti", ignore=shutil.ignore_patterns("g3d")))
-
-
-def refused(code: int, *args: str, says: tuple[str, ...]) -> None:
-    """The verb ends with this code, prints nothing on stdout but one error line (and perhaps a hint), which holds all of these words."""
-    found, _, err = g3d(*args)
-    errors = [line for line in err.splitlines() if line.startswith("error: ")]
-    assert found == code, err
-    assert len(errors) == 1, err
-    assert "Traceback" not in err
-    for words in says:
-        assert words in errors[0], errors[0]
 
 
 def prepare(world: Path, *more: str) -> tuple[str, ...]:

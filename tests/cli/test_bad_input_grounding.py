@@ -12,7 +12,7 @@ import pytest
 import torch
 from mono3drefer_world import micro_jln, mini_world
 from PIL import Image
-from verbs import g3d
+from verbs import g3d, refused
 
 from g3d import config as presets
 from g3d.data.mono3drefer_raw import EXPRESSIONS_FILE, GROUPS_FILE
@@ -46,18 +46,6 @@ def train(world: Path, out: Path, *settings: str) -> tuple[str, ...]:
 
 def infer(ckpt: Path, world: Path, *more: str) -> tuple[str, ...]:
     return ("infer", "--ckpt", str(ckpt), "--image", str(world / "images/000007.png"), "--fov", "80", *more)
-
-
-def refused(code: int, *args: str, says: tuple[str, ...], hint: str = "") -> None:
-    """The verb ends with this code and one error line, which holds all of these words."""
-    found, _, err = g3d(*args)
-    errors = [line for line in err.splitlines() if line.startswith("error: ")]
-    assert found == code, err
-    assert len(errors) == 1, err
-    assert "Traceback" not in err
-    for words in says:
-        assert words in errors[0], errors[0]
-    assert hint in err
 
 
 def accepted(*args: str) -> tuple[str, str]:
