@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 from collections.abc import Iterator, MutableMapping
@@ -80,6 +81,10 @@ def processes(device: str = "auto") -> Iterator[Processes]:
     if world == 1:
         yield Processes(0, 1, chosen)
         return
+    # Its functions keep as a default argument the group that is there when they are imported. Imported later (transformers does),
+    # they keep gloo's threads beyond destroy_process_group, and a thread that outlives the interpreter aborts the process.
+    importlib.import_module("torch.distributed.nn")
+
     try:
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", rank=rank, world_size=world)
     except (ValueError, RuntimeError) as error:

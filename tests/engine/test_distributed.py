@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +135,28 @@ def test_an_error_in_one_process_is_said_once(drawn_kitti: Path, tmp_path: Path)
     own = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "[rank"))]
     assert sum("000003.png: no such file" in line for line in own) == 1, done.stderr
     assert not [line for line in own if "Traceback" in line]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc to list threads")
+def test_no_thread_of_the_group_outlives_it() -> None:
+    """One that does may end the interpreter with `terminate called without an active exception`, at random."""
+    script = """
+from pathlib import Path
+from g3d.engine.distributed import from_first, processes
+with processes("cpu") as group:
+    from_first(1, group)
+    import torch.distributed.nn.functional
+print([name for task in Path("/proc/self/task").iterdir() if "gloo" in (name := (task / "comm").read_text())])
+"""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = str(probe.getsockname()[1])
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+    both = [
+        subprocess.Popen([sys.executable, "-c", script], env={**env, "RANK": rank}, stdout=subprocess.PIPE, text=True)
+        for rank in ("0", "1")
+    ]
+    assert [process.communicate(timeout=60)[0].strip() for process in both] == ["[]", "[]"]
 
 
 @pytest.mark.parametrize(("name", "value"), [("WORLD_SIZE", "many"), ("RANK", "-1")])
