@@ -58,7 +58,7 @@ class TrainConfig(Schema):
     compile: bool = Field(False, description="torch.compile the network (needs a host compiler on a CPU)")
     checkpoint_epochs: PositiveInt = Field(10, description="keep a numbered checkpoint every this many epochs")
     save_steps: NonNegativeInt = Field(0, description="also write the last checkpoint every this many steps; 0: at the end of each epoch")
-    eval_epochs: NonNegativeInt = Field(0, description="evaluate every this many epochs and after the last; 0: not while training")
+    eval_epochs: NonNegativeInt = Field(0, description="evaluate every this many epochs and after the last, and keep the best; 0: never")
     log_steps: PositiveInt = Field(20, description="a metrics.jsonl line every this many steps")
     log_to: tuple[Literal["tensorboard", "wandb"], ...] = Field((), description="besides metrics.jsonl; each needs its extra installed")
     sync_batchnorm: bool = Field(True, description="batch statistics over all processes")

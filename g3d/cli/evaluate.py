@@ -41,6 +41,8 @@ def evaluate(
     """
     from g3d.errors import EnvironmentProblem, InputError
 
+    if out and out.is_dir():
+        raise InputError(f"--out {out}: is a folder; expected the name of a predictions file", f"--out {out / 'found.jsonl'}")
     if (ckpt is None) == (predictions is None):
         raise InputError("g3d eval: give either --ckpt or --predictions")
     if predictions is not None:
@@ -48,6 +50,7 @@ def evaluate(
             raise InputError("g3d eval --predictions: --set, --out and --native are for a model", "leave them away")
         _evaluate_predictions(predictions, preset, data, split, as_json)
         return
+    from g3d.data.files import check_writable
     from g3d.data.predictions import write_predictions
     from g3d.engine.distributed import processes
     from g3d.engine.evaluate import evaluate_predictions, predict
@@ -61,6 +64,9 @@ def evaluate(
             raise InputError("g3d eval: where is the data?", "--data DIR")
         part = split or loaded.config.data.val
         samples = loaded.system.dataset(loaded.config, root, part, training=False)
+        for folder in (out and out.parent, native):
+            if folder:
+                check_writable(folder)
         found = predict(loaded.model, loaded.config, samples, group, batch, output.progress())
     if found is None:
         return

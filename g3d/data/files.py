@@ -65,6 +65,20 @@ def atomic_write(path: Path | str, durable: bool = True) -> Iterator[BinaryIO]:
             Path(temporary).unlink(missing_ok=True)
 
 
+def check_writable(folder: Path) -> None:
+    """Make a folder and try to write in it: said before the work whose results are to lie there, not after.
+
+    Raises:
+        EnvironmentProblem: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise EnvironmentProblem(f"{folder}: cannot be written: {error.strerror or error}") from error
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

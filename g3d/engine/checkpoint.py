@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from g3d import config as presets
 from g3d.config import Config
 from g3d.data.files import atomic_write
 from g3d.errors import EnvironmentProblem, InputError, MissingDataError
+from g3d.systems.base import get_system
 
 FORMAT = 1
 
@@ -54,9 +58,25 @@ def write(path: Path, config: Config, model: Mapping[str, torch.Tensor], trainin
         EnvironmentProblem: the disk is full or the folder cannot be written; nothing half-written remains.
     """
     content = {"g3d_format": FORMAT, "system": config.system, "config": config.to_yaml(), "model": dict(model), "training": dict(training)}
+    with _explained(path), atomic_write(path) as file:
+        torch.save(content, file)
+
+
+def copy(path: Path, to: Path) -> None:
+    """Copy a checkpoint; a crash leaves the old file of that name or the new one.
+
+    Raises:
+        EnvironmentProblem: as in `write`.
+    """
+    with _explained(to), atomic_write(to) as file, path.open("rb") as source:
+        shutil.copyfileobj(source, file)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """What keeps a checkpoint from being written, in one line."""
     try:
-        with atomic_write(path) as file:
-            torch.save(content, file)
+        yield
     except (EnvironmentProblem, RuntimeError) as error:  # torch wraps a failing write in a RuntimeError
         cause = next((e for e in (error.__cause__, error.__context__) if isinstance(e, OSError)), None)
         reason = (cause.strerror if cause else None) or str(error).splitlines()[0]
@@ -105,7 +125,7 @@ def read(path: Path, overrides: tuple[str, ...] = ()) -> Checkpoint:
     """A checkpoint of our own.
 
     Raises:
-        InputError: it is a foreign one, damaged, or of a newer g3d.
+        InputError: it is a foreign one, damaged, of a newer g3d, or the overrides are of something that is inside the file.
     """
     return parse(read_raw(path), path, overrides)
 
@@ -121,6 +141,10 @@ def parse(content: dict[str, Any], path: Path, overrides: tuple[str, ...] = ()) 
         raise InputError(f"checkpoint {path}: format {content['g3d_format']}, this g3d reads up to {FORMAT}", "install a newer g3d")
     written = presets.from_yaml(content["config"], source=f"config in {path}")
     config = presets.from_yaml(content["config"], overrides, source=f"config in {path}")
+    for name in get_system(written.system).carried:
+        then, now = (reduce(getattr, name.split("."), whole) for whole in (written, config))
+        if then != now:
+            raise InputError(f"checkpoint {path}: --set {name}: it cannot change, the checkpoint holds its own", "leave it away")
     return Checkpoint(path, config, written, content["model"], content["training"])
 
 

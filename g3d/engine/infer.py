@@ -14,11 +14,10 @@ from g3d.progress import Progress
 from g3d.systems.base import InferRequest
 
 log = logging.getLogger(__name__)
-_SENTENCES_AT_ONCE = 16  # what a picture of 1280 x 384 pixels may be asked in one go within a few GB
 
 
 def infer(loaded: LoadedModel, request: InferRequest, progress: Progress | None = None) -> list[Prediction]:
-    """Predictions for a request, one per image (and sentence), in its order. All sentences about an image are one batch, up to a bound.
+    """Predictions for a request, one per image (and sentence), in its order. All sentences about an image are one batch.
 
     Raises:
         InputError, MissingDataError: an image or a calibration file cannot be used.
@@ -30,7 +29,7 @@ def infer(loaded: LoadedModel, request: InferRequest, progress: Progress | None 
     if request.calibration is None:
         log.warning("warning: no calibration: distances scale with the focal length; the principal point is taken to be the middle")
     samples = loaded.system.inputs(loaded.config, request)
-    batch = min(max(1, len(request.expressions)), _SENTENCES_AT_ONCE)
+    batch = max(1, len(request.expressions))
     found = predict(loaded.model, loaded.config, samples, Processes(0, 1, loaded.device), batch, progress)
     assert found is not None  # the only process is the first
     return found

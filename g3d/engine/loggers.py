@@ -11,6 +11,7 @@ from typing import Any
 from g3d.config import Config
 from g3d.engine.run import Run
 from g3d.errors import EnvironmentProblem
+from g3d.metrics.table import Table
 
 
 class Logger:
@@ -28,10 +29,10 @@ class Logger:
                           "samples_per_second": round(samples_per_second, 3), "loss": dict(losses)})  # fmt: skip
         self._send(step, {"lr": rate, "samples_per_second": samples_per_second, **{f"loss/{k}": v for k, v in losses.items()}})
 
-    def metrics(self, step: int, epoch: int, split: str, metrics: Mapping[str, float]) -> None:
+    def evaluation(self, step: int, epoch: int, split: str, table: Table) -> None:
         """An evaluation after a step."""
-        self._run.record({"step": step, "epoch": epoch, "split": split, "metrics": dict(metrics)})
-        self._send(step, {f"{split}/{k}": v for k, v in metrics.items()})
+        self._run.record({"step": step, "epoch": epoch, "split": split, "score": table.score, "metrics": table.metrics})
+        self._send(step, {f"{split}/{k}": v for k, v in table.metrics.items()})
 
     def _send(self, step: int, values: Mapping[str, float]) -> None:
         for place in self._scalars:

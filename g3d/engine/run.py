@@ -70,6 +70,13 @@ class Run:
             with self._explained(), self._metrics.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(values) + "\n")
 
+    def best_score(self) -> float:
+        """The highest score of the evaluations recorded so far; minus infinity before the first."""
+        with self._explained():
+            lines = self._metrics.read_text(encoding="utf-8").splitlines()
+        scores = [json.loads(line)["score"] for line in lines if '"score"' in line]
+        return max((score for score in scores if score is not None), default=float("-inf"))
+
     def log_to_file(self) -> logging.Handler | None:
         """Copy the log into log.txt; the caller removes the handler at the end."""
         if not self.writes:

@@ -28,6 +28,7 @@ from g3d.engine.model import load_strictly
 from g3d.engine.run import Run
 from g3d.engine.schedule import build_optimizer, learning_rate, set_learning_rate
 from g3d.errors import G3DError, InputError, Interrupted
+from g3d.metrics.table import Table
 from g3d.nn.parallel import convert_sync_batchnorm
 from g3d.progress import Progress, Silent
 from g3d.systems.base import get_system
@@ -256,7 +257,8 @@ def _loop(trainer: Trainer, run: Run, root: Path, loggers: Logger, stop: _Stop, 
         if end_of_epoch and settings.eval_epochs and (trainer.epoch % settings.eval_epochs == 0 or trainer.epoch == settings.epochs):
             table = evaluate_model(trainer.model, trainer.config, root, trainer.config.data.val, group)
             if table is not None:
-                loggers.metrics(trainer.steps, trainer.epoch, trainer.config.data.val, table.metrics)
+                _keep_if_best(run, table, trainer.epoch)
+                loggers.evaluation(trainer.steps, trainer.epoch, trainer.config.data.val, table)
     progress.end()
     return TrainReport(run.folder, run.checkpoints / "last.pt", trainer.steps, time.monotonic() - began, losses)
 
@@ -282,6 +284,13 @@ def _save(trainer: Trainer, run: Run, root: Path, numbered: bool) -> None:
     if numbered:
         checkpoint.write(run.checkpoints / f"epoch_{trainer.epoch}.pt", trainer.config, weights, state)
     checkpoint.write(run.checkpoints / "last.pt", trainer.config, weights, state)
+
+
+def _keep_if_best(run: Run, table: Table, epoch: int) -> None:
+    """Copy last.pt, which was just evaluated, to best.pt if its score is higher than every earlier one of the run."""
+    if table.score is not None and table.score > run.best_score():
+        checkpoint.copy(run.checkpoints / "last.pt", run.checkpoints / "best.pt")
+        log.info("epoch %d is the best so far: checkpoints/best.pt", epoch)
 
 
 class _Stop:

@@ -86,7 +86,8 @@ def grounding_table(found: Sequence[Objects], truth: Sequence[Objects], instance
         metrics |= {key: figure for key, figure in zip(keys, figures, strict=True) if figure is not None}
     columns = ("Acc@0.25", "Acc@0.5", "mean IoU", "oriented@0.25", "oriented@0.5", "oriented IoU")
     title = f"3D grounding accuracy, {len(found):,} expressions"
-    return Table(title, columns, tuple(rows), metrics, tuple(_notes(members, answered)))
+    score = metrics["Overall_acc25"] + metrics["Overall_acc50"] if found else None  # what the published trainer keeps its best by
+    return Table(title, columns, tuple(rows), metrics, tuple(_notes(members, answered)), score=score)
 
 
 def _members(instances: np.ndarray, groups: Mapping[str, AbstractSet[int]]) -> dict[str, np.ndarray]:
@@ -145,5 +146,5 @@ def _published_extents(boxes: np.ndarray) -> np.ndarray:
 
 def _row_by_row(overlap: Callable[[Tensor, Tensor, tuple[Tensor, Tensor]], Tensor], found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     rows = torch.arange(len(found))
-    first, second = (torch.from_numpy(np.ascontiguousarray(boxes, np.float64)) for boxes in (found, truth))
+    first, second = (torch.from_numpy(np.array(boxes, np.float64)) for boxes in (found, truth))
     return overlap(first, second, (rows, rows)).numpy()

@@ -82,7 +82,10 @@ class KittiResult:
         return values
 
     def table(self) -> Table:
-        """AP over 40 and 11 recalls by class, measure, overlap and difficulty, `metrics()`, and notes on what limits the figures."""
+        """AP over 40 and 11 recalls by class, measure, overlap and difficulty, `metrics()`, and notes on what limits the figures.
+
+        The score is what KITTI ranks by: cars (else the first class that there is), 3D, moderate.
+        """
         rows = []
         for c, name in enumerate(self.classes):
             for chosen in (STRICT, LOOSE):
@@ -95,7 +98,9 @@ class KittiResult:
                     rows.append(Row(f"{name} {_LABELS[measure]} {overlap:.2f}", tuple(shown), group=name))
         columns = tuple(f"AP{recalls} {label}" for recalls in (40, 11) for label in ("easy", "mod.", "hard"))  # 80 columns are enough
         title = f"KITTI average precision, {self.frames:,} frames"
-        return Table(title, columns, tuple(rows), self.metrics(), tuple(self._notes()), digits=4)
+        metrics = self.metrics()
+        ranked = next((key for name in ("Car", *self.classes) if (key := f"{name}_3d_moderate_R40") in metrics), "")
+        return Table(title, columns, tuple(rows), metrics, tuple(self._notes()), digits=4, score=metrics.get(ranked))
 
     def distance_table(self) -> Table:
         """AP by distance from the camera, with the limits of hard and the strict thresholds; keys end in 30m, 50m, 70m.

@@ -17,7 +17,7 @@ class Row:
 @dataclass(frozen=True)
 class Table:
     """Rows under columns, shown with so many digits after the point; `metrics` holds every figure by its stable name; `notes` are
-    sentences a reader needs."""
+    sentences a reader needs; the checkpoint with the highest `score` is a run's best one, without a score there is none."""
 
     title: str
     columns: tuple[str, ...]
@@ -25,3 +25,4 @@ class Table:
     metrics: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     digits: int = 2
+    score: float | None = None

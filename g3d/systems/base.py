@@ -71,6 +71,7 @@ class System(Protocol):
 
     name: str
     takes_expressions: bool  # each sample has a sentence, and its prediction is the answer to it
+    carried: tuple[str, ...]  # settings that our checkpoints fix, because what they name is inside
 
     def build(self, config: Any) -> nn.Module:
         """The network with fresh weights; reads no file."""

@@ -160,6 +160,19 @@ def run(drawn_kitti: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+def test_a_place_for_results_that_cannot_be_written_is_refused_before_predicting(
+    run: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for verb in ("evaluate", "infer"):
+        monkeypatch.setattr(f"g3d.engine.{verb}.predict", lambda *_: pytest.fail("hours of work for nothing"))
+    (tmp_path / "file").write_text("in the way")
+    inside = str(tmp_path / "file" / "found")
+    image = ("--image", str(world / "training" / "image_2" / "000000.png"), "--fov", "80")
+    for arguments in (("eval", "--out", inside), ("eval", "--native", inside), ("infer", *image, "--out", inside)):
+        refused(4, *arguments, "--ckpt", str(run), says=(str(tmp_path / "file"), "cannot be written"))
+    refused(2, "eval", "--ckpt", str(run), "--out", str(tmp_path), says=("is a folder; expected the name of a predictions file",))
+
+
 def test_truncated_checkpoint(run: Path) -> None:
     file = run / "checkpoints" / "last.pt"
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from mono3drefer_world import micro_jln, mini_world
 from PIL import Image
 from verbs import g3d, refused
@@ -220,11 +221,22 @@ def test_the_text_encoder_is_not_needed_after_training(world: Path, run: Path, t
     accepted("eval", "--ckpt", str(run), "--data", str(moved), "--out", str(tmp_path / "found.jsonl"))
 
 
-def test_a_run_whose_text_encoder_differs(world: Path, run: Path) -> None:
-    for setting, found in (("hidden_size=32", "21 of another shape in resizer, text_encoder"), ("vocab_size=500", "found (800, 16)"),
-                           ("num_hidden_layers=2", "16 missing in text_encoder")):  # fmt: skip
+def test_a_run_whose_text_encoder_differs(world: Path, run: Path, tmp_path: Path) -> None:
+    for key, value, found in (("hidden_size", 32, "21 of another shape in resizer, text_encoder"), ("vocab_size", 500, "found (800, 16)"),
+                              ("num_hidden_layers", 2, "16 missing in text_encoder")):  # fmt: skip
+        config = yaml.safe_load((run / "config.yaml").read_text())
+        config["text"]["architecture"][key] = value
+        (tmp_path / "other.yaml").write_text(yaml.safe_dump(config))
         says = (str(run / "checkpoints" / "last.pt"), "does not fit the config", found)
-        refused(2, *infer(run, world, "--text", "a car", "--set", f"text.architecture.{setting}"), says=says)
+        refused(2, *infer(run, world, "--text", "a car", "--preset", str(tmp_path / "other.yaml")), says=says)
+
+
+@pytest.mark.parametrize("setting", ["text.architecture.num_attention_heads=4", "text.encoder=roberta-large"])
+def test_the_text_encoder_in_a_checkpoint_cannot_be_exchanged(world: Path, run: Path, setting: str) -> None:
+    """Another number of heads would fit all its weights and give other features."""
+    says = (str(run / "checkpoints" / "last.pt"), f"--set {setting[:8]}", "the checkpoint holds its own")
+    for arguments in (infer(run, world, "--text", "a car"), ("eval", "--ckpt", str(run)), ("train", "--resume", str(run))):
+        refused(2, *arguments, "--set", setting, says=says)
 
 
 def test_another_network_cannot_be_resumed(run: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from drawn import MICRO
 from g3d import config
 from g3d.engine import checkpoint
 from g3d.engine.distributed import Processes
-from g3d.engine.train import Trainer, _Stop
+from g3d.engine.train import Trainer, _Stop, train
 from g3d.errors import InputError
+from g3d.metrics.table import Table
 from g3d.prepare.kitti import prepare_kitti
 
 ALONE = Processes(0, 1, torch.device("cpu"))
@@ -61,6 +63,27 @@ def test_a_split_that_shrank(drawn_kitti: Path, saved: Path, monkeypatch: pytest
     monkeypatch.setattr("g3d.data.kitti.KittiRoot.split", lambda self, name: ["000000", "000001", "000002", "000003"])
     with pytest.raises(InputError, match="the split now makes 1"):
         resumed(drawn_kitti, saved)
+
+
+def test_the_best_evaluation_s_checkpoint_is_kept(drawn_kitti: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also against those before a resumption; an evaluation without a score is no best."""
+    prepare_kitti(drawn_kitti)
+    scores = iter([1.0, 3.0, 2.0, None, 2.5, 3.5])
+    monkeypatch.setattr("g3d.engine.train.evaluate_model", lambda *_: Table("made", (), (), {}, score=next(scores)))
+    run = tmp_path / "run"
+
+    def best_after(epochs: int, resume: bool) -> int:
+        saved = checkpoint.read(run / "checkpoints" / "last.pt", (f"train.epochs={epochs}",)) if resume else None
+        settings = [*MICRO, "train.batch=4", "train.eval_epochs=1", f"train.epochs={epochs}"]
+        train(saved.config if saved else config.load("monodle-ddml-tiny", settings), drawn_kitti, ALONE, out=run, resume=saved)
+        return int(checkpoint.read(run / "checkpoints" / "best.pt").training["epoch"])
+
+    assert best_after(1, resume=False) == 1
+    assert best_after(3, resume=True) == 2
+    assert best_after(5, resume=True) == 2
+    assert best_after(6, resume=True) == 6
+    recorded = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["score"] for line in recorded if "score" in line] == [1.0, 3.0, 2.0, None, 2.5, 3.5]
 
 
 def test_signals_that_come_together_are_one(monkeypatch: pytest.MonkeyPatch) -> None:

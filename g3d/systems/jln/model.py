@@ -22,7 +22,7 @@ from g3d.nn.precision import at_least_float32
 from g3d.nn.resnet import ResNet
 from g3d.nn.text_encoder import TextEncoder, Words
 from g3d.systems.jln.config import CLASS_NAMES, STRIDES, ModelConfig, TextConfig
-from g3d.systems.jln.depth_predictor import DepthPredictor
+from g3d.systems.jln.depth_predictor import Depth, DepthPredictor
 from g3d.systems.jln.transformer import Grounded, Transformer, rows_of
 
 PUBLISHED_NAMES = {
@@ -66,6 +66,13 @@ class Outputs(NamedTuple):
     text_token: Tensor | None
 
 
+class Encoded(NamedTuple):
+    """What the network knows of I images before it reads a sentence: maps (I, C, h, w) of four levels, and their depth."""
+
+    maps: list[Tensor]
+    depth: Depth
+
+
 class JLN(nn.Module):
     """The network with fresh weights; the text encoder's are loaded by `text_encoder.load`.
 
@@ -105,7 +112,7 @@ class JLN(nn.Module):
         expressions: Sequence[str] | Words,
         guide: Tensor | None = None,
     ) -> Outputs:
-        """Ground each sentence. What knows no words is computed once per image.
+        """Ground each sentence in its image, which is encoded once.
 
         Args:
             images: (I, 3, H, W) float, normalised; H and W multiples of 64.
@@ -119,16 +126,37 @@ class JLN(nn.Module):
         Raises:
             ValueError: the image size does not fit.
         """
+        words = expressions if isinstance(expressions, Words) else self.text_encoder(expressions)
+        return self.ground(self.encode(images), image_of, cameras, image_sizes, words, guide)
+
+    def encode(self, images: Tensor) -> Encoded:
+        """What knows no words, of images (I, 3, H, W) as in `forward`.
+
+        Raises:
+            ValueError: the image size does not fit.
+        """
         height, width = images.shape[-2:]
         if height % STRIDES[-1] or width % STRIDES[-1]:
             raise ValueError(f"images: height and width must be multiples of {STRIDES[-1]}, found {height} x {width}")
-        words = expressions if isinstance(expressions, Words) else self.text_encoder(expressions)
         features = self.backbone(images)
         maps = [project(level) for project, level in zip(self.input_proj, [*features, features[-1]], strict=True)]
-        depth = self.depth_predictor(maps)
+        return Encoded(maps, self.depth_predictor(maps))
+
+    def ground(
+        self,
+        encoded: Encoded,
+        image_of: Tensor | None,
+        cameras: Tensor,
+        image_sizes: Tensor,
+        expressions: Sequence[str] | Words,
+        guide: Tensor | None = None,
+    ) -> Outputs:
+        """Ground sentences in images that are encoded; arguments as in `forward`."""
+        words = expressions if isinstance(expressions, Words) else self.text_encoder(expressions)
+        depth = encoded.depth
         resized = self.resizer(words.features)
-        grounded = self.transformer(maps, depth.tokens, resized, words.padding, self.query_embed.weight, image_of, guide)
-        with torch.autocast(images.device.type, enabled=False):  # in bfloat16 a centre would be off by pixels, a depth by percents
+        grounded = self.transformer(encoded.maps, depth.tokens, resized, words.padding, self.query_embed.weight, image_of, guide)
+        with torch.autocast(cameras.device.type, enabled=False):  # in bfloat16 a centre would be off by pixels, a depth by percents
             return self._heads(grounded, rows_of(depth.logits, image_of), rows_of(depth.depth, image_of), cameras, image_sizes)
 
     def _heads(self, grounded: Grounded, depth_logits: Tensor, depth_map: Tensor, cameras: Tensor, image_sizes: Tensor) -> Outputs:

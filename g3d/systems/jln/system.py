@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ from g3d.systems.jln.targets import Targets
 from g3d.systems.published import errors_name
 
 log = logging.getLogger(__name__)
+_AT_ONCE = 16  # sentences that a picture of 1280 x 384 pixels may be asked together within a few GB
 
 
 class Jln:
@@ -42,6 +43,7 @@ class Jln:
 
     name = "jln"
     takes_expressions = True
+    carried = ("text.encoder", "text.architecture")
 
     def build(self, config: Config) -> nn.Module:
         model = JLN(config.model, config.text)
@@ -86,17 +88,29 @@ class Jln:
 
     def losses(self, model: nn.Module, batch: ImageBatch, config: Config) -> dict[str, Tensor]:
         guide = batch.targets.regions if config.model.reference == "regions" else None
-        return all_losses(_outputs(model, batch, config, guide), batch.targets, config.loss, config.model.max_depth)
+        images, cameras, sizes = _inputs(batch, config)
+        outputs: Outputs = model(images, batch.image_of, cameras, sizes, batch.expressions, guide)
+        return all_losses(outputs, batch.targets, config.loss, config.model.max_depth)
 
     def predict(self, model: nn.Module, batch: ImageBatch, config: Config) -> list[Prediction]:
-        outputs = _outputs(model, batch, config)
-        found = decode(outputs, batch.cameras, batch.image_sizes, config.data.resolution, config.decode.exact_inverse)
-        wanted = config.decode.maps
-        maps = image_maps(outputs, batch.transforms, batch.image_sizes, config.data.resolution) if wanted else [None] * len(batch)
+        assert isinstance(model, JLN)
+        images, cameras, sizes = _inputs(batch, config)
+        encoded, image_of = model.encode(images), _image_of(batch)
+        sentences = cast("tuple[str, ...]", batch.expressions)
+        found: list[Objects] = []
+        maps: list[Mapping[str, np.ndarray] | None] = []
+        for start in range(0, len(batch), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            own = None if image_of is None else image_of[part]
+            outputs = model.ground(encoded, own, cameras[part], sizes[part], sentences[part])
+            resolution, image_sizes = config.data.resolution, batch.image_sizes[part]
+            found += decode(outputs, batch.cameras[part], image_sizes, resolution, config.decode.exact_inverse)
+            if config.decode.maps:
+                maps += image_maps(outputs, batch.transforms[part], image_sizes, resolution)
         return [
             Prediction(sample, objects, expression, path, size, camera, seen)
             for sample, objects, expression, path, size, camera, seen in zip(
-                batch.ids, found, batch.expressions, batch.paths, batch.image_sizes, batch.cameras, maps, strict=True
+                batch.ids, found, sentences, batch.paths, batch.image_sizes, batch.cameras, maps or [None] * len(batch), strict=True
             )
         ]
 
@@ -242,13 +256,19 @@ class GroundingEvaluator:
                                [e.instance for e in self.expressions], self.groups)  # fmt: skip
 
 
-def _outputs(model: nn.Module, batch: ImageBatch, config: Config, guide: Tensor | None = None) -> Outputs:
+def _image_of(batch: ImageBatch) -> Tensor | None:
+    """The image of each sample; None where each has its own and all are asked at once."""
+    if batch.image_of is None and len(batch) > _AT_ONCE:
+        return torch.arange(len(batch), device=batch.images.device)
+    return batch.image_of
+
+
+def _inputs(batch: ImageBatch, config: Config) -> tuple[Tensor, Tensor, Tensor]:
+    """The network's images, cameras and image sizes."""
     device = batch.images.device
-    images = normalise(batch.images, config.train.channels_last)
     cameras = torch.tensor(np.stack(batch.cameras), dtype=torch.float32, device=device)
     sizes = torch.tensor(batch.image_sizes, dtype=torch.float32, device=device)
-    outputs: Outputs = model(images, batch.image_of, cameras, sizes, batch.expressions, guide)
-    return outputs
+    return normalise(batch.images, config.train.channels_last), cameras, sizes
 
 
 def _encoder(config: Config, root: Path) -> str:

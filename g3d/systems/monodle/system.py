@@ -36,6 +36,7 @@ class Monodle:
 
     name = "monodle"
     takes_expressions = False
+    carried = ()
 
     def build(self, config: Config) -> nn.Module:
         return MonoDLE(config.model.channels, config.model.head_channels, config.model.object_depth)
