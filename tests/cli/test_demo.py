@@ -17,6 +17,7 @@ def run(folder: Path, *args: str) -> dict[str, Any]:
     return json.loads(out)["systems"]
 
 
+@pytest.mark.slow
 def test_a_short_demo_of_detection_goes_all_the_way(tmp_path: Path) -> None:
     settings = [part for setting in (*MICRO, "train.epochs=1") for part in ("--set", setting)]
     report = run(tmp_path, "--system", "monodle", "--frames", "20", *settings)["monodle"]

@@ -76,7 +76,8 @@ def test_killed_at_a_random_step(drawn_kitti: Path, undisturbed: Path, tmp_path:
     assert sorted(file.name for file in (run / "checkpoints").iterdir()) == ["last.pt"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_asked_to_stop(drawn_kitti: Path, undisturbed: Path, tmp_path: Path, number: int) -> None:
     """A checkpoint is written at once, the exit code is 130, and the last line says how to go on."""
     run = tmp_path / "run"
