@@ -35,14 +35,14 @@ def evaluate(
 
       g3d eval --ckpt runs/monodle-ddml/2026-11-21_101500
 
+      g3d eval --ckpt runs/jln/2026-11-21_101500/checkpoints/best.pt --split test --native results
+
       g3d eval --ckpt checkpoint_epoch_140.pth --preset monodle-ddml --data data/kitti
 
       g3d eval --predictions results/data --data data/kitti --split val
     """
     from g3d.errors import EnvironmentProblem, InputError
 
-    if out and out.is_dir():
-        raise InputError(f"--out {out}: is a folder; expected the name of a predictions file", f"--out {out / 'found.jsonl'}")
     if (ckpt is None) == (predictions is None):
         raise InputError("g3d eval: give either --ckpt or --predictions")
     if predictions is not None:
@@ -50,7 +50,9 @@ def evaluate(
             raise InputError("g3d eval --predictions: --set, --out and --native are for a model", "leave them away")
         _evaluate_predictions(predictions, preset, data, split, as_json)
         return
-    from g3d.data.files import check_writable
+    if out and out.is_dir():
+        raise InputError(f"--out {out}: is a folder; expected the name of a predictions file", f"--out {out / 'found.jsonl'}")
+    from g3d.data.files import require_writable
     from g3d.data.predictions import write_predictions
     from g3d.engine.distributed import processes
     from g3d.engine.evaluate import evaluate_predictions, predict
@@ -64,13 +66,14 @@ def evaluate(
             raise InputError("g3d eval: where is the data?", "--data DIR")
         part = split or loaded.config.data.val
         samples = loaded.system.dataset(loaded.config, root, part, training=False)
-        for folder in (out and out.parent, native):
-            if folder:
-                check_writable(folder)
+        for folder, option in ((out and out.parent, "--out"), (native, "--native")):
+            if folder and group.first:
+                require_writable(folder, option)
         found = predict(loaded.model, loaded.config, samples, group, batch, output.progress())
     if found is None:
         return
-    file = out or (loaded.run / "predictions" / f"{Path(part).stem}.jsonl" if loaded.run else None)
+    kept = Path(part).stem + ("" if loaded.checkpoint.stem == "last" else f"-{loaded.checkpoint.stem}") + ".jsonl"
+    file = out or (loaded.run / "predictions" / kept if loaded.run else None)
     if file:
         try:
             write_predictions(file, found)

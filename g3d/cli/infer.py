@@ -44,7 +44,7 @@ def infer(
 
       g3d infer --ckpt RUN --image photos/ --focal 1150 --json
     """
-    from g3d.data.files import check_writable
+    from g3d.data.files import require_writable
     from g3d.data.predictions import to_record, write_predictions
     from g3d.data.user_images import read_expressions
     from g3d.engine.distributed import choose_device
@@ -61,7 +61,7 @@ def infer(
     request = InferRequest(tuple(image), calib, focal, fov, expressions, maps)
     loaded = load_model(ckpt, choose_device(device), preset, settings)
     if out:
-        check_writable(out)
+        require_writable(out)
     found = run(loaded, request, output.progress())
     if out:
         from g3d.visualize.draw import visualize_predictions

@@ -38,6 +38,8 @@ def train(
 
       g3d train --preset monodle-ddml --data data/kitti --set train.batch=8 --set train.precision=bf16 --dry-run
 
+      g3d train --preset jln --data data/mono3drefer --set model.start_weights=monodetr.pth
+
       g3d train --resume runs/monodle-ddml/2026-11-21_101500
 
       torchrun --nproc-per-node 8 -m g3d train --preset monodle-ddml --data data/kitti
@@ -66,10 +68,11 @@ def train(
     if not group.first:
         return
     if as_json:
-        output.emit({"schema": 1, "run": str(done.run), "checkpoint": str(done.checkpoint), "steps": done.steps,
+        output.emit({"schema": 1, "run": str(done.run), "checkpoint": str(done.checkpoint),
+                     "best": str(done.best) if done.best else None, "steps": done.steps,
                      "seconds": round(done.seconds, 1), "losses": done.losses})  # fmt: skip
     else:
-        output.say(f"trained {done.steps} steps in {done.seconds:.0f} s; next: g3d eval --ckpt {done.run}")
+        output.say(f"trained {done.steps} steps in {done.seconds:.0f} s; next: g3d eval --ckpt {done.best or done.run}")
         typer.echo(str(done.run))
 
 

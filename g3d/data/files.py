@@ -65,18 +65,16 @@ def atomic_write(path: Path | str, durable: bool = True) -> Iterator[BinaryIO]:
             Path(temporary).unlink(missing_ok=True)
 
 
-def check_writable(folder: Path) -> None:
-    """Make a folder and try to write in it: said before the work whose results are to lie there, not after.
+def require_writable(folder: Path, option: str = "--out") -> None:
+    """Whether a folder can be made or written, without making it: better known before the work than after.
 
     Raises:
-        EnvironmentProblem: it cannot be made or written.
+        EnvironmentProblem: it cannot.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise EnvironmentProblem(f"{folder}: cannot be written: {error.strerror or error}") from error
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        reason = "may not be written" if there.is_dir() else "is no folder"
+        raise EnvironmentProblem(f"{folder}: cannot be written: {there} {reason}", f"choose another folder with {option}")
 
 
 def _umask() -> int:

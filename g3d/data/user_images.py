@@ -125,12 +125,15 @@ def read_expressions(path: Path) -> tuple[str, ...]:
 
     Raises:
         MissingDataError: no such file.
-        InputError: not text, or no sentence in it.
+        InputError: not text, no sentence in it, or a line without words.
     """
-    found = tuple(line.strip() for line in read_text(path, "sentences").splitlines() if line.strip())
-    if not found:
+    lines = {number: line.strip() for number, line in enumerate(read_text(path, "sentences").splitlines(), 1) if line.strip()}
+    if not lines:
         raise InputError(f"sentences {path}: found none, expected one on each line")
-    return found
+    for number, line in lines.items():
+        if not any(letter.isalpha() for letter in line):
+            raise InputError(f"sentences {path}: line {number}: found {line[:40]!r}, expected a sentence")
+    return tuple(lines.values())
 
 
 def _number(index: int, count: int) -> str:

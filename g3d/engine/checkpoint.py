@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
@@ -68,7 +68,7 @@ def copy(path: Path, to: Path) -> None:
     Raises:
         EnvironmentProblem: as in `write`.
     """
-    with _explained(to), atomic_write(to) as file, path.open("rb") as source:
+    with path.open("rb") as source, _explained(to), atomic_write(to) as file:
         shutil.copyfileobj(source, file)
 
 
@@ -141,11 +141,30 @@ def parse(content: dict[str, Any], path: Path, overrides: tuple[str, ...] = ()) 
         raise InputError(f"checkpoint {path}: format {content['g3d_format']}, this g3d reads up to {FORMAT}", "install a newer g3d")
     written = presets.from_yaml(content["config"], source=f"config in {path}")
     config = presets.from_yaml(content["config"], overrides, source=f"config in {path}")
-    for name in get_system(written.system).carried:
+    system = get_system(written.system)
+    check_unchanged((*system.carried, *system.starts), written, config, path)
+    return Checkpoint(path, config, written, content["model"], content["training"])
+
+
+def check_unchanged(names: Sequence[str], written: Config, config: Config, path: Path) -> None:
+    """Whether a config that is to be used with a checkpoint leaves these of its settings as they were written.
+
+    Raises:
+        InputError: one differs.
+    """
+    for name in names:
         then, now = (reduce(getattr, name.split("."), whole) for whole in (written, config))
         if then != now:
-            raise InputError(f"checkpoint {path}: --set {name}: it cannot change, the checkpoint holds its own", "leave it away")
-    return Checkpoint(path, config, written, content["model"], content["training"])
+            raise InputError(f"checkpoint {path}: {name} cannot be changed: found {_differences(then, now)}; what it named is in the file",
+                             "leave this setting, or --preset, away")  # fmt: skip
+
+
+def _differences(then: Any, now: Any) -> str:
+    """Found and expected values; of two dicts those entries that differ."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        keys = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+        then, now = ({key: whole.get(key) for key in keys} for whole in (then, now))
+    return f"{now}, expected {then}"
 
 
 def locate(where: Path) -> Path:
@@ -157,6 +176,10 @@ def locate(where: Path) -> Path:
     if where.is_dir():
         folder = where / "checkpoints" if (where / "checkpoints").is_dir() else where
         last = folder / "last.pt"
+        if not last.is_file() and not (where / "config.yaml").is_file():
+            files = sorted(file.name for file in folder.iterdir() if file.suffix in (".pt", ".pth"))
+            hint = f"it has {', '.join(files[:4])}: name one of them" if files else "give a run directory or a checkpoint file"
+            raise MissingDataError(f"checkpoint {where}: is neither a run directory nor a checkpoint", hint)
         if not last.is_file():
             raise MissingDataError(
                 f"run {where}: no checkpoints/last.pt", "a run writes its first checkpoint at the end of the first epoch"

@@ -73,6 +73,7 @@ def load_model(where: Path, device: torch.device, preset: str | None = None, ove
     saved = checkpoint.parse(content, path, tuple(overrides))
     config = given or saved.config
     system = get_system(config.system)
+    checkpoint.check_unchanged(system.carried, saved.written, config, path)
     model = system.build(config)
     load_strictly(model, saved.model, path)
     return _ready(system, config, model, device, path, saved.training.get("data"), None)

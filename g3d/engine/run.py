@@ -15,6 +15,7 @@ from typing import Any
 
 from g3d import __version__
 from g3d.config import Config
+from g3d.data.files import read_text
 from g3d.errors import EnvironmentProblem, InputError, MissingDataError
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class Run:
         self.folder = folder
         self.writes = writes
         self.checkpoints = folder / "checkpoints"
+        self.best = self.checkpoints / "best.pt"
         self._metrics = folder / "metrics.jsonl"
 
     @staticmethod
@@ -70,12 +72,12 @@ class Run:
             with self._explained(), self._metrics.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(values) + "\n")
 
-    def best_score(self) -> float:
-        """The highest score of the evaluations recorded so far; minus infinity before the first."""
-        with self._explained():
-            lines = self._metrics.read_text(encoding="utf-8").splitlines()
-        scores = [json.loads(line)["score"] for line in lines if '"score"' in line]
-        return max((score for score in scores if score is not None), default=float("-inf"))
+    def evaluations(self, split: str) -> dict[int, float | None]:
+        """Scores of the evaluations of a split that are recorded, by step."""
+        if not self._metrics.is_file():
+            return {}
+        lines = [json.loads(line) for line in read_text(self._metrics, "metrics").splitlines() if '"split"' in line]
+        return {line["step"]: line.get("score") for line in lines if line.get("split") == split}
 
     def log_to_file(self) -> logging.Handler | None:
         """Copy the log into log.txt; the caller removes the handler at the end."""

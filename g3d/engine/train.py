@@ -28,7 +28,6 @@ from g3d.engine.model import load_strictly
 from g3d.engine.run import Run
 from g3d.engine.schedule import build_optimizer, learning_rate, set_learning_rate
 from g3d.errors import G3DError, InputError, Interrupted
-from g3d.metrics.table import Table
 from g3d.nn.parallel import convert_sync_batchnorm
 from g3d.progress import Progress, Silent
 from g3d.systems.base import get_system
@@ -44,10 +43,11 @@ class TrainingFailed(G3DError):
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What a finished run leaves: its folder, its last checkpoint, and the last loss terms."""
+    """What a finished run leaves: its folder, its last checkpoint, its best one if it was evaluated, and the last loss terms."""
 
     run: Path
     checkpoint: Path
+    best: Path | None
     steps: int
     seconds: float
     losses: dict[str, float]
@@ -197,16 +197,27 @@ def train(
         trainer.restore(resume)
         run.reopen(config, trainer.steps)
         checkpoint.remove_leftovers(run.checkpoints)
+        _set_aside_later_best(run, trainer)
     else:
         run.create(config, sys.argv)
     handler = run.log_to_file()
     try:
         with open_loggers(run, config) as loggers, _stop_requests() as stop:
+            if resume:  # the run may have been stopped between an epoch's checkpoint and its evaluation
+                _evaluate_if_due(trainer, run, root, loggers, resume.path)
             return _loop(trainer, run, root, loggers, stop, progress or Silent())
     finally:
         if handler:
             logging.getLogger("g3d").removeHandler(handler)
             handler.close()
+
+
+def _set_aside_later_best(run: Run, trainer: Trainer) -> None:
+    """Going on from an earlier checkpoint drops what came after it; a best.pt from there is kept under another name."""
+    if run.writes and run.best.is_file() and checkpoint.read(run.best).training["steps"] > trainer.steps:
+        aside = run.best.with_name("best_before_resume.pt")
+        run.best.replace(aside)
+        log.warning("%s is from after step %d, where the run goes on: it is now %s", run.best, trainer.steps, aside.name)
 
 
 def _folder_of(resume: checkpoint.Checkpoint) -> Path:
@@ -254,13 +265,10 @@ def _loop(trainer: Trainer, run: Run, root: Path, loggers: Logger, stop: _Stop, 
             raise Interrupted(
                 f"stopped after step {trainer.steps} of {total}; checkpoint written", f"go on with: g3d train --resume {run.folder}"
             )
-        if end_of_epoch and settings.eval_epochs and (trainer.epoch % settings.eval_epochs == 0 or trainer.epoch == settings.epochs):
-            table = evaluate_model(trainer.model, trainer.config, root, trainer.config.data.val, group)
-            if table is not None:
-                _keep_if_best(run, table, trainer.epoch)
-                loggers.evaluation(trainer.steps, trainer.epoch, trainer.config.data.val, table)
+        _evaluate_if_due(trainer, run, root, loggers, run.checkpoints / "last.pt")
     progress.end()
-    return TrainReport(run.folder, run.checkpoints / "last.pt", trainer.steps, time.monotonic() - began, losses)
+    best = run.best if run.best.is_file() else None
+    return TrainReport(run.folder, run.checkpoints / "last.pt", best, trainer.steps, time.monotonic() - began, losses)
 
 
 def _agreed(terms: dict[str, Tensor], group: Processes) -> dict[str, float]:
@@ -286,11 +294,23 @@ def _save(trainer: Trainer, run: Run, root: Path, numbered: bool) -> None:
     checkpoint.write(run.checkpoints / "last.pt", trainer.config, weights, state)
 
 
-def _keep_if_best(run: Run, table: Table, epoch: int) -> None:
-    """Copy last.pt, which was just evaluated, to best.pt if its score is higher than every earlier one of the run."""
-    if table.score is not None and table.score > run.best_score():
-        checkpoint.copy(run.checkpoints / "last.pt", run.checkpoints / "best.pt")
-        log.info("epoch %d is the best so far: checkpoints/best.pt", epoch)
+def _evaluate_if_due(trainer: Trainer, run: Run, root: Path, loggers: Logger, file: Path) -> None:
+    """At the end of an epoch that wants an evaluation and has none yet: make it, and copy its checkpoint if it is the best so far."""
+    settings, split, epoch = trainer.config.train, trainer.config.data.val, trainer.epoch
+    if trainer.step_in_epoch or not epoch or not settings.eval_epochs or (epoch % settings.eval_epochs and epoch != settings.epochs):
+        return
+    if from_first(run.writes and trainer.steps in run.evaluations(split), trainer.group):
+        return
+    table = evaluate_model(trainer.model, trainer.config, root, split, trainer.group)
+    if table is None:
+        return
+    earlier = [score for score in run.evaluations(split).values() if score is not None]
+    best = table.score is not None and table.score > max(earlier, default=-math.inf)
+    if best:
+        checkpoint.copy(file, run.best)
+    loggers.evaluation(trainer.steps, epoch, split, table)
+    if table.score is not None:
+        log.info("epoch %d on %s: score %.4g%s", epoch, split, table.score, f", the best so far: {run.best}" if best else "")
 
 
 class _Stop:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from g3d.data.files import require_writable
 from g3d.errors import EnvironmentProblem, G3DError
 from g3d.prepare import runner
 from g3d.progress import Progress
@@ -136,7 +137,7 @@ def prepare(
     Raises:
         EnvironmentProblem: no room, or `out` cannot be written; said before the work begins.
     """
-    runner.require_writable(out)
+    require_writable(out)
     todo = plan(recipe, items, out, redo)
     runner.require_space(todo.bytes, out)
     out.mkdir(parents=True, exist_ok=True)

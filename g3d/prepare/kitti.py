@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from g3d.data.files import atomic_write
+from g3d.data.files import atomic_write, require_writable
 from g3d.data.kitti import KittiRoot, check_principal_point, read_calibration, read_labels
 from g3d.data.kitti_prepared import FOLDER, RECTANGLES, FrameRectangles, write_rectangles
 from g3d.data.object_depth import depth_rectangles, paint, painting_order
@@ -92,7 +92,7 @@ def prepare_kitti(
     folder = out or data / FOLDER
     for wanted in (folder, npy):
         if wanted is not None and not check_only:
-            runner.require_writable(wanted)
+            require_writable(wanted)
     outcome = runner.run(functools.partial(_check, root=root, decode=decode), ids, "check", workers, progress)
     objects: dict[str, int] = {}
     for _, frame in outcome.good:

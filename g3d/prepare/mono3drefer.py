@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from g3d.data.files import require_writable
 from g3d.data.mono3drefer import INDEX, MANIFEST, Mono3DReferRoot, list_name, write_index
 from g3d.data.mono3drefer_names import DIFFICULTY_GROUPS, DISTANCE_GROUPS, GROUPS, SPLITS
 from g3d.data.mono3drefer_raw import EXPRESSIONS_FILE, GROUPS_FILE, Expression, read_expressions
@@ -86,7 +87,7 @@ def prepare_mono3drefer(
     root = Mono3DReferRoot.find(data)
     folder = out or root.prepared
     if not check_only:
-        runner.require_writable(folder)
+        require_writable(folder)
     splits = {split: root.split(split) for split in SPLITS}
     entries = read_expressions(root.root / EXPRESSIONS_FILE)
     groups = root.groups()

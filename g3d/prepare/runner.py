@@ -167,18 +167,6 @@ def fingerprint(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def require_writable(folder: Path) -> None:
-    """Whether a folder can be made or written, without making it: better known before the work than after.
-
-    Raises:
-        EnvironmentProblem: it cannot.
-    """
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        reason = "may not be written" if there.is_dir() else "is no folder"
-        raise EnvironmentProblem(f"{folder}: cannot be written: {there} {reason}", "choose another folder with --out")
-
-
 def require_space(wanted: int, folder: Path) -> int:
     """Bytes free where a folder will lie.
 

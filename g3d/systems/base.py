@@ -72,6 +72,7 @@ class System(Protocol):
     name: str
     takes_expressions: bool  # each sample has a sentence, and its prediction is the answer to it
     carried: tuple[str, ...]  # settings that our checkpoints fix, because what they name is inside
+    starts: tuple[str, ...]  # settings that name where training starts from: without meaning for a checkpoint of ours
 
     def build(self, config: Any) -> nn.Module:
         """The network with fresh weights; reads no file."""
@@ -106,7 +107,7 @@ class System(Protocol):
         """Load a published checkpoint into `model`, strictly.
 
         Raises:
-            InputError: names or shapes do not fit; all of them are listed.
+            InputError: names or shapes do not fit; says how many, and which.
         """
 
     def inputs(self, config: Any, request: InferRequest) -> Samples:

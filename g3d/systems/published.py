@@ -58,7 +58,7 @@ def load_published(
         our_name: published name -> our name.
 
     Raises:
-        InputError: entries are missing, unknown or of another shape: all of them are listed.
+        InputError: entries are missing, unknown or of another shape: the first ones are listed.
     """
     ignored, fresh = dict(ignored or {}), dict(fresh or {})
     own = module.state_dict()

@@ -163,7 +163,7 @@ def run(drawn_kitti: Path, tmp_path: Path) -> Path:
 def test_a_place_for_results_that_cannot_be_written_is_refused_before_predicting(
     run: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for verb in ("evaluate", "infer"):
+    for verb in ("infer", "evaluate"):  # in this order: infer takes its own from evaluate when it is imported
         monkeypatch.setattr(f"g3d.engine.{verb}.predict", lambda *_: pytest.fail("hours of work for nothing"))
     (tmp_path / "file").write_text("in the way")
     inside = str(tmp_path / "file" / "found")
@@ -178,6 +178,13 @@ def test_truncated_checkpoint(run: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     refused(2, "eval", "--ckpt", str(run), says=("last.pt", "truncated or not a torch file"))
     refused(2, "train", "--resume", str(run), says=("last.pt", "truncated or not a torch file"))
+
+
+def test_a_folder_that_is_no_run(world: Path, tmp_path: Path) -> None:
+    says = (str(world), "is neither a run directory nor a checkpoint")
+    refused(3, "eval", "--ckpt", str(world), says=says, hint="give a run directory or a checkpoint file")
+    (tmp_path / "weights.pth").write_bytes(b"")
+    refused(3, "eval", "--ckpt", str(tmp_path), says=(str(tmp_path),), hint="it has weights.pth: name one of them")
 
 
 def test_checkpoint_of_another_system(run: Path) -> None:

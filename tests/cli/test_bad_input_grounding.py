@@ -222,19 +222,25 @@ def test_the_text_encoder_is_not_needed_after_training(world: Path, run: Path, t
 
 
 def test_a_run_whose_text_encoder_differs(world: Path, run: Path, tmp_path: Path) -> None:
-    for key, value, found in (("hidden_size", 32, "21 of another shape in resizer, text_encoder"), ("vocab_size", 500, "found (800, 16)"),
-                              ("num_hidden_layers", 2, "16 missing in text_encoder")):  # fmt: skip
+    """Another number of heads would fit all its weights and give other features."""
+    for key, value, expected in (("hidden_size", 32, 16), ("num_hidden_layers", 2, 1), ("num_attention_heads", 4, 2)):
         config = yaml.safe_load((run / "config.yaml").read_text())
         config["text"]["architecture"][key] = value
         (tmp_path / "other.yaml").write_text(yaml.safe_dump(config))
-        says = (str(run / "checkpoints" / "last.pt"), "does not fit the config", found)
+        found = f"text.architecture cannot be changed: found {{'{key}': {value}}}, expected {{'{key}': {expected}}}"
+        says = (str(run / "checkpoints" / "last.pt"), found)
         refused(2, *infer(run, world, "--text", "a car", "--preset", str(tmp_path / "other.yaml")), says=says)
 
 
-@pytest.mark.parametrize("setting", ["text.architecture.num_attention_heads=4", "text.encoder=roberta-large"])
-def test_the_text_encoder_in_a_checkpoint_cannot_be_exchanged(world: Path, run: Path, setting: str) -> None:
-    """Another number of heads would fit all its weights and give other features."""
-    says = (str(run / "checkpoints" / "last.pt"), f"--set {setting[:8]}", "the checkpoint holds its own")
+def test_a_run_of_another_network(world: Path, run: Path) -> None:
+    says = (str(run / "checkpoints" / "last.pt"), "does not fit the config", "of another shape in depth_predictor")
+    refused(2, *infer(run, world, "--text", "a car", "--set", "model.depth_bins=40"), says=says)
+
+
+@pytest.mark.parametrize("setting", ["text.architecture.num_attention_heads=4", "text.encoder=roberta-large",
+                                     "model.start_weights=monodetr.pth", "model.backbone.weights=resnet50.pth"])  # fmt: skip
+def test_what_a_checkpoint_carries_cannot_be_set(world: Path, run: Path, setting: str) -> None:
+    says = (str(run / "checkpoints" / "last.pt"), setting[:9], "cannot be changed")
     for arguments in (infer(run, world, "--text", "a car"), ("eval", "--ckpt", str(run)), ("train", "--resume", str(run))):
         refused(2, *arguments, "--set", setting, says=says)
 

@@ -121,3 +121,6 @@ def test_sentences_of_a_file_are_its_lines_that_are_not_empty(tmp_path: Path) ->
         read_expressions(file)
     with pytest.raises(MissingDataError, match="no such file"):
         read_expressions(tmp_path / "gone.txt")
+    file.write_text('[\n{"a": 1},\n')
+    with pytest.raises(InputError, match=r"line 1: found '\[', expected a sentence"):
+        read_expressions(file)

@@ -86,6 +86,40 @@ def test_the_best_evaluation_s_checkpoint_is_kept(drawn_kitti: Path, tmp_path: P
     assert [line["score"] for line in recorded if "score" in line] == [1.0, 3.0, 2.0, None, 2.5, 3.5]
 
 
+def test_an_evaluation_that_a_stop_prevented_is_made_later(drawn_kitti: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And it is made once. Going on from an earlier checkpoint, a best one from later does not count."""
+    prepare_kitti(drawn_kitti)
+    scores = iter([5.0, RuntimeError("killed"), 6.0, 1.0])
+
+    def evaluated(*_: Any) -> Table:
+        score = next(scores)
+        if isinstance(score, Exception):
+            raise score
+        return Table("made", (), (), {}, score=score)
+
+    def resume(name: str, *settings: str) -> None:
+        saved = checkpoint.read(run / "checkpoints" / name, settings)
+        train(saved.config, drawn_kitti, ALONE, resume=saved)
+
+    def kept(name: str) -> int:
+        return int(checkpoint.read(run / "checkpoints" / name).training["epoch"])
+
+    monkeypatch.setattr("g3d.engine.train.evaluate_model", evaluated)
+    run = tmp_path / "run"
+    settings = [*MICRO, "train.batch=4", "train.eval_epochs=1", "train.epochs=2", "train.checkpoint_epochs=1", "train.log_steps=100"]
+    with pytest.raises(RuntimeError, match="killed"):
+        train(config.load("monodle-ddml-tiny", settings), drawn_kitti, ALONE, out=run)
+    assert kept("best.pt") == 1
+    resume("last.pt")
+    assert kept("best.pt") == 2
+    resume("last.pt")
+    resume("epoch_1.pt", "train.epochs=2")
+    assert (kept("best_before_resume.pt"), (run / "checkpoints" / "best.pt").exists()) == (2, False)
+    recorded = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["score"] for line in recorded if "score" in line] == [5.0, 1.0]
+    assert next(scores, None) is None
+
+
 def test_signals_that_come_together_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [10.0]
     monkeypatch.setattr("g3d.engine.train.time.monotonic", lambda: now[0])

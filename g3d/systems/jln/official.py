@@ -46,7 +46,7 @@ def import_official(checkpoint: Mapping[str, Any], model: JLN) -> ImportReport:
 
     Raises:
         InputError: no state dict; of the other system; another text encoder, another number of depth bins; entries missing, unknown or of
-            another shape: all of them are listed.
+            another shape: the first ones are listed.
     """
     stored = state_dict_of(checkpoint, "model_state")
     state = {name.replace("depthaware_transformer", "mono3dvg_transformer"): value for name, value in stored.items()}

@@ -27,9 +27,10 @@ from g3d.systems.base import ImportReport, InferRequest
 from g3d.systems.jln import official, results
 from g3d.systems.jln.config import Config
 from g3d.systems.jln.decode import decode
+from g3d.systems.jln.depth_predictor import Depth
 from g3d.systems.jln.losses import losses as all_losses
 from g3d.systems.jln.maps import image_maps
-from g3d.systems.jln.model import JLN, Outputs
+from g3d.systems.jln.model import JLN, Encoded, Outputs
 from g3d.systems.jln.samples import augmented, make_sample, warped_image
 from g3d.systems.jln.targets import Targets
 from g3d.systems.published import errors_name
@@ -44,6 +45,7 @@ class Jln:
     name = "jln"
     takes_expressions = True
     carried = ("text.encoder", "text.architecture")
+    starts = ("model.start_weights", "model.backbone.weights")
 
     def build(self, config: Config) -> nn.Module:
         model = JLN(config.model, config.text)
@@ -94,15 +96,15 @@ class Jln:
 
     def predict(self, model: nn.Module, batch: ImageBatch, config: Config) -> list[Prediction]:
         assert isinstance(model, JLN)
-        images, cameras, sizes = _inputs(batch, config)
-        encoded, image_of = model.encode(images), _image_of(batch)
+        pixels, cameras, sizes = _inputs(batch, config)
+        encoded, image_of = model.encode(pixels), _image_of(batch)
         sentences = cast("tuple[str, ...]", batch.expressions)
         found: list[Objects] = []
         maps: list[Mapping[str, np.ndarray] | None] = []
         for start in range(0, len(batch), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
-            own = None if image_of is None else image_of[part]
-            outputs = model.ground(encoded, own, cameras[part], sizes[part], sentences[part])
+            images, own = (encoded, None) if image_of is None else _of_images(encoded, image_of[part])
+            outputs = model.ground(images, own, cameras[part], sizes[part], sentences[part])
             resolution, image_sizes = config.data.resolution, batch.image_sizes[part]
             found += decode(outputs, batch.cameras[part], image_sizes, resolution, config.decode.exact_inverse)
             if config.decode.maps:
@@ -254,6 +256,14 @@ class GroundingEvaluator:
                         len(other), len(asked), other[0])  # fmt: skip
         return grounding_table([self.found[e.id].objects for e in self.expressions], [e.objects for e in self.expressions],
                                [e.instance for e in self.expressions], self.groups)  # fmt: skip
+
+
+def _of_images(encoded: Encoded, image_of: Tensor) -> tuple[Encoded, Tensor]:
+    """Those images alone that some samples are about, and which of them each sample is about."""
+    used, own = image_of.unique(return_inverse=True)
+    if len(used) == len(encoded.maps[0]):
+        return encoded, image_of
+    return Encoded([level[used] for level in encoded.maps], Depth(*(part[used] for part in encoded.depth))), own
 
 
 def _image_of(batch: ImageBatch) -> Tensor | None:

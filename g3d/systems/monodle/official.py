@@ -26,7 +26,7 @@ def import_official(checkpoint: Mapping[str, Any], model: nn.Module) -> ImportRe
     The auxiliary depth head alone may be missing on either side: a MonoDLE checkpoint has none, and so has a model without `object_depth`.
 
     Raises:
-        InputError: no state dict; entries are missing, unknown or of another shape: all of them are listed.
+        InputError: no state dict; entries are missing, unknown or of another shape: the first ones are listed.
     """
     state = state_dict_of(checkpoint, "model_state")
     own = model.state_dict()

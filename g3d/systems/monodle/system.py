@@ -37,6 +37,7 @@ class Monodle:
     name = "monodle"
     takes_expressions = False
     carried = ()
+    starts = ("model.backbone_weights",)
 
     def build(self, config: Config) -> nn.Module:
         return MonoDLE(config.model.channels, config.model.head_channels, config.model.object_depth)
