@@ -107,7 +107,7 @@ class System(Protocol):
         """Load a published checkpoint into `model`, strictly.
 
         Raises:
-            InputError: names or shapes do not fit; says how many, and which.
+            InputError: names or shapes do not fit; the first ones are listed.
         """
 
     def inputs(self, config: Any, request: InferRequest) -> Samples:
