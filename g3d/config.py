@@ -1,7 +1,8 @@
 """Preset files -> one validated, frozen Config.
 
-A preset is YAML: `system` names the schema (g3d/systems/<system>/config.py), `extends` names another preset whose values it starts from.
-`load` resolves it, applies `--set a.b=c` overrides and reports every error at once, with the nearest known key. Nothing here imports torch.
+A preset is YAML: `system` names the schema (g3d/systems/<system>/config.py), `extends` names another preset whose
+values it starts from. `load` resolves it, applies `--set a.b=c` overrides and reports every error at once, with the
+nearest known key. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -15,7 +16,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
 
 from g3d.errors import InputError
 
@@ -31,7 +41,8 @@ class OptimConfig(Schema):
 
     name: Literal["adam", "adamw", "adamw_scaled_decay"] = Field(
         "adam",
-        description="adam adds L2 decay to the gradient, adamw decouples it, adamw_scaled_decay scales it with the bias correction too",
+        description="adam adds L2 decay to the gradient, adamw decouples it, adamw_scaled_decay scales it with the "
+        "bias correction too",
     )
     lr: PositiveFloat = Field(description="base learning rate, for the preset's batch")
     betas: tuple[NonNegativeFloat, NonNegativeFloat] = (0.9, 0.999)
@@ -39,15 +50,21 @@ class OptimConfig(Schema):
     clip_norm: PositiveFloat | None = Field(None, description="largest norm of the whole gradient; null: no clipping")
     warmup_epochs: NonNegativeInt = Field(0, description="epochs of cosine warm-up from warmup_lr to lr")
     warmup_lr: NonNegativeFloat = 0.0
-    decay_epochs: tuple[NonNegativeInt, ...] = Field((), description="epochs at which the rate is multiplied by decay_rate")
+    decay_epochs: tuple[NonNegativeInt, ...] = Field(
+        (), description="epochs at which the rate is multiplied by decay_rate"
+    )
     decay_rate: PositiveFloat = 0.1
-    decay_counts_warmup: bool = Field(True, description="false: decay_epochs count from the end of the warm-up, as xinzhuma/monodle does")
+    decay_counts_warmup: bool = Field(
+        True, description="false: decay_epochs count from the end of the warm-up, as xinzhuma/monodle does"
+    )
 
 
 class TrainConfig(Schema):
     """The training run. `batch` is the effective batch: over all processes and accumulation steps."""
 
-    batch: PositiveInt = Field(description="samples per optimiser step, over all processes and accumulated micro-batches")
+    batch: PositiveInt = Field(
+        description="samples per optimiser step, over all processes and accumulated micro-batches"
+    )
     accumulate: PositiveInt = Field(1, description="micro-batches per optimiser step")
     epochs: PositiveInt = 1
     workers: NonNegativeInt = Field(4, description="data loading processes per training process")
@@ -57,10 +74,16 @@ class TrainConfig(Schema):
     channels_last: bool = Field(True, description="channels-last memory layout for image networks")
     compile: bool = Field(False, description="torch.compile the network (needs a host compiler on a CPU)")
     checkpoint_epochs: PositiveInt = Field(10, description="keep a numbered checkpoint every this many epochs")
-    save_steps: NonNegativeInt = Field(0, description="also write the last checkpoint every this many steps; 0: at the end of each epoch")
-    eval_epochs: NonNegativeInt = Field(0, description="evaluate every this many epochs and after the last, and keep the best; 0: never")
+    save_steps: NonNegativeInt = Field(
+        0, description="also write the last checkpoint every this many steps; 0: at the end of each epoch"
+    )
+    eval_epochs: NonNegativeInt = Field(
+        0, description="evaluate every this many epochs and after the last, and keep the best; 0: never"
+    )
     log_steps: PositiveInt = Field(20, description="a metrics.jsonl line every this many steps")
-    log_to: tuple[Literal["tensorboard", "wandb"], ...] = Field((), description="besides metrics.jsonl; each needs its extra installed")
+    log_to: tuple[Literal["tensorboard", "wandb"], ...] = Field(
+        (), description="besides metrics.jsonl; each needs its extra installed"
+    )
     sync_batchnorm: bool = Field(True, description="batch statistics over all processes")
 
 
@@ -97,7 +120,9 @@ class Config(Schema):
 
 def preset_names() -> list[str]:
     """Names of the presets that come with g3d."""
-    return sorted(f.name.removesuffix(".yaml") for f in resources.files("g3d.presets").iterdir() if f.name.endswith(".yaml"))
+    return sorted(
+        f.name.removesuffix(".yaml") for f in resources.files("g3d.presets").iterdir() if f.name.endswith(".yaml")
+    )
 
 
 def preset_text(name: str) -> str:
@@ -116,8 +141,8 @@ def load(preset: str | Path, overrides: Iterable[str] = ()) -> Config:
     """A preset by name or path, with `a.b=c` overrides applied.
 
     Raises:
-        InputError: unknown preset, system or key, a value of the wrong type, an override that is no `key=value`; all errors of a
-            preset are reported together.
+        InputError: unknown preset, system or key, a value of the wrong type, an override that is no `key=value`; all
+            errors of a preset are reported together.
     """
     return validate(_with_overrides(_resolve(str(preset), ()), overrides), source=f"preset {preset}")
 
@@ -131,7 +156,9 @@ def validate(values: Mapping[str, Any], source: str) -> Config:
     """Values as plain data -> the config of their system."""
     system = values.get("system")
     if not isinstance(system, str):
-        raise InputError(f"{source}: system is missing", "a preset starts with `system: monodle`, or with `extends: <preset>`")
+        raise InputError(
+            f"{source}: system is missing", "a preset starts with `system: monodle`, or with `extends: <preset>`"
+        )
     try:
         return schema(system).model_validate(values)
     except ValidationError as error:
@@ -232,7 +259,9 @@ def _explain(item: Any, root: type[BaseModel]) -> str:
     if item["type"] == "missing":
         return f"{name}: missing"
     message = item["msg"].removeprefix("Value error, ")
-    found = "" if isinstance(item["input"], Mapping) else f"found {item['input']!r}: "  # a section's values do not go together
+    found = (
+        "" if isinstance(item["input"], Mapping) else f"found {item['input']!r}: "
+    )  # a section's values do not go together
     return f"{name}: {found}{message[0].lower()}{message[1:]}"
 
 

@@ -39,8 +39,10 @@ def examine() -> Iterator[Finding]:
 
 
 def _versions() -> list[Finding]:
-    found = [Finding("g3d", "ok", f"{__version__} in {Path(__file__).parent}"),
-             Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}")]  # fmt: skip
+    found = [
+        Finding("g3d", "ok", f"{__version__} in {Path(__file__).parent}"),
+        Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}"),
+    ]
     requirements = [need for need in importlib.metadata.requires("g3d") or () if "extra ==" not in need]
     needed_names = [re.split(r"[^\w.-]", need)[0].lower() for need in requirements]
     for name in (*needed_names, *OPTIONAL):
@@ -48,7 +50,9 @@ def _versions() -> list[Finding]:
             found.append(Finding(name, "ok", importlib.metadata.version(name)))
         except importlib.metadata.PackageNotFoundError:
             needed = name in needed_names
-            found.append(Finding(name, "broken" if needed else "note", "not installed" + ("" if needed else " (optional)")))
+            found.append(
+                Finding(name, "broken" if needed else "note", "not installed" + ("" if needed else " (optional)"))
+            )
     return found
 
 
@@ -56,7 +60,12 @@ def _devices() -> list[Finding]:
     import torch
 
     found = [
-        Finding("cpu", "ok", f"{torch.get_num_threads()} threads of {os.cpu_count()} processors, {torch.backends.cpu.get_cpu_capability()}")
+        Finding(
+            "cpu",
+            "ok",
+            f"{torch.get_num_threads()} threads of {os.cpu_count()} processors, "
+            f"{torch.backends.cpu.get_cpu_capability()}",
+        )
     ]
     if not torch.cuda.is_available():
         why = (
@@ -67,7 +76,13 @@ def _devices() -> list[Finding]:
         return [*found, Finding("cuda", "note", f"none: {why}; everything runs on the CPU")]
     for index in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(index)
-        found.append(Finding(f"cuda:{index}", "ok", f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB, sm_{facts.major}{facts.minor}"))
+        found.append(
+            Finding(
+                f"cuda:{index}",
+                "ok",
+                f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB, sm_{facts.major}{facts.minor}",
+            )
+        )
     return found
 
 
@@ -84,7 +99,8 @@ def _presets() -> list[Finding]:
 
 
 def _kernels() -> Iterator[Finding]:
-    """Run every operator's fast path on each kind of device that is here, compiling what is not on disk yet, beside its reference."""
+    """Run every operator's fast path on each kind of device that is here, compiling what is not on disk yet, beside its
+    reference."""
     import torch
 
     from g3d.ops.registry import kernels_choice, load_all
@@ -120,7 +136,9 @@ def _kernel(operator: Operator, device: str, required: bool) -> Finding:
     try:
         return _tried(name, check)
     except KernelUnavailable as error:
-        return Finding(name, "broken" if required else "note", f"runs as its PyTorch reference, slower: {error.message}")
+        return Finding(
+            name, "broken" if required else "note", f"runs as its PyTorch reference, slower: {error.message}"
+        )
 
 
 def _cache() -> list[Finding]:
@@ -131,13 +149,19 @@ def _cache() -> list[Finding]:
     except KernelUnavailable as error:
         return [Finding("kernel cache", "note", error.message)]
     if folder is None:
-        return [Finding("kernel cache", "note", "no folder can be written: set NUMBA_CACHE_DIR to keep compiled kernels")]
+        return [
+            Finding("kernel cache", "note", "no folder can be written: set NUMBA_CACHE_DIR to keep compiled kernels")
+        ]
     return [Finding("kernel cache", "ok", f"{folder} can be written")]
 
 
 def _browser() -> list[Finding]:
-    found = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-    return [Finding("browser", "ok" if found else "note", found or "no Chromium found; only the tests of the page need one")]
+    found = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
+    return [
+        Finding("browser", "ok" if found else "note", found or "no Chromium found; only the tests of the page need one")
+    ]
 
 
 def _tried(name: str, check: Callable[[], str]) -> Finding:
@@ -151,4 +175,8 @@ def _tried(name: str, check: Callable[[], str]) -> Finding:
     except G3DError as error:
         return Finding(name, "broken", str(error))
     except Exception as error:
-        return Finding(name, "broken", f"{type(error).__name__}: {error} (python {sys.version_info.major}.{sys.version_info.minor})")
+        return Finding(
+            name,
+            "broken",
+            f"{type(error).__name__}: {error} (python {sys.version_info.major}.{sys.version_info.minor})",
+        )

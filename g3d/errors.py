@@ -1,4 +1,5 @@
-"""Errors that the command line turns into one clear line and an exit code; anything else is a bug and exits 1 with a traceback."""
+"""Errors that the command line turns into one clear line and an exit code; anything else is a bug and exits 1 with a
+traceback."""
 
 from __future__ import annotations
 

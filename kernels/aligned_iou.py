@@ -1,7 +1,8 @@
 """Overlap of boxes whose sides lie along the axes: of an image, or in space.
 
-Boxes are rows of 2 D numbers, the D least coordinates and then the D largest, for D = 2 (x1 y1 x2 y2) or D = 3 (x1 y1 z1 x2 y2 z2). They
-span the closed ranges between them; no pixel is added. A box with an extent that is not above 0 overlaps nothing, itself included.
+Boxes are rows of 2 D numbers, the D least coordinates and then the D largest, for D = 2 (x1 y1 x2 y2) or D = 3 (x1 y1
+z1 x2 y2 z2). They span the closed ranges between them; no pixel is added. A box with an extent that is not above 0
+overlaps nothing, itself included.
 
 Shapes: N and M boxes, P pairs.
 """
@@ -16,7 +17,8 @@ from g3d.kernels.compiled import kernel, part, prange
 
 
 def reference(first: Tensor, second: Tensor, coverage: bool) -> Tensor:
-    """The oracle, on any device and differentiable: boxes (..., 2 D) broadcast -> IoU, or the share of the first that the second covers."""
+    """The oracle, on any device and differentiable: boxes (..., 2 D) broadcast -> IoU, or the share of the first that
+    the second covers."""
     (low_a, high_a), (low_b, high_b) = first.chunk(2, -1), second.chunk(2, -1)
     common = (torch.minimum(high_a, high_b) - torch.maximum(low_a, low_b)).clamp(min=0).prod(-1)
     whole_a, whole_b = (high_a - low_a).prod(-1), (high_b - low_b).prod(-1)
@@ -97,7 +99,9 @@ def _whole(box: np.ndarray) -> float:
 
 
 @part()
-def _overlap_row(box: np.ndarray, columns: np.ndarray, wholes: np.ndarray, start: int, coverage: bool, out: np.ndarray) -> None:
+def _overlap_row(
+    box: np.ndarray, columns: np.ndarray, wholes: np.ndarray, start: int, coverage: bool, out: np.ndarray
+) -> None:
     """Of one box and every other from `start` on, given as _by_column does."""
     dimensions, whole = len(box) // 2, _whole(box)
     for k in range(dimensions):
@@ -111,7 +115,9 @@ def _overlap_row(box: np.ndarray, columns: np.ndarray, wholes: np.ndarray, start
 
 
 @kernel(parallel=True)
-def cpu_pairs(first: np.ndarray, second: np.ndarray, rows: np.ndarray, columns: np.ndarray, coverage: bool, out: np.ndarray) -> None:
+def cpu_pairs(
+    first: np.ndarray, second: np.ndarray, rows: np.ndarray, columns: np.ndarray, coverage: bool, out: np.ndarray
+) -> None:
     """Fill `out` (P,) for boxes first[rows[p]] and second[columns[p]]; boxes float64, rows and columns int64."""
     dimensions = first.shape[1] // 2
     for p in prange(rows.shape[0]):
@@ -120,7 +126,8 @@ def cpu_pairs(first: np.ndarray, second: np.ndarray, rows: np.ndarray, columns: 
 
 @kernel()
 def cpu_suppress(boxes: np.ndarray, classes: np.ndarray, threshold: float, kept: np.ndarray) -> None:
-    """Non-maximum suppression: see kernels/nms.py. Boxes (N, 2 D) float64 by falling score; kept (N,) starts as ones."""
+    """Non-maximum suppression: see kernels/nms.py. Boxes (N, 2 D) float64 by falling score; kept (N,) starts as
+    ones."""
     columns, wholes = _by_column(boxes)
     overlap = np.empty(boxes.shape[0])
     for i in range(boxes.shape[0]):

@@ -1,10 +1,12 @@
 """Ball query: for each centre, the first `k` points within `radius`, in index order.
 
-PointNet++ (Qi et al. 2017, section 3.3), with the published operator's rules: the distance test is strict, dx*dx + dy*dy + dz*dz in
-float32, unfused, against the float32 square of the float32 radius; slots left over repeat the first hit, and a centre without a hit gets
-the cloud's first point in every slot. With `repeat` off, slots left over are -1 (the rule of facebookresearch/pytorch3d).
+PointNet++ (Qi et al. 2017, section 3.3), with the published operator's rules: the distance test is strict, dx*dx +
+dy*dy + dz*dz in float32, unfused, against the float32 square of the float32 radius; slots left over repeat the first
+hit, and a centre without a hit gets the cloud's first point in every slot. With `repeat` off, slots left over are -1
+(the rule of facebookresearch/pytorch3d).
 
-Shapes: T points and Q centres of B clouds, k slots; `offsets` and `centre_offsets` (B + 1,) int64 are the rows at which the clouds begin
+Shapes: T points and Q centres of B clouds, k slots; `offsets` and `centre_offsets` (B + 1,) int64 are the rows at which
+    the clouds begin
 and end. Coordinates in metres, any frame.
 """
 
@@ -58,7 +60,8 @@ def cpu(
     repeat: bool,
     found: np.ndarray,
 ) -> None:
-    """Fill `found` (Q, k). Points and centres are finite. One thread per cloud sorts points into cells, one per centre looks them up."""
+    """Fill `found` (Q, k). Points and centres are finite. One thread per cloud sorts points into cells, one per centre
+    looks them up."""
     clouds = len(offsets) - 1
     grids, shapes, first_cells = np.empty((clouds, 4)), np.empty((clouds, 3), np.int64), np.empty(clouds + 1, np.int64)
     for cloud in prange(clouds):
@@ -71,7 +74,13 @@ def cpu(
         _sort(points[begin:end], grids[cloud], shapes[cloud], own_starts, ordered[begin:end], rows[begin:end])
     for cloud in range(clouds):
         begin, end, own_starts = offsets[cloud], offsets[cloud + 1], starts[first_cells[cloud] : first_cells[cloud + 1]]
-        own, own_ordered, own_rows, grid, shape = points[begin:end], ordered[begin:end], rows[begin:end], grids[cloud], shapes[cloud]
+        own, own_ordered, own_rows, grid, shape = (
+            points[begin:end],
+            ordered[begin:end],
+            rows[begin:end],
+            grids[cloud],
+            shapes[cloud],
+        )
         for chunk in prange((centre_offsets[cloud + 1] - centre_offsets[cloud] + _CHUNK - 1) // _CHUNK):
             first = centre_offsets[cloud] + chunk * _CHUNK
             for q in range(first, min(first + _CHUNK, centre_offsets[cloud + 1])):
@@ -102,7 +111,8 @@ def _finish(slots: np.ndarray, hits: int, begin: int, repeat: bool) -> None:
 
 @part()
 def _measure(points: np.ndarray, radius: np.float32, grid: np.ndarray, shape: np.ndarray) -> None:
-    """Choose cells for a cloud: `grid` is their origin x, y, z and how many to the metre; cubes of the radius, or larger where these
+    """Choose cells for a cloud: `grid` is their origin x, y, z and how many to the metre; cubes of the radius, or
+    larger where these
     would be many more than the points."""
     shape[:] = 1
     grid[:] = 0
@@ -130,7 +140,9 @@ def _cell(point: np.ndarray, grid: np.ndarray, shape: np.ndarray) -> int:
 
 
 @part()
-def _sort(points: np.ndarray, grid: np.ndarray, shape: np.ndarray, starts: np.ndarray, ordered: np.ndarray, rows: np.ndarray) -> None:
+def _sort(
+    points: np.ndarray, grid: np.ndarray, shape: np.ndarray, starts: np.ndarray, ordered: np.ndarray, rows: np.ndarray
+) -> None:
     """Counting sort: the points of cell c become ordered[starts[c]:starts[c + 1]], in index order; they were `rows`."""
     cells = np.empty(len(points), np.int32)
     for i in range(len(points)):
@@ -161,8 +173,8 @@ def _search(
 ) -> int:
     """Put the first hits into `slots`, ascending; returns how many.
 
-    Cells cost all of their points, and hits come out of order; the scan in index order stops at the last slot, which is soon where a ball
-    holds much of the cloud.
+    Cells cost all of their points, and hits come out of order; the scan in index order stops at the last slot, which is
+    soon where a ball holds much of the cloud.
     """
     x0, x1 = _span(centre, 0, radius, grid, shape)
     y0, y1 = _span(centre, 1, radius, grid, shape)
@@ -186,7 +198,8 @@ def _search(
 
 @part()
 def _span(centre: np.ndarray, axis: int, radius: np.float32, grid: np.ndarray, shape: np.ndarray) -> tuple[int, int]:
-    """The cells first..end - 1 of an axis that can hold hits: the ball's, widened by more than rounding can lengthen a radius."""
+    """The cells first..end - 1 of an axis that can hold hits: the ball's, widened by more than rounding can lengthen a
+    radius."""
     middle, reach = np.float64(centre[axis]) - grid[axis], radius * 1.000001 + 1e-18
     first = np.int64(min(max((middle - reach) * grid[3], 0.0), shape[axis]))
     end = np.int64(min((middle + reach) * grid[3], shape[axis] - 1.0)) + 1 if middle + reach >= 0 else 0
@@ -213,7 +226,8 @@ def _inside(point: np.ndarray, centre: np.ndarray, radius: np.float32) -> bool:
 
 @part()
 def _insert(slots: np.ndarray, hits: int, row: int) -> int:
-    """Put a row into the ascending slots[:hits], dropping the last where they are full; returns the new number of hits."""
+    """Put a row into the ascending slots[:hits], dropping the last where they are full; returns the new number of
+    hits."""
     if hits == len(slots):
         if row > slots[hits - 1]:
             return hits

@@ -18,11 +18,22 @@ def ball_query(
     count = len(centres)
     found = torch.empty(count, k, dtype=torch.int64, device=points.device)
     if count:
-        cloud = torch.searchsorted(centre_offsets.contiguous(), torch.arange(count, device=points.device), right=True) - 1
+        cloud = (
+            torch.searchsorted(centre_offsets.contiguous(), torch.arange(count, device=points.device), right=True) - 1
+        )
         ball_query_kernel[(count,)](
-            points.contiguous(), offsets.contiguous(), centres.contiguous(), cloud, found, squared(radius), k, REPEAT=repeat,
-            SLOTS=triton.next_power_of_2(k), BLOCK=1024, enable_fp_fusion=False,
-        )  # fmt: skip
+            points.contiguous(),
+            offsets.contiguous(),
+            centres.contiguous(),
+            cloud,
+            found,
+            squared(radius),
+            k,
+            REPEAT=repeat,
+            SLOTS=triton.next_power_of_2(k),
+            BLOCK=1024,
+            enable_fp_fusion=False,
+        )
     return found
 
 
@@ -30,7 +41,8 @@ def ball_query(
 def ball_query_kernel(
     points, offsets, centres, cloud, found, radius2, k, REPEAT: tl.constexpr, SLOTS: tl.constexpr, BLOCK: tl.constexpr
 ):
-    """points (T, 3), offsets (B + 1,) int64, centres (Q, 3), cloud (Q,) int64, found (Q, k) int64; grid = Q, SLOTS >= k."""
+    """points (T, 3), offsets (B + 1,) int64, centres (Q, 3), cloud (Q,) int64, found (Q, k) int64; grid = Q, SLOTS >=
+    k."""
     row = tl.program_id(0).to(tl.int64)
     own = tl.load(cloud + row)
     begin, end = tl.load(offsets + own), tl.load(offsets + own + 1)

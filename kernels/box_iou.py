@@ -1,8 +1,8 @@
 """Overlap of rotated boxes, seen from above (x, z) and in space.
 
-Boxes are rows of 7 numbers, x y z h w l rotation_y: bottom centre, height, width, length in metres and yaw in radians, camera
-frame, with the conventions of g3d/geometry/boxes.py. Seen from above a box is a rectangle; in space it is that rectangle times [y - h, y].
-The intersection polygon is exact (float64), not sampled.
+Boxes are rows of 7 numbers, x y z h w l rotation_y: bottom centre, height, width, length in metres and yaw in radians,
+camera frame, with the conventions of g3d/geometry/boxes.py. Seen from above a box is a rectangle; in space it is that
+rectangle times [y - h, y]. The intersection polygon is exact (float64), not sampled.
 A box with an extent that is not above 0 overlaps nothing, itself included.
 
 Shapes: N and M boxes, P pairs.
@@ -20,10 +20,11 @@ from g3d.kernels.compiled import kernel, part, prange
 
 
 def reference(first: Tensor, second: Tensor, volume: bool) -> Tensor:
-    """The oracle, on any device and differentiable: boxes (..., 7) and (..., 7), broadcast against each other -> IoU (...).
+    """The oracle, on any device and differentiable: boxes (..., 7) and (..., 7), broadcast against each other -> IoU
+    (...).
 
-    It collects the corners of each rectangle that lie in the other and the crossings of their edges, sorts them by angle and takes the
-    polygon's area. Memory grows with 24 points a pair.
+    It collects the corners of each rectangle that lie in the other and the crossings of their edges, sorts them by
+    angle and takes the polygon's area. Memory grows with 24 points a pair.
     """
     dtype = first.dtype
     first, second = torch.broadcast_tensors(first.double(), second.double())
@@ -37,7 +38,11 @@ def reference(first: Tensor, second: Tensor, volume: bool) -> Tensor:
     if volume:
         top = torch.maximum(first[..., 1] - size_a[..., 0], second[..., 1] - size_b[..., 0])
         area = area * (torch.minimum(first[..., 1], second[..., 1]) - top).clamp(min=0)
-    real = (size_a > 0).all(-1) & (size_b > 0).all(-1) if volume else (size_a[..., 1:] > 0).all(-1) & (size_b[..., 1:] > 0).all(-1)
+    real = (
+        (size_a > 0).all(-1) & (size_b > 0).all(-1)
+        if volume
+        else (size_a[..., 1:] > 0).all(-1) & (size_b[..., 1:] > 0).all(-1)
+    )
     whole = [size.prod(-1) if volume else size[..., 1:].prod(-1) for size in (size_a, size_b)]
     union = torch.where(real, whole[0] + whole[1] - area, 1)
     return torch.where(real, area / union, 0).clamp(0, 1).to(dtype)
@@ -48,7 +53,10 @@ def _ring(boxes: Tensor, origin: Tensor) -> Tensor:
     along = boxes[..., 5, None] / 2 * boxes.new_tensor([1, 1, -1, -1])
     across = boxes[..., 4, None] / 2 * boxes.new_tensor([1, -1, -1, 1])
     cos, sin = boxes[..., 6, None].cos(), boxes[..., 6, None].sin()
-    return torch.stack([cos * along + sin * across, cos * across - sin * along], -1) + (boxes[..., [0, 2]] - origin)[..., None, :]
+    return (
+        torch.stack([cos * along + sin * across, cos * across - sin * along], -1)
+        + (boxes[..., [0, 2]] - origin)[..., None, :]
+    )
 
 
 def _inside(points: Tensor, boxes: Tensor, origin: Tensor) -> Tensor:
@@ -56,11 +64,14 @@ def _inside(points: Tensor, boxes: Tensor, origin: Tensor) -> Tensor:
     x, z = (points - (boxes[..., [0, 2]] - origin)[..., None, :]).unbind(-1)
     cos, sin = boxes[..., 6, None].cos(), boxes[..., 6, None].sin()
     margin = 1e-9
-    return ((cos * x - sin * z).abs() <= boxes[..., 5, None] / 2 + margin) & ((sin * x + cos * z).abs() <= boxes[..., 4, None] / 2 + margin)
+    return ((cos * x - sin * z).abs() <= boxes[..., 5, None] / 2 + margin) & (
+        (sin * x + cos * z).abs() <= boxes[..., 4, None] / 2 + margin
+    )
 
 
 def _edge_crossings(ring_a: Tensor, ring_b: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the edges of two rings meet: points (..., 16, 2) and whether each exists (..., 16). Parallel edges never meet."""
+    """Where the edges of two rings meet: points (..., 16, 2) and whether each exists (..., 16). Parallel edges never
+    meet."""
     start_a, start_b = ring_a[..., :, None, :], ring_b[..., None, :, :]
     edge_a, edge_b = (torch.roll(ring, -1, -2) - ring for ring in (ring_a, ring_b))
     edge_a, edge_b = edge_a[..., :, None, :], edge_b[..., None, :, :]
@@ -90,24 +101,34 @@ def _cross(a: Tensor, b: Tensor) -> Tensor:
 
 
 def area_gradient(first: Tensor, second: Tensor) -> Tensor:
-    """How the common area changes with the first rectangle: boxes (..., 7) and (..., 7) -> d area / d (x, z, w, l, rotation_y), (..., 5).
+    """How the common area changes with the first rectangle: boxes (..., 7) and (..., 7) -> d area / d (x, z, w, l,
+    rotation_y), (..., 5).
 
-    Only the part of an edge that lies in the other rectangle counts: its length for a shift, its first moment for a turn.
+    Only the part of an edge that lies in the other rectangle counts: its length for a shift, its first moment for a
+    turn.
     """
     first, second = torch.broadcast_tensors(first, second)
     cos, sin = first[..., 6].cos(), first[..., 6].sin()
     dx, dz = second[..., 0] - first[..., 0], second[..., 2] - first[..., 2]
-    p, q = cos * dx - sin * dz, sin * dx + cos * dz  # the second's centre in the first's own frame (u along its length, v across)
+    p, q = (
+        cos * dx - sin * dz,
+        sin * dx + cos * dz,
+    )  # the second's centre in the first's own frame (u along its length, v across)
     turn = second[..., 6] - first[..., 6]
     reach_u, reach_v = second[..., 5, None] / 2, second[..., 4, None] / 2
     half_u, half_v = first[..., 5, None] / 2, first[..., 4, None] / 2
     sign = first.new_tensor([1.0, -1.0])
     cos_t, sin_t = turn.cos()[..., None], turn.sin()[..., None]
     p, q = p[..., None], q[..., None]
-    # A point is in the second where |cos_t (u - p) - sin_t (v - q)| <= reach_u and |sin_t (u - p) + cos_t (v - q)| <= reach_v.
+    # A point is in the second where |cos_t (u - p) - sin_t (v - q)| <= reach_u and |sin_t (u - p) + cos_t (v - q)| <=
+    # reach_v.
     at_u, at_v = sign * half_u - p, sign * half_v - q
-    length_u, moment_u = _edge_within(half_v, -sin_t, cos_t * at_u + sin_t * q, reach_u, cos_t, sin_t * at_u - cos_t * q, reach_v)
-    length_v, moment_v = _edge_within(half_u, cos_t, -cos_t * p - sin_t * at_v, reach_u, sin_t, cos_t * at_v - sin_t * p, reach_v)
+    length_u, moment_u = _edge_within(
+        half_v, -sin_t, cos_t * at_u + sin_t * q, reach_u, cos_t, sin_t * at_u - cos_t * q, reach_v
+    )
+    length_v, moment_v = _edge_within(
+        half_u, cos_t, -cos_t * p - sin_t * at_v, reach_u, sin_t, cos_t * at_v - sin_t * p, reach_v
+    )
     shift_u, shift_v = length_u[..., 0] - length_u[..., 1], length_v[..., 0] - length_v[..., 1]
     rotation = moment_u[..., 0] - moment_u[..., 1] - moment_v[..., 0] + moment_v[..., 1]
     by_x, by_z = cos * shift_u + sin * shift_v, cos * shift_v - sin * shift_u
@@ -153,7 +174,8 @@ def gradient(first: Tensor, second: Tensor, iou: Tensor, volume: bool) -> Tensor
     return torch.where(used[..., None], slope, 0)
 
 
-# Rows of the table that a kernel makes of its boxes: half sizes, height range ([0, 1] when seen from above), volume or area.
+# Rows of the table that a kernel makes of its boxes: half sizes, height range ([0, 1] when seen from above), volume or
+# area.
 _X, _Z, _LENGTH, _WIDTH, _COS, _SIN, _REACH, _LOW, _HIGH, _WHOLE, _ROWS = range(11)
 
 
@@ -176,7 +198,12 @@ def _table(boxes: np.ndarray, volume: bool) -> np.ndarray:
 @part(inline="always")
 def _may_meet(a: np.ndarray, i: int, b: np.ndarray, j: int) -> bool:
     reach = a[_REACH, i] + b[_REACH, j]
-    return (abs(a[_X, i] - b[_X, j]) < reach) & (abs(a[_Z, i] - b[_Z, j]) < reach) & (a[_LOW, i] < b[_HIGH, j]) & (b[_LOW, j] < a[_HIGH, i])
+    return (
+        (abs(a[_X, i] - b[_X, j]) < reach)
+        & (abs(a[_Z, i] - b[_Z, j]) < reach)
+        & (a[_LOW, i] < b[_HIGH, j])
+        & (b[_LOW, j] < a[_HIGH, i])
+    )
 
 
 @part()
@@ -197,15 +224,19 @@ def _below_edge(x0: float, y0: float, x1: float, y1: float, length: float, width
 def _common_area(a: np.ndarray, i: int, b: np.ndarray, j: int) -> float:
     """Area common to two boxes seen from above. Works in a's own frame, where a is [-l/2, l/2] x [-w/2, w/2].
 
-    There, the height of b's section at x that lies within a is the upper edge's y less the lower one's, both held within a's range: so the
-    area is the integral of the held y along b's outline. No corner has to be found, and coinciding edges need no rule.
+    There, the height of b's section at x that lies within a is the upper edge's y less the lower one's, both held
+    within a's range: so the area is the integral of the held y along b's outline. No corner has to be found, and
+    coinciding edges need no rule.
     """
     length_a, width_a, length_b, width_b = a[_LENGTH, i], a[_WIDTH, i], b[_LENGTH, j], b[_WIDTH, j]
     dx, dz = b[_X, j] - a[_X, i], b[_Z, j] - a[_Z, i]
     p, q = a[_COS, i] * dx - a[_SIN, i] * dz, a[_SIN, i] * dx + a[_COS, i] * dz
     cos, sin = a[_COS, i] * b[_COS, j] + a[_SIN, i] * b[_SIN, j], b[_SIN, j] * a[_COS, i] - b[_COS, j] * a[_SIN, i]
     # Separating axes: two rectangles that overlap do so on all four of their axes.
-    if abs(p) >= length_a + abs(cos) * length_b + abs(sin) * width_b or abs(q) >= width_a + abs(sin) * length_b + abs(cos) * width_b:
+    if (
+        abs(p) >= length_a + abs(cos) * length_b + abs(sin) * width_b
+        or abs(q) >= width_a + abs(sin) * length_b + abs(cos) * width_b
+    ):
         return 0.0
     if (
         abs(cos * p - sin * q) >= length_b + abs(cos) * length_a + abs(sin) * width_a
@@ -239,7 +270,9 @@ def cpu_matrix(first: np.ndarray, second: np.ndarray, volume: bool, out: np.ndar
 
 
 @kernel(parallel=True)
-def cpu_pairs(first: np.ndarray, second: np.ndarray, rows: np.ndarray, columns: np.ndarray, volume: bool, out: np.ndarray) -> None:
+def cpu_pairs(
+    first: np.ndarray, second: np.ndarray, rows: np.ndarray, columns: np.ndarray, volume: bool, out: np.ndarray
+) -> None:
     """Fill `out` (P,) with the IoU of first[rows[p]] and second[columns[p]]; boxes float64, rows and columns int64."""
     a, b = _table(first, volume), _table(second, volume)
     for p in prange(rows.shape[0]):
@@ -249,7 +282,8 @@ def cpu_pairs(first: np.ndarray, second: np.ndarray, rows: np.ndarray, columns: 
 
 @kernel()
 def cpu_suppress(boxes: np.ndarray, classes: np.ndarray, threshold: float, kept: np.ndarray) -> None:
-    """Non-maximum suppression in space: see kernels/nms.py. Boxes (N, 7) float64 by falling score; kept (N,) starts as ones."""
+    """Non-maximum suppression in space: see kernels/nms.py. Boxes (N, 7) float64 by falling score; kept (N,) starts as
+    ones."""
     table = _table(boxes, True)
     near = np.empty(boxes.shape[0], np.bool_)
     for i in range(boxes.shape[0]):

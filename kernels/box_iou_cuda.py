@@ -1,4 +1,5 @@
-"""Overlap of rotated boxes on CUDA: one lane per pair, in float64, by the integral along the outline that kernels/box_iou.py explains."""
+"""Overlap of rotated boxes on CUDA: one lane per pair, in float64, by the integral along the outline that
+kernels/box_iou.py explains."""
 
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
@@ -24,7 +25,9 @@ def rotated_iou(first: Tensor, second: Tensor, rows: Tensor | None, columns: Ten
     out = torch.empty(shape, dtype=torch.float64, device=first.device)
     if out.numel():
         grid = (triton.cdiv(out.numel(), _BLOCK),)
-        rotated_iou_kernel[grid](a, b, *chosen, out, len(first), len(second), out.numel(), pairs, _BLOCK, enable_fp_fusion=False)
+        rotated_iou_kernel[grid](
+            a, b, *chosen, out, len(first), len(second), out.numel(), pairs, _BLOCK, enable_fp_fusion=False
+        )
     return out.to(first.dtype)
 
 
@@ -38,11 +41,16 @@ def nms(boxes: Tensor, classes: Tensor, threshold: float) -> Tensor:
 
 
 def _table(boxes: Tensor, volume: bool) -> Tensor:
-    """(N, 7) -> (10, N) float64: x, z, half length, half width, cos, sin, reach, least and largest height, volume or area."""
+    """(N, 7) -> (10, N) float64: x, z, half length, half width, cos, sin, reach, least and largest height, volume or
+    area."""
     x, y, z, height, width, length, yaw = boxes.double().unbind(-1)
     real = (length > 0) & (width > 0) & ((height > 0) if volume else True)
     reach = torch.where(real, torch.hypot(length / 2, width / 2), -torch.inf)
-    low, high, whole = (y - height, y, length * width * height) if volume else (torch.zeros_like(y), torch.ones_like(y), length * width)
+    low, high, whole = (
+        (y - height, y, length * width * height)
+        if volume
+        else (torch.zeros_like(y), torch.ones_like(y), length * width)
+    )
     return torch.stack([x, z, length / 2, width / 2, yaw.cos(), yaw.sin(), reach, low, high, whole])
 
 

@@ -1,7 +1,7 @@
 """How the CPU kernels are compiled: by Numba, at their first call, once for all processes that share the cache.
 
-`@kernel` marks a function that operators call; `@part` one that kernels of the same file call. A kernel with parallel=True may use
-`prange`; it exists twice, with threads and without, and only what is called is compiled.
+`@kernel` marks a function that operators call; `@part` one that kernels of the same file call. A kernel with
+parallel=True may use `prange`; it exists twice, with threads and without, and only what is called is compiled.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class KernelUnavailable(EnvironmentProblem):
 
 
 class Kernel:
-    """A function that Numba compiles when it is first called. Calling it raises KernelUnavailable where Numba does not work."""
+    """A function that Numba compiles when it is first called. Calling it raises KernelUnavailable where Numba does not
+    work."""
 
     def __init__(self, function: Callable[..., Any], parallel: bool, options: dict[str, Any]) -> None:
         self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
@@ -64,7 +65,8 @@ class Kernel:
         return self._variant(parallel=False)(*arguments)
 
     def _threads(self) -> int:
-        """1 also in a process forked from one that ran threads: OpenMP ends a process that uses it again after a fork."""
+        """1 also in a process forked from one that ran threads: OpenMP ends a process that uses it again after a
+        fork."""
         global _parallel_process
         threads = torch.get_num_threads() if self._parallel else 1
         if threads == 1 or _parallel_process not in (None, os.getpid()):
@@ -104,7 +106,8 @@ class Kernel:
 
 
 def cache_folder() -> Path | None:
-    """Where compiled kernels are kept: NUMBA_CACHE_DIR, else beside their source, else the user's cache, whichever can be written first.
+    """Where compiled kernels are kept: NUMBA_CACHE_DIR, else beside their source, else the user's cache, whichever can
+    be written first.
 
     Raises:
         KernelUnavailable: Numba does not work here.
@@ -121,12 +124,14 @@ def cache_folder() -> Path | None:
 
 
 def kernel(*, parallel: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Kernel]:
-    """Make a Kernel of a function; `options` are those of numba.njit. Arithmetic is IEEE's, unfused, unless fastmath is given."""
+    """Make a Kernel of a function; `options` are those of numba.njit. Arithmetic is IEEE's, unfused, unless fastmath is
+    given."""
     return lambda function: Kernel(function, parallel, options)
 
 
 def part(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A function that kernels of the same file call; `options` are those of numba.njit. It is compiled into its callers."""
+    """A function that kernels of the same file call; `options` are those of numba.njit. It is compiled into its
+    callers."""
     return (lambda function: function) if UNAVAILABLE else numba.njit(**options)
 
 
@@ -134,8 +139,9 @@ def part(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 def _numba_threads(threads: int) -> Iterator[None]:
     """Inside, Numba uses as many threads as PyTorch does; afterwards PyTorch's number is what it was.
 
-    Numba would take every core, whatever OMP_NUM_THREADS or torch.set_num_threads say, and on starting its OpenMP threads it sets the
-    number for the whole process: PyTorch would silently go on with more threads, and with other last bits in its sums.
+    Numba would take every core, whatever OMP_NUM_THREADS or torch.set_num_threads say, and on starting its OpenMP
+    threads it sets the number for the whole process: PyTorch would silently go on with more threads, and with other
+    last bits in its sums.
     """
     try:
         numba.set_num_threads(min(threads, vars(numba.config)["NUMBA_NUM_THREADS"]))
@@ -156,7 +162,10 @@ def _announced(compile_: Callable[..., Any], name: str, folder: Path | None) -> 
             try:
                 return compile_(signature)
             except OSError as error:  # compiled, but not written: the dispatcher holds it now
-                _warn_once(f"compiled kernels cannot be kept in {folder} ({error.strerror or error}): every process compiles them again.")
+                _warn_once(
+                    f"compiled kernels cannot be kept in {folder} ({error.strerror or error}): every process compiles "
+                    f"them again."
+                )
                 return compile_(signature)
 
     return compile_once
@@ -196,7 +205,8 @@ def _between_processes(folder: Path | None) -> Iterator[None]:
 
 
 def _locked_file(folder: Path) -> IO[str] | None:
-    """The folder's lock file, open and held; None where files cannot be locked (Windows, some network folders) or it stays taken."""
+    """The folder's lock file, open and held; None where files cannot be locked (Windows, some network folders) or it
+    stays taken."""
     try:
         import fcntl
 

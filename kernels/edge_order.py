@@ -1,11 +1,12 @@
 """Edges in ascending order of weight; equal weights fall where GNU's std::sort, which is not stable, leaves them.
 
-The published segmenters sort with it on Linux. Which vertex becomes the root of a segment depends on the order of equal weights, and with
-the roots the numbers of the superpoints, by which files of features are ordered.
+The published segmenters sort with it on Linux. Which vertex becomes the root of a segment depends on the order of equal
+weights, and with the roots the numbers of the superpoints, by which files of features are ordered.
 
-The rule of GNU's std::sort: parts of more than 16 are split around the median of their second, middle and last element, which is
-first exchanged with the first one, by Hoare's scheme (from both sides towards each other, elements equal to the median change sides);
-what is left is sorted by insertion, which is stable. Its limit of depth is not followed: only input made to defeat it reaches it.
+The rule of GNU's std::sort: parts of more than 16 are split around the median of their second, middle and last element,
+which is first exchanged with the first one, by Hoare's scheme (from both sides towards each other, elements equal to
+the median change sides); what is left is sorted by insertion, which is stable. Its limit of depth is not followed: only
+input made to defeat it reaches it.
 """
 
 from __future__ import annotations
@@ -67,12 +68,15 @@ def _median(keys: np.ndarray, a: int, b: int, c: int) -> int:
 def _split(keys: np.ndarray, first: int, last: int, left: np.ndarray, right: np.ndarray) -> int:
     """Split keys[first:last]; returns where the second part starts.
 
-    Far from each other the two sides look at a block each, without branches: `left` and `right` note what has to change sides. As many
-    as both have do so, in the order in which Hoare's scheme would meet them; the rest is looked at again.
+    Far from each other the two sides look at a block each, without branches: `left` and `right` note what has to change
+    sides. As many as both have do so, in the order in which Hoare's scheme would meet them; the rest is looked at
+    again.
     """
     middle = _median(keys, first + 1, first + (last - first) // 2, last - 1)
     keys[first], keys[middle] = keys[middle], keys[first]
-    low = (keys[first] >> np.uint64(32)) << np.uint64(32)  # keys of smaller weight are below, those of larger above `high`
+    low = (keys[first] >> np.uint64(32)) << np.uint64(
+        32
+    )  # keys of smaller weight are below, those of larger above `high`
     high = low | np.uint64(0xFFFFFFFF)
     i, j = first + 1, last
     while j - i > 2 * _BLOCK:
@@ -101,12 +105,15 @@ def _split(keys: np.ndarray, first: int, last: int, left: np.ndarray, right: np.
 
 @kernel()
 def cpu(weights: np.ndarray, keys: np.ndarray) -> int:
-    """Fill keys[:E'] of `keys` (E,) uint64 in order, and return E': the number of the edge is in their lower 32 bits."""
+    """Fill keys[:E'] of `keys` (E,) uint64 in order, and return E': the number of the edge is in their lower 32
+    bits."""
     bits = weights.view(np.uint32)
     count = 0
     for e in range(len(bits)):
         if weights[e] == weights[e]:
-            weight = bits[e] ^ np.uint32(0xFFFFFFFF if bits[e] >> 31 else 0x80000000)  # negative weights come first, as integers
+            weight = bits[e] ^ np.uint32(
+                0xFFFFFFFF if bits[e] >> 31 else 0x80000000
+            )  # negative weights come first, as integers
             keys[count] = np.uint64(weight) << np.uint64(32) | np.uint64(e)
             count += 1
     left, right = np.empty(_BLOCK + 1, np.int64), np.empty(_BLOCK + 1, np.int64)

@@ -1,13 +1,17 @@
 """Furthest point sampling: from index 0 on, always the point that lies furthest from all those chosen before.
 
-PointNet++ (Qi et al. 2017, section 3.2), with the rules of the published CUDA operator (erikwijmans/Pointnet2_PyTorch), to the index:
+PointNet++ (Qi et al. 2017, section 3.2), with the rules of the published CUDA operator (erikwijmans/Pointnet2_PyTorch),
+to the index:
 
-- The running squared distance of every point starts at 1e10; it is float32, dx*dx + dy*dy + dz*dz in this order, not fused.
-- With `skip_origin`, points with |p|^2 <= 1e-3 are never chosen, except index 0, and never updated. Where all are such, index 0 repeats.
-- Equal distances are decided as by the block reduction that published it: by `tie_order`. It matters where points are alike, and decides
-  which point repeats once all distances are 0, as when there are fewer points than samples.
+- The running squared distance of every point starts at 1e10; it is float32, dx*dx + dy*dy + dz*dz in this order, not
+  fused.
+- With `skip_origin`, points with |p|^2 <= 1e-3 are never chosen, except index 0, and never updated. Where all are such,
+  index 0 repeats.
+- Equal distances are decided as by the block reduction that published it: by `tie_order`. It matters where points are
+  alike, and decides which point repeats once all distances are 0, as when there are fewer points than samples.
 
-Shapes: T points of B clouds, k samples; `offsets` (B + 1,) int64 are the rows at which the clouds begin and end. Metres, any frame.
+Shapes: T points of B clouds, k samples; `offsets` (B + 1,) int64 are the rows at which the clouds begin and end.
+    Metres, any frame.
 """
 
 from __future__ import annotations
@@ -50,8 +54,8 @@ def reference(points: Tensor, offsets: Tensor, k: int, skip_origin: bool) -> Ten
 def tie_order(count: int, device: torch.device) -> Tensor:
     """(N,) int64: the indices of a cloud in the order in which the published reduction prefers them among equals.
 
-    Thread t of the block keeps the lowest of its indices t, t + block, ...; the tree over the threads then prefers, at each of its steps,
-    the lower half, which makes the order of the threads that of their bit-reversed numbers.
+    Thread t of the block keeps the lowest of its indices t, t + block, ...; the tree over the threads then prefers, at
+    each of its steps, the lower half, which makes the order of the threads that of their bit-reversed numbers.
     """
     bits = min(_BLOCK_BITS, count.bit_length() - 1)
     index = torch.arange(count, device=device)
@@ -63,9 +67,9 @@ def tie_order(count: int, device: torch.device) -> Tensor:
 def cpu(points: np.ndarray, offsets: np.ndarray, order: np.ndarray, skip_origin: bool, chosen: np.ndarray) -> None:
     """Fill `chosen` (B, k) with rows of `points` (T, 3), finite. `order` (T,): the rows of each cloud in Morton order.
 
-    One thread per cloud. Exact, yet most points are never looked at: a bucket of points that lie together changes only where the new
-    sample is closer to its box than its largest distance. Rounding keeps order, so a box's float32 distance is never above that of
-    a point inside: no margin is needed.
+    One thread per cloud. Exact, yet most points are never looked at: a bucket of points that lie together changes only
+    where the new sample is closer to its box than its largest distance. Rounding keeps order, so a box's float32
+    distance is never above that of a point inside: no margin is needed.
     """
     for cloud in prange(len(offsets) - 1):
         begin, end = offsets[cloud], offsets[cloud + 1]
@@ -101,8 +105,8 @@ def _sample(points: np.ndarray, order: np.ndarray, begin: int, skip_origin: bool
 def _update(bucket: np.ndarray, ties: np.ndarray, x: np.float32, y: np.float32, z: np.float32) -> np.int64:
     """Lower the bucket's distances to those from the new sample; returns the largest key.
 
-    A key is the distance's bits, which order like the number where it is not negative, above a tie-breaker: the largest key is that of
-    the next sample.
+    A key is the distance's bits, which order like the number where it is not negative, above a tie-breaker: the largest
+    key is that of the next sample.
     """
     largest = np.int64(-1)
     for i in range(_WIDTH):

@@ -1,6 +1,8 @@
-"""Furthest point sampling on CUDA: one program per cloud, which reads its points and distances (in the L2 cache) once for each sample.
+"""Furthest point sampling on CUDA: one program per cloud, which reads its points and distances (in the L2 cache) once
+for each sample.
 
-Points lie in the order that decides between equal distances, so that the lowest place among the largest distances is the next sample.
+Points lie in the order that decides between equal distances, so that the lowest place among the largest distances is
+the next sample.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -27,13 +29,22 @@ def furthest_point_sample(points: Tensor, offsets: Tensor, k: int, skip_origin: 
     places = torch.empty(clouds, k, dtype=torch.int64, device=points.device)
     block = min(4096, max(256, triton.next_power_of_2(count // clouds)))
     sample_kernel[(clouds,)](
-        axes, nearest, offsets.contiguous(), places, count, k, BLOCK=block, num_warps=block // 256, enable_fp_fusion=False
+        axes,
+        nearest,
+        offsets.contiguous(),
+        places,
+        count,
+        k,
+        BLOCK=block,
+        num_warps=block // 256,
+        enable_fp_fusion=False,
     )
     return order[places]
 
 
 def _order(offsets: Tensor) -> Tensor:
-    """(T,) rows, cloud by cloud, each in its tie_order. Sizes are read from the device once; equal clouds share one order."""
+    """(T,) rows, cloud by cloud, each in its tie_order. Sizes are read from the device once; equal clouds share one
+    order."""
     sizes = offsets.diff().tolist()
     if min(sizes) < 1:
         raise ValueError(f"offsets: expected a point in every cloud, found none in cloud {sizes.index(min(sizes))}")
@@ -43,7 +54,8 @@ def _order(offsets: Tensor) -> Tensor:
 
 @triton.jit
 def sample_kernel(axes, nearest, offsets, places, count, k, BLOCK: tl.constexpr):
-    """axes (3, T), nearest (T,) the running squared distances, -1 where never chosen; offsets (B + 1,), places (B, k) int64; grid = B."""
+    """axes (3, T), nearest (T,) the running squared distances, -1 where never chosen; offsets (B + 1,), places (B, k)
+    int64; grid = B."""
     cloud = tl.program_id(0).to(tl.int64)
     begin, end = tl.load(offsets + cloud), tl.load(offsets + cloud + 1)
     lanes = tl.arange(0, BLOCK)
@@ -63,7 +75,8 @@ def sample_kernel(axes, nearest, offsets, places, count, k, BLOCK: tl.constexpr)
             dz = tl.load(zs + at, mask=here, other=0.0) - z
             distance = tl.minimum(tl.load(nearest + at, mask=here, other=-1.0), dx * dx + dy * dy + dz * dz)
             tl.store(nearest + at, distance, mask=here)
-            # a distance's bits order like the number where it is not negative; below them, the lower place is the larger
+            # a distance's bits order like the number where it is not negative; below them, the lower place is the
+            # larger
             key = (distance.to(tl.int32, bitcast=True).to(tl.int64) << 32) | (0x7FFFFFFF - (at - begin))
             best = tl.maximum(best, key)
             start += BLOCK

@@ -21,7 +21,9 @@ def backward_reference(gradient: Tensor, indices: Tensor, count: int) -> Tensor:
     """The gradient (B, C, L) of the result, summed in float32 at least into that of the features (B, C, N = count)."""
     wide = torch.promote_types(gradient.dtype, torch.float32)
     features = gradient.new_zeros(*gradient.shape[:2], count, dtype=wide)
-    return features.scatter_add_(2, indices[:, None].expand(-1, gradient.shape[1], -1), gradient.to(wide)).to(gradient.dtype)
+    return features.scatter_add_(2, indices[:, None].expand(-1, gradient.shape[1], -1), gradient.to(wide)).to(
+        gradient.dtype
+    )
 
 
 @kernel(parallel=True)

@@ -1,7 +1,7 @@
 """Hue and saturation of pixels, changed by way of HSV, in OpenCV's float32 arithmetic.
 
-An image of whole numbers is cut to whole numbers again afterwards, so a last bit moves a pixel by one: products that OpenCV adds without
-rounding in between are made in float64 here, which gives the same.
+An image of whole numbers is cut to whole numbers again afterwards, so a last bit moves a pixel by one: products that
+OpenCV adds without rounding in between are made in float64 here, which gives the same.
 
 Shapes: `pixels` (N, 3) float32, blue, green, red, changed in place; not bounded to 0..255.
 """
@@ -13,7 +13,9 @@ import numpy as np
 from g3d.kernels.compiled import kernel
 
 _EPSILON = np.finfo(np.float32).eps
-_SECTORS = np.array([[1, 3, 0], [1, 0, 2], [3, 0, 1], [0, 2, 1], [0, 1, 3], [2, 1, 0]])  # which of four values blue, green and red take
+_SECTORS = np.array(
+    [[1, 3, 0], [1, 0, 2], [3, 0, 1], [0, 2, 1], [0, 1, 3], [2, 1, 0]]
+)  # which of four values blue, green and red take
 
 
 def reference(pixels: np.ndarray, saturation: np.float32, hue: np.float32) -> None:
@@ -22,14 +24,23 @@ def reference(pixels: np.ndarray, saturation: np.float32, hue: np.float32) -> No
     value = pixels.max(1)
     spread = value - pixels.min(1)
     strength = spread / (np.abs(value) + _EPSILON) * saturation
-    base = np.where(value == red, np.float32(360) * (green < blue), np.where(value == green, np.float32(120), np.float32(240)))
+    base = np.where(
+        value == red, np.float32(360) * (green < blue), np.where(value == green, np.float32(120), np.float32(240))
+    )
     ahead = np.where(value == red, green - blue, np.where(value == green, blue - red, red - green))
     angle = _fused(ahead, np.float32(60) / (spread + _EPSILON), base) + hue
     angle = np.where(angle > 360, angle - np.float32(360), np.where(angle < 0, angle + np.float32(360), angle))
     turned = angle * np.float32(1 / 60)
     part = turned - np.floor(turned)
     one = np.float32(1)
-    values = np.stack([value, value * (one - strength), value * _fused(-strength, part, one), value * _fused(-strength, one - part, one)])
+    values = np.stack(
+        [
+            value,
+            value * (one - strength),
+            value * _fused(-strength, part, one),
+            value * _fused(-strength, one - part, one),
+        ]
+    )
     sector = np.floor(turned).astype(np.int64) % 6
     pixels[:] = np.take_along_axis(values, _SECTORS[sector].T, 0).T
 

@@ -1,13 +1,16 @@
 """Precision and orientation similarity over recall, by the matching rules of KITTI's object benchmark.
 
-Three rules make its numbers what they are. First pass: each label takes, among the detections still free, the one with the highest
-score; the scores of the true positives give at most 41 thresholds, about equally spaced in recall. Second pass, at each threshold: each
-label takes the free detection that overlaps it most. Labels and detections to be ignored can be matched, but neither help nor harm.
+Three rules make its numbers what they are. First pass: each label takes, among the detections still free, the one with
+the highest score; the scores of the true positives give at most 41 thresholds, about equally spaced in recall. Second
+pass, at each threshold: each label takes the free detection that overlaps it most. Labels and detections to be ignored
+can be matched, but neither help nor harm.
 
-A label or detection has a `use`: 0 counts, 1 is ignored, -1 takes no part. Shapes: G labels and D detections of all frames, one after the
-other; P candidate pairs of a label and a detection of the same frame, sorted by label, then detection; T tasks (one curve each).
+A label or detection has a `use`: 0 counts, 1 is ignored, -1 takes no part. Shapes: G labels and D detections of all
+frames, one after the other; P candidate pairs of a label and a detection of the same frame, sorted by label, then
+detection; T tasks (one curve each).
 
-Source: the development kit of KITTI's object benchmark, in the version with 40 recall positions, as xinzhuma/monodle evaluates with it.
+Source: the development kit of KITTI's object benchmark, in the version with 40 recall positions, as xinzhuma/monodle
+    evaluates with it.
 """
 
 from __future__ import annotations
@@ -31,8 +34,11 @@ def reference(
     excused: np.ndarray,
     limit: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The oracle, rule by rule for one curve: overlap (G, D) -> precision (41,) and orientation similarity (41,). For small sets."""
-    candidates = (overlap > limit) & (label_frame[:, None] == detection_frame) & (label_use >= 0)[:, None] & (detection_use >= 0)
+    """The oracle, rule by rule for one curve: overlap (G, D) -> precision (41,) and orientation similarity (41,). For
+    small sets."""
+    candidates = (
+        (overlap > limit) & (label_frame[:, None] == detection_frame) & (label_use >= 0)[:, None] & (detection_use >= 0)
+    )
 
     def match(threshold: float, by_score: bool) -> tuple[list[int], list[int], set[int]]:
         taken: set[int] = set()
@@ -55,7 +61,8 @@ def reference(
     for slot, threshold in enumerate(_spaced_thresholds.py_func(np.array(hits), int((label_use == 0).sum()))):
         labels_found, detections_found, taken = match(threshold, by_score=False)
         wrong = sum(
-            scores[d] >= threshold and detection_use[d] == 0 and d not in taken and not excused[d] for d in range(len(detection_use))
+            scores[d] >= threshold and detection_use[d] == 0 and d not in taken and not excused[d]
+            for d in range(len(detection_use))
         )
         if labels_found or wrong:
             turn = label_alpha[labels_found] - detection_alpha[detections_found]
@@ -66,7 +73,8 @@ def reference(
 
 @part()
 def _spaced_thresholds(hits: np.ndarray, valid: int) -> np.ndarray:
-    """Of the scores of true positives, descending, those nearest to recalls 0, 1/40, ..., 1 of `valid` labels, and the last."""
+    """Of the scores of true positives, descending, those nearest to recalls 0, 1/40, ..., 1 of `valid` labels, and the
+    last."""
     kept = np.empty(SLOTS)
     count = 0
     recall = 0.0
@@ -85,9 +93,15 @@ def _spaced_thresholds(hits: np.ndarray, valid: int) -> np.ndarray:
 
 @part()
 def _candidates(
-    starts: np.ndarray, detections: np.ndarray, overlap: np.ndarray, label_use: np.ndarray, detection_use: np.ndarray, limit: float
+    starts: np.ndarray,
+    detections: np.ndarray,
+    overlap: np.ndarray,
+    label_use: np.ndarray,
+    detection_use: np.ndarray,
+    limit: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The labels that can be matched in this task, where the pairs of each start, and the pairs, as indices into `detections`."""
+    """The labels that can be matched in this task, where the pairs of each start, and the pairs, as indices into
+    `detections`."""
     labels = np.empty(label_use.shape[0], np.int64)
     begins = np.empty(label_use.shape[0] + 1, np.int64)
     pairs = np.empty(detections.shape[0], np.int64)
@@ -161,7 +175,8 @@ def _curve(
     precision: np.ndarray,
     similarity: np.ndarray,
 ) -> None:
-    """Fill one curve. False positives are counted, not searched: detections that could be wrong, less those of them that were taken."""
+    """Fill one curve. False positives are counted, not searched: detections that could be wrong, less those of them
+    that were taken."""
     labels, begins, pairs = _candidates(starts, detections, overlap, label_use, detection_use, limit)
     hits = _hits(labels, begins, pairs, detections, label_use, detection_use, scores, order)
     thresholds = _spaced_thresholds(hits, np.sum(label_use == 0))
@@ -227,8 +242,8 @@ def cpu(
         label_use, detection_use: (R, G), (R, D) int8, by R kinds of object and limits.
         label_alpha, detection_alpha, scores: (G,), (D,), (D,) float64.
         order: (D,) int64, the detections by descending score.
-        covered: (K, D) float64, the share of a detection that an unlabelled region (DontCare) covers; above the task's limit
-            the detection is no false positive.
+        covered: (K, D) float64, the share of a detection that an unlabelled region (DontCare) covers; above the task's
+            limit the detection is no false positive.
         tasks: (T, 2) int64, row of `overlaps` and `covered`, row of `label_use` and `detection_use`.
         limits: (T,) float64, a match needs more overlap than this.
         precision, similarity: (T, 41) float64, zeros on entry; running maximum from the right.

@@ -1,14 +1,16 @@
 """Lift weights: how much each cell of a grid of features weighs in the sum over the pixels that hit a row.
 
-A pixel takes its feature from a grid by bilinear interpolation and gives it to every point that it hits; a row collects what its points
-get. All of this is linear, so the sums are a sparse matrix (rows x cells) times the grid, and no feature of a pixel is ever made:
+A pixel takes its feature from a grid by bilinear interpolation and gives it to every point that it hits; a row collects
+what its points get. All of this is linear, so the sums are a sparse matrix (rows x cells) times the grid, and no
+feature of a pixel is ever made:
 
     sum[rows[p]] += scale[p] * interpolate(grid, positions[i])        for every pixel i and every point p in hits[i]
 
-Shapes: P pixels, k slots, N points, R rows; `hits` (P, k) int64 holds points, or -1; `positions` (P, 2) float32 x, y in cells, a cell's
+Shapes: P pixels, k slots, N points, R rows; `hits` (P, k) int64 holds points, or -1; `positions` (P, 2) float32 x, y in
+    cells, a cell's
 centre at its index, within 0 .. width - 1 and 0 .. height - 1; `rows` (N,) int64 and `scale` (N,) float32.
-The matrix is compressed by rows, cells ascending: offsets (R + 1,) int64, cells (Z,) int64 as y * width + x, weights (Z,) float32, summed
-in float64. A cell is in it where a pixel's weight is above 0.
+The matrix is compressed by rows, cells ascending: offsets (R + 1,) int64, cells (Z,) int64 as y * width + x, weights
+(Z,) float32, summed in float64. A cell is in it where a pixel's weight is above 0.
 """
 
 from __future__ import annotations
@@ -54,7 +56,8 @@ def cpu_entries(hits: np.ndarray, rows: np.ndarray, starts: np.ndarray) -> None:
 
 @kernel()
 def cpu_sort(hits: np.ndarray, rows: np.ndarray, cursors: np.ndarray, entries: np.ndarray) -> None:
-    """Entries (E, 2) int32: the pixels and points of row r from cursors[r] on, in the order of the pixels. Moves the cursors."""
+    """Entries (E, 2) int32: the pixels and points of row r from cursors[r] on, in the order of the pixels. Moves the
+    cursors."""
     for i in range(hits.shape[0]):
         for slot in range(hits.shape[1]):
             point = hits[i, slot]
@@ -66,7 +69,12 @@ def cpu_sort(hits: np.ndarray, rows: np.ndarray, cursors: np.ndarray, entries: n
 
 @kernel(parallel=True)
 def cpu_cells(
-    starts: np.ndarray, entries: np.ndarray, positions: np.ndarray, scale: np.ndarray, size: tuple[int, int], numbers: np.ndarray
+    starts: np.ndarray,
+    entries: np.ndarray,
+    positions: np.ndarray,
+    scale: np.ndarray,
+    size: tuple[int, int],
+    numbers: np.ndarray,
 ) -> None:
     """numbers[r] = the cells of row r; `size` is the grid's width and height."""
     rows = len(starts) - 1
@@ -110,7 +118,8 @@ def cpu_weights(
 def _collect(
     entries: np.ndarray, positions: np.ndarray, scale: np.ndarray, width: int, sums: np.ndarray, met: np.ndarray
 ) -> tuple[int, int]:
-    """Add the shares of a row's entries to `sums` (cells,), and mark the cells that they touch, which lie in first..end - 1."""
+    """Add the shares of a row's entries to `sums` (cells,), and mark the cells that they touch, which lie in first..end
+    - 1."""
     first, last = len(sums), -1
     for entry in range(entries.shape[0]):
         pixel, factor = entries[entry, 0], np.float64(scale[entries[entry, 1]])

@@ -1,9 +1,9 @@
 """Run-length coding of masks, as COCO's annotations hold them.
 
-A mask (H, W) is read column by column, top to bottom. Its counts are the lengths of the runs of 0 and 1 in turn, starting with zeros
-(0 where the first pixel is set); they sum to H * W. The compressed form writes each count, from the fourth on its difference from the
-one two places before, in groups of 5 bits with the lowest first, one character (48 + group) each; 32 is added where more groups follow,
-and bit 16 of the last group is the sign.
+A mask (H, W) is read column by column, top to bottom. Its counts are the lengths of the runs of 0 and 1 in turn,
+starting with zeros (0 where the first pixel is set); they sum to H * W. The compressed form writes each count, from the
+fourth on its difference from the one two places before, in groups of 5 bits with the lowest first, one character (48 +
+group) each; 32 is added where more groups follow, and bit 16 of the last group is the sign.
 
 Several masks are held as their counts one after another, and the number of counts of each (`lengths`).
 Shapes: N masks, R counts in all, T characters in all. Source: cocodataset/cocoapi, the description of its mask format.
@@ -31,7 +31,9 @@ def encode_reference(masks: Tensor) -> tuple[Tensor, Tensor]:
 def run_lengths(flat: Tensor) -> Tensor:
     """Bool (L,) -> the lengths of its runs, starting with zeros, int64."""
     changes = (flat[1:] != flat[:-1]).nonzero()[:, 0] + 1
-    edges = torch.cat([changes.new_zeros(1 + int(len(flat) > 0 and bool(flat[0]))), changes, changes.new_full((1,), len(flat))])
+    edges = torch.cat(
+        [changes.new_zeros(1 + int(len(flat) > 0 and bool(flat[0]))), changes, changes.new_full((1,), len(flat))]
+    )
     return edges.diff()
 
 
@@ -56,7 +58,9 @@ def merge_reference(counts: Tensor, lengths: Tensor, intersect: bool) -> Tensor:
 
 def common_reference(counts: Tensor, lengths: Tensor, other_counts: Tensor, other_lengths: Tensor) -> Tensor:
     """The oracle: the number of pixels common to each mask of the first and each of the second, int64 (N, M)."""
-    first, second = ([expanded(runs) for runs in c.split(n.tolist())] for c, n in ((counts, lengths), (other_counts, other_lengths)))
+    first, second = (
+        [expanded(runs) for runs in c.split(n.tolist())] for c, n in ((counts, lengths), (other_counts, other_lengths))
+    )
     common = [[int((a & b).sum()) for b in second] for a in first]
     return torch.tensor(common, dtype=torch.int64).reshape(len(lengths), len(other_lengths))
 
@@ -74,11 +78,14 @@ def pack_reference(counts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
                 more = left != (-1 if group & 16 else 0)
                 text.append(48 + group + 32 * more)
         found.append(text)
-    return torch.tensor(list(b"".join(found)), dtype=torch.uint8), torch.tensor([len(text) for text in found], dtype=torch.int64)
+    return torch.tensor(list(b"".join(found)), dtype=torch.uint8), torch.tensor(
+        [len(text) for text in found], dtype=torch.int64
+    )
 
 
 def unpack_reference(characters: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The oracle: characters (T,), lengths (N,) -> counts (R,), their lengths (N,), and what is wrong with each text (N,), or 0."""
+    """The oracle: characters (T,), lengths (N,) -> counts (R,), their lengths (N,), and what is wrong with each text
+    (N,), or 0."""
     counts: list[int] = []
     sizes, wrong = [], []
     for text in characters.split(lengths.tolist()):
@@ -97,14 +104,19 @@ def unpack_reference(characters: Tensor, lengths: Tensor) -> tuple[Tensor, Tenso
         counts += [] if fault else runs
         sizes.append(0 if fault else len(runs))
         wrong.append(fault)
-    return torch.tensor(counts, dtype=torch.int64), torch.tensor(sizes, dtype=torch.int64), torch.tensor(wrong, dtype=torch.int64)
+    return (
+        torch.tensor(counts, dtype=torch.int64),
+        torch.tensor(sizes, dtype=torch.int64),
+        torch.tensor(wrong, dtype=torch.int64),
+    )
 
 
 @kernel()
 def count_changes(masks: np.ndarray, changes: np.ndarray, lengths: np.ndarray) -> int:
     """How often each column departs from the pixel before, and the number of counts that this makes.
 
-    Masks uint8 (N, H, W or more) of 0 and 1; fills `changes` int32 (N, W) and `lengths` int64 (N,); returns the sum of the lengths.
+    Masks uint8 (N, H, W or more) of 0 and 1; fills `changes` int32 (N, W) and `lengths` int64 (N,); returns the sum of
+    the lengths.
     """
     total = 0
     for n in range(masks.shape[0]):
@@ -129,7 +141,8 @@ def count_changes(masks: np.ndarray, changes: np.ndarray, lengths: np.ndarray) -
 
 @kernel()
 def encode(masks: np.ndarray, words: np.ndarray, changes: np.ndarray, counts: np.ndarray) -> None:
-    """Fill `counts` int64 (R,) of the masks, uint8 (N, H, W of changes or more); words: the same, eight pixels in each uint64.
+    """Fill `counts` int64 (R,) of the masks, uint8 (N, H, W of changes or more); words: the same, eight pixels in each
+    uint64.
 
     The places of the counts are known from `changes`, so that rows are read in their order in memory.
     """
@@ -161,7 +174,8 @@ def encode(masks: np.ndarray, words: np.ndarray, changes: np.ndarray, counts: np
 
 @kernel()
 def decode(counts: np.ndarray, lengths: np.ndarray, masks: np.ndarray) -> None:
-    """Fill `masks` uint8 (N, H, W), zeroed. Marks where columns change from one pixel to the next, then carries the values down."""
+    """Fill `masks` uint8 (N, H, W), zeroed. Marks where columns change from one pixel to the next, then carries the
+    values down."""
     start, carried = 0, np.empty(masks.shape[2], np.uint8)
     for n in range(masks.shape[0]):
         mask, height, width = masks[n], masks.shape[1], masks.shape[2]
@@ -211,7 +225,8 @@ def _merge(a: np.ndarray, b: np.ndarray, total: int, intersect: bool, merged: np
 
 @kernel()
 def merge(counts: np.ndarray, lengths: np.ndarray, intersect: bool, merged: np.ndarray, spare: np.ndarray) -> int:
-    """Write into `merged` the runs of what all masks share, or of what any covers; returns their number. All sums are equal.
+    """Write into `merged` the runs of what all masks share, or of what any covers; returns their number. All sums are
+    equal.
 
     `merged` and `spare` have room for R + 2 counts.
     """
@@ -232,7 +247,9 @@ def merge(counts: np.ndarray, lengths: np.ndarray, intersect: bool, merged: np.n
 
 
 @kernel()
-def common(counts: np.ndarray, lengths: np.ndarray, other_counts: np.ndarray, other_lengths: np.ndarray, found: np.ndarray) -> None:
+def common(
+    counts: np.ndarray, lengths: np.ndarray, other_counts: np.ndarray, other_lengths: np.ndarray, found: np.ndarray
+) -> None:
     """Fill `found` int64 (N, M) with the number of pixels common to each mask of the first and each of the second."""
     ends, other_ends = np.cumsum(lengths), np.cumsum(other_lengths)
     for n in range(lengths.shape[0]):
@@ -274,8 +291,11 @@ def pack(counts: np.ndarray, lengths: np.ndarray, characters: np.ndarray, sizes:
 
 
 @kernel()
-def unpack(characters: np.ndarray, lengths: np.ndarray, counts: np.ndarray, sizes: np.ndarray, wrong: np.ndarray) -> int:
-    """Fill `counts` (T,), `sizes` and `wrong` (N,): no counts for a text with something wrong. Returns the number of counts."""
+def unpack(
+    characters: np.ndarray, lengths: np.ndarray, counts: np.ndarray, sizes: np.ndarray, wrong: np.ndarray
+) -> int:
+    """Fill `counts` (T,), `sizes` and `wrong` (N,): no counts for a text with something wrong. Returns the number of
+    counts."""
     start = written = 0
     for n in range(lengths.shape[0]):
         first, fault, number, shift = written, 0, 0, 0

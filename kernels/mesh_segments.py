@@ -1,16 +1,20 @@
-"""Superpoints of a mesh: graph-based segmentation (Felzenszwalb and Huttenlocher 2004) of its vertices by their normals.
+"""Superpoints of a mesh: graph-based segmentation (Felzenszwalb and Huttenlocher 2004) of its vertices by their
+normals.
 
-The rules are those of ScanNet's segmenter (ScanNet/ScanNet, Karbo123/segmentator), in float32 without fused multiply-add and in the
-published order of equal weights (kernels/edge_order.py), so that segments and their roots are the published ones:
+The rules are those of ScanNet's segmenter (ScanNet/ScanNet, Karbo123/segmentator), in float32 without fused
+multiply-add and in the published order of equal weights (kernels/edge_order.py), so that segments and their roots are
+the published ones:
 
-1. A vertex normal is the running mean of the unit normals (p2 - p1) x (p3 - p1) of its faces in their order; it is not normalised again.
+1. A vertex normal is the running mean of the unit normals (p2 - p1) x (p3 - p1) of its faces in their order; it is not
+normalised again.
 2. Each face gives the edges 1->2, 1->3 and 3->2; edges inside the mesh stay double.
 3. The weight of an edge a->b is 1 - n_a . n_b; its square where n_b points along p_b - p_a (convex).
-4. In ascending order of weight, an edge joins its two components if the weight is at most both their thresholds; the new threshold is the
+4. In ascending order of weight, an edge joins its two components if the weight is at most both their thresholds; the
+new threshold is the
    weight plus `threshold` / size. Once more in that order, it joins them if either has fewer than `min_vertices`.
 
-Beyond the published rules: a face without area has no say and its edges join nothing (published: NaN around it, in no defined order);
-without an orientation of the normals the weight is 1 - |n_a . n_b|.
+Beyond the published rules: a face without area has no say and its edges join nothing (published: NaN around it, in no
+defined order); without an orientation of the normals the weight is 1 - |n_a . n_b|.
 
 Shapes: N vertices, F faces, E edges; coordinates in metres, any frame.
 """
@@ -28,7 +32,8 @@ from g3d.kernels.compiled import kernel, part, prange
 
 
 def reference_graph(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
-    """The oracle of rules 1 and 2: float32 (N, 3), int64 (F, 3) -> normals float32 (N, 3), edges int32 (3F, 2), 0-0 for no edge."""
+    """The oracle of rules 1 and 2: float32 (N, 3), int64 (F, 3) -> normals float32 (N, 3), edges int32 (3F, 2), 0-0 for
+    no edge."""
     first, second, third = vertices[faces].unbind(1)
     normal = _cross(second - first, third - first)
     length = _length(normal)
@@ -46,8 +51,11 @@ def reference_graph(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
     return normals, edges.flatten(0, 1)
 
 
-def reference_segments(points: Tensor, normals: Tensor, edges: Tensor, threshold: float, min_vertices: int, oriented: bool) -> Tensor:
-    """The oracle of rules 3 and 4: float32 (N, 3) twice, int32 (E, 2) -> int64 (N,), the root vertex of each vertex's component."""
+def reference_segments(
+    points: Tensor, normals: Tensor, edges: Tensor, threshold: float, min_vertices: int, oriented: bool
+) -> Tensor:
+    """The oracle of rules 3 and 4: float32 (N, 3) twice, int32 (E, 2) -> int64 (N,), the root vertex of each vertex's
+    component."""
     start, end = edges.long().unbind(1)
     along = points[end] - points[start]
     alike = _dot(normals[start], normals[end])
@@ -105,8 +113,11 @@ def _length(a: Tensor) -> Tensor:
 
 
 @kernel()
-def cpu_graph(vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray, edges: np.ndarray, counts: np.ndarray) -> None:
-    """Fill `normals` (N, 3) float32 and `edges` (F, 3, 2) int32, both zeroed; `counts` (N,) int32, zeroed, are the faces of each vertex."""
+def cpu_graph(
+    vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray, edges: np.ndarray, counts: np.ndarray
+) -> None:
+    """Fill `normals` (N, 3) float32 and `edges` (F, 3, 2) int32, both zeroed; `counts` (N,) int32, zeroed, are the
+    faces of each vertex."""
     one = np.float32(1)
     for f in range(faces.shape[0]):
         i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
@@ -130,7 +141,9 @@ def cpu_graph(vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray, edge
 
 
 @kernel(parallel=True)
-def cpu_weights(points: np.ndarray, normals: np.ndarray, edges: np.ndarray, oriented: bool, weights: np.ndarray) -> None:
+def cpu_weights(
+    points: np.ndarray, normals: np.ndarray, edges: np.ndarray, oriented: bool, weights: np.ndarray
+) -> None:
     """Fill `weights` (E,) float32."""
     one = np.float32(1)
     for e in prange(edges.shape[0]):
@@ -165,8 +178,11 @@ def _join(parent: np.ndarray, rank: np.ndarray, size: np.ndarray, a: int, b: int
 
 
 @kernel()
-def cpu_segments(edges: np.ndarray, weights: np.ndarray, keys: np.ndarray, threshold: np.float32, least: int, roots: np.ndarray) -> None:
-    """Fill `roots` (N,) int64 from edges (E, 2) int32, their weights (E,) float32 and edge_order's keys, which are used up."""
+def cpu_segments(
+    edges: np.ndarray, weights: np.ndarray, keys: np.ndarray, threshold: np.float32, least: int, roots: np.ndarray
+) -> None:
+    """Fill `roots` (N,) int64 from edges (E, 2) int32, their weights (E,) float32 and edge_order's keys, which are used
+    up."""
     count = len(roots)
     parent, rank, size = np.arange(count).astype(np.int32), np.zeros(count, np.uint8), np.ones(count, np.int32)
     limit = np.full(count, threshold, np.float32)

@@ -1,6 +1,7 @@
 """Morton order of point clouds: a sequence in which points that follow one another lie close together.
 
-Runs of it are the buckets of the exact searches (furthest_point_sample, three_nn): small boxes, found without building a tree.
+Runs of it are the buckets of the exact searches (furthest_point_sample, three_nn): small boxes, found without building
+a tree.
 
 Shapes: T points of B clouds; `offsets` (B + 1,) int64 are the rows at which the clouds begin and end.
 """
@@ -16,7 +17,8 @@ _DIGITS = 3  # passes of the radix sort, of 10 bits each
 
 @kernel(parallel=True)
 def order(points: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> None:
-    """Fill `rows` (T,) int64: for each cloud of `points` (T, 3) float32, finite, its rows in Morton order. One thread per cloud."""
+    """Fill `rows` (T,) int64: for each cloud of `points` (T, 3) float32, finite, its rows in Morton order. One thread
+    per cloud."""
     for cloud in prange(len(offsets) - 1):
         begin, end = offsets[cloud], offsets[cloud + 1]
         if end > begin:
@@ -44,7 +46,8 @@ def _sort(points: np.ndarray, first_row: int, rows: np.ndarray) -> None:
 
 @part()
 def _encode(points: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Fill the 30-bit codes, 10 bits an axis on cubes of one size; returns where each bin of each digit begins, (3, 1024)."""
+    """Fill the 30-bit codes, 10 bits an axis on cubes of one size; returns where each bin of each digit begins, (3,
+    1024)."""
     x0, y0, z0 = points[0]
     x1, y1, z1 = points[0]
     for i in range(len(points)):
@@ -55,7 +58,11 @@ def _encode(points: np.ndarray, codes: np.ndarray) -> np.ndarray:
     scale = 1023.0 / extent if extent > 0 else 0.0
     counts = np.zeros((_DIGITS, 1024), np.int64)
     for i in range(len(points)):
-        x, y, z = (points[i, 0] - np.float64(x0)) * scale, (points[i, 1] - np.float64(y0)) * scale, (points[i, 2] - np.float64(z0)) * scale
+        x, y, z = (
+            (points[i, 0] - np.float64(x0)) * scale,
+            (points[i, 1] - np.float64(y0)) * scale,
+            (points[i, 2] - np.float64(z0)) * scale,
+        )
         code = _spread(np.uint32(x)) | _spread(np.uint32(y)) << 1 | _spread(np.uint32(z)) << 2
         codes[i] = code
         for digit in range(_DIGITS):

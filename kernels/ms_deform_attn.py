@@ -1,10 +1,12 @@
-"""Multi-scale deformable attention: each query sums weighted bilinear samples of feature maps at places of its own, in each head.
+"""Multi-scale deformable attention: each query sums weighted bilinear samples of feature maps at places of its own, in
+each head.
 
-Deformable DETR (Zhu et al. 2021, equation 2), with the published operator's rules: a level's map is sampled at x * width - 0.5,
-y * height - 0.5 (pixel centres at half-integers of 0..1, grid_sample's align_corners=False), and what lies outside it is 0. A location that
-is not finite or far away is outside.
+Deformable DETR (Zhu et al. 2021, equation 2), with the published operator's rules: a level's map is sampled at x *
+width - 0.5, y * height - 0.5 (pixel centres at half-integers of 0..1, grid_sample's align_corners=False), and what lies
+outside it is 0. A location that is not finite or far away is outside.
 
-Shapes: B batch, S positions of all levels one after the other, row-major in each; H heads of D channels, Q queries, L levels, P points,
+Shapes: B batch, S positions of all levels one after the other, row-major in each; H heads of D channels, Q queries, L
+    levels, P points,
 K = L * P samples of a query in a head. `shapes` is height, width of each level, flat.
 """
 
@@ -31,7 +33,8 @@ BLOCK = 128  # queries of one piece of work: many pieces for many threads, few e
 
 # typing's Sequence in the signatures: PyTorch 2.6 makes no schema of another
 def reference(value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor) -> Tensor:
-    """The oracle: (B, S, H, D), (B, Q, H, L, P, 2), (B, Q, H, L, P) -> (B, Q, H * D). Memory grows with Q * K * H * D."""
+    """The oracle: (B, S, H, D), (B, Q, H, L, P, 2), (B, Q, H, L, P) -> (B, Q, H * D). Memory grows with Q * K * H *
+    D."""
     batch, _, heads, channels = value.shape
     result = weights.new_zeros(batch * heads, channels, locations.shape[1])
     for level, sampled in enumerate(_maps(value, shapes, weights.dtype)):
@@ -42,7 +45,7 @@ def reference(value: Tensor, shapes: Sequence[int], locations: Tensor, weights: 
 
 def reference_backward(
     grad: Tensor, value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor, Tensor]:
     """The oracle's gradients to value, locations and weights from that of its result."""
     batch, _, heads, channels = value.shape
     grad = grad.to(weights.dtype).unflatten(2, (heads, channels)).permute(0, 2, 3, 1).flatten(0, 1)[..., None]
@@ -56,14 +59,20 @@ def reference_backward(
         samples = F.grid_sample(sampled, grid, align_corners=False)
         to_weights.append((grad * samples).sum(1).unflatten(0, (batch, heads)).transpose(1, 2))
     places = torch.where(_within(locations), torch.stack(to_locations, 3), 0)
-    return torch.cat(to_value, 1).to(value.dtype).contiguous(), places.contiguous(), torch.stack(to_weights, 3).contiguous()
+    return (
+        torch.cat(to_value, 1).to(value.dtype).contiguous(),
+        places.contiguous(),
+        torch.stack(to_weights, 3).contiguous(),
+    )
 
 
 def _maps(value: Tensor, shapes: Sequence[int], dtype: torch.dtype) -> list[Tensor]:
     """Each level as (B * H, D, height, width)."""
     sizes = list(zip(shapes[::2], shapes[1::2], strict=True))
     levels = value.to(dtype).split([height * width for height, width in sizes], 1)
-    return [level.permute(0, 2, 3, 1).flatten(0, 1).unflatten(2, size) for level, size in zip(levels, sizes, strict=True)]
+    return [
+        level.permute(0, 2, 3, 1).flatten(0, 1).unflatten(2, size) for level, size in zip(levels, sizes, strict=True)
+    ]
 
 
 def _by_head(x: Tensor) -> Tensor:
@@ -91,7 +100,8 @@ def level_table(shapes: Sequence[int], points: int) -> np.ndarray:
 
 
 def vector_for(channels: int, dtype: type[np.floating]) -> np.ndarray:
-    """An empty array whose type tells the kernels how many channels to take at once, so that only the code for that is compiled."""
+    """An empty array whose type tells the kernels how many channels to take at once, so that only the code for that is
+    compiled."""
     lanes = 32 if channels % 32 == 0 else 8 if channels % 8 == 0 else 1
     return np.empty(0, [("lanes", dtype, (lanes,))])
 
@@ -100,7 +110,8 @@ def vector_for(channels: int, dtype: type[np.floating]) -> np.ndarray:
 def _axis(location: float, size: int, one: float) -> tuple[int, int, float, float, float, float]:
     """A sample along one axis of `size` pixels; `one` is 1 in the kernel's type.
 
-    Returns the pixels before and after it, clamped to the map, their shares, which are 0 outside, and 1 for each that is inside, else 0.
+    Returns the pixels before and after it, clamped to the map, their shares, which are 0 outside, and 1 for each that
+    is inside, else 0.
     """
     zero = one - one
     length = one * size
@@ -117,7 +128,7 @@ def _axis(location: float, size: int, one: float) -> tuple[int, int, float, floa
 @kernel(parallel=True, error_model="numpy")
 def forward(
     value: Flat, steps: Steps, table: Flat, locations: Flat, weights: Flat, sizes: Sizes, vector: np.ndarray, out: Flat
-) -> None:  # fmt: skip
+) -> None:
     """Fill `out`.
 
     Args:
@@ -139,9 +150,16 @@ def forward(
 
 @part(error_model="numpy")
 def _gather(
-    value: Flat, steps: Steps, table: Flat, locations: Flat, weights: Flat, sizes: Sizes, out: Flat, span: tuple[int, int, int, int],
+    value: Flat,
+    steps: Steps,
+    table: Flat,
+    locations: Flat,
+    weights: Flat,
+    sizes: Sizes,
+    out: Flat,
+    span: tuple[int, int, int, int],
     nothing: Any,
-) -> None:  # fmt: skip
+) -> None:
     """`forward` for a span of queries in one head, with as many channels at once as the vector `nothing` has."""
     _, queries, heads, channels, samples = sizes
     b, h, begin, end = span
@@ -166,8 +184,11 @@ def _gather(
 
 
 @part(inline="always", error_model="numpy")
-def _corners(table: Flat, locations: Flat, weights: Flat, first: int, level: int, count: int, rows: Flat, shares: Flat) -> None:
-    """For `count` samples from `first`: the four pixels around each and their weights, CHUNK apart. A loop that LLVM makes vectors of."""
+def _corners(
+    table: Flat, locations: Flat, weights: Flat, first: int, level: int, count: int, rows: Flat, shares: Flat
+) -> None:
+    """For `count` samples from `first`: the four pixels around each and their weights, CHUNK apart. A loop that LLVM
+    makes vectors of."""
     one = weights.dtype.type(1)
     for k in range(count):
         width, start = at(table, level + CHUNK + k), at(table, level + 2 * CHUNK + k)
@@ -186,9 +207,18 @@ def _corners(table: Flat, locations: Flat, weights: Flat, first: int, level: int
 
 @kernel(parallel=True, error_model="numpy")
 def backward(
-    grad: Flat, value: Flat, steps: Steps, table: Flat, locations: Flat, weights: Flat, sizes: Sizes, vector: np.ndarray,
-    to_value: Flat, to_locations: Flat, to_weights: Flat,
-) -> None:  # fmt: skip
+    grad: Flat,
+    value: Flat,
+    steps: Steps,
+    table: Flat,
+    locations: Flat,
+    weights: Flat,
+    sizes: Sizes,
+    vector: np.ndarray,
+    to_value: Flat,
+    to_locations: Flat,
+    to_weights: Flat,
+) -> None:
     """Add to `to_value`, which has value's order, and fill `to_locations` and `to_weights`.
 
     A head of a batch item belongs to one thread, so that what is added to a pixel comes in the order of the queries.
@@ -196,17 +226,46 @@ def backward(
     batch, _, heads, _, _ = sizes
     for work in prange(batch * heads):
         b, h = work // heads, work % heads
-        _scatter(grad, value, steps, table, locations, weights, sizes, to_value, to_locations, to_weights, b, h, zeros(vector))
+        _scatter(
+            grad,
+            value,
+            steps,
+            table,
+            locations,
+            weights,
+            sizes,
+            to_value,
+            to_locations,
+            to_weights,
+            b,
+            h,
+            zeros(vector),
+        )
 
 
 @part(error_model="numpy")
 def _scatter(
-    grad: Flat, value: Flat, steps: Steps, table: Flat, locations: Flat, weights: Flat, sizes: Sizes,
-    to_value: Flat, to_locations: Flat, to_weights: Flat, b: int, h: int, nothing: Any,
-) -> None:  # fmt: skip
+    grad: Flat,
+    value: Flat,
+    steps: Steps,
+    table: Flat,
+    locations: Flat,
+    weights: Flat,
+    sizes: Sizes,
+    to_value: Flat,
+    to_locations: Flat,
+    to_weights: Flat,
+    b: int,
+    h: int,
+    nothing: Any,
+) -> None:
     """`backward` for one head of a batch item."""
     _, queries, heads, channels, samples = sizes
-    rows, shares, dots = np.empty(4 * CHUNK, np.int32), np.empty(4 * CHUNK, weights.dtype), np.empty(4 * CHUNK, weights.dtype)
+    rows, shares, dots = (
+        np.empty(4 * CHUNK, np.int32),
+        np.empty(4 * CHUNK, weights.dtype),
+        np.empty(4 * CHUNK, weights.dtype),
+    )
     origin, step = b * steps[0] + h * steps[1], steps[2]
     for q in range(queries):
         row = (b * queries + q) * heads + h
@@ -227,9 +286,18 @@ def _scatter(
 
 @part(inline="always", error_model="numpy")
 def _slopes(
-    table: Flat, locations: Flat, weights: Flat, first: int, level: int, count: int, dots: Flat, to_locations: Flat, to_weights: Flat
-) -> None:  # fmt: skip
-    """Gradients to `count` samples' locations and weights, from the dot products of the result's gradient with the four pixels."""
+    table: Flat,
+    locations: Flat,
+    weights: Flat,
+    first: int,
+    level: int,
+    count: int,
+    dots: Flat,
+    to_locations: Flat,
+    to_weights: Flat,
+) -> None:
+    """Gradients to `count` samples' locations and weights, from the dot products of the result's gradient with the four
+    pixels."""
     one = weights.dtype.type(1)
     for k in range(count):
         height, width = at(table, level + k), at(table, level + CHUNK + k)

@@ -1,7 +1,7 @@
 """Multi-scale deformable attention on CUDA: one program per head and block of queries, one row of channels per query.
 
-The gradient to the maps is summed by atomic additions in float32 (float64 for such input), as in the published operator: its last bits vary
-between runs. Sums are in float32 whatever the maps' dtype.
+The gradient to the maps is summed by atomic additions in float32 (float64 for such input), as in the published
+operator: its last bits vary between runs. Sums are in float32 whatever the maps' dtype.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -19,22 +19,34 @@ _ELEMENTS = 512  # of a program's tile of queries by channels
 
 
 def ms_deform_attn(value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor) -> Tensor:
-    """(B, S, H, D), (B, Q, H, L, P, 2), (B, Q, H, L, P) -> (B, Q, H * D) in value's dtype; locations and weights in float32 or float64."""
+    """(B, S, H, D), (B, Q, H, L, P, 2), (B, Q, H, L, P) -> (B, Q, H * D) in value's dtype; locations and weights in
+    float32 or float64."""
     batch, positions, heads, channels = value.shape
     queries, levels, points = locations.shape[1], locations.shape[3], locations.shape[4]
     out = value.new_empty(batch, queries, heads * channels)
     if out.numel():
         grid, sizes, tile = _launch(value, queries)
         forward_kernel[grid](
-            value.contiguous(), _level_table(tuple(shapes), value.device), locations.contiguous(), weights.contiguous(), out,
-            positions, queries, heads, levels, points, *sizes, **tile, enable_fp_fusion=False,
-        )  # fmt: skip
+            value.contiguous(),
+            _level_table(tuple(shapes), value.device),
+            locations.contiguous(),
+            weights.contiguous(),
+            out,
+            positions,
+            queries,
+            heads,
+            levels,
+            points,
+            *sizes,
+            **tile,
+            enable_fp_fusion=False,
+        )
     return out
 
 
 def ms_deform_attn_backward(
     grad: Tensor, value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients to value, locations and weights from that of the result."""
     positions, heads = value.shape[1:3]
     queries, levels, points = locations.shape[1], locations.shape[3], locations.shape[4]
@@ -43,9 +55,23 @@ def ms_deform_attn_backward(
     if grad.numel():
         grid, sizes, tile = _launch(value, queries)
         backward_kernel[grid](
-            grad.contiguous(), value.contiguous(), _level_table(tuple(shapes), value.device), locations.contiguous(), weights.contiguous(),
-            to_value, to_locations, to_weights, positions, queries, heads, levels, points, *sizes, **tile, enable_fp_fusion=False,
-        )  # fmt: skip
+            grad.contiguous(),
+            value.contiguous(),
+            _level_table(tuple(shapes), value.device),
+            locations.contiguous(),
+            weights.contiguous(),
+            to_value,
+            to_locations,
+            to_weights,
+            positions,
+            queries,
+            heads,
+            levels,
+            points,
+            *sizes,
+            **tile,
+            enable_fp_fusion=False,
+        )
     return to_value.to(value.dtype), to_locations, to_weights
 
 
@@ -60,7 +86,8 @@ def _launch(value: Tensor, queries: int) -> tuple[tuple[int], tuple[int, int], d
 
 @functools.lru_cache(maxsize=64)
 def _level_table(shapes: tuple[int, ...], device: torch.device) -> Tensor:
-    """(L, 3) int32 on the device: height, width and first position of each level. Kept, since copying it would wait for the device."""
+    """(L, 3) int32 on the device: height, width and first position of each level. Kept, since copying it would wait for
+    the device."""
     table, start = [], 0
     for height, width in zip(shapes[::2], shapes[1::2], strict=True):
         table.append((height, width, start))
@@ -80,9 +107,21 @@ def axis(location, size):
 
 @triton.jit
 def forward_kernel(
-    value, table, locations, weights, out, n_positions, n_queries, n_heads, n_levels, n_points, n_channels, n_blocks,
-    ROWS: tl.constexpr, LANES: tl.constexpr,
-):  # fmt: skip
+    value,
+    table,
+    locations,
+    weights,
+    out,
+    n_positions,
+    n_queries,
+    n_heads,
+    n_levels,
+    n_points,
+    n_channels,
+    n_blocks,
+    ROWS: tl.constexpr,
+    LANES: tl.constexpr,
+):
     """Contiguous tensors; table (L, 3) int32; grid = B * H * blocks of ROWS queries."""
     work = tl.program_id(0)
     head = work // n_blocks % n_heads
@@ -96,7 +135,11 @@ def forward_kernel(
     real = channel[None, :] < n_channels
     total = tl.zeros((ROWS, LANES), dtype=weights.dtype.element_ty)
     for level in range(n_levels):
-        height, width, start = tl.load(table + level * 3), tl.load(table + level * 3 + 1), tl.load(table + level * 3 + 2)
+        height, width, start = (
+            tl.load(table + level * 3),
+            tl.load(table + level * 3 + 1),
+            tl.load(table + level * 3 + 2),
+        )
         for point in range(n_points):
             sample = (row * n_levels + level) * n_points + point
             weight = tl.load(weights + sample, mask=here, other=0.0)
@@ -108,16 +151,35 @@ def forward_kernel(
             pixel += width.to(tl.int64) * step
             v10 = tl.load(pixel, mask=(in_bottom & in_left)[:, None] & real, other=0.0)
             v11 = tl.load(pixel + step, mask=(in_bottom & in_right)[:, None] & real, other=0.0)
-            total += v00 * (weight * (1 - bottom) * (1 - right))[:, None] + v01 * (weight * (1 - bottom) * right)[:, None]
+            total += (
+                v00 * (weight * (1 - bottom) * (1 - right))[:, None] + v01 * (weight * (1 - bottom) * right)[:, None]
+            )
             total += v10 * (weight * bottom * (1 - right))[:, None] + v11 * (weight * bottom * right)[:, None]
-    tl.store(out + row[:, None] * n_channels + channel[None, :], total.to(out.dtype.element_ty), mask=here[:, None] & real)
+    tl.store(
+        out + row[:, None] * n_channels + channel[None, :], total.to(out.dtype.element_ty), mask=here[:, None] & real
+    )
 
 
 @triton.jit
 def backward_kernel(
-    grad, value, table, locations, weights, to_value, to_locations, to_weights,
-    n_positions, n_queries, n_heads, n_levels, n_points, n_channels, n_blocks, ROWS: tl.constexpr, LANES: tl.constexpr,
-):  # fmt: skip
+    grad,
+    value,
+    table,
+    locations,
+    weights,
+    to_value,
+    to_locations,
+    to_weights,
+    n_positions,
+    n_queries,
+    n_heads,
+    n_levels,
+    n_points,
+    n_channels,
+    n_blocks,
+    ROWS: tl.constexpr,
+    LANES: tl.constexpr,
+):
     """As forward_kernel; to_value is zeroed and in the weights' dtype."""
     work = tl.program_id(0)
     head = work // n_blocks % n_heads
@@ -132,7 +194,11 @@ def backward_kernel(
     kind = weights.dtype.element_ty
     g = tl.load(grad + row[:, None] * n_channels + channel[None, :], mask=here[:, None] & real, other=0.0).to(kind)
     for level in range(n_levels):
-        height, width, start = tl.load(table + level * 3), tl.load(table + level * 3 + 1), tl.load(table + level * 3 + 2)
+        height, width, start = (
+            tl.load(table + level * 3),
+            tl.load(table + level * 3 + 1),
+            tl.load(table + level * 3 + 2),
+        )
         for point in range(n_points):
             sample = (row * n_levels + level) * n_points + point
             weight = tl.load(weights + sample, mask=here, other=0.0)
@@ -153,7 +219,9 @@ def backward_kernel(
             inside = (in_bottom & in_right)[:, None] & real
             d11 = tl.sum(tl.load(value + below + step, mask=inside, other=0.0) * g, 1)
             tl.atomic_add(to_value + below + step, (weight * bottom * right)[:, None] * g, mask=inside, sem="relaxed")
-            tl.store(to_weights + sample, top * (left * d00 + right * d01) + bottom * (left * d10 + right * d11), mask=here)
+            tl.store(
+                to_weights + sample, top * (left * d00 + right * d01) + bottom * (left * d10 + right * d11), mask=here
+            )
             to_x = top * (d01 - d00) + bottom * (d11 - d10)
             to_y = left * (d10 - d00) + right * (d11 - d01)
             tl.store(to_locations + sample * 2, weight * width * to_x, mask=here)

@@ -1,8 +1,10 @@
-"""Non-maximum suppression of boxes in space: the best box goes first and drops every later one that overlaps it too much.
+"""Non-maximum suppression of boxes in space: the best box goes first and drops every later one that overlaps it too
+much.
 
-Boxes come by falling score. A box is kept unless one kept before it, of the same class, overlaps it by more than the threshold
-(strictly). Rows are those of kernels/aligned_iou.py (6 numbers: least and largest coordinates) or of kernels/box_iou.py (7: rotated).
-On a CPU each kept box passes over the rest (`cpu_suppress` of those two files); elsewhere all overlaps are computed at once.
+Boxes come by falling score. A box is kept unless one kept before it, of the same class, overlaps it by more than the
+threshold (strictly). Rows are those of kernels/aligned_iou.py (6 numbers: least and largest coordinates) or of
+kernels/box_iou.py (7: rotated). On a CPU each kept box passes over the rest (`cpu_suppress` of those two files);
+elsewhere all overlaps are computed at once.
 """
 
 from __future__ import annotations
@@ -22,8 +24,11 @@ def reference(boxes: Tensor, classes: Tensor, threshold: float) -> Tensor:
     return greedy(boxes, classes, threshold, box_iou.reference if boxes.shape[1] == 7 else aligned_iou.reference)
 
 
-def greedy(boxes: Tensor, classes: Tensor, threshold: float, overlap: Callable[[Tensor, Tensor, bool], Tensor]) -> Tensor:
-    """As `reference`; `overlap` gives the IoU of boxes (R, 1, K) and (1, N, K). Takes as many rounds as suppressions follow each other."""
+def greedy(
+    boxes: Tensor, classes: Tensor, threshold: float, overlap: Callable[[Tensor, Tensor, bool], Tensor]
+) -> Tensor:
+    """As `reference`; `overlap` gives the IoU of boxes (R, 1, K) and (1, N, K). Takes as many rounds as suppressions
+    follow each other."""
     rows = max(1, _BLOCK_PAIRS // max(1, len(boxes)))
     meets = [
         (overlap(some[:, None], boxes[None], some.shape[1] == 7) > threshold) & (kind[:, None] == classes)

@@ -1,7 +1,7 @@
 """Normals of a point cloud: the direction in which each point's neighbours vary least.
 
-That is the eigenvector of the smallest eigenvalue of the neighbours' covariance (Hoppe et al. 1992), in float64. Nothing tells the two
-sides of a surface apart: the sign is the one whose largest component is positive.
+That is the eigenvector of the smallest eigenvalue of the neighbours' covariance (Hoppe et al. 1992), in float64.
+Nothing tells the two sides of a surface apart: the sign is the one whose largest component is positive.
 
 Shapes: N points, k neighbours; coordinates in metres, any frame.
 """
@@ -30,7 +30,8 @@ def reference(points: Tensor, neighbours: Tensor) -> Tensor:
 
 @part()
 def _rotate(a: np.ndarray, vectors: np.ndarray, p: int, q: int) -> None:
-    """One step of Jacobi's method: make a[p, q] of the symmetric matrix a (3, 3) zero, and turn the columns of `vectors` along."""
+    """One step of Jacobi's method: make a[p, q] of the symmetric matrix a (3, 3) zero, and turn the columns of
+    `vectors` along."""
     if a[p, q] == 0:
         return
     theta = (a[q, q] - a[p, p]) / (2 * a[p, q])

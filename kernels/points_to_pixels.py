@@ -1,12 +1,14 @@
-"""Which pixel of a picture sees each point: a pinhole projection with tests of bounds, depth range, occlusion and frustum.
+"""Which pixel of a picture sees each point: a pinhole projection with tests of bounds, depth range, occlusion and
+frustum.
 
-Camera frame: x right, y down, z forward, metres. The centre of pixel (u, v) has image coordinates (u, v); a point falls on the pixel that
-its coordinates round to, halves to the even one. With a depth picture a point is seen where that pixel's depth is in the range and
-within the tolerance of the point's own; without one wherever its own depth is in the range. All in float32, not fused.
+Camera frame: x right, y down, z forward, metres. The centre of pixel (u, v) has image coordinates (u, v); a point falls
+on the pixel that its coordinates round to, halves to the even one. With a depth picture a point is seen where that
+pixel's depth is in the range and within the tolerance of the point's own; without one wherever its own depth is in the
+range. All in float32, not fused.
 
-The frustum of the published multiview projection (3D-SIS, daveredrum/ScanRefer) is six planes through the centres of the corner pixels at
-both ends of the depth range, whose normals are not of unit length; a point is inside where each product, rounded to hundredths, is
-below 0. That cuts off what is near to the camera or to the border.
+The frustum of the published multiview projection (3D-SIS, daveredrum/ScanRefer) is six planes through the centres of
+the corner pixels at both ends of the depth range, whose normals are not of unit length; a point is inside where each
+product, rounded to hundredths, is below 0. That cuts off what is near to the camera or to the border.
 
 Shapes: F frames, N points, H x W pixels.
 """
@@ -34,15 +36,21 @@ def reference(
     far: float,
     tolerance: float,
 ) -> Tensor:
-    """The oracle: points (N, 3), intrinsics (F, 4) fx fy cx cy, poses (F, 3, 4), depth (F, H, W), planes (F, 6, 2, 3) as normal and a point
+    """The oracle: points (N, 3), intrinsics (F, 4) fx fy cx cy, poses (F, 3, 4), depth (F, H, W), planes (F, 6, 2, 3)
+    as normal and a point
     on it -> int64 (F, N), v * width + u or -1."""
     seen = []
     for frame in range(len(intrinsics)):
-        x, y, z = (points[:, 0] * row[0] + points[:, 1] * row[1] + points[:, 2] * row[2] + row[3] for row in world_to_camera[frame])
+        x, y, z = (
+            points[:, 0] * row[0] + points[:, 1] * row[1] + points[:, 2] * row[2] + row[3]
+            for row in world_to_camera[frame]
+        )
         fx, fy, cx, cy = intrinsics[frame]
         u, v = (x * fx / z + cx).round(), (y * fy / z + cy).round()
         inside = (z > 0) & (u >= 0) & (v >= 0) & (u < width) & (v < height)
-        pixel = torch.where(inside, v, 0).long() * width + torch.where(inside, u, 0).long()  # not in float32: it ends at 2^24
+        pixel = (
+            torch.where(inside, v, 0).long() * width + torch.where(inside, u, 0).long()
+        )  # not in float32: it ends at 2^24
         if depth is None:
             inside &= (z >= near) & (z <= far)
         else:
@@ -59,9 +67,16 @@ def reference(
 
 @part(error_model="numpy")  # division by zero gives infinity
 def _project(
-    points: np.ndarray, camera: np.ndarray, pose: np.ndarray, width: int, height: int, pixels: np.ndarray, depths: np.ndarray
+    points: np.ndarray,
+    camera: np.ndarray,
+    pose: np.ndarray,
+    width: int,
+    height: int,
+    pixels: np.ndarray,
+    depths: np.ndarray,
 ) -> None:
-    """Fill `pixels` (n,) with where points (n, 3) fall, or -1, and `depths` (n,). One loop without branches: vector instructions."""
+    """Fill `pixels` (n,) with where points (n, 3) fall, or -1, and `depths` (n,). One loop without branches: vector
+    instructions."""
     fx, fy, cx, cy = camera[0], camera[1], camera[2], camera[3]
     xx, xy, xz, xt = pose[0, 0], pose[0, 1], pose[0, 2], pose[0, 3]
     yx, yy, yz, yt = pose[1, 0], pose[1, 1], pose[1, 2], pose[1, 3]
@@ -82,7 +97,9 @@ def _project(
 def _in_frustum(point: np.ndarray, planes: np.ndarray) -> bool:
     for plane in range(planes.shape[0]):
         normal, origin = planes[plane, 0], planes[plane, 1]
-        product = (point[0] - origin[0]) * normal[0] + (point[1] - origin[1]) * normal[1] + (point[2] - origin[2]) * normal[2]
+        product = (
+            (point[0] - origin[0]) * normal[0] + (point[1] - origin[1]) * normal[1] + (point[2] - origin[2]) * normal[2]
+        )
         if not np.rint(product * np.float32(100)) < 0:
             return False
     return True
@@ -99,7 +116,8 @@ def cpu(
     limits: np.ndarray,
     found: np.ndarray,
 ) -> None:
-    """Fill `found` (F, N) int64. `depth` (F, H * W) and `planes` (F, 6, 2, 3) may lack frames; `limits` float32: near, far, tolerance."""
+    """Fill `found` (F, N) int64. `depth` (F, H * W) and `planes` (F, 6, 2, 3) may lack frames; `limits` float32: near,
+    far, tolerance."""
     near, far, tolerance = limits
     blocks = (points.shape[0] + _BLOCK - 1) // _BLOCK
     for task in prange(poses.shape[0] * blocks):

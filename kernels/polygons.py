@@ -1,11 +1,12 @@
 """Polygons to run-length coded masks, exactly as COCO's rasteriser draws them.
 
-Vertices go to whole numbers on a grid five times as fine. Each edge is walked along its longer axis, rounding the other coordinate; where
-two neighbours of the walk lie on both sides of the middle of a column of pixels (fine u = 5 x + 2 and 5 x + 3), the mask changes in
-column x at row ceil((v - 2) / 5), v the lesser of the two, held within the image. Between changes the value stays; a polygon's own
-overlaps cancel.
+Vertices go to whole numbers on a grid five times as fine. Each edge is walked along its longer axis, rounding the other
+coordinate; where two neighbours of the walk lie on both sides of the middle of a column of pixels (fine u = 5 x + 2 and
+5 x + 3), the mask changes in column x at row ceil((v - 2) / 5), v the lesser of the two, held within the image. Between
+changes the value stays; a polygon's own overlaps cancel.
 
-Shapes: N polygons, P points in all (`points` (P, 2) x y in pixels, `sizes` (N,) points of each), R counts in all (kernels/mask_rle.py).
+Shapes: N polygons, P points in all (`points` (P, 2) x y in pixels, `sizes` (N,) points of each), R counts in all
+    (kernels/mask_rle.py).
 Source: cocodataset/cocoapi, whose counts it gives, also for points outside the image.
 """
 
@@ -59,7 +60,9 @@ def _columns(start: int, end: int, width: int) -> tuple[int, int]:
 def _walked_to(start: int, slope: float, u: int, rising: bool) -> int:
     """The first step of a steep edge at which its rounded u is at least `u` (rising) or at most `u` (falling)."""
     step = max(0, int((u + (-0.5 if rising else 0.5) - start) / slope))
-    while step > 0 and (int(start + slope * (step - 1) + 0.5) >= u if rising else int(start + slope * (step - 1) + 0.5) <= u):
+    while step > 0 and (
+        int(start + slope * (step - 1) + 0.5) >= u if rising else int(start + slope * (step - 1) + 0.5) <= u
+    ):
         step -= 1
     while int(start + slope * step + 0.5) < u if rising else int(start + slope * step + 0.5) > u:
         step += 1
@@ -67,7 +70,9 @@ def _walked_to(start: int, slope: float, u: int, rising: bool) -> int:
 
 
 @part()
-def _add_edge(x0: int, y0: int, x1: int, y1: int, height: int, width: int, ends: np.ndarray, place: np.ndarray, rows: np.ndarray) -> None:
+def _add_edge(
+    x0: int, y0: int, x1: int, y1: int, height: int, width: int, ends: np.ndarray, place: np.ndarray, rows: np.ndarray
+) -> None:
     """Insert the rows at which an edge changes the columns that it crosses, each column's rows in rising order."""
     first, last = _columns(x0, x1, width)
     steep = abs(x1 - x0) < abs(y1 - y0)
@@ -91,7 +96,8 @@ def _add_edge(x0: int, y0: int, x1: int, y1: int, height: int, width: int, ends:
 
 @kernel()
 def cpu(points: np.ndarray, sizes: np.ndarray, height: int, width: int, counts: np.ndarray, lengths: np.ndarray) -> int:
-    """Write the runs of every polygon into `counts`, their numbers into `lengths` (N,); returns how many counts there are.
+    """Write the runs of every polygon into `counts`, their numbers into `lengths` (N,); returns how many counts there
+    are.
 
     Where `counts` is too short it is left incomplete: the caller takes one as long as the result.
     """

@@ -1,10 +1,13 @@
-"""Triangles to pixels on a CPU: projection with near-plane clipping, z-buffer, coverage and extent. All kernels share one rule of coverage.
+"""Triangles to pixels on a CPU: projection with near-plane clipping, z-buffer, coverage and extent. All kernels share
+one rule of coverage.
 
-A pixel's coordinates are those of its centre, as in KITTI. A sample belongs to a triangle where its centre lies between the crossings of
-its row with the triangle's edges, the left one counted in, the right one out: neighbours that share an edge leave no gap and no overlap.
-Depth is kept as its inverse, which is linear on the screen: larger is nearer, 0 is nothing.
+A pixel's coordinates are those of its centre, as in KITTI. A sample belongs to a triangle where its centre lies between
+the crossings of its row with the triangle's edges, the left one counted in, the right one out: neighbours that share an
+edge leave no gap and no overlap. Depth is kept as its inverse, which is linear on the screen: larger is nearer, 0 is
+nothing.
 
-Letters: T triangles in space, M triangles on the screen (clipping makes up to two of one), frames as in g3d/geometry/cameras.py.
+Letters: T triangles in space, M triangles on the screen (clipping makes up to two of one), frames as in
+    g3d/geometry/cameras.py.
 """
 
 from __future__ import annotations
@@ -68,7 +71,14 @@ def _outline(triangle: np.ndarray) -> tuple[float, float, float, float, float, f
 
     Edges run from top to bottom, so that both owners of an edge compute the same crossings.
     """
-    x0, y0, x1, y1, x2, y2 = triangle[0, 0], triangle[0, 1], triangle[1, 0], triangle[1, 1], triangle[2, 0], triangle[2, 1]
+    x0, y0, x1, y1, x2, y2 = (
+        triangle[0, 0],
+        triangle[0, 1],
+        triangle[1, 0],
+        triangle[1, 1],
+        triangle[2, 0],
+        triangle[2, 1],
+    )
     if y1 < y0:
         x0, y0, x1, y1 = x1, y1, x0, y0
     if y2 < y1:
@@ -90,7 +100,9 @@ def _between(low: float, high: float, first: float, step: float, count: int) -> 
 
 
 @part(error_model="numpy")
-def _crossings(outline: tuple[float, float, float, float, float, float, float, float, float], y: float) -> tuple[float, float]:
+def _crossings(
+    outline: tuple[float, float, float, float, float, float, float, float, float], y: float
+) -> tuple[float, float]:
     """Where the line at height y, within the triangle's, crosses its outline: left and right."""
     x0, y0, x1, y1, _, _, whole, upper, lower = outline
     a = x0 + (y - y0) * whole
@@ -139,8 +151,11 @@ def draw(screen: np.ndarray, source: np.ndarray, samples: int, inverse_depth: np
 
 
 @kernel(error_model="numpy")
-def cover(screen: np.ndarray, first: tuple[float, float], step: tuple[float, float], mask: np.ndarray, bit: int) -> None:
-    """Set `bit` in a uint8 mask wherever any triangle covers the sample at `first` + `step` * (column, row), whatever lies before it."""
+def cover(
+    screen: np.ndarray, first: tuple[float, float], step: tuple[float, float], mask: np.ndarray, bit: int
+) -> None:
+    """Set `bit` in a uint8 mask wherever any triangle covers the sample at `first` + `step` * (column, row), whatever
+    lies before it."""
     height, width = mask.shape
     for m in range(len(screen)):
         outline = _outline(screen[m])
@@ -154,7 +169,8 @@ def cover(screen: np.ndarray, first: tuple[float, float], step: tuple[float, flo
 
 @kernel(error_model="numpy")
 def extent(screen: np.ndarray, window: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-    """Exact extent (left, top, right, bottom) of the part of the triangles inside the window; left > right where there is none."""
+    """Exact extent (left, top, right, bottom) of the part of the triangles inside the window; left > right where there
+    is none."""
     left, top, right, bottom = np.inf, np.inf, -np.inf, -np.inf
     polygon, clipped = np.empty((8, 2)), np.empty((8, 2))
     for m in range(len(screen)):
@@ -165,7 +181,10 @@ def extent(screen: np.ndarray, window: tuple[float, float, float, float]) -> tup
             kept = 0
             for k in range(size):
                 following = (k + 1) % size
-                inside, next_inside = sign * (polygon[k, axis] - window[side]), sign * (polygon[following, axis] - window[side])
+                inside, next_inside = (
+                    sign * (polygon[k, axis] - window[side]),
+                    sign * (polygon[following, axis] - window[side]),
+                )
                 if inside >= 0:
                     clipped[kept] = polygon[k]
                     kept += 1
@@ -190,7 +209,8 @@ def reference(
     """The oracle: rays through all samples against all triangles (Cramer's rule), nothing shared with the kernels.
 
     Returns:
-        (H * samples, W * samples) float64 inverse depth and int64 index of the nearest triangle. Memory grows with T * W.
+        (H * samples, W * samples) float64 inverse depth and int64 index of the nearest triangle. Memory grows with T *
+        W.
     """
     centre = np.linalg.solve(camera[:, :3], -camera[:, 3])
     edges = np.stack([triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]], 1)

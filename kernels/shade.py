@@ -1,7 +1,7 @@
 """From a z-buffer to a picture: textures by place, ground shadows, haze, sky, sensor noise, samples averaged to pixels.
 
-Everything is a function of its arguments: the noise is a hash of place and seed, so the same scene gives the same bytes on every run.
-Colours are linear light, red green blue, 1 = the brightest the sensor holds.
+Everything is a function of its arguments: the noise is a hash of place and seed, so the same scene gives the same bytes
+on every run. Colours are linear light, red green blue, 1 = the brightest the sensor holds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import numpy as np
 
 from g3d.kernels.compiled import kernel, part
 
-PLAIN, ASPHALT, PAVING, MARKING, GRASS, FACADE, LEAVES = range(7)  # materials; ASPHALT to GRASS lie on the ground and take shadows
+PLAIN, ASPHALT, PAVING, MARKING, GRASS, FACADE, LEAVES = range(
+    7
+)  # materials; ASPHALT to GRASS lie on the ground and take shadows
 IN_SHADOW, IN_CONTACT = 1, 2  # bits of the ground map: the sun is hidden; an object stands here
 CONTACT_LIGHT = 0.35  # share of the light left under a vehicle
 
@@ -48,7 +50,8 @@ def _value_noise(x: float, y: float, seed: int) -> float:
 
 @part(error_model="numpy")
 def _texture(material: int, x: float, y: float, z: float, focal: float, seed: int) -> float:
-    """Brightness factor of a material at a place of the camera frame, fading where its pattern gets smaller than a pixel."""
+    """Brightness factor of a material at a place of the camera frame, fading where its pattern gets smaller than a
+    pixel."""
     flat = z * z / focal  # length of ground that a pixel covers for a camera 1 m up: the coarser of the two footprints
     upright = z / focal
     if material == ASPHALT:
@@ -67,7 +70,9 @@ def _texture(material: int, x: float, y: float, z: float, focal: float, seed: in
         return 1 + tufts + 0.35 * (_value_noise(x * 0.5, z * 0.3, seed) - 0.5)
     if material == FACADE:
         return (
-            1 + 0.14 * (_value_noise((x + z) * 0.7, y * 0.9, seed) - 0.5) - 0.05 * _hash(int((x + z + 800) * 9), int((y + 400) * 9), seed)
+            1
+            + 0.14 * (_value_noise((x + z) * 0.7, y * 0.9, seed) - 0.5)
+            - 0.05 * _hash(int((x + z + 800) * 9), int((y + 400) * 9), seed)
         )
     if material == LEAVES:
         fade = min(1.0, 0.04 / upright)
@@ -78,8 +83,11 @@ def _texture(material: int, x: float, y: float, z: float, focal: float, seed: in
 
 
 @part(error_model="numpy")
-def _ground_light(ground: np.ndarray, x: float, z: float, origin: tuple[float, float], cell: float) -> tuple[float, float]:
-    """(share of the sun, share of all light) that reaches a place on the ground, interpolated between the map's cells."""
+def _ground_light(
+    ground: np.ndarray, x: float, z: float, origin: tuple[float, float], cell: float
+) -> tuple[float, float]:
+    """(share of the sun, share of all light) that reaches a place on the ground, interpolated between the map's
+    cells."""
     column, row = (x - origin[0]) / cell - 0.5, (z - origin[1]) / cell - 0.5
     if not (0 <= column < ground.shape[1] - 1 and 0 <= row < ground.shape[0] - 1):
         return 1.0, 1.0
@@ -107,7 +115,9 @@ def _sky(u: float, v: float, camera: np.ndarray, sky: np.ndarray, clouds: float,
     if clouds > 0 and up > 0.01:
         distance = 1 / (up + 0.08)
         east, north = right * distance, distance
-        noise = 0.68 * _value_noise(east * 0.9, north * 0.9, seed) + 0.32 * _value_noise(east * 2.9, north * 2.9, seed + 1)
+        noise = 0.68 * _value_noise(east * 0.9, north * 0.9, seed) + 0.32 * _value_noise(
+            east * 2.9, north * 2.9, seed + 1
+        )
         cover = min(1.0, max(0.0, (noise - 1 + clouds) * 3.5)) * min(1.0, height * 8)
     for channel in range(3):
         clear = sky[0, channel] + share * (sky[1, channel] - sky[0, channel])
@@ -140,8 +150,8 @@ def shade(
         lit: (T, 2, 3) float32, colour of each triangle in the shade and in the sun.
         material: (T,) uint8.
         camera: (3, 4) float64 projection matrix.
-        ground: (rows, columns) uint8 bits over the ground, rows along z and columns along x from `ground_origin` (x, z) in steps of
-            `ground_cell` metres.
+        ground: (rows, columns) uint8 bits over the ground, rows along z and columns along x from `ground_origin` (x, z)
+            in steps of `ground_cell` metres.
         sky: (3, 3) float32, horizon, zenith and clouds; the horizon is the haze's colour too.
         clouds: share of the sky that is covered, 0..1.
         haze: extinction per metre.
@@ -188,7 +198,9 @@ def shade(
                 for channel in range(3):
                     total[channel] += colour[channel] / taken
             bits = _bits(column, row, seed + 7)
-            for channel in range(3):  # two of six numbers of 10 bits each; their sum has a standard deviation of 1023 / sqrt(6)
+            for channel in range(
+                3
+            ):  # two of six numbers of 10 bits each; their sum has a standard deviation of 1023 / sqrt(6)
                 jitter = np.float64((bits & _TEN_BITS) + ((bits >> np.uint64(10)) & _TEN_BITS)) - 1023.0
                 bits >>= np.uint64(20)
                 level = 255 * math.sqrt(min(1.0, max(0.0, total[channel]))) + grain * jitter * (2.449 / 1023)

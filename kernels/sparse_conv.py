@@ -1,9 +1,10 @@
 """Sparse convolution: out[o] = sum over offsets k of features[neighbours[k, o]] @ weight[k], over the sites that exist.
 
-One operator serves submanifold, strided and inverse convolutions; they differ in their rules (kernels/sparse_rules.py). Output rows are
-computed tile by tile in the order of the sites, so that a tile's neighbours are in the cache, and every row by one thread: the result does
-not depend on the number of threads. The inner loop multiplies a few gathered rows with a block of weights in vector registers; as
-Numba's own loops would keep the sums in memory, it is given to LLVM directly.
+One operator serves submanifold, strided and inverse convolutions; they differ in their rules (kernels/sparse_rules.py).
+Output rows are computed tile by tile in the order of the sites, so that a tile's neighbours are in the cache, and every
+row by one thread: the result does not depend on the number of threads. The inner loop multiplies a few gathered rows
+with a block of weights in vector registers; as Numba's own loops would keep the sums in memory, it is given to LLVM
+directly.
 
 Shapes: V_in and V_out rows, C_in and C_out channels, K offsets.
 """
@@ -30,7 +31,13 @@ except ImportError:  # then the kernels are unavailable, and say so when they ar
 
 
 def reference(
-    features: Tensor, weight: Tensor, neighbours: Tensor, order: Tensor, back_neighbours: Tensor, back_order: Tensor, mirrored: bool
+    features: Tensor,
+    weight: Tensor,
+    neighbours: Tensor,
+    order: Tensor,
+    back_neighbours: Tensor,
+    back_order: Tensor,
+    mirrored: bool,
 ) -> Tensor:
     """The oracle: (V_in, C_in), (K, C_in, C_out) and rules -> (V_out, C_out). Half precision is summed in float32."""
     wide = torch.promote_types(features.dtype, torch.float32)
@@ -61,16 +68,23 @@ def _vector_lanes() -> int:
 
 LANES = _vector_lanes()
 COLUMNS = 2 * LANES  # of a block of sums
-ROWS = LANES // 2  # of a block: its sums take 2 * ROWS of the 32 (16) registers, enough to hide the latency of multiply-add
+ROWS = (
+    LANES // 2
+)  # of a block: its sums take 2 * ROWS of the 32 (16) registers, enough to hide the latency of multiply-add
 
 
 def _sum_block(builder: Any, sums: list[Any], count: Any, operands: Callable[[Any], tuple[list[Any], Any]]) -> None:
-    """Emit: for i below `count` (at least 1), add scalar[r] * vector to block row r, which stays in registers meanwhile.
+    """Emit: for i below `count` (at least 1), add scalar[r] * vector to block row r, which stays in registers
+    meanwhile.
 
-    `sums` points to the block's ROWS rows of COLUMNS floats; `operands(i)` gives pointers to the ROWS scalars and to COLUMNS floats.
+    `sums` points to the block's ROWS rows of COLUMNS floats; `operands(i)` gives pointers to the ROWS scalars and to
+    COLUMNS floats.
     """
     vector_type = ir.VectorType(ir.FloatType(), LANES)
-    unset, first_lane = ir.Constant(vector_type, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    unset, first_lane = (
+        ir.Constant(vector_type, ir.Undefined),
+        ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES),
+    )
     signature = ir.FunctionType(vector_type, [vector_type] * 3)
     multiply_add = cgutils.get_or_insert_function(builder.module, signature, f"llvm.fmuladd.v{LANES}f32")
     halves = [[_vector_at(builder, row, LANES * half) for half in range(2)] for row in sums]
@@ -86,7 +100,9 @@ def _sum_block(builder: Any, sums: list[Any], count: Any, operands: Callable[[An
     for pointer, row in zip(scalars, running, strict=True):
         one = builder.insert_element(unset, builder.load(pointer), _constant(0, 32))
         same = builder.shuffle_vector(one, unset, first_lane)
-        after.append([builder.call(multiply_add, [same, part, total]) for part, total in zip(vectors, row, strict=True)])
+        after.append(
+            [builder.call(multiply_add, [same, part, total]) for part, total in zip(vectors, row, strict=True)]
+        )
     following = builder.add(i, _constant(1))
     for phi, first, last in [(i, _constant(0), following), *_flat(running, before, after)]:
         phi.add_incoming(first, entry)
@@ -121,7 +137,8 @@ def _number(builder: Any, array: Any, at: Any) -> Any:
 
 @intrinsic
 def multiply_rows(typing, features, weights, sums, sources, targets, first, column):  # type: ignore[no-untyped-def]
-    """For the ROWS pairs from `first` on: sums[targets, column:][:COLUMNS] += features[sources] @ weights, a (C_in, COLUMNS) block."""
+    """For the ROWS pairs from `first` on: sums[targets, column:][:COLUMNS] += features[sources] @ weights, a (C_in,
+    COLUMNS) block."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         x, w, s, source, target = _arrays(context, builder, signature, arguments, 5)
@@ -141,7 +158,8 @@ def multiply_rows(typing, features, weights, sums, sources, targets, first, colu
 
 @intrinsic
 def add_outer(typing, features, gradients, sums, sources, targets, count, channel, column):  # type: ignore[no-untyped-def]
-    """sums[channel:][:ROWS, column:][:COLUMNS] += features[sources[:count], the same channels].T @ gradients[targets[:count]]."""
+    """sums[channel:][:ROWS, column:][:COLUMNS] += features[sources[:count], the same channels].T @
+    gradients[targets[:count]]."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         x, g, s, source, target = _arrays(context, builder, signature, arguments, 5)
@@ -150,7 +168,9 @@ def add_outer(typing, features, gradients, sums, sources, targets, count, channe
 
         def operands(i: Any) -> tuple[list[Any], Any]:
             row = _row(builder, x, _number(builder, source, i), top)
-            return [builder.gep(row, [_constant(r)]) for r in range(ROWS)], _row(builder, g, _number(builder, target, i), left)
+            return [builder.gep(row, [_constant(r)]) for r in range(ROWS)], _row(
+                builder, g, _number(builder, target, i), left
+            )
 
         _sum_block(builder, blocks, pairs, operands)
         return context.get_dummy_value()
@@ -164,7 +184,8 @@ def _arrays(context: Any, builder: Any, signature: Any, arguments: Any, count: i
 
 @kernel(parallel=True)
 def cpu(features: np.ndarray, weights: np.ndarray, neighbours: np.ndarray, order: np.ndarray, out: np.ndarray) -> None:
-    """Fill `out` (V_out, C_out). `weights` (K, blocks, C_in, COLUMNS) holds the columns of each offset's matrix, filled up with zeros."""
+    """Fill `out` (V_out, C_out). `weights` (K, blocks, C_in, COLUMNS) holds the columns of each offset's matrix, filled
+    up with zeros."""
     offsets, rows = neighbours.shape
     blocks = weights.shape[1]
     tile = max(64, min(512, 32768 // (blocks * COLUMNS)))  # its sums fit into the second-level cache beside a matrix
@@ -191,7 +212,13 @@ def cpu(features: np.ndarray, weights: np.ndarray, neighbours: np.ndarray, order
 
 @kernel(parallel=True)
 def weight_gradient(
-    features: np.ndarray, gradients: np.ndarray, neighbours: np.ndarray, order: np.ndarray, chunk: int, group: int, partial: np.ndarray
+    features: np.ndarray,
+    gradients: np.ndarray,
+    neighbours: np.ndarray,
+    order: np.ndarray,
+    chunk: int,
+    group: int,
+    partial: np.ndarray,
 ) -> None:
     """Fill `partial` (chunks of `chunk` output rows, K, C_in, C_out), whose sum over the chunks is the gradient.
 

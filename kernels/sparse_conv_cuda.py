@@ -1,7 +1,8 @@
-"""Sparse convolution on CUDA: a program gathers the neighbours of a tile of output rows, offset by offset, and sums in registers.
+"""Sparse convolution on CUDA: a program gathers the neighbours of a tile of output rows, offset by offset, and sums in
+registers.
 
-Nothing is scattered, so that no two programs write to one place: results are the same from run to run. float32 is not rounded to
-TensorFloat-32; float64, which is for checks, takes the reference.
+Nothing is scattered, so that no two programs write to one place: results are the same from run to run. float32 is not
+rounded to TensorFloat-32; float64, which is for checks, takes the reference.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -20,7 +21,13 @@ PAIRS = 32  # that one step of a weight's gradient sums over
 
 
 def sparse_conv(
-    features: Tensor, weight: Tensor, neighbours: Tensor, order: Tensor, back_neighbours: Tensor, back_order: Tensor, mirrored: bool
+    features: Tensor,
+    weight: Tensor,
+    neighbours: Tensor,
+    order: Tensor,
+    back_neighbours: Tensor,
+    back_order: Tensor,
+    mirrored: bool,
 ) -> Tensor:
     """As kernels/sparse_conv.py's reference."""
     if features.dtype == torch.float64:
@@ -31,9 +38,19 @@ def sparse_conv(
     grid = (triton.cdiv(rows, ROWS), triton.cdiv(channels_out, block_out))
     if out.numel():
         sparse_conv_kernel[grid](
-            features.contiguous(), weight.contiguous(), neighbours.contiguous(), order.contiguous(), out,
-            rows, offsets, channels_in, channels_out, ROWS, block_in, block_out,
-        )  # fmt: skip
+            features.contiguous(),
+            weight.contiguous(),
+            neighbours.contiguous(),
+            order.contiguous(),
+            out,
+            rows,
+            offsets,
+            channels_in,
+            channels_out,
+            ROWS,
+            block_in,
+            block_out,
+        )
     return out
 
 
@@ -43,14 +60,27 @@ def weight_gradient(features: Tensor, gradient: Tensor, neighbours: Tensor, orde
         return plain.weight_gradient_reference(features, gradient, neighbours, order)
     offsets, rows, channels_in, channels_out = neighbours.shape[0], len(order), features.shape[1], gradient.shape[1]
     block_in, block_out = _block(channels_in, 32), _block(channels_out, 64)
-    chunk = max(2048, triton.cdiv(triton.cdiv(rows, 64), PAIRS) * PAIRS)  # by size alone: the sum's order must not change
+    chunk = max(
+        2048, triton.cdiv(triton.cdiv(rows, 64), PAIRS) * PAIRS
+    )  # by size alone: the sum's order must not change
     partial = torch.empty(triton.cdiv(rows, chunk), offsets, channels_in, channels_out, device=features.device)
     grid = (offsets, triton.cdiv(channels_in, block_in) * triton.cdiv(channels_out, block_out), partial.shape[0])
     if partial.numel():
         weight_gradient_kernel[grid](
-            features.contiguous(), gradient.contiguous(), neighbours.contiguous(), order.contiguous(), partial,
-            rows, offsets, channels_in, channels_out, chunk, PAIRS, block_in, block_out,
-        )  # fmt: skip
+            features.contiguous(),
+            gradient.contiguous(),
+            neighbours.contiguous(),
+            order.contiguous(),
+            partial,
+            rows,
+            offsets,
+            channels_in,
+            channels_out,
+            chunk,
+            PAIRS,
+            block_in,
+            block_out,
+        )
     return partial.sum(0).to(features.dtype)
 
 
@@ -60,10 +90,21 @@ def _block(channels: int, most: int) -> int:
 
 @triton.jit
 def sparse_conv_kernel(
-    features, weight, neighbours, order, out, rows, offsets, channels_in, channels_out,
-    ROWS: tl.constexpr, BLOCK_IN: tl.constexpr, BLOCK_OUT: tl.constexpr,
-):  # fmt: skip
-    """grid = tiles of ROWS output rows, blocks of BLOCK_OUT channels. The reference's shapes; order and neighbours int32."""
+    features,
+    weight,
+    neighbours,
+    order,
+    out,
+    rows,
+    offsets,
+    channels_in,
+    channels_out,
+    ROWS: tl.constexpr,
+    BLOCK_IN: tl.constexpr,
+    BLOCK_OUT: tl.constexpr,
+):
+    """grid = tiles of ROWS output rows, blocks of BLOCK_OUT channels. The reference's shapes; order and neighbours
+    int32."""
     j = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     here = j < rows
     column = tl.program_id(1) * BLOCK_OUT + tl.arange(0, BLOCK_OUT)
@@ -75,9 +116,15 @@ def sparse_conv_kernel(
             gathered = features + source.to(tl.int64)[:, None] * channels_in
             for begin in range(0, channels_in, BLOCK_IN):
                 channel = begin + tl.arange(0, BLOCK_IN)
-                x = tl.load(gathered + channel[None, :], mask=(source >= 0)[:, None] & (channel < channels_in)[None, :], other=0.0)
+                x = tl.load(
+                    gathered + channel[None, :],
+                    mask=(source >= 0)[:, None] & (channel < channels_in)[None, :],
+                    other=0.0,
+                )
                 at = (k * channels_in + channel)[:, None] * channels_out + column[None, :]
-                w = tl.load(weight + at, mask=(channel < channels_in)[:, None] & (column < channels_out)[None, :], other=0.0)
+                w = tl.load(
+                    weight + at, mask=(channel < channels_in)[:, None] & (column < channels_out)[None, :], other=0.0
+                )
                 sums = tl.dot(x, w, sums, input_precision="ieee")
     row = tl.load(order + j, mask=here, other=0).to(tl.int64)
     to = out + row[:, None] * channels_out + column[None, :]
@@ -86,9 +133,20 @@ def sparse_conv_kernel(
 
 @triton.jit
 def weight_gradient_kernel(
-    features, gradient, neighbours, order, partial, rows, offsets, channels_in, channels_out, chunk,
-    PAIRS: tl.constexpr, BLOCK_IN: tl.constexpr, BLOCK_OUT: tl.constexpr,
-):  # fmt: skip
+    features,
+    gradient,
+    neighbours,
+    order,
+    partial,
+    rows,
+    offsets,
+    channels_in,
+    channels_out,
+    chunk,
+    PAIRS: tl.constexpr,
+    BLOCK_IN: tl.constexpr,
+    BLOCK_OUT: tl.constexpr,
+):
     """grid = offsets, blocks of a matrix, chunks of output rows. partial (chunks, K, C_in, C_out) float32."""
     k = tl.program_id(0).to(tl.int64)
     across = tl.cdiv(channels_out, BLOCK_OUT)

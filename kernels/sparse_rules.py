@@ -1,8 +1,9 @@
 """Rules of sparse convolution: which input row feeds which output row at each offset of the kernel.
 
-Sites (batch, x, y, z) are walked in ascending order, in which neighbours lie close to each other in memory; what is found is a table
-(K offsets, V sites in that order) of input rows, -1 where no site is. Offsets run row-major over (x, y, z), as in a dense kernel.
-Sorting once makes the search of a line of z offsets one walk along the sorted sites: no hash is needed.
+Sites (batch, x, y, z) are walked in ascending order, in which neighbours lie close to each other in memory; what is
+found is a table (K offsets, V sites in that order) of input rows, -1 where no site is. Offsets run row-major over (x,
+y, z), as in a dense kernel. Sorting once makes the search of a line of z offsets one walk along the sorted sites: no
+hash is needed.
 
 Shapes: V sites, K = kx * ky * kz offsets.
 """
@@ -20,7 +21,8 @@ BLOCK = 2048  # sites that one thread walks in a row
 
 
 def order_reference(sites: Tensor) -> Tensor:
-    """The oracle of the order: int32 (V, 4) -> int32 (V,), the rows by ascending (batch, x, y, z). Raises ValueError on a repeated site."""
+    """The oracle of the order: int32 (V, 4) -> int32 (V,), the rows by ascending (batch, x, y, z). Raises ValueError on
+    a repeated site."""
     keys, order = packed(sites, *packing(sites)).sort(stable=True)
     again = (keys[1:] == keys[:-1]).nonzero()
     if len(again):
@@ -31,7 +33,10 @@ def order_reference(sites: Tensor) -> Tensor:
 def refuse_repeated(sites: Tensor, order: Tensor, position: int) -> None:
     """Raise ValueError: the sites at `position` and position + 1 of the order are the same."""
     first, second = int(order[position]), int(order[position + 1])
-    raise ValueError(f"sites: rows {first} and {second} are the same site {tuple(sites[first].tolist())}; voxelize() gives distinct ones")
+    raise ValueError(
+        f"sites: rows {first} and {second} are the same site {tuple(sites[first].tolist())}; voxelize() "
+        f"gives distinct ones"
+    )
 
 
 def reference(sites: Tensor, order: Tensor, size_x: int, size_y: int, size_z: int) -> Tensor:
@@ -39,7 +44,12 @@ def reference(sites: Tensor, order: Tensor, size_x: int, size_y: int, size_z: in
     radius = (size_x // 2, size_y // 2, size_z // 2)
     lowest, steps = packing(sites, radius)
     keys = packed(sites, lowest, steps)[order.long()]
-    moves = [(x * steps[1] + y * steps[2] + z * steps[3]) for x in _span(radius[0]) for y in _span(radius[1]) for z in _span(radius[2])]
+    moves = [
+        (x * steps[1] + y * steps[2] + z * steps[3])
+        for x in _span(radius[0])
+        for y in _span(radius[1])
+        for z in _span(radius[2])
+    ]
     table = []
     for move in moves:
         at = torch.searchsorted(keys, keys + move).clamp(max=max(len(keys) - 1, 0))
@@ -74,7 +84,8 @@ def first_not_below(keys: np.ndarray, wanted: int) -> int:
 
 @kernel()
 def sort_sites(sites: np.ndarray, lowest: np.ndarray, steps: np.ndarray, bits: int, order: np.ndarray) -> int:
-    """Fill `order` (V,) by a radix sort of keys of `bits` bits; returns the first position whose site repeats at the next, or -1."""
+    """Fill `order` (V,) by a radix sort of keys of `bits` bits; returns the first position whose site repeats at the
+    next, or -1."""
     count = sites.shape[0]
     keys, moved_keys = np.empty(count, np.int64), np.empty(count, np.int64)
     rows, moved_rows = np.empty(count, np.int32), np.empty(count, np.int32)
@@ -106,7 +117,8 @@ def sort_sites(sites: np.ndarray, lowest: np.ndarray, steps: np.ndarray, bits: i
 def find_neighbours(
     sites: np.ndarray, order: np.ndarray, lowest: np.ndarray, steps: np.ndarray, radius: np.ndarray, table: np.ndarray
 ) -> None:
-    """Fill `table` (K, V). `lowest` and `steps` pack with a margin of `radius`, so that no site moved by the kernel meets a wrong one."""
+    """Fill `table` (K, V). `lowest` and `steps` pack with a margin of `radius`, so that no site moved by the kernel
+    meets a wrong one."""
     count = order.shape[0]
     keys = np.empty(count + 1, np.int64)
     keys[count] = np.iinfo(np.int64).max
@@ -116,7 +128,9 @@ def find_neighbours(
     for block in prange((count + BLOCK - 1) // BLOCK):
         begin, end = block * BLOCK, min(count, (block + 1) * BLOCK)
         for line in range((2 * radius[0] + 1) * size_y):
-            move = (line // size_y - radius[0]) * steps[1] + (line % size_y - radius[1]) * steps[2] - radius[2] * steps[3]
+            move = (
+                (line // size_y - radius[0]) * steps[1] + (line % size_y - radius[1]) * steps[2] - radius[2] * steps[3]
+            )
             at = first_not_below(keys, keys[begin] + move)
             for j in range(begin, end):
                 wanted = keys[j] + move

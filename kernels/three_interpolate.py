@@ -1,7 +1,7 @@
 """Interpolation of features from three weighted neighbours, and its gradients.
 
-PointNet++'s feature propagation (Qi et al. 2017, section 3.4): result[n] = sum over j of weights[n, j] * features[indices[n, j]],
-added in the order j = 0, 1, 2.
+PointNet++'s feature propagation (Qi et al. 2017, section 3.4): result[n] = sum over j of weights[n, j] *
+features[indices[n, j]], added in the order j = 0, 1, 2.
 
 Shapes: B clouds, C channels, M known points, N points.
 """
@@ -18,7 +18,8 @@ _CHUNK = 256  # points whose weights' gradients a thread sums together
 
 
 def reference(features: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
-    """The oracle: features (B, C, M), indices (B, N, 3) int64, weights (B, N, 3) -> (B, C, N); computed in float32 at least."""
+    """The oracle: features (B, C, M), indices (B, N, 3) int64, weights (B, N, 3) -> (B, C, N); computed in float32 at
+    least."""
     wide = torch.promote_types(features.dtype, torch.float32)
     a, b, c = (_at(features.to(wide), indices[..., j]) * weights[:, None, :, j].to(wide) for j in range(3))
     return (a + b + c).to(features.dtype)
@@ -47,16 +48,28 @@ def cpu(features: np.ndarray, indices: np.ndarray, weights: np.ndarray, result: 
         cloud, channel = row // channels, row % channels
         source, index, weight, target = features[cloud, channel], indices[cloud], weights[cloud], result[cloud, channel]
         for n in range(len(target)):
-            target[n] = source[index[n, 0]] * weight[n, 0] + source[index[n, 1]] * weight[n, 1] + source[index[n, 2]] * weight[n, 2]
+            target[n] = (
+                source[index[n, 0]] * weight[n, 0]
+                + source[index[n, 1]] * weight[n, 1]
+                + source[index[n, 2]] * weight[n, 2]
+            )
 
 
 @kernel(parallel=True)
-def cpu_backward_features(gradient: np.ndarray, indices: np.ndarray, weights: np.ndarray, of_features: np.ndarray) -> None:
-    """Fill `of_features` (B, C, M). A thread owns a row: sums are in the order of the points, for any number of threads."""
+def cpu_backward_features(
+    gradient: np.ndarray, indices: np.ndarray, weights: np.ndarray, of_features: np.ndarray
+) -> None:
+    """Fill `of_features` (B, C, M). A thread owns a row: sums are in the order of the points, for any number of
+    threads."""
     channels = gradient.shape[1]
     for row in prange(gradient.shape[0] * channels):
         cloud, channel = row // channels, row % channels
-        source, index, weight, target = gradient[cloud, channel], indices[cloud], weights[cloud], of_features[cloud, channel]
+        source, index, weight, target = (
+            gradient[cloud, channel],
+            indices[cloud],
+            weights[cloud],
+            of_features[cloud, channel],
+        )
         target[:] = 0
         for n in range(len(source)):
             for j in range(3):
@@ -64,8 +77,11 @@ def cpu_backward_features(gradient: np.ndarray, indices: np.ndarray, weights: np
 
 
 @kernel(parallel=True)
-def cpu_backward_weights(gradient: np.ndarray, features: np.ndarray, indices: np.ndarray, of_weights: np.ndarray) -> None:
-    """Fill `of_weights` (B, N, 3), summed in the order of the channels. A thread takes a chunk of the points of a cloud."""
+def cpu_backward_weights(
+    gradient: np.ndarray, features: np.ndarray, indices: np.ndarray, of_weights: np.ndarray
+) -> None:
+    """Fill `of_weights` (B, N, 3), summed in the order of the channels. A thread takes a chunk of the points of a
+    cloud."""
     clouds, channels, count = gradient.shape
     chunks = (count + _CHUNK - 1) // _CHUNK
     for chunk in prange(clouds * chunks):

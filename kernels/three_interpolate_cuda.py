@@ -1,4 +1,5 @@
-"""Interpolation from three neighbours on CUDA: a program takes a block of points, and reads indices and weights once for 32 channels."""
+"""Interpolation from three neighbours on CUDA: a program takes a block of points, and reads indices and weights once
+for 32 channels."""
 
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
@@ -20,15 +21,33 @@ def three_interpolate(features: Tensor, indices: Tensor, weights: Tensor) -> Ten
     if result.numel():
         grid = (triton.cdiv(count, BLOCK), triton.cdiv(channels, CHANNELS), clouds)
         three_interpolate_kernel[grid](
-            features.contiguous(), indices.contiguous(), weights.contiguous(), result, channels, known, count,
-            DOUBLE=features.dtype == torch.float64, CHANNELS=CHANNELS, BLOCK=BLOCK, enable_fp_fusion=False,
-        )  # fmt: skip
+            features.contiguous(),
+            indices.contiguous(),
+            weights.contiguous(),
+            result,
+            channels,
+            known,
+            count,
+            DOUBLE=features.dtype == torch.float64,
+            CHANNELS=CHANNELS,
+            BLOCK=BLOCK,
+            enable_fp_fusion=False,
+        )
     return result
 
 
 @triton.jit
 def three_interpolate_kernel(
-    features, indices, weights, result, channels, known, count, DOUBLE: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr
+    features,
+    indices,
+    weights,
+    result,
+    channels,
+    known,
+    count,
+    DOUBLE: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):
     """Contiguous tensors of the launcher's shapes; grid = blocks of points, blocks of channels, clouds."""
     compute: tl.constexpr = tl.float64 if DOUBLE else tl.float32
@@ -37,7 +56,11 @@ def three_interpolate_kernel(
     cloud = tl.program_id(2).to(tl.int64)
     here = n < count
     rows = (cloud * count + n) * 3
-    i, j, k = tl.load(indices + rows, mask=here), tl.load(indices + rows + 1, mask=here), tl.load(indices + rows + 2, mask=here)
+    i, j, k = (
+        tl.load(indices + rows, mask=here),
+        tl.load(indices + rows + 1, mask=here),
+        tl.load(indices + rows + 2, mask=here),
+    )
     u = tl.load(weights + rows, mask=here).to(compute)
     v = tl.load(weights + rows + 1, mask=here).to(compute)
     w = tl.load(weights + rows + 2, mask=here).to(compute)

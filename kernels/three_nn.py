@@ -1,8 +1,8 @@
 """Three nearest neighbours: for each point, the three known points closest to it, and their distances.
 
-The search of PointNet++'s feature propagation (Qi et al. 2017, section 3.4), with the published operator's rules (erikwijmans/
-Pointnet2_PyTorch): squared distances dx*dx + dy*dy + dz*dz in float32, unfused; of equal ones the lowest index comes first; where fewer
-than three points are known, what is missing has distance inf and index 0.
+The search of PointNet++'s feature propagation (Qi et al. 2017, section 3.4), with the published operator's rules
+(erikwijmans/ Pointnet2_PyTorch): squared distances dx*dx + dy*dy + dz*dz in float32, unfused; of equal ones the lowest
+index comes first; where fewer than three points are known, what is missing has distance inf and index 0.
 
 Shapes: B clouds, N points, M known points. Coordinates in metres, any frame.
 """
@@ -23,7 +23,8 @@ _NONE = 0x7F800000 << 32  # the key of distance inf and index 0
 
 
 def reference(points: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """The oracle: (B, N, 3) and (B, M, 3) float32 -> distances (B, N, 3) float32, ascending, and indices (B, N, 3) int64."""
+    """The oracle: (B, N, 3) and (B, M, 3) float32 -> distances (B, N, 3) float32, ascending, and indices (B, N, 3)
+    int64."""
     distances, indices = points.new_empty(points.shape), points.new_empty(points.shape, dtype=torch.int64)
     missing = max(0, 3 - known.shape[1])
     for cloud, own in enumerate(known):
@@ -47,19 +48,34 @@ def cpu(
     distances: np.ndarray,
     indices: np.ndarray,
 ) -> None:
-    """Fill `distances` and `indices` (B * N, 3) for points (B * N, 3) among known (B * M, 3), finite, the orders being Morton's.
+    """Fill `distances` and `indices` (B * N, 3) for points (B * N, 3) among known (B * M, 3), finite, the orders being
+    Morton's.
 
-    One thread takes 16 points that lie together, and only the runs of known points whose box is not further from theirs than the third
-    neighbour of each. Rounding keeps order, so the float32 distance of two boxes is never above that of points inside: the result is exact.
+    One thread takes 16 points that lie together, and only the runs of known points whose box is not further from theirs
+    than the third neighbour of each. Rounding keeps order, so the float32 distance of two boxes is never above that of
+    points inside: the result is exact.
     """
     count, known_count = len(points) // clouds, len(known) // clouds
     per_cloud, buckets = (count + _LANES - 1) // _LANES, (known_count + _WIDTH - 1) // _WIDTH
     boxes = np.empty((clouds * buckets, 6), np.float32)
     ordered = np.empty((len(known), 3), np.float32)
     for bucket in prange(clouds * buckets):
-        _fill_bucket(known, known_order, bucket // buckets * known_count, known_count, bucket % buckets, ordered, boxes[bucket])
+        _fill_bucket(
+            known, known_order, bucket // buckets * known_count, known_count, bucket % buckets, ordered, boxes[bucket]
+        )
     for block in prange(clouds * per_cloud):
-        _search_block(points, order, ordered, known_order, boxes, clouds, block // per_cloud, block % per_cloud, distances, indices)
+        _search_block(
+            points,
+            order,
+            ordered,
+            known_order,
+            boxes,
+            clouds,
+            block // per_cloud,
+            block % per_cloud,
+            distances,
+            indices,
+        )
 
 
 @part()
@@ -103,8 +119,11 @@ def _search_block(
 
 
 @part()
-def _search(points: np.ndarray, known: np.ndarray, rows: np.ndarray, first_row: int, boxes: np.ndarray, keys: np.ndarray) -> None:
-    """Leave in `keys` (3, 16) the three least keys of each point: a distance's bits, which order like the number, above the index.
+def _search(
+    points: np.ndarray, known: np.ndarray, rows: np.ndarray, first_row: int, boxes: np.ndarray, keys: np.ndarray
+) -> None:
+    """Leave in `keys` (3, 16) the three least keys of each point: a distance's bits, which order like the number, above
+    the index.
 
     Buckets are taken in the order of their distance, so that few are compared before the bound is tight.
     """
@@ -134,7 +153,8 @@ def _search(points: np.ndarray, known: np.ndarray, rows: np.ndarray, first_row: 
 
 @part()
 def _drop_far(bounds: np.ndarray, near: np.ndarray, furthest: int) -> tuple[int, int]:
-    """Move the buckets that are near enough to the front of `near`; returns the place of the nearest, and how many they are."""
+    """Move the buckets that are near enough to the front of `near`; returns the place of the nearest, and how many they
+    are."""
     nearest, left = 0, 0
     for bucket in near:
         if bounds[bucket] <= furthest:
@@ -146,7 +166,9 @@ def _drop_far(bounds: np.ndarray, near: np.ndarray, furthest: int) -> tuple[int,
 
 
 @part()
-def _compare(lanes: np.ndarray, known: np.ndarray, rows: np.ndarray, first_row: int, candidates: np.ndarray, keys: np.ndarray) -> None:
+def _compare(
+    lanes: np.ndarray, known: np.ndarray, rows: np.ndarray, first_row: int, candidates: np.ndarray, keys: np.ndarray
+) -> None:
     for i in candidates:
         x, y, z = known[i, 0], known[i, 1], known[i, 2]
         index = rows[i] - first_row
@@ -183,7 +205,11 @@ def _enclose(points: np.ndarray, box: np.ndarray) -> None:
 def _distance2(a: np.ndarray, b: np.ndarray) -> np.float32:
     """Between two boxes; 0 where they touch."""
     zero = np.float32(0)
-    dx, dy, dz = max(a[0] - b[3], b[0] - a[3], zero), max(a[1] - b[4], b[1] - a[4], zero), max(a[2] - b[5], b[2] - a[5], zero)
+    dx, dy, dz = (
+        max(a[0] - b[3], b[0] - a[3], zero),
+        max(a[1] - b[4], b[1] - a[4], zero),
+        max(a[2] - b[5], b[2] - a[5], zero),
+    )
     return dx * dx + dy * dy + dz * dz
 
 

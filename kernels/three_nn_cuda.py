@@ -1,4 +1,5 @@
-"""Three nearest neighbours on CUDA: a program takes a block of points past all known ones, the three least keys of each in registers."""
+"""Three nearest neighbours on CUDA: a program takes a block of points past all known ones, the three least keys of each
+in registers."""
 
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
@@ -19,7 +20,16 @@ def three_nn(points: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     blocks = triton.cdiv(count, BLOCK)
     if clouds * blocks:
         three_nn_kernel[(clouds * blocks,)](
-            points, known, distances, indices, count, known.shape[1], blocks, BLOCK=BLOCK, num_warps=4, enable_fp_fusion=False
+            points,
+            known,
+            distances,
+            indices,
+            count,
+            known.shape[1],
+            blocks,
+            BLOCK=BLOCK,
+            num_warps=4,
+            enable_fp_fusion=False,
         )
     return distances, indices
 

@@ -30,7 +30,9 @@ def probe() -> None:
         _add_one[(1,)](values, 16)
     except torch.cuda.OutOfMemoryError:
         raise
-    except Exception as error:  # whatever stops Triton here (no compiler, unknown device, broken install) stops all its kernels
+    except (
+        Exception
+    ) as error:  # whatever stops Triton here (no compiler, unknown device, broken install) stops all its kernels
         reason = str(error).strip().partition("\n")[0]
         raise KernelUnavailable(f"Triton cannot run: {type(error).__name__}: {reason}") from error
     if values.sum().item() != 16:

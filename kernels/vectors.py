@@ -1,8 +1,9 @@
-"""Vectors of numbers for CPU kernels: what LLVM keeps in one or more registers, with the processor's own width left to LLVM.
+"""Vectors of numbers for CPU kernels: what LLVM keeps in one or more registers, with the processor's own width left to
+LLVM.
 
-Numba's loops become vector code where LLVM can prove that it may; these few functions say it instead, for inner loops whose sums must stay
-in registers and keep one order of addition on every machine. They are called inside kernels only. Arrays are one-dimensional and
-contiguous; indices are not negative and are not checked.
+Numba's loops become vector code where LLVM can prove that it may; these few functions say it instead, for inner loops
+whose sums must stay in registers and keep one order of addition on every machine. They are called inside kernels only.
+Arrays are one-dimensional and contiguous; indices are not negative and are not checked.
 
 Numba's disk cache follows a kernel's own file, not this one: after a change here, delete the kernels' caches.
 """
@@ -36,16 +37,21 @@ class _VectorModel(models.PrimitiveModel):
 
 @intrinsic
 def zeros(typing: Any, template: Any) -> Any:
-    """A vector of zeros; of which type says that of `template`, a structured array with one field of `lanes` numbers."""
+    """A vector of zeros; of which type says that of `template`, a structured array with one field of `lanes`
+    numbers."""
     (field,) = template.dtype.fields.values()
     vector = Vector(field.type.dtype, field.type.shape[0])
-    return vector(template), lambda context, builder, signature, values: ir.Constant(context.get_value_type(vector), None)
+    return vector(template), lambda context, builder, signature, values: ir.Constant(
+        context.get_value_type(vector), None
+    )
 
 
 @intrinsic
 def lanes(typing: Any, vector: Any) -> Any:
     """How many numbers the vector has."""
-    return types.intp(vector), lambda context, builder, signature, values: context.get_constant(types.intp, vector.lanes)
+    return types.intp(vector), lambda context, builder, signature, values: context.get_constant(
+        types.intp, vector.lanes
+    )
 
 
 @intrinsic
@@ -74,7 +80,9 @@ def load(typing: Any, array: Any, index: Any, like: Any) -> Any:
     """array[index : index + lanes], with the lanes of the vector `like`, whose values do not matter."""
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        address = builder.bitcast(_address(context, builder, signature, values), context.get_value_type(like).as_pointer())
+        address = builder.bitcast(
+            _address(context, builder, signature, values), context.get_value_type(like).as_pointer()
+        )
         return builder.load(address, align=array.dtype.bitwidth // 8)
 
     return like(array, types.intp, like), code
@@ -85,7 +93,9 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
     """array[index : index + lanes] = vector."""
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        address = builder.bitcast(_address(context, builder, signature, values), context.get_value_type(vector).as_pointer())
+        address = builder.bitcast(
+            _address(context, builder, signature, values), context.get_value_type(vector).as_pointer()
+        )
         builder.store(values[2], address, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
@@ -116,13 +126,16 @@ def fma(typing: Any, factor: Any, vector: Any, total: Any) -> Any:
 
 @intrinsic
 def dot(typing: Any, first: Any, second: Any) -> Any:
-    """The sum of first * second: the upper half is added to the lower one until one number is left. Lanes are a power of two."""
+    """The sum of first * second: the upper half is added to the lower one until one number is left. Lanes are a power
+    of two."""
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         products, lanes = builder.fmul(*values), first.lanes
         while lanes > 1:
             lanes //= 2
-            halves = [ir.Constant(ir.VectorType(_INDEX, lanes), list(range(start, start + lanes))) for start in (0, lanes)]
+            halves = [
+                ir.Constant(ir.VectorType(_INDEX, lanes), list(range(start, start + lanes))) for start in (0, lanes)
+            ]
             products = builder.fadd(*(builder.shuffle_vector(products, products, half) for half in halves))
         return builder.extract_element(products, _INDEX(0))
 

@@ -1,6 +1,7 @@
 """Voxelisation: which occupied cells of a grid a set of sites has, and which points lie in each.
 
-A site is four integers, (batch, x, y, z). Voxels are numbered by the first of their points; the points of a voxel stay in their order.
+A site is four integers, (batch, x, y, z). Voxels are numbered by the first of their points; the points of a voxel stay
+in their order.
 
 Shapes: N points, V voxels.
 """
@@ -17,9 +18,11 @@ _BITS = 62  # of a packed site
 
 
 def packing(sites: Tensor, margin: tuple[int, int, int] = (0, 0, 0)) -> tuple[list[int], list[int]]:
-    """How to pack each site into one int64 that sorts like (batch, x, y, z): the sum of (site - lowest) * step over the columns.
+    """How to pack each site into one int64 that sorts like (batch, x, y, z): the sum of (site - lowest) * step over the
+    columns.
 
-    `margin` leaves room on both sides of x, y and z, so that a site moved by up to that much packs to a number of its own.
+    `margin` leaves room on both sides of x, y and z, so that a site moved by up to that much packs to a number of its
+    own.
 
     Raises:
         ValueError: the sites spread too far for 62 bits.
@@ -35,35 +38,54 @@ def packing(sites: Tensor, margin: tuple[int, int, int] = (0, 0, 0)) -> tuple[li
         lowest[axis] -= room
     if span > 1 << _BITS:
         extent = [high - low + 1 for low, high in zip(sites.amin(0).tolist(), sites.amax(0).tolist(), strict=True)]
-        raise ValueError(f"sites: expected (batch, x, y, z) within {_BITS} bits, found extents {extent}; are there outliers?")
+        raise ValueError(
+            f"sites: expected (batch, x, y, z) within {_BITS} bits, found extents {extent}; are there outliers?"
+        )
     return lowest, steps
 
 
 def packed(sites: Tensor, lowest: list[int], steps: list[int]) -> Tensor:
     """(N, 4) -> int64 (N,)."""
-    return ((sites.long() - sites.new_tensor(lowest, dtype=torch.int64)) * sites.new_tensor(steps, dtype=torch.int64)).sum(1)
+    return (
+        (sites.long() - sites.new_tensor(lowest, dtype=torch.int64)) * sites.new_tensor(steps, dtype=torch.int64)
+    ).sum(1)
 
 
 def reference(sites: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The oracle: int32 (N, 4) -> sites (V, 4), voxel of each point (N,), points by voxel (N,), where each voxel's begin (V + 1,)."""
+    """The oracle: int32 (N, 4) -> sites (V, 4), voxel of each point (N,), points by voxel (N,), where each voxel's
+    begin (V + 1,)."""
     keys = packed(sites, *packing(sites))
     found, inverse = keys.unique(return_inverse=True)
-    first = inverse.new_full(found.shape, sites.shape[0]).scatter_reduce_(0, inverse, torch.arange(len(keys), device=keys.device), "amin")
+    first = inverse.new_full(found.shape, sites.shape[0]).scatter_reduce_(
+        0, inverse, torch.arange(len(keys), device=keys.device), "amin"
+    )
     by_appearance = first.argsort()
     number = torch.empty_like(by_appearance)
     number[by_appearance] = torch.arange(len(found), device=keys.device)
     voxel = number[inverse]
     counts = torch.zeros_like(first).index_add_(0, voxel, torch.ones_like(voxel))
-    return sites[first[by_appearance]], voxel, voxel.argsort(stable=True), torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    return (
+        sites[first[by_appearance]],
+        voxel,
+        voxel.argsort(stable=True),
+        torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
+    )
 
 
 @kernel()
 def number_voxels(
-    sites: np.ndarray, lowest: np.ndarray, steps: np.ndarray, table: np.ndarray, keys: np.ndarray, found: np.ndarray, voxel: np.ndarray
+    sites: np.ndarray,
+    lowest: np.ndarray,
+    steps: np.ndarray,
+    table: np.ndarray,
+    keys: np.ndarray,
+    found: np.ndarray,
+    voxel: np.ndarray,
 ) -> int:
     """Fill `found` (N, 4), of which the first V rows count, and `voxel` (N,); returns V.
 
-    `table` (a power of two above N) is an open-addressing hash of voxel numbers, -1 when free; `keys` (N,) is room for their packed sites.
+    `table` (a power of two above N) is an open-addressing hash of voxel numbers, -1 when free; `keys` (N,) is room for
+    their packed sites.
     """
     mask = table.shape[0] - 1
     bits = 0
@@ -95,7 +117,8 @@ def number_voxels(
 
 @kernel()
 def points_by_voxel(voxel: np.ndarray, offsets: np.ndarray, points: np.ndarray) -> None:
-    """Fill `offsets` (V + 1,) and `points` (N,): the points of voxel v are points[offsets[v]:offsets[v + 1]], in their order."""
+    """Fill `offsets` (V + 1,) and `points` (N,): the points of voxel v are points[offsets[v]:offsets[v + 1]], in their
+    order."""
     offsets[:] = 0
     for n in range(voxel.shape[0]):
         offsets[voxel[n] + 1] += 1

@@ -38,7 +38,9 @@ def draw_kitti(root: Path, train: int, val: int) -> Path:
             pixels[max(y1, 0) : y2, max(x1, 0) : x2] = (200, int(255 - 8 * z), 30)
         Image.fromarray(pixels).save(part / "image_2" / f"{index:06d}.png")
         (part / "label_2" / f"{index:06d}.txt").write_text(format_labels(cars))
-        (part / "calib" / f"{index:06d}.txt").write_text("".join(f"P{k}: {' '.join(map(str, CAMERA.ravel()))}\n" for k in range(4)) + "\n")
+        (part / "calib" / f"{index:06d}.txt").write_text(
+            "".join(f"P{k}: {' '.join(map(str, CAMERA.ravel()))}\n" for k in range(4)) + "\n"
+        )
     (root / "ImageSets").mkdir()
     ids = [f"{index:06d}" for index in range(train + val)]
     for name, members in (("train", ids[:train]), ("val", ids[train:]), ("trainval", ids)):

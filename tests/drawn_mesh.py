@@ -11,9 +11,13 @@ COLOURS = [(0, 1, 2), (255, 254, 253), (7, 8, 9), (10, 20, 30)]
 FACES = [(0, 1, 2), (2, 1, 3)]
 SCANNET = ("float x", "float y", "float z", "uchar red", "uchar green", "uchar blue", "uchar alpha")
 TYPES = {"float": "f4", "double": "f8", "uchar": "u1", "ushort": "u2", "int": "i4", "short": "i2"}
-VALUES = {**{axis: [v[k] for v in VERTICES] for k, axis in enumerate("xyz")},
-          **{name: [c[k] for c in COLOURS] for k, name in enumerate(("red", "green", "blue"))},
-          "alpha": [255] * 4, "label": [1, 0, 50, 40], "quality": [0.1, 0.2, 0.3, 0.4]}  # fmt: skip
+VALUES = {
+    **{axis: [v[k] for v in VERTICES] for k, axis in enumerate("xyz")},
+    **{name: [c[k] for c in COLOURS] for k, name in enumerate(("red", "green", "blue"))},
+    "alpha": [255] * 4,
+    "label": [1, 0, 50, 40],
+    "quality": [0.1, 0.2, 0.3, 0.4],
+}
 
 
 def ply(
@@ -32,15 +36,27 @@ def ply(
     rows = np.array(list(zip(*(columns[name] for name in dtype.names or ()), strict=True)), dtype)
     index = np.dtype(order + {"int": "i4", "uint": "u4", "short": "i2"}[faces_as.split()[2]])
     parts = {
-        "vertex": (len(rows), [f"property {p}" for p in properties], rows.tobytes(), [" ".join(map(str, row.tolist())) for row in rows]),
-        "face": (len(faces), [f"property {faces_as}"], b"".join(bytes([len(f)]) + np.array(f, index).tobytes() for f in faces),
-                 [" ".join(map(str, (len(f), *f))) for f in faces]),
-    }  # fmt: skip
+        "vertex": (
+            len(rows),
+            [f"property {p}" for p in properties],
+            rows.tobytes(),
+            [" ".join(map(str, row.tolist())) for row in rows],
+        ),
+        "face": (
+            len(faces),
+            [f"property {faces_as}"],
+            b"".join(bytes([len(f)]) + np.array(f, index).tobytes() for f in faces),
+            [" ".join(map(str, (len(f), *f))) for f in faces],
+        ),
+    }
     names = ["face", "vertex"] if faces_first else ["vertex", "face"]
     header = ["ply", f"format {format} 1.0", "comment drawn"]
     for name in names:
         header += [f"element {name} {parts[name][0]}", *parts[name][1]]
-    body = "\n".join(line for name in names for line in parts[name][3]).encode() + b"\n" if format == "ascii" else b"".join(
-        parts[name][2] for name in names)  # fmt: skip
+    body = (
+        "\n".join(line for name in names for line in parts[name][3]).encode() + b"\n"
+        if format == "ascii"
+        else b"".join(parts[name][2] for name in names)
+    )
     path.write_bytes("\n".join([*header, "end_header"]).encode() + b"\n" + body)
     return path

@@ -12,8 +12,15 @@ from g3d.systems.jln.config import BackboneConfig, ModelConfig, TextConfig
 from g3d.systems.jln.model import JLN, Outputs
 
 HIDDEN, WORDS = 16, 12
-ARCHITECTURE = {"model_type": "roberta", "vocab_size": 40, "hidden_size": HIDDEN, "num_hidden_layers": 1, "num_attention_heads": 2,
-                "intermediate_size": 16, "max_position_embeddings": 20}  # fmt: skip
+ARCHITECTURE = {
+    "model_type": "roberta",
+    "vocab_size": 40,
+    "hidden_size": HIDDEN,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "max_position_embeddings": 20,
+}
 TEXT = TextConfig(architecture=ARCHITECTURE, max_words=WORDS)
 CAMERA = torch.tensor([[721.5, 0, 609.6, 44.9], [0, 721.5, 172.9, 0.2], [0, 0, 1, 0.003]])
 
@@ -33,4 +40,6 @@ def words(samples: int, seed: int = 0) -> Words:
 
 def run(network: JLN, images: Tensor, image_of: Tensor | None, sentences: Words) -> Outputs:
     samples = len(sentences.padding)
-    return network(images, image_of, CAMERA.expand(samples, -1, -1), torch.tensor([[1242.0, 375.0]]).expand(samples, -1), sentences)
+    return network(
+        images, image_of, CAMERA.expand(samples, -1, -1), torch.tensor([[1242.0, 375.0]]).expand(samples, -1), sentences
+    )

@@ -12,7 +12,13 @@ from g3d.prepare.mono3drefer import prepare_mono3drefer
 from g3d.synthetic.text_encoder import ARCHITECTURE, make_text_encoder
 
 MINI = Path(__file__).parent / "golden" / "jln" / "mini_mono3drefer"
-MICRO_TEXT = {**ARCHITECTURE, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+MICRO_TEXT = {
+    **ARCHITECTURE,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+}
 MICRO = (
     "data.resolution=[128, 64]",
     "data.sentences=1",

@@ -2,9 +2,10 @@
 
     python tests/parity.py PATH...        # case files (.json or .npz) or folders, searched recursively
 
-A case is a pair of files, <case>.json (system, kind, settings, tolerance) and <case>.npz (arrays in.* and out.*). The code of a kind is
-tests/parity_kinds/<system>_<kind>.py; a kind without one is reported as not supported. A manifest of a state dict and a map of names are
-cases too, of the kind of their file's name. A case may need a public file that is not here; it says which. Exits 1 unless all cases pass.
+A case is a pair of files, <case>.json (system, kind, settings, tolerance) and <case>.npz (arrays in.* and out.*). The
+code of a kind is tests/parity_kinds/<system>_<kind>.py; a kind without one is reported as not supported. A manifest of
+a state dict and a map of names are cases too, of the kind of their file's name. A case may need a public file that is
+not here; it says which. Exits 1 unless all cases pass.
 """
 
 from __future__ import annotations
@@ -63,7 +64,10 @@ def find_cases(paths: list[Path]) -> list[Case]:
             if case is not None:
                 cases[file.resolve()] = case
             elif not path.is_dir():
-                raise SystemExit(f"error: {file}: not a parity case (JSON with system and kind, a state dict manifest, or a map of names)")
+                raise SystemExit(
+                    f"error: {file}: not a parity case (JSON with system and kind, a state dict manifest, or a map of "
+                    f"names)"
+                )
     return list(cases.values())
 
 
@@ -93,15 +97,17 @@ def kind_module(system: str, kind: str) -> ModuleType | None:
 def run_case(case: Case) -> list[Check] | None:
     """Every check of a case; None if its kind is not supported.
 
-    A kind's `run(case, arrays, folder)` gives arrays by the names of the case's out.* arrays, which are compared within the case's
-    tolerance, or a Check where a rule of its own applies. An out.* array that it leaves out is a failure.
+    A kind's `run(case, arrays, folder)` gives arrays by the names of the case's out.* arrays, which are compared within
+    the case's tolerance, or a Check where a rule of its own applies. An out.* array that it leaves out is a failure.
     """
     module = kind_module(case.settings["system"], case.settings["kind"])
     if module is None:
         return None
     arrays = case.arrays
     found = module.run(case.settings, arrays, case.path.parent)
-    found = {name if isinstance(value, Check) else f"out.{name.removeprefix('out.')}": value for name, value in found.items()}
+    found = {
+        name if isinstance(value, Check) else f"out.{name.removeprefix('out.')}": value for name, value in found.items()
+    }
     checks = [value for value in found.values() if isinstance(value, Check)]
     checked = {check.name for check in checks} | {name for name, value in found.items() if isinstance(value, Check)}
     for name in (n for n in arrays if n.startswith("out.")):
@@ -110,14 +116,20 @@ def run_case(case: Case) -> list[Check] | None:
         if name not in found:
             checks.append(Check(name, float("nan"), "-", False, "not computed"))
         else:
-            checks.append(compare(name, np.asarray(found[name]), arrays[name], *tolerance_of(case.settings.get("tolerance"), name)))
+            checks.append(
+                compare(
+                    name, np.asarray(found[name]), arrays[name], *tolerance_of(case.settings.get("tolerance"), name)
+                )
+            )
     return checks
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads: one sums in the order of the published runs")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="CPU threads: one sums in the order of the published runs"
+    )
     options = parser.parse_args(arguments)
     import torch
 
@@ -135,7 +147,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{verdict}  {case}  ({case.settings['kind']})")
         for check in checks or []:
             print(f"    {check}")
-    print(f"{len(cases)} cases: " + ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items() if count or verdict == "PASS"))
+    print(
+        f"{len(cases)} cases: "
+        + ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items() if count or verdict == "PASS")
+    )
     return 0 if cases and verdicts["PASS"] == len(cases) else 1
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the report: the largest absolute error, the tolerance in words, whether it is met, and what a reader must know."""
+    """One line of the report: the largest absolute error, the tolerance in words, whether it is met, and what a reader
+    must know."""
 
     name: str
     error: float
@@ -20,13 +21,17 @@ class Check:
 
     def __str__(self) -> str:
         note = f"  ({self.note})" if self.note else ""
-        return f"{'PASS' if self.passed else 'FAIL'}  {self.name:<44} largest error {self.error:<10.3g} tolerance {self.tolerance}{note}"
+        return (
+            f"{'PASS' if self.passed else 'FAIL'}  {self.name:<44} largest error {self.error:<10.3g} "
+            f"tolerance {self.tolerance}{note}"
+        )
 
 
 def tolerance_of(stated: Any, name: str) -> tuple[float, float]:
     """The absolute and relative tolerance that a case states for the array `name`; nothing stated means exact.
 
-    A key for a group of arrays (loss_rel, grad_norm_rel, after_abs, AP_abs, curve_abs, image_u8) goes before the general abs and rel.
+    A key for a group of arrays (loss_rel, grad_norm_rel, after_abs, AP_abs, curve_abs, image_u8) goes before the
+    general abs and rel.
     """
     if not isinstance(stated, dict):
         return 0.0, 0.0
@@ -46,8 +51,11 @@ def tolerance_of(stated: Any, name: str) -> tuple[float, float]:
     return float(stated.get("abs", 0.0)), float(stated.get("rel", 0.0))
 
 
-def compare(name: str, found: np.ndarray, expected: np.ndarray, absolute: float = 0.0, relative: float = 0.0, note: str = "") -> Check:
-    """|found - expected| <= absolute + relative |expected| everywhere, NaN exactly where NaN is expected, equal shapes."""
+def compare(
+    name: str, found: np.ndarray, expected: np.ndarray, absolute: float = 0.0, relative: float = 0.0, note: str = ""
+) -> Check:
+    """|found - expected| <= absolute + relative |expected| everywhere, NaN exactly where NaN is expected, equal
+    shapes."""
     words = " + ".join([f"{absolute:g}"] * (absolute > 0) + [f"{relative:g} relative"] * (relative > 0)) or "exact"
     if found.shape != expected.shape:
         return Check(name, float("nan"), words, False, f"shape {found.shape}, expected {expected.shape}")

@@ -15,19 +15,32 @@ CAMERA = np.array([[200.0, 0, 200, 0], [0, 200, 100, 0], [0, 0, 1, 0]])
 GREY = (90, 90, 90)
 
 
-def objects(*rows: tuple[str, float | None, tuple[float, float, float], float], size: tuple[float, float, float] = (2, 2, 4)) -> Objects:
+def objects(
+    *rows: tuple[str, float | None, tuple[float, float, float], float], size: tuple[float, float, float] = (2, 2, 4)
+) -> Objects:
     """Objects from (class, score or None, location, rotation_y)."""
     count = len(rows)
     scores = [score for _, score, _, _ in rows]
     return Objects(
-        classes=np.array([name for name, _, _, _ in rows], dtype="<U16"), boxes2d=np.tile([10.0, 20, 110, 90], (count, 1)),
+        classes=np.array([name for name, _, _, _ in rows], dtype="<U16"),
+        boxes2d=np.tile([10.0, 20, 110, 90], (count, 1)),
         sizes=np.tile(np.array(size, float), (count, 1)),
         locations=np.array([location for _, _, location, _ in rows], float).reshape(-1, 3),
-        rotation_y=np.array([yaw for *_, yaw in rows], float), alpha=np.zeros(count), truncated=np.full(count, -1.0),
-        occluded=np.full(count, -1), scores=None if scores and scores[0] is None else np.array(scores, float))  # fmt: skip
+        rotation_y=np.array([yaw for *_, yaw in rows], float),
+        alpha=np.zeros(count),
+        truncated=np.full(count, -1.0),
+        occluded=np.full(count, -1),
+        scores=None if scores and scores[0] is None else np.array(scores, float),
+    )
 
 
-def frame(folder: Path, predictions: Objects, truth: Objects | None = None, name: str = "000001", expression: str | None = None) -> Frame:
+def frame(
+    folder: Path,
+    predictions: Objects,
+    truth: Objects | None = None,
+    name: str = "000001",
+    expression: str | None = None,
+) -> Frame:
     """A grey frame, its image written to `folder`."""
     path = folder / f"{name}.png"
     Image.new("RGB", SIZE, GREY).save(path)

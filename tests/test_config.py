@@ -25,12 +25,19 @@ def test_extends_keeps_what_the_variant_does_not_say() -> None:
 
 def test_published_configuration() -> None:
     preset = config.load("monodle-ddml")
-    assert (preset.train.batch, preset.train.epochs, preset.optim.lr, preset.optim.weight_decay) == (16, 140, 1.25e-3, 1e-5)
+    assert (preset.train.batch, preset.train.epochs, preset.optim.lr, preset.optim.weight_decay) == (
+        16,
+        140,
+        1.25e-3,
+        1e-5,
+    )
     assert preset.published.results["val"]["Car_3d_moderate_R40"] == 16.53
 
 
 def test_overrides_take_the_schema_s_types() -> None:
-    preset = config.load("monodle-ddml", ["optim.lr=1e-4", "data.classes=[Car, Pedestrian]", "loss.quasi_isometric=null"])
+    preset = config.load(
+        "monodle-ddml", ["optim.lr=1e-4", "data.classes=[Car, Pedestrian]", "loss.quasi_isometric=null"]
+    )
     assert preset.optim.lr == 1e-4
     assert preset.data.classes == ("Car", "Pedestrian")
     assert preset.loss.quasi_isometric is None

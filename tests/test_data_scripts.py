@@ -25,7 +25,9 @@ def run(script: str, *arguments: Path, **environment: str) -> subprocess.Complet
     wrapper = f"{sys.executable} -m g3d -q"
     env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     text = (SCRIPTS / script).read_text().replace('"$g3d"', wrapper)  # an installed g3d may not be on the tests' path
-    return subprocess.run(["bash", "-c", text, script, *map(str, arguments)], capture_output=True, text=True, env=env, check=False)
+    return subprocess.run(
+        ["bash", "-c", text, script, *map(str, arguments)], capture_output=True, text=True, env=env, check=False
+    )
 
 
 def test_shellcheck_finds_nothing() -> None:
@@ -39,7 +41,12 @@ def test_shellcheck_finds_nothing() -> None:
 def test_a_slurm_array_shares_the_scenes(tmp_path: Path) -> None:
     raw = draw_scans(tmp_path, 3)
     for task in ("0", "1"):
-        array = {"SLURM_ARRAY_TASK_ID": task, "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_COUNT": "2", "SLURM_CPUS_PER_TASK": "1"}
+        array = {
+            "SLURM_ARRAY_TASK_ID": task,
+            "SLURM_ARRAY_TASK_MIN": "0",
+            "SLURM_ARRAY_TASK_COUNT": "2",
+            "SLURM_CPUS_PER_TASK": "1",
+        }
         done = run("scannet.sbatch", raw, **array)
         assert done.returncode == 0, done.stderr
     scenes = [f"scene{k:04d}_00" for k in range(3)]
@@ -72,6 +79,8 @@ def test_the_made_scene_gets_image_features(tmp_path: Path) -> None:
     done = run("scannet.sh", MADE, tmp_path / "out", WORKERS="1", ENET=str(tmp_path / "enet.pth"), EVERY="3")
     assert done.returncode == 0, done.stderr
     scene = read_scene(tmp_path / "out" / "scenes" / "scene0900_00", "vertices")
-    features = PointFeatures(tmp_path / "out" / "published" / "enet_feats_maxpool.hdf5").read("scene0900_00", scene.vertices)
+    features = PointFeatures(tmp_path / "out" / "published" / "enet_feats_maxpool.hdf5").read(
+        "scene0900_00", scene.vertices
+    )
     assert features.shape == (7152, 128)
     assert features.any(1).sum() > 1000

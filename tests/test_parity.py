@@ -12,9 +12,12 @@ from parity import Case, find_cases, kind_module, main, run_case
 GOLDEN = Path(__file__).parent / "golden"
 SHARED = Path(__file__).parents[2] / "shared" / "golden"
 SLOW = (
-    "jln/forward_eval", "jln/forward_small", "jln/train_step", "jln/state_dict",  # 162 million parameters at full size
+    "jln/forward_eval",
+    "jln/forward_small",
+    "jln/train_step",
+    "jln/state_dict",  # 162 million parameters at full size
     "monodle/forward_1x384x1280",  # forward_2x192x640 is fast
-)  # fmt: skip
+)
 COMPLETE = ("monodle", "jln")  # systems of which every case has its code
 
 
@@ -37,7 +40,9 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("case", [pytest.param(c, marks=[pytest.mark.slow] if str(c) in SLOW else [], id=str(c)) for c in _cases()])
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=[pytest.mark.slow] if str(c) in SLOW else [], id=str(c)) for c in _cases()]
+)
 def test_case_passes(case: Case) -> None:
     checks = run_case(case)
     assert checks, f"kind {case.settings['kind']} is not supported"
@@ -54,8 +59,17 @@ def test_an_array_that_nothing_computes_fails(tmp_path: Path, monkeypatch: pytes
     import numpy as np
 
     (tmp_path / "case.json").write_text('{"system": "monodle", "kind": "lr_schedule", "tolerance": {"rel": 1e-9}}')
-    np.savez(tmp_path / "case.npz", **{"in.base_lr": 1.0, "in.decay_list": np.array([2]), "in.decay_rate": 0.5, "out.lr_plain": np.ones(2),
-                                       "out.lr_warmup": np.ones(0), "out.other": np.ones(1)})  # fmt: skip
+    np.savez(
+        tmp_path / "case.npz",
+        **{
+            "in.base_lr": 1.0,
+            "in.decay_list": np.array([2]),
+            "in.decay_rate": 0.5,
+            "out.lr_plain": np.ones(2),
+            "out.lr_warmup": np.ones(0),
+            "out.other": np.ones(1),
+        },
+    )
     checks = run_case(find_cases([tmp_path / "case.json"])[0])
     assert checks is not None
     assert [(c.name, c.note) for c in checks if not c.passed] == [("out.other", "not computed")]

@@ -8,18 +8,33 @@ from typing import Any
 
 import torch
 
-SENTENCES = ("the white car on the left, about 10.25 meters away", "a tram", "the van behind the red truck", "a Pedestrian near the tree")
+SENTENCES = (
+    "the white car on the left, about 10.25 meters away",
+    "a tram",
+    "the van behind the red truck",
+    "a Pedestrian near the tree",
+)
 
 
 def architecture(model_type: str = "roberta", **entries: Any) -> dict[str, Any]:
     """Entries of a config.json of two narrow layers."""
-    base = {"model_type": model_type, "vocab_size": 120, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
-            "intermediate_size": 24, "max_position_embeddings": 40, "type_vocab_size": 1, "pad_token_id": 1}  # fmt: skip
+    base = {
+        "model_type": model_type,
+        "vocab_size": 120,
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 24,
+        "max_position_embeddings": 40,
+        "type_vocab_size": 1,
+        "pad_token_id": 1,
+    }
     return {**base, **entries}
 
 
 def write_encoder(folder: Path, model_type: str = "roberta", seed: int = 0, **entries: Any) -> Path:
-    """config.json, tokenizer.json (byte-level BPE learnt from SENTENCES) and model.safetensors under `folder`, random weights."""
+    """config.json, tokenizer.json (byte-level BPE learnt from SENTENCES) and model.safetensors under `folder`, random
+    weights."""
     from safetensors.torch import save_file
     from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 

@@ -1,7 +1,7 @@
 """The command line: verbs, global options, and how errors become one line and an exit code.
 
-Exit codes: 0 ok, 1 failed, 2 usage or bad input, 3 missing data, 4 environment, 130 interrupted. Results go to stdout, all else to stderr.
-No verb's module imports torch before the verb runs.
+Exit codes: 0 ok, 1 failed, 2 usage or bad input, 3 missing data, 4 environment, 130 interrupted. Results go to stdout,
+all else to stderr. No verb's module imports torch before the verb runs.
 """
 
 from __future__ import annotations
@@ -75,16 +75,23 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors on stderr, no progress.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Only warnings and errors on stderr, no progress.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="More detail on stderr.")] = False,
-    traceback: Annotated[bool, typer.Option("--traceback", envvar="G3D_TRACEBACK", help="Show the traceback of an error.")] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", envvar="G3D_TRACEBACK", help="Show the traceback of an error.")
+    ] = False,
 ) -> None:
     output.set_up(quiet, verbose)
 
 
 def main() -> None:
     """The console script."""
-    # PyTorch then aligns large tensors to huge pages, and glibc reuses their freed memory: a quarter less of it in training on a CPU
+    # PyTorch then aligns large tensors to huge pages, and glibc reuses their freed memory: a quarter less of it in
+    # training on a CPU
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     app()

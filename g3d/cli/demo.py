@@ -1,4 +1,5 @@
-"""`g3d demo`: the whole way on a made world: prepare, train, evaluate, infer, and a page to look at, for each system."""
+"""`g3d demo`: the whole way on a made world: prepare, train, evaluate, infer, and a page to look at, for each
+system."""
 
 from __future__ import annotations
 
@@ -29,12 +30,18 @@ class Clock:
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the world, the runs and the pages.")] = Path("g3d-demo"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the world, the runs and the pages.")] = Path(
+        "g3d-demo"
+    ),
     frames: Annotated[
-        int, typer.Option("--frames", min=16, help="Street scenes to make; a fifth of them is kept unseen for evaluation.")
+        int,
+        typer.Option("--frames", min=16, help="Street scenes to make; a fifth of them is kept unseen for evaluation."),
     ] = 600,
     system: Annotated[
-        list[str], typer.Option("--system", help="monodle (detection) or jln (sentences to boxes); may be repeated. Default: both.")
+        list[str],
+        typer.Option(
+            "--system", help="monodle (detection) or jln (sentences to boxes); may be repeated. Default: both."
+        ),
     ] = [],  # noqa: B006
     settings: Settings = [],  # noqa: B006
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the world.")] = 0,
@@ -43,8 +50,8 @@ def demo(
 ) -> None:
     """Make a small world of streets and take small models the whole way on it, in minutes on a laptop's CPU.
 
-    It makes streets and sentences about them, trains a detector and a grounding model, evaluates both on unseen streets beside what a
-    blind guess reaches, infers, and writes pages to look at.
+    It makes streets and sentences about them, trains a detector and a grounding model, evaluates both on unseen streets
+    beside what a blind guess reaches, infers, and writes pages to look at.
 
     Examples:
 
@@ -64,7 +71,9 @@ def demo(
     clock, group = Clock(), Processes(0, 1, choose_device(device))
     world = out / "streets"
     clock.step("making streets")
-    made = make_streets(world, frames, seed, (WIDTH, round(WIDTH * 0.302)), val_fraction=0.2, workers=2, progress=output.progress())
+    made = make_streets(
+        world, frames, seed, (WIDTH, round(WIDTH * 0.302)), val_fraction=0.2, workers=2, progress=output.progress()
+    )
     output.say(f"{made.train} streets to train on, {made.val} unseen ones")
     parts = {"monodle": detection, "jln": grounding}
     reports: dict[str, Any] = {}

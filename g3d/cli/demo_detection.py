@@ -20,7 +20,9 @@ LEVELS = 3  # easy, moderate, hard
 MIN_SCORE = 0.15  # of what the page shows at first: a network trained for minutes is not sure of itself
 
 
-def detection(world: Path, out: Path, settings: Sequence[str], group: Processes, clock: Clock, show: bool) -> dict[str, Any]:
+def detection(
+    world: Path, out: Path, settings: Sequence[str], group: Processes, clock: Clock, show: bool
+) -> dict[str, Any]:
     """Train, evaluate and draw; prints tables where asked. What is returned is the report's part of this system."""
     from g3d import config as presets
     from g3d.cli.demo import new_run
@@ -39,18 +41,27 @@ def detection(world: Path, out: Path, settings: Sequence[str], group: Processes,
     clock.step("evaluating on unseen streets")
     loaded = load_model(run, group.device)
     samples = loaded.system.dataset(config, world, "val", training=False)
-    found, before = (predict(model, config, samples, group, 8, output.progress()) for model in (loaded.model, untrained))
+    found, before = (
+        predict(model, config, samples, group, 8, output.progress()) for model in (loaded.model, untrained)
+    )
     assert found is not None
     assert before is not None  # the only process is the first
     write_predictions(run / "predictions" / "val.jsonl", found)
-    table, blank = (evaluate_predictions(loaded.system, config, predictions, world, "val") for predictions in (found, before))
+    table, blank = (
+        evaluate_predictions(loaded.system, config, predictions, world, "val") for predictions in (found, before)
+    )
     clock.step("drawing")
     truth = loaded.system.labels(world, samples.ids)
     shown = [prediction for prediction in found if "Car" in truth[prediction.sample].classes]
     pictures = visualize_predictions(
-        shown[:24], truth, out / "pages" / "detection", title="g3d demo: cars on unseen streets", min_score=MIN_SCORE, table=table,
+        shown[:24],
+        truth,
+        out / "pages" / "detection",
+        title="g3d demo: cars on unseen streets",
+        min_score=MIN_SCORE,
+        table=table,
         comparison=("untrained", blank),
-    )  # fmt: skip
+    )
     if show:
         _show(table, blank)
         typer.echo(f"run   {run}\npage  {pictures[-1]}")

@@ -20,12 +20,20 @@ PRESET = "jln-tiny"
 SPLIT = "test"
 BATCH = 16
 PICTURES = 60  # sentences that are drawn
-METRICS = {"Acc@0.25": "Overall_acc25", "Acc@0.5": "Overall_acc50", "mean IoU": "Overall_iou",
-           "oriented Acc@0.25": "Overall_oriented_acc25", "oriented mean IoU": "Overall_oriented_iou"}  # fmt: skip
+METRICS = {
+    "Acc@0.25": "Overall_acc25",
+    "Acc@0.5": "Overall_acc50",
+    "mean IoU": "Overall_iou",
+    "oriented Acc@0.25": "Overall_oriented_acc25",
+    "oriented mean IoU": "Overall_oriented_iou",
+}
 
 
-def grounding(world: Path, out: Path, settings: Sequence[str], group: Processes, clock: Clock, show: bool) -> dict[str, Any]:
-    """Write sentences, train, evaluate beside blind guesses, draw; prints tables where asked. Returns this system's part of the report."""
+def grounding(
+    world: Path, out: Path, settings: Sequence[str], group: Processes, clock: Clock, show: bool
+) -> dict[str, Any]:
+    """Write sentences, train, evaluate beside blind guesses, draw; prints tables where asked. Returns this system's
+    part of the report."""
     from g3d import config as presets
     from g3d.cli.demo import new_run
     from g3d.data.mono3drefer import Mono3DReferRoot
@@ -59,7 +67,9 @@ def grounding(world: Path, out: Path, settings: Sequence[str], group: Processes,
     guesses = {
         "no sentence": predict(loaded.model, config, WithoutSentence(samples), group, BATCH, output.progress()),
         "no image": predict(loaded.model, config, WithoutImage(samples, mean), group, BATCH, output.progress()),
-        "most likely box": always(most_likely_box([e.objects for e in Mono3DReferRoot.find(data).expressions(config.data.train)]), samples),
+        "most likely box": always(
+            most_likely_box([e.objects for e in Mono3DReferRoot.find(data).expressions(config.data.train)]), samples
+        ),
     }
     unasked = {name: [replace(one, expression=None) for one in guess or ()] for name, guess in guesses.items()}
     blind = {name: evaluate_predictions(loaded.system, config, guess, data, SPLIT) for name, guess in unasked.items()}
@@ -73,7 +83,12 @@ def grounding(world: Path, out: Path, settings: Sequence[str], group: Processes,
         typer.echo(f"run   {run}\npage  {pictures[-1]}")
     first = found[0]
     output.say(f'try: g3d infer --ckpt {run} --image {first.image} --focal 480 --text "the white van" --out found')
-    return {"run": str(run), "page": str(pictures[-1]), "metrics": table.metrics, "blind": {n: t.metrics for n, t in blind.items()}}
+    return {
+        "run": str(run),
+        "page": str(pictures[-1]),
+        "metrics": table.metrics,
+        "blind": {n: t.metrics for n, t in blind.items()},
+    }
 
 
 def _show(table: Table, blind: Mapping[str, Table]) -> None:

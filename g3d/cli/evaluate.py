@@ -14,7 +14,10 @@ from g3d.cli.options import Ckpt, Data, Device, Json, Out, Preset, Settings, Spl
 def evaluate(
     ckpt: Ckpt = None,
     predictions: Annotated[
-        Path | None, typer.Option("--predictions", help="Predictions file, or the data set's own results, to evaluate instead of a model.")
+        Path | None,
+        typer.Option(
+            "--predictions", help="Predictions file, or the data set's own results, to evaluate instead of a model."
+        ),
     ] = None,
     preset: Preset = None,
     data: Data = None,
@@ -23,7 +26,9 @@ def evaluate(
     device: Device = "auto",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Samples at a time in each process.")] = 4,
     out: Out = None,
-    native: Annotated[Path | None, typer.Option("--native", help="Also write the data set's own result files into this folder.")] = None,
+    native: Annotated[
+        Path | None, typer.Option("--native", help="Also write the data set's own result files into this folder.")
+    ] = None,
     full_precision: Annotated[
         bool, typer.Option("--full-precision", help="All digits in --native files, not the published number.")
     ] = False,
@@ -51,7 +56,9 @@ def evaluate(
         _evaluate_predictions(predictions, preset, data, split, as_json)
         return
     if out and out.is_dir():
-        raise InputError(f"--out {out}: is a folder; expected the name of a predictions file", f"--out {out / 'found.jsonl'}")
+        raise InputError(
+            f"--out {out}: is a folder; expected the name of a predictions file", f"--out {out / 'found.jsonl'}"
+        )
     from g3d.data.files import require_writable
     from g3d.data.predictions import write_predictions
     from g3d.engine.distributed import processes
@@ -90,7 +97,9 @@ def evaluate(
     published = loaded.config.published
     if as_json:
         taken = loaded.report.lines() if loaded.report else None
-        output.emit({**output.table_json(table, published, part), "predictions": str(file) if file else None, "import": taken})
+        output.emit(
+            {**output.table_json(table, published, part), "predictions": str(file) if file else None, "import": taken}
+        )
     else:
         output.show_table(table, published, part)
 

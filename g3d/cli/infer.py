@@ -16,16 +16,31 @@ if TYPE_CHECKING:
 
 
 def infer(
-    image: Annotated[list[Path], typer.Option("--image", "-i", help="An image or a folder of images; may be repeated.")],
+    image: Annotated[
+        list[Path], typer.Option("--image", "-i", help="An image or a folder of images; may be repeated.")
+    ],
     ckpt: Ckpt = None,
     text: Annotated[
-        list[str], typer.Option("--text", "-t", help="Sentence that describes one object; asked about every image; may be repeated.")
+        list[str],
+        typer.Option(
+            "--text", "-t", help="Sentence that describes one object; asked about every image; may be repeated."
+        ),
     ] = [],  # noqa: B006
-    texts: Annotated[Path | None, typer.Option("--texts", help="File of such sentences, one a line.", show_default=False)] = None,
-    calib: Annotated[Path | None, typer.Option("--calib", help="KITTI calibration file, or a folder with one for each image.")] = None,
-    focal: Annotated[float | None, typer.Option("--focal", help="Focal length in pixels, where there is no calibration.")] = None,
-    fov: Annotated[float | None, typer.Option("--fov", help="Horizontal field of view in degrees, where there is no calibration.")] = None,
-    maps: Annotated[bool, typer.Option("--maps", help="Also draw what the network looked at: regions and depth.")] = False,
+    texts: Annotated[
+        Path | None, typer.Option("--texts", help="File of such sentences, one a line.", show_default=False)
+    ] = None,
+    calib: Annotated[
+        Path | None, typer.Option("--calib", help="KITTI calibration file, or a folder with one for each image.")
+    ] = None,
+    focal: Annotated[
+        float | None, typer.Option("--focal", help="Focal length in pixels, where there is no calibration.")
+    ] = None,
+    fov: Annotated[
+        float | None, typer.Option("--fov", help="Horizontal field of view in degrees, where there is no calibration.")
+    ] = None,
+    maps: Annotated[
+        bool, typer.Option("--maps", help="Also draw what the network looked at: regions and depth.")
+    ] = False,
     preset: Preset = None,
     settings: Settings = [],  # noqa: B006
     device: Device = "auto",
@@ -40,7 +55,7 @@ def infer(
 
       g3d infer --ckpt RUN --image street.png --calib street.txt --out found
 
-      g3d infer --ckpt RUN --image street.png --fov 80 --text "the white van on the left" --text "the cyclist" --out found
+      g3d infer --ckpt RUN --image street.png --fov 80 --text "the white van" --text "the cyclist" --out found
 
       g3d infer --ckpt RUN --image photos/ --focal 1150 --json
     """
@@ -86,6 +101,8 @@ def _print(found: Sequence[Prediction]) -> None:
             x, y, z = one.locations[0]
             h, w, l = one.sizes[0]  # noqa: E741
             left, top, right, bottom = one.boxes2d[0]
-            typer.echo(f"  {one.classes[0]:<11} score {one.scores[0]:.2f}  at x {x:.1f} y {y:.1f} z {z:.1f} m"
-                       f"  size {h:.1f} x {w:.1f} x {l:.1f} m  yaw {one.rotation_y[0]:+.2f} rad"
-                       f"  box {left:.0f} {top:.0f} {right:.0f} {bottom:.0f}")  # fmt: skip
+            typer.echo(
+                f"  {one.classes[0]:<11} score {one.scores[0]:.2f}  at x {x:.1f} y {y:.1f} z {z:.1f} m"
+                f"  size {h:.1f} x {w:.1f} x {l:.1f} m  yaw {one.rotation_y[0]:+.2f} rad"
+                f"  box {left:.0f} {top:.0f} {right:.0f} {bottom:.0f}"
+            )

@@ -14,15 +14,30 @@ def _preset_names() -> list[str]:
     return preset_names()
 
 
-Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data set, raw or prepared.", show_default=False)]
-DataRequired = Annotated[Path, typer.Option("--data", help="Folder of the data set, raw or prepared.", show_default=False)]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder of the data set, raw or prepared.", show_default=False)
+]
+DataRequired = Annotated[
+    Path, typer.Option("--data", help="Folder of the data set, raw or prepared.", show_default=False)
+]
 Ckpt = Annotated[
     Path | None,
-    typer.Option("--ckpt", help="Run directory, g3d checkpoint, or published checkpoint (then also --preset).", show_default=False),
+    typer.Option(
+        "--ckpt",
+        help="Run directory, g3d checkpoint, or published checkpoint (then also --preset).",
+        show_default=False,
+    ),
 ]
-Preset = Annotated[str | None, typer.Option("--preset", help="Preset name or file.", autocompletion=_preset_names, show_default=False)]
-Settings = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. optim.lr=1e-4; may be repeated.")]
-Split = Annotated[str | None, typer.Option("--split", help="Split name, or a file of ids; by default the preset's.", show_default=False)]
+Preset = Annotated[
+    str | None, typer.Option("--preset", help="Preset name or file.", autocompletion=_preset_names, show_default=False)
+]
+Settings = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. optim.lr=1e-4; may be repeated.")
+]
+Split = Annotated[
+    str | None,
+    typer.Option("--split", help="Split name, or a file of ids; by default the preset's.", show_default=False),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write.", show_default=False)]

@@ -90,7 +90,11 @@ def show_table(table: Table, published: Published | None = None, split: str = ""
             beside.add_column(column, justify="left" if column == "metric" else "right")
         for name, value in expected.items():
             measured = table.metrics.get(name)
-            gained = (f"{measured:.2f}", f"{value:.2f}", f"{measured - value:+.2f}") if measured is not None else ("-", f"{value:.2f}", "-")
+            gained = (
+                (f"{measured:.2f}", f"{value:.2f}", f"{measured - value:+.2f}")
+                if measured is not None
+                else ("-", f"{value:.2f}", "-")
+            )
             beside.add_row(name, *gained)
         console.print(beside)
 
@@ -131,8 +135,15 @@ class _Bar:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
-                   TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))  # fmt: skip
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
         self._bar = RichProgress(*columns, console=Console(stderr=True), redirect_stdout=False)  # stdout is for results
         self._bar.start()
         self._task = self._bar.add_task(label, total=total, completed=done, note="", rate="")

@@ -25,15 +25,25 @@ for verb in (scannet, superpoints, frames, multiview, clip, mono3drefer):
 @prepare.command()
 def kitti(
     data: DataRequired,
-    split: Annotated[list[str], typer.Option("--split", help="Split name or file of ids; may be repeated.")] = ["train", "val"],  # noqa: B006
+    split: Annotated[list[str], typer.Option("--split", help="Split name or file of ids; may be repeated.")] = [  # noqa: B006
+        "train",
+        "val",
+    ],
     out: Out = None,
     npy: Annotated[
-        Path | None, typer.Option("--npy", help="Also write the published float32 depth maps (.npy, 3.7 MB a frame) into this folder.")
+        Path | None,
+        typer.Option(
+            "--npy", help="Also write the published float32 depth maps (.npy, 3.7 MB a frame) into this folder."
+        ),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Only look, write nothing.")] = False,
-    decode: Annotated[bool, typer.Option("--decode", help="Decode every image when checking, not only its header and end.")] = False,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Decode every image when checking, not only its header and end.")
+    ] = False,
     dry_run: DryRun = False,
-    keep_going: Annotated[bool, typer.Option("--keep-going", help="Prepare the good frames although others are broken.")] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Prepare the good frames although others are broken.")
+    ] = False,
     workers: Workers = 1,
     as_json: Json = False,
 ) -> None:
@@ -58,10 +68,16 @@ def kitti(
         return
     report = prepare_kitti(data, split, out, npy, check, decode, keep_going, workers, output.progress())
     if as_json:
-        output.emit({
-            "schema": 1, "folder": str(report.folder) if report.folder else None, "frames": report.frames, "objects": report.objects,
-            "up_to_date": report.up_to_date, "broken": [{"frame": frame, "reason": str(error)} for frame, error in report.broken],
-        })  # fmt: skip
+        output.emit(
+            {
+                "schema": 1,
+                "folder": str(report.folder) if report.folder else None,
+                "frames": report.frames,
+                "objects": report.objects,
+                "up_to_date": report.up_to_date,
+                "broken": [{"frame": frame, "reason": str(error)} for frame, error in report.broken],
+            }
+        )
     else:
         _show(report)
     leave_if_broken([error for _, error in report.broken], "frames", keep_going and not check)
@@ -70,21 +86,30 @@ def kitti(
 def _show(report: KittiReport) -> None:
     frames = ", ".join(f"{name} {count:,}" for name, count in report.frames.items())
     typer.echo(f"frames   {frames}")
-    typer.echo("objects  " + ", ".join(f"{name} {count:,}" for name, count in sorted(report.objects.items(), key=lambda x: -x[1])))
+    typer.echo(
+        "objects  "
+        + ", ".join(f"{name} {count:,}" for name, count in sorted(report.objects.items(), key=lambda x: -x[1]))
+    )
     if report.folder:
-        typer.echo(f"prepared {report.folder}" + (" (up to date)" if report.up_to_date else f" ({report.bytes_written / 1e6:.2f} MB)"))
+        typer.echo(
+            f"prepared {report.folder}"
+            + (" (up to date)" if report.up_to_date else f" ({report.bytes_written / 1e6:.2f} MB)")
+        )
 
 
 @prepare.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make; it must not exist.")],
     frames: Annotated[int, typer.Option("--frames", min=2, help="Number of street scenes.")] = 240,
-    width: Annotated[int, typer.Option("--width", min=64, help="Width of the images in pixels; the height follows as in KITTI.")] = 1242,
+    width: Annotated[
+        int, typer.Option("--width", min=64, help="Width of the images in pixels; the height follows as in KITTI.")
+    ] = 1242,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed makes the same world.")] = 0,
     workers: Workers = 1,
     as_json: Json = False,
 ) -> None:
-    """Make a small world of street scenes in KITTI's raw format, with labels that are right to the pixel, and sentences about it.
+    """Make a small world of street scenes in KITTI's raw format, with labels that are right to the pixel, and sentences
+    about it.
 
     OUT/mono3drefer holds the sentences in Mono3DRefer's layout, with a small text encoder that knows their words.
 
@@ -96,12 +121,30 @@ def demo(
 
     made = make_streets(out, frames, seed, (width, round(width * 0.302)), workers=workers, progress=output.progress())
     said = make_mono3drefer(out, seed=seed, workers=workers, progress=output.progress())
-    encoder = make_text_encoder(said.root / "text-encoder", training_sentences(said.root), seed) if said.sentences["train"] else None
+    encoder = (
+        make_text_encoder(said.root / "text-encoder", training_sentences(said.root), seed)
+        if said.sentences["train"]
+        else None
+    )
     if as_json:
-        output.emit({
-            "schema": 1, "root": str(made.root), "frames": made.frames, "train": made.train, "val": made.val, "labels": made.labels,
-            "mono3drefer": str(said.root), "sentences": said.sentences, "text_encoder": str(encoder) if encoder else None,
-        })  # fmt: skip
+        output.emit(
+            {
+                "schema": 1,
+                "root": str(made.root),
+                "frames": made.frames,
+                "train": made.train,
+                "val": made.val,
+                "labels": made.labels,
+                "mono3drefer": str(said.root),
+                "sentences": said.sentences,
+                "text_encoder": str(encoder) if encoder else None,
+            }
+        )
         return
-    typer.echo(f"{made.frames} frames ({made.train} train, {made.val} val) in {out}; next: g3d prepare kitti --data {out}")
-    typer.echo(f"{sum(said.sentences.values()):,} sentences about {said.objects:,} objects: g3d prepare mono3drefer --data {said.root}")
+    typer.echo(
+        f"{made.frames} frames ({made.train} train, {made.val} val) in {out}; next: g3d prepare kitti --data {out}"
+    )
+    typer.echo(
+        f"{sum(said.sentences.values()):,} sentences about {said.objects:,} objects: g3d prepare "
+        f"mono3drefer --data {said.root}"
+    )

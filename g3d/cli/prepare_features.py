@@ -12,7 +12,8 @@ from g3d.cli.options import DataRequired, Device, Json, Out
 from g3d.cli.recipes import Check, DryRun, How, Redo, Scenes, ShardOption, Workers, finish, run_recipe
 
 Frames = Annotated[
-    Path | None, typer.Option("--frames", help="Folder with the frames of every scene; by default DATA.", show_default=False)
+    Path | None,
+    typer.Option("--frames", help="Folder with the frames of every scene; by default DATA.", show_default=False),
 ]
 _CLIP = "openai/clip-vit-large-patch14-336"
 Half = Annotated[bool, typer.Option("--half", help="Store float16.")]
@@ -29,8 +30,12 @@ def superpoints(
     data: DataRequired,
     out: Out = None,
     scene: Scenes = [],  # noqa: B006
-    source: Annotated[str, typer.Option("--from", help="mesh, points (nearest neighbours), or auto: by what there is.")] = "auto",
-    threshold: Annotated[float, typer.Option("--threshold", min=0, help="How much normals may change within one.")] = 0.01,
+    source: Annotated[
+        str, typer.Option("--from", help="mesh, points (nearest neighbours), or auto: by what there is.")
+    ] = "auto",
+    threshold: Annotated[
+        float, typer.Option("--threshold", min=0, help="How much normals may change within one.")
+    ] = 0.01,
     min_vertices: Annotated[int, typer.Option("--min-vertices", min=1, help="Smaller ones join a neighbour.")] = 20,
     neighbours: Annotated[int, typer.Option("--neighbours", min=1, help="For clouds.")] = 8,
     segs_json: Annotated[bool, typer.Option("--segs-json", help="Also write ScanNet's segs.json.")] = False,
@@ -61,11 +66,19 @@ def frames(
     out: Out = None,
     scene: Scenes = [],  # noqa: B006
     every: Annotated[int, typer.Option("--every", min=1, help="Each N-th frame.")] = 20,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many of a scene.", show_default=False)] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="At most so many of a scene.", show_default=False)
+    ] = None,
     depth: Annotated[str, typer.Option("--depth", help="png (16 bits), or zlib: as stored, at no cost.")] = "png",
-    width: Annotated[int | None, typer.Option("--width", min=8, help="Smaller pictures, 4:3; 3D-SIS: 320.", show_default=False)] = None,
-    reencode: Annotated[bool, typer.Option("--reencode", help="Compress colour anew, as ScanNet's Python reader does.")] = False,
-    partial: Annotated[bool, typer.Option("--partial", help="Take the whole frames of recordings that were cut.")] = False,
+    width: Annotated[
+        int | None, typer.Option("--width", min=8, help="Smaller pictures, 4:3; 3D-SIS: 320.", show_default=False)
+    ] = None,
+    reencode: Annotated[
+        bool, typer.Option("--reencode", help="Compress colour anew, as ScanNet's Python reader does.")
+    ] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Take the whole frames of recordings that were cut.")
+    ] = False,
     workers: Workers = 1,
     shard: ShardOption = None,
     dry_run: DryRun = False,
@@ -96,12 +109,22 @@ def multiview(
     frames: Frames = None,
     scene: Scenes = [],  # noqa: B006
     every: Annotated[int, typer.Option("--every", min=1, help="Take each N-th frame.")] = 1,
-    pool: Annotated[str, typer.Option("--pool", help="max, or first: the first frame that sees a point decides.")] = "max",
-    points: Annotated[str, typer.Option("--points", help="scanrefer: the rows that ScanRefer keeps of a scene; or all.")] = "scanrefer",
-    projection: Annotated[str, typer.Option("--projection", help="published, or frame: each frame's own intrinsics.")] = "published",
+    pool: Annotated[
+        str, typer.Option("--pool", help="max, or first: the first frame that sees a point decides.")
+    ] = "max",
+    points: Annotated[
+        str, typer.Option("--points", help="scanrefer: the rows that ScanRefer keeps of a scene; or all.")
+    ] = "scanrefer",
+    projection: Annotated[
+        str, typer.Option("--projection", help="published, or frame: each frame's own intrinsics.")
+    ] = "published",
     half: Half = False,
-    merge: Annotated[Path | None, typer.Option("--merge", help="Then write all scenes into this HDF5 file.", show_default=False)] = None,
-    virtual: Annotated[bool, typer.Option("--virtual", help="The merged file only refers to the scenes' files.")] = False,
+    merge: Annotated[
+        Path | None, typer.Option("--merge", help="Then write all scenes into this HDF5 file.", show_default=False)
+    ] = None,
+    virtual: Annotated[
+        bool, typer.Option("--virtual", help="The merged file only refers to the scenes' files.")
+    ] = False,
     device: Device = "cpu",
     workers: Workers = 1,
     shard: ShardOption = None,
@@ -114,7 +137,8 @@ def multiview(
 
     Frames are .sens files, or folders as exported for 3D-SIS (frames_square), scannet_frames_25k or 7-Scenes.
 
-    Example: g3d prepare multiview --data data/scannet --frames data/frames_square --weights scannetv2_enet.pth --merge enet.hdf5
+    Example: g3d prepare multiview --data data/scannet --frames data/frames_square --weights scannetv2_enet.pth --merge
+        enet.hdf5
     """
     from g3d.data.point_features import merge_features
     from g3d.prepare.frames_of_scenes import items_with_frames, prepared_scenes
@@ -137,7 +161,10 @@ def multiview(
         count = merge_features(root / MULTIVIEW, merge, [item.name for item in items], virtual)
         notes.append(f"merged {count} scenes into {merge}")
     elif merge:
-        output.say(f"{merge} was not written: {len(missing)} scenes are missing; when all parts are done, run this again without --shard")
+        output.say(
+            f"{merge} was not written: {len(missing)} scenes are missing; when all parts are done, run this "
+            f"again without --shard"
+        )
     finish(prepared, root / MULTIVIEW, how, notes)
 
 
@@ -147,10 +174,16 @@ def clip(
     frames: Frames = None,
     scene: Scenes = [],  # noqa: B006
     encoder: Annotated[str, typer.Option("--encoder", help="A CLIP of Hugging Face's, by name or folder.")] = _CLIP,
-    final_norm: Annotated[bool, typer.Option("--final-norm", help="Apply CLIP's last layer norm to the patch tokens.")] = False,
+    final_norm: Annotated[
+        bool, typer.Option("--final-norm", help="Apply CLIP's last layer norm to the patch tokens.")
+    ] = False,
     every: Annotated[int, typer.Option("--every", min=1, help="Take each N-th frame.")] = 10,
-    mapping: Annotated[str, typer.Option("--mapping", help="cropped, or stretched (published): sideways by up to an eighth.")] = "cropped",
-    unseen: Annotated[str, typer.Option("--unseen", help="zero (as published), or skip: points that nothing saw do not count.")] = "zero",
+    mapping: Annotated[
+        str, typer.Option("--mapping", help="cropped, or stretched (published): sideways by up to an eighth.")
+    ] = "cropped",
+    unseen: Annotated[
+        str, typer.Option("--unseen", help="zero (as published), or skip: points that nothing saw do not count.")
+    ] = "zero",
     half: Half = False,
     published: Annotated[bool, typer.Option("--published", help="Also write <scene>.pth as CFNet reads it.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
@@ -164,7 +197,8 @@ def clip(
 ) -> None:
     """Carry CLIP's patch features to the superpoints of prepared scenes.
 
-    Example: g3d prepare clip --data data/scannet --encoder models/clip-vit-large-patch14-336 --mapping stretched --published
+    Example: g3d prepare clip --data data/scannet --encoder models/clip-vit-large-patch14-336 --mapping stretched
+        --published
     """
     from g3d.prepare.clip import CLIP, ClipSettings, clip_recipe
     from g3d.prepare.frames_of_scenes import items_with_frames, prepared_scenes

@@ -18,9 +18,13 @@ def mono3drefer(
     data: DataRequired,
     out: Out = None,
     check: Annotated[bool, typer.Option("--check", help="Only look, write nothing.")] = False,
-    decode: Annotated[bool, typer.Option("--decode", help="Decode every image when checking, not only its header and end.")] = False,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Decode every image when checking, not only its header and end.")
+    ] = False,
     dry_run: DryRun = False,
-    keep_going: Annotated[bool, typer.Option("--keep-going", help="Prepare the good expressions although something is broken.")] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Prepare the good expressions although something is broken.")
+    ] = False,
     workers: Workers = 1,
     as_json: Json = False,
 ) -> None:
@@ -38,8 +42,11 @@ def mono3drefer(
         if as_json:
             output.emit({"schema": 1, "images": images, "expressions": expressions, "bytes": size, "free": free})
         else:
-            typer.echo(f"{images:,} images to check, {expressions:,} expressions to index, about {size / 1e6:.2f} MB to write, "
-                       f"{free / 1e9:.1f} GB free")  # fmt: skip
+            typer.echo(
+                f"{images:,} images to check, {expressions:,} expressions to index, about {size / 1e6:.2f} MB to "
+                f"write, "
+                f"{free / 1e9:.1f} GB free"
+            )
         return
     report = prepare_mono3drefer(data, out, check, decode, keep_going, workers, output.progress())
     if as_json:
@@ -54,29 +61,58 @@ def _show(report: Mono3DReferReport) -> None:
     from g3d.data import mono3drefer_names as published
 
     typer.echo(f"{'':<8}{'images':>8}{'objects':>9}{'published':>11}{'expressions':>13}{'published':>11}")
-    rows = [(split, report.images[split], report.objects[split], published.PUBLISHED_OBJECTS[split],
-             report.expressions[split], published.PUBLISHED_EXPRESSIONS[split]) for split in report.images]  # fmt: skip
+    rows = [
+        (
+            split,
+            report.images[split],
+            report.objects[split],
+            published.PUBLISHED_OBJECTS[split],
+            report.expressions[split],
+            published.PUBLISHED_EXPRESSIONS[split],
+        )
+        for split in report.images
+    ]
     for name, *counts in (*rows, ("all", *(sum(column) for column in zip(*(row[1:] for row in rows), strict=True)))):
-        typer.echo(f"{name:<8}" + "".join(f"{count:>{width},}" for count, width in zip(counts, (8, 9, 11, 13, 11), strict=True)))
+        typer.echo(
+            f"{name:<8}"
+            + "".join(f"{count:>{width},}" for count, width in zip(counts, (8, 9, 11, 13, 11), strict=True))
+        )
     typer.echo(f"published: {published.PUBLISHED_IMAGES:,} images")
-    typer.echo("groups   " + ", ".join(f"{name} {count} ({published.PUBLISHED_GROUPS[name]})" for name, count in report.groups.items())
-               + " objects (published)")  # fmt: skip
+    typer.echo(
+        "groups   "
+        + ", ".join(f"{name} {count} ({published.PUBLISHED_GROUPS[name]})" for name, count in report.groups.items())
+        + " objects (published)"
+    )
     typer.echo("classes  " + ", ".join(f"{name} {count:,}" for name, count in report.classes.items()))
     typer.echo(f"words    {report.words[0]:.1f} in a sentence, at most {report.words[1]}")
     for note in report.notes:
         typer.echo(f"note: {note}")
     if report.folder:
-        typer.echo(f"prepared {report.folder}" + (" (up to date)" if report.up_to_date else f" ({report.bytes_written / 1e3:,.0f} kB)"))
+        typer.echo(
+            f"prepared {report.folder}"
+            + (" (up to date)" if report.up_to_date else f" ({report.bytes_written / 1e3:,.0f} kB)")
+        )
 
 
 def _json(report: Mono3DReferReport) -> dict[str, object]:
     from g3d.data import mono3drefer_names as published
 
     return {
-        "schema": 1, "folder": str(report.folder) if report.folder else None, "images": report.images, "objects": report.objects,
-        "expressions": report.expressions, "groups": report.groups, "classes": report.classes,
-        "words": {"mean": round(report.words[0], 2), "most": report.words[1]}, "notes": list(report.notes),
-        "published": {"images": published.PUBLISHED_IMAGES, "objects": published.PUBLISHED_OBJECTS,
-                      "expressions": published.PUBLISHED_EXPRESSIONS, "groups": published.PUBLISHED_GROUPS},
-        "up_to_date": report.up_to_date, "broken": [{"item": name, "reason": str(error)} for name, error in report.broken],
-    }  # fmt: skip
+        "schema": 1,
+        "folder": str(report.folder) if report.folder else None,
+        "images": report.images,
+        "objects": report.objects,
+        "expressions": report.expressions,
+        "groups": report.groups,
+        "classes": report.classes,
+        "words": {"mean": round(report.words[0], 2), "most": report.words[1]},
+        "notes": list(report.notes),
+        "published": {
+            "images": published.PUBLISHED_IMAGES,
+            "objects": published.PUBLISHED_OBJECTS,
+            "expressions": published.PUBLISHED_EXPRESSIONS,
+            "groups": published.PUBLISHED_GROUPS,
+        },
+        "up_to_date": report.up_to_date,
+        "broken": [{"item": name, "reason": str(error)} for name, error in report.broken],
+    }

@@ -25,7 +25,10 @@ def list_presets(as_json: Json = False) -> None:
     found = {name: config.load(name) for name in config.preset_names()}
     if as_json:
         output.emit(
-            [{"name": name, "system": c.system, "dataset": c.data.dataset, "description": c.description} for name, c in found.items()]
+            [
+                {"name": name, "system": c.system, "dataset": c.data.dataset, "description": c.description}
+                for name, c in found.items()
+            ]
         )
         return
     width = max(map(len, found))

@@ -1,4 +1,5 @@
-"""What the `g3d prepare` verbs that make a folder for each scene have in common: their options, their report, their exit code."""
+"""What the `g3d prepare` verbs that make a folder for each scene have in common: their options, their report, their
+exit code."""
 
 from __future__ import annotations
 
@@ -16,13 +17,22 @@ if TYPE_CHECKING:
     from g3d.prepare.items import Item, Plan, Prepared, Recipe
 
 Scenes = Annotated[list[str], typer.Option("--scene", help="Only this scene; may be repeated.")]
-Splits = Annotated[list[str], typer.Option("--split", help="Only these: train, val, test, or a file of names; may be repeated.")]
+Splits = Annotated[
+    list[str], typer.Option("--split", help="Only these: train, val, test, or a file of names; may be repeated.")
+]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Worker processes.")]
 ShardOption = Annotated[
     str | None,
-    typer.Option("--shard", metavar="I/N", help="Only the I-th of N parts; by default what SLURM or torchrun gave.", show_default=False),
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Only the I-th of N parts; by default what SLURM or torchrun gave.",
+        show_default=False,
+    ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and whether the disk has room for it.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only say what would be done, and whether the disk has room for it.")
+]
 Check = Annotated[bool, typer.Option("--check", help="Only look whether everything is prepared: exit code 1 if not.")]
 Redo = Annotated[bool, typer.Option("--redo", help="Prepare again what is done already.")]
 
@@ -80,7 +90,9 @@ def show_plans(recipes: Sequence[tuple[Recipe, Sequence[Item], Path]], how: How)
         output.emit({"schema": 1, **first, **({"then": others} if others else {})})
     else:
         for _, found, out in plans:
-            typer.echo(f"{len(found.done)} done, {len(found.todo)} to do, of these {len(found.outdated)} out of date, in {out}")
+            typer.echo(
+                f"{len(found.done)} done, {len(found.todo)} to do, of these {len(found.outdated)} out of date, in {out}"
+            )
             for name, reason in list(found.outdated.items())[:20]:
                 typer.echo(f"  {name}: {reason}")
         if free:
@@ -90,17 +102,32 @@ def show_plans(recipes: Sequence[tuple[Recipe, Sequence[Item], Path]], how: How)
 
 
 def _plan_json(recipe: Recipe, plan: Plan, out: Path) -> dict[str, Any]:
-    return {"recipe": recipe.name, "folder": str(out), "to_do": [item.name for item in plan.todo], "outdated": dict(plan.outdated),
-            "done": [item.name for item in plan.done], "bytes": plan.bytes}  # fmt: skip
+    return {
+        "recipe": recipe.name,
+        "folder": str(out),
+        "to_do": [item.name for item in plan.todo],
+        "outdated": dict(plan.outdated),
+        "done": [item.name for item in plan.done],
+        "bytes": plan.bytes,
+    }
 
 
 def finish(prepared: Prepared, out: Path, how: How, notes: Sequence[str] = ()) -> None:
-    """Say what was done; list the broken items and leave with exit code 1, or with theirs if nothing else was there to do."""
+    """Say what was done; list the broken items and leave with exit code 1, or with theirs if nothing else was there to
+    do."""
     broken = prepared.broken
     if how.as_json:
-        output.emit({"schema": 1, "folder": str(out), "made": list(prepared.made), "done": list(prepared.done), "notes": list(notes),
-                     "facts": {name: dict(facts) for name, facts in prepared.facts.items()},
-                     "broken": [{"item": name, "reason": str(error)} for name, error in broken]})  # fmt: skip
+        output.emit(
+            {
+                "schema": 1,
+                "folder": str(out),
+                "made": list(prepared.made),
+                "done": list(prepared.done),
+                "notes": list(notes),
+                "facts": {name: dict(facts) for name, facts in prepared.facts.items()},
+                "broken": [{"item": name, "reason": str(error)} for name, error in broken],
+            }
+        )
     else:
         typer.echo(f"prepared {len(prepared.made)}, {len(prepared.done)} done before, {len(broken)} broken, in {out}")
         for note in notes:
@@ -112,7 +139,8 @@ def finish(prepared: Prepared, out: Path, how: How, notes: Sequence[str] = ()) -
 
 
 def leave_if_broken(errors: Sequence[G3DError], what: str, prepared_the_rest: bool) -> None:
-    """List what is broken and leave with its exit code: 3 if files are missing, 2 if they cannot be used, 1 if the rest was done."""
+    """List what is broken and leave with its exit code: 3 if files are missing, 2 if they cannot be used, 1 if the rest
+    was done."""
     if not errors:
         return
     _list_broken(errors)

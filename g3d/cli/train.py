@@ -20,7 +20,9 @@ def train(
     data: Data = None,
     settings: Settings = [],  # noqa: B006
     out: Out = None,
-    resume: Annotated[str | None, typer.Option("--resume", metavar="RUN|auto", help="Go on with a run; auto: the preset's newest.")] = None,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="RUN|auto", help="Go on with a run; auto: the preset's newest.")
+    ] = None,
     device: Device = "auto",
     scale_lr: Annotated[
         bool, typer.Option("--scale-lr", help="Scale the learning rate with the batch, if it is not the preset's.")
@@ -68,9 +70,17 @@ def train(
     if not group.first:
         return
     if as_json:
-        output.emit({"schema": 1, "run": str(done.run), "checkpoint": str(done.checkpoint),
-                     "best": str(done.best) if done.best else None, "steps": done.steps,
-                     "seconds": round(done.seconds, 1), "losses": done.losses})  # fmt: skip
+        output.emit(
+            {
+                "schema": 1,
+                "run": str(done.run),
+                "checkpoint": str(done.checkpoint),
+                "best": str(done.best) if done.best else None,
+                "steps": done.steps,
+                "seconds": round(done.seconds, 1),
+                "losses": done.losses,
+            }
+        )
     else:
         output.say(f"trained {done.steps} steps in {done.seconds:.0f} s; next: g3d eval --ckpt {done.best or done.run}")
         typer.echo(str(done.run))
@@ -91,7 +101,9 @@ def _saved(resume: str | None, preset: str | None, settings: list[str]) -> Check
     path = checkpoint.locate(find_latest(str(name)) if resume == "auto" else Path(resume))
     saved = checkpoint.read(path, tuple(settings))
     if name is not None and saved.config.name != name:
-        raise InputError(f"--resume {resume}: a run of preset {saved.config.name}, not of {name}", "leave --preset away")
+        raise InputError(
+            f"--resume {resume}: a run of preset {saved.config.name}, not of {name}", "leave --preset away"
+        )
     if settings:
         output.say(f"resuming with changed settings: {', '.join(settings)}")
     return saved
@@ -120,7 +132,10 @@ def _config(preset: str, settings: list[str], scale_lr: bool) -> Config:
             raise InputError("--scale-lr: --set optim.lr has set the learning rate already", "leave one of them away")
         return config
     scaled = published.optim.lr * config.train.batch / published.train.batch
-    said = f"effective batch {config.train.batch}; the preset's learning rate {published.optim.lr:g} is for {published.train.batch}"
+    said = (
+        f"effective batch {config.train.batch}; the preset's learning rate {published.optim.lr:g} is for "
+        f"{published.train.batch}"
+    )
     if not scale_lr:
         output.say(f"{said}: --scale-lr would use {scaled:g}")
         return config
@@ -136,8 +151,15 @@ def _show_dry_run(report: Any, as_json: bool) -> None:
         return
     hours = report.estimated_seconds / 3600
     typer.echo(f"parameters        {report.parameters:,} ({report.trainable:,} trainable)")
-    typer.echo(f"samples           {report.samples:,}: {report.steps_per_epoch:,} steps an epoch, {report.steps:,} in all")
-    typer.echo(f"one step          {report.step_seconds:.2f} s, and {report.data_seconds:.2f} s to read its batch in one process")
+    typer.echo(
+        f"samples           {report.samples:,}: {report.steps_per_epoch:,} steps an epoch, {report.steps:,} in all"
+    )
+    typer.echo(
+        f"one step          {report.step_seconds:.2f} s, and {report.data_seconds:.2f} s to read its "
+        f"batch in one process"
+    )
     typer.echo(f"peak memory       {report.peak_memory / 2**30:.2f} GiB")
-    typer.echo(f"whole training    about {hours:.1f} h" if hours >= 1 else f"whole training    about {hours * 60:.0f} min")
+    typer.echo(
+        f"whole training    about {hours:.1f} h" if hours >= 1 else f"whole training    about {hours * 60:.0f} min"
+    )
     typer.echo("losses            " + ", ".join(f"{name} {value:.3f}" for name, value in report.losses.items()))

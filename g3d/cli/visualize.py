@@ -12,21 +12,35 @@ from g3d.cli.options import Data, Json, Preset
 
 
 def visualize(
-    predictions: Annotated[Path | None, typer.Option("--predictions", help="Predictions file, or the data set's own result files.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option("--predictions", help="Predictions file, or the data set's own result files.")
+    ] = None,
     data: Data = None,
     split: Annotated[str, typer.Option("--split", help="Split that result files belong to.")] = "val",
     preset: Preset = None,
     item: Annotated[list[str], typer.Option("--item", help="Sample id; may be repeated. Default: all.")] = [],  # noqa: B006
     min_score: Annotated[
-        float, typer.Option("--min-score", help="Leave out weaker detections (not answers to sentences); the page can bring them back.")
+        float,
+        typer.Option(
+            "--min-score", help="Leave out weaker detections (not answers to sentences); the page can bring them back."
+        ),
     ] = 0.2,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for pictures and page.")] = Path("pictures"),
     scene: Annotated[
-        Path | None, typer.Option("--scene", help="An indoor scene: prepared folder, raw scan's folder, or .ply.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--scene", help="An indoor scene: prepared folder, raw scan's folder, or .ply.", show_default=False
+        ),
     ] = None,
-    frames: Annotated[Path | None, typer.Option("--frames", help="With --scene: whose cameras are drawn.", show_default=False)] = None,
-    form: Annotated[list[str], typer.Option("--format", help="With --scene: html, ply, glb; may be repeated.")] = ["html"],  # noqa: B006
-    layer: Annotated[str | None, typer.Option("--layer", help="With --scene: colouring of PLY and GLB.", show_default=False)] = None,
+    frames: Annotated[
+        Path | None, typer.Option("--frames", help="With --scene: whose cameras are drawn.", show_default=False)
+    ] = None,
+    form: Annotated[list[str], typer.Option("--format", help="With --scene: html, ply, glb; may be repeated.")] = [  # noqa: B006
+        "html",
+    ],
+    layer: Annotated[
+        str | None, typer.Option("--layer", help="With --scene: colouring of PLY and GLB.", show_default=False)
+    ] = None,
     aligned: Annotated[bool, typer.Option("--aligned/--raw", help="With --scene: apply its axis alignment.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -53,13 +67,21 @@ def visualize(
     found, labels = read_for_drawing(predictions, data, split, preset, item)
     alone = predictions is None
     written = visualize_predictions(
-        found, labels, out, item or None, min_score=min_score, title="Labels" if alone else "Predictions", labels_only=alone,
+        found,
+        labels,
+        out,
+        item or None,
+        min_score=min_score,
+        title="Labels" if alone else "Predictions",
+        labels_only=alone,
         progress=output.progress(),
-    )  # fmt: skip
+    )
     _tell(written, as_json)
 
 
-def _draw_scene(scene: Path, out: Path, forms: list[str], aligned: bool, frames: Path | None, layer: str | None, as_json: bool) -> None:
+def _draw_scene(
+    scene: Path, out: Path, forms: list[str], aligned: bool, frames: Path | None, layer: str | None, as_json: bool
+) -> None:
     from g3d.errors import InputError
     from g3d.visualize.scenes import draw_scene
 

@@ -39,13 +39,16 @@ def no_augmentation(image_size: tuple[int, int]) -> Augmentation:
     return Augmentation(False, False, np.array(image_size) / 2, 1.0)
 
 
-def draw_augmentation(rng: np.random.Generator | np.random.RandomState, image_size: tuple[int, int], config: Any) -> Augmentation:
+def draw_augmentation(
+    rng: np.random.Generator | np.random.RandomState, image_size: tuple[int, int], config: Any
+) -> Augmentation:
     """Random flip, and random scale and shift, in the published order of draws.
 
     Args:
         rng: uniform for the flip, uniform for the crop; if cropped, normal for the scale and for the shifts in x and y.
         image_size: width, height, pixels.
-        config: the preset's `augment` section: flip, crop (probabilities), scale (spread and bound), shift (spread; its bound is twice it).
+        config: the preset's `augment` section: flip, crop (probabilities), scale (spread and bound), shift (spread; its
+            bound is twice it).
     """
     whole = no_augmentation(image_size)
     flip, crop = rng.uniform() < config.flip, rng.uniform() < config.crop

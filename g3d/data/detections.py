@@ -1,8 +1,9 @@
-"""Detection rows of monocular detectors -> objects in the camera frame, as xinzhuma/monodle and ZrrSkywalker/MonoDETR decode them.
+"""Detection rows of monocular detectors -> objects in the camera frame, as xinzhuma/monodle and ZrrSkywalker/MonoDETR
+decode them.
 
-A row has 37 numbers: class, score, centre x y of the 2D box, its width and height, depth in metres, 12 heading bin logits, 12 residuals,
-height width length in metres, projected 3D centre x y, depth confidence. Places and lengths in the picture are in the network's own measure
-(feature pixels, shares of the image), for which `to_image` makes up.
+A row has 37 numbers: class, score, centre x y of the 2D box, its width and height, depth in metres, 12 heading bin
+logits, 12 residuals, height width length in metres, projected 3D centre x y, depth confidence. Places and lengths in
+the picture are in the network's own measure (feature pixels, shares of the image), for which `to_image` makes up.
 """
 
 from __future__ import annotations
@@ -18,12 +19,28 @@ from g3d.geometry.boxes import wrap_angle
 from g3d.geometry.cameras import ray_angle, unproject
 from g3d.geometry.heading import heading_angle
 
-COLUMNS: dict[str, Any] = {"class": 0, "score": 1, "center_2d": slice(2, 4), "size_2d": slice(4, 6), "depth": 6, "bins": slice(7, 19),
-           "residuals": slice(19, 31), "size_3d": slice(31, 34), "center_3d": slice(34, 36), "confidence": 36}  # fmt: skip
+COLUMNS: dict[str, Any] = {
+    "class": 0,
+    "score": 1,
+    "center_2d": slice(2, 4),
+    "size_2d": slice(4, 6),
+    "depth": 6,
+    "bins": slice(7, 19),
+    "residuals": slice(19, 31),
+    "size_3d": slice(31, 34),
+    "center_3d": slice(34, 36),
+    "confidence": 36,
+}
 
 
-def objects_from_rows(rows: np.ndarray, camera: np.ndarray, to_image: np.ndarray, class_names: Sequence[str],
-                      ray: Literal["center_2d", "center_3d"], mean_sizes: np.ndarray | None = None) -> Objects:  # fmt: skip
+def objects_from_rows(
+    rows: np.ndarray,
+    camera: np.ndarray,
+    to_image: np.ndarray,
+    class_names: Sequence[str],
+    ray: Literal["center_2d", "center_3d"],
+    mean_sizes: np.ndarray | None = None,
+) -> Objects:
     """The detections of one image.
 
     Args:
@@ -35,7 +52,8 @@ def objects_from_rows(rows: np.ndarray, camera: np.ndarray, to_image: np.ndarray
         mean_sizes: (classes, 3) metres, class means that the rows' sizes are relative to.
 
     Returns:
-        Objects in the rows' order. The score is score times depth confidence and may exceed 1; boxes are not clipped to the image.
+        Objects in the rows' order. The score is score times depth confidence and may exceed 1; boxes are not clipped to
+        the image.
     """
     rows = rows.astype(np.float64)
     column = {name: rows[:, place] for name, place in COLUMNS.items()}
@@ -61,15 +79,17 @@ def objects_from_rows(rows: np.ndarray, camera: np.ndarray, to_image: np.ndarray
     )
 
 
-def rows_to_image(image_size: tuple[int, int], resolution: tuple[int, int], extent: tuple[float, float], exact_inverse: bool) -> np.ndarray:
+def rows_to_image(
+    image_size: tuple[int, int], resolution: tuple[int, int], extent: tuple[float, float], exact_inverse: bool
+) -> np.ndarray:
     """(2, 3), places in the network's own measure -> pixels of the original image.
 
     Args:
         image_size: width, height of the original image.
         resolution: width, height of the network's input.
         extent: width and height of that input in the rows' measure: feature cells, or 1 and 1.
-        exact_inverse: invert the warp exactly. False scales x and y by image size / extent, as published, which is off in y by up to 1.85
-            pixels and in box height by up to 1 % for KITTI's images.
+        exact_inverse: invert the warp exactly. False scales x and y by image size / extent, as published, which is off
+            in y by up to 1.85 pixels and in box height by up to 1 % for KITTI's images.
     """
     if not exact_inverse:
         return np.diag([*image_size, 0.0])[:2] / np.array([[extent[0]], [extent[1]]])

@@ -1,4 +1,5 @@
-"""Text files read with clear errors, and files that are either complete or not there: written under a temporary name, then renamed."""
+"""Text files read with clear errors, and files that are either complete or not there: written under a temporary name,
+then renamed."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ def read_text(path: Path | str, what: str) -> str:
 
 @contextmanager
 def atomic_write(path: Path | str, durable: bool = True) -> Iterator[BinaryIO]:
-    """A binary file that takes the place of `path` when the block ends; on any error nothing is left and `path` is as it was.
+    """A binary file that takes the place of `path` when the block ends; on any error nothing is left and `path` is as
+    it was.
 
     Args:
         path: the file to write; missing parent folders are made.
@@ -74,7 +76,9 @@ def require_writable(folder: Path, option: str = "--out") -> None:
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         reason = "may not be written" if there.is_dir() else "is no folder"
-        raise EnvironmentProblem(f"{folder}: cannot be written: {there} {reason}", f"choose another folder with {option}")
+        raise EnvironmentProblem(
+            f"{folder}: cannot be written: {there} {reason}", f"choose another folder with {option}"
+        )
 
 
 def _umask() -> int:

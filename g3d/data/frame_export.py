@@ -1,7 +1,8 @@
-"""A `.sens` stream as a folder of frames: color/<i>.jpg, depth/<i>.png, pose/<i>.txt and intrinsic/, as ScanNet's own reader names them.
+"""A `.sens` stream as a folder of frames: color/<i>.jpg, depth/<i>.png, pose/<i>.txt and intrinsic/, as ScanNet's own
+reader names them.
 
-Unlike it, colour is copied as stored instead of compressed anew, poses keep all of their digits, and frames without a pose are left out.
-What is there and whole is not made again, so an export that was stopped goes on where it was.
+Unlike it, colour is copied as stored instead of compressed anew, poses keep all of their digits, and frames without a
+pose are left out. What is there and whole is not made again, so an export that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def export_frames(
         folder: where color/, depth/, pose/ and intrinsic/ go.
         limit: take fewer, evenly spaced, so that there are at most this many.
         depth: "png", 16 bits, millimetres, or "zlib": the stored stream as .zdepth, which costs next to nothing.
-        size: width, height of smaller pictures (3D-SIS: 320, 240); colour is then compressed anew and the intrinsics are scaled.
+        size: width, height of smaller pictures (3D-SIS: 320, 240); colour is then compressed anew and the intrinsics
+            are scaled.
         reencode: compress colour anew as ScanNet's Python reader does, instead of copying it.
         keep_lost: also export frames whose camera was not located, with their -inf poses.
         partial: take the whole frames of a file that was cut.
@@ -75,13 +77,17 @@ def export_frames(
     if depth not in DEPTHS:
         raise InputError(f"depth: found {depth!r}, expected one of {', '.join(DEPTHS)}")
     if depth == "zlib" and size:
-        raise InputError("depth zlib keeps the stored pictures: it cannot be combined with another size", "use depth png")
+        raise InputError(
+            "depth zlib keeps the stored pictures: it cannot be combined with another size", "use depth png"
+        )
     folder = Path(folder)
     with SensFile.open(source) as stream:
         stream.require_readable_depth()
         if depth == "png" and stream.header.depth_shift != MILLIMETRES:
-            raise InputError(f"{source}: depth has {stream.header.depth_shift:g} units per metre, a depth PNG holds millimetres",
-                             "use depth zlib, which keeps the unit")  # fmt: skip
+            raise InputError(
+                f"{source}: depth has {stream.header.depth_shift:g} units per metre, a depth PNG holds millimetres",
+                "use depth zlib, which keeps the unit",
+            )
         count = stream.whole_frames() if partial else len(stream)
         if count == 0:
             raise InputError(f"{source}: holds no {'whole ' * partial}frames")
@@ -106,8 +112,11 @@ def chosen_frames(count: int, every: int = 1, limit: int | None = None) -> range
     return range(0, count, every if limit is None else max(every, -(-count // limit)))
 
 
-def export_bytes(source: Path | str, every: int = 1, limit: int | None = None, depth: str = "png", partial: bool = False) -> int:
-    """About how many bytes an export at full size will need: colour and compact depth exactly, depth PNG as it comes out on typical scenes.
+def export_bytes(
+    source: Path | str, every: int = 1, limit: int | None = None, depth: str = "png", partial: bool = False
+) -> int:
+    """About how many bytes an export at full size will need: colour and compact depth exactly, depth PNG as it comes
+    out on typical scenes.
 
     Raises:
         InputError, MissingDataError: as export_frames.
@@ -144,7 +153,9 @@ class _Writer:
         made = []
         if stale or not (_has_size(colour, record.colour_bytes) if self.copied else _ends_with(colour, _JPEG_END)):
             made.append((colour, self._colour(number)))
-        if stale or not (_has_size(depth, 16 + record.depth_bytes) if self.depth_copied else _ends_with(depth, PNG_END)):
+        if stale or not (
+            _has_size(depth, 16 + record.depth_bytes) if self.depth_copied else _ends_with(depth, PNG_END)
+        ):
             made.append((depth, self._depth(number)))
         if stale or not place.is_file():
             made.append((place, text))
@@ -158,7 +169,9 @@ class _Writer:
             return self.stream.colour_bytes(number)
         pixels = self.stream.colour(number)
         file = io.BytesIO()
-        Image.fromarray(resize_nearest(pixels, self.size) if self.size else pixels).save(file, "JPEG", quality=JPEG_QUALITY)
+        Image.fromarray(resize_nearest(pixels, self.size) if self.size else pixels).save(
+            file, "JPEG", quality=JPEG_QUALITY
+        )
         return file.getvalue()
 
     def _depth(self, number: int) -> bytes:
@@ -191,8 +204,10 @@ def _write_intrinsics(stream: SensFile, folder: Path, size: tuple[int, int] | No
         for name, values in ((f"intrinsic_{kind}", matrix), (f"extrinsic_{kind}", extrinsic)):
             text, path = _matrix_text(values, "%f"), folder / f"{name}.txt"
             if path.is_file() and path.read_bytes() != text:
-                raise InputError(f"{path}: found other intrinsics: the folder holds frames of another stream or size",
-                                 "empty the folder, or export into another")  # fmt: skip
+                raise InputError(
+                    f"{path}: found other intrinsics: the folder holds frames of another stream or size",
+                    "empty the folder, or export into another",
+                )
             with atomic_write(path) as file:
                 file.write(text)
 

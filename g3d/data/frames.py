@@ -1,7 +1,8 @@
-"""RGB-D frames of one scene behind one interface: a `.sens` stream, folders of pictures as the field stores them, 7-Scenes.
+"""RGB-D frames of one scene behind one interface: a `.sens` stream, folders of pictures as the field stores them,
+7-Scenes.
 
-Camera frame: x right, y down, z forward; poses are camera to world (ScanNet's raw, not axis-aligned frame); metres. Intrinsics are
-(3, 3) matrices in pixels whose first centre is (0, 0).
+Camera frame: x right, y down, z forward; poses are camera to world (ScanNet's raw, not axis-aligned frame); metres.
+Intrinsics are (3, 3) matrices in pixels whose first centre is (0, 0).
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from g3d.errors import InputError, MissingDataError
 log = logging.getLogger(__name__)
 COLOUR_SUFFIXES, DEPTH_SUFFIXES = (".jpg", ".jpeg", ".png"), (".png", ".zdepth", ".pgm")
 _SEVEN_SCENES = re.compile(r"(frame-(\d+))\.color$")
-_LAYOUTS = """expected a .sens file, or a folder with color/ depth/ pose/ (frames_square, scannet_frames_25k, what g3d prepare exports),
-or with frame-000000.color.jpg frame-000000.depth.png frame-000000.pose.txt ... (7-Scenes)""".replace("\n", " ")
+_LAYOUTS = (
+    "expected a .sens file, or a folder with color/ depth/ pose/ (frames_square, scannet_frames_25k, what g3d prepare "
+    "exports), or with frame-000000.color.jpg frame-000000.depth.png frame-000000.pose.txt ... (7-Scenes)"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +38,8 @@ class Frame:
     Attributes:
         name: as its files have it: "10", "000300", "frame-000050".
         pose: (4, 4) float32, camera to world; see `has_pose`.
-        colour_intrinsics, depth_intrinsics: (3, 3) float64 for pictures of the stored sizes; None where the scene does not say.
+        colour_intrinsics, depth_intrinsics: (3, 3) float64 for pictures of the stored sizes; None where the scene does
+            not say.
     """
 
     name: str
@@ -71,12 +75,17 @@ class Frame:
             InputError: they are of pictures of another size: their centre is far from this one's.
         """
         if self.depth_intrinsics is None:
-            raise MissingDataError(f"frame {self.name}: the scene has no intrinsics of its depth camera",
-                                   "add intrinsic/intrinsic_depth.txt (3 x 3 or 4 x 4), or camera-intrinsics.txt for 7-Scenes")  # fmt: skip
+            raise MissingDataError(
+                f"frame {self.name}: the scene has no intrinsics of its depth camera",
+                "add intrinsic/intrinsic_depth.txt (3 x 3 or 4 x 4), or camera-intrinsics.txt for 7-Scenes",
+            )
         x, y = self.depth_intrinsics[0, 2], self.depth_intrinsics[1, 2]
         if not (0.25 < x / size[0] < 0.75 and 0.25 < y / size[1] < 0.75):
-            raise InputError(f"frame {self.name}: the depth intrinsics have their centre at ({x:g}, {y:g}), "
-                             f"the picture has {size[0]} x {size[1]} pixels", "scale the intrinsics as the pictures were")  # fmt: skip
+            raise InputError(
+                f"frame {self.name}: the depth intrinsics have their centre at ({x:g}, {y:g}), "
+                f"the picture has {size[0]} x {size[1]} pixels",
+                "scale the intrinsics as the pictures were",
+            )
         return self.depth_intrinsics
 
 
@@ -97,14 +106,17 @@ class FrameSource(Protocol):
 
     def __enter__(self) -> FrameSource: ...
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
     def frame(self, index: int) -> Frame:
         """The frame called names[index]. Raises InputError, MissingDataError: its pose cannot be read."""
 
 
 def open_frames(path: Path | str) -> FrameSource:
-    """The frames at a path: a `.sens` file, a scene's folder in one of the known layouts, or a folder that holds one `.sens`.
+    """The frames at a path: a `.sens` file, a scene's folder in one of the known layouts, or a folder that holds one
+    `.sens`.
 
     Raises:
         MissingDataError: nothing is there, or no frame is complete.
@@ -158,15 +170,24 @@ class SensFrames:
     def __enter__(self) -> SensFrames:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
 
     def frame(self, index: int) -> Frame:
         def depth() -> np.ndarray:
             return to_metres(self._file.depth(index), self._file.header.depth_shift)
 
-        return Frame(str(index), self._file.pose(index), self._colour_intrinsics, self._depth_intrinsics,
-                     lambda: self._file.colour(index), depth, lambda: self._file.header.colour_size)  # fmt: skip
+        return Frame(
+            str(index),
+            self._file.pose(index),
+            self._colour_intrinsics,
+            self._depth_intrinsics,
+            lambda: self._file.colour(index),
+            depth,
+            lambda: self._file.header.colour_size,
+        )
 
 
 class _Numbers(Sequence[str]):
@@ -201,7 +222,9 @@ class FolderFrames:
         intrinsics: (3, 3) of colour and depth, None where unknown.
     """
 
-    def __init__(self, path: Path, layout: str, files: dict[str, _Files], intrinsics: Sequence[np.ndarray | None]) -> None:
+    def __init__(
+        self, path: Path, layout: str, files: dict[str, _Files], intrinsics: Sequence[np.ndarray | None]
+    ) -> None:
         self.path, self.layout = path, layout
         self.names: Sequence[str] = tuple(files)
         self._files = files
@@ -213,18 +236,28 @@ class FolderFrames:
     def __enter__(self) -> FolderFrames:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         pass
 
     def frame(self, index: int) -> Frame:
         name = self.names[index]
         files = self._files[name]
-        return Frame(name, read_matrix(files.pose, (4, 4)).astype(np.float32), self._colour_intrinsics, self._depth_intrinsics,
-                     lambda: read_image(files.colour), lambda: read_depth(files.depth), lambda: image_size(files.colour))  # fmt: skip
+        return Frame(
+            name,
+            read_matrix(files.pose, (4, 4)).astype(np.float32),
+            self._colour_intrinsics,
+            self._depth_intrinsics,
+            lambda: read_image(files.colour),
+            lambda: read_depth(files.depth),
+            lambda: image_size(files.colour),
+        )
 
 
 def read_matrix(path: Path | str, *shapes: tuple[int, int]) -> np.ndarray:
-    """A float64 matrix of one of the given shapes from a text file of blank-separated numbers; inf and nan are numbers too.
+    """A float64 matrix of one of the given shapes from a text file of blank-separated numbers; inf and nan are numbers
+    too.
 
     Raises:
         MissingDataError: no such file.
@@ -239,7 +272,10 @@ def read_matrix(path: Path | str, *shapes: tuple[int, int]) -> np.ndarray:
         raise InputError(f"{path}: cannot be read as text: {error}") from None
     expected = " or ".join(f"{rows} x {columns}" for rows, columns in shapes)
     if not any(len(rows) == height and all(len(row) == width for row in rows) for height, width in shapes):
-        raise InputError(f"{path}: found {len(rows)} lines of {sorted({len(row) for row in rows})} numbers, expected a {expected} matrix")
+        raise InputError(
+            f"{path}: found {len(rows)} lines of {sorted({len(row) for row in rows})} numbers, expected a "
+            f"{expected} matrix"
+        )
     try:
         return np.array(rows, np.float64)
     except ValueError as error:
@@ -247,7 +283,8 @@ def read_matrix(path: Path | str, *shapes: tuple[int, int]) -> np.ndarray:
 
 
 def scale_intrinsics(intrinsics: np.ndarray, size: tuple[int, int], resized: tuple[int, int]) -> np.ndarray:
-    """Intrinsics of pictures that were resized from `size` to `resized` (width, height), whole pictures both: (3, 3) -> (3, 3).
+    """Intrinsics of pictures that were resized from `size` to `resized` (width, height), whole pictures both: (3, 3) ->
+    (3, 3).
 
     The first pixel's centre is (0, 0), so its corner (-0.5, -0.5) stays where it is.
     """
@@ -260,10 +297,18 @@ def scale_intrinsics(intrinsics: np.ndarray, size: tuple[int, int], resized: tup
 
 def _open_kinds(path: Path) -> FolderFrames:
     """color/<i>.jpg, depth/<i>.png, pose/<i>.txt."""
-    colour = {file.stem: file for file in (path / "color").iterdir() if file.suffix.lower() in COLOUR_SUFFIXES and file.stem.isdecimal()}
+    colour = {
+        file.stem: file
+        for file in (path / "color").iterdir()
+        if file.suffix.lower() in COLOUR_SUFFIXES and file.stem.isdecimal()
+    }
     depth = {file.stem: file for file in _listed(path / "depth") if file.suffix.lower() in DEPTH_SUFFIXES}
     pose = {file.stem: file for file in _listed(path / "pose") if file.suffix == ".txt"}
-    files = {name: _Files(colour[name], depth[name], pose[name]) for name in sorted(colour, key=int) if name in depth and name in pose}
+    files = {
+        name: _Files(colour[name], depth[name], pose[name])
+        for name in sorted(colour, key=int)
+        if name in depth and name in pose
+    }
     _check_complete(path, files, colour)
     padded = all(len(name) >= 6 for name in files)
     intrinsics = [_intrinsics(path, kind) for kind in ("color", "depth")]
@@ -272,7 +317,11 @@ def _open_kinds(path: Path) -> FolderFrames:
 
 def _open_seven_scenes(path: Path) -> FolderFrames:
     """frame-000000.color.jpg, .depth.png, .pose.txt, and camera-intrinsics.txt here or above for both pictures."""
-    colour = {m[1]: file for file in path.iterdir() if file.suffix.lower() in COLOUR_SUFFIXES and (m := _SEVEN_SCENES.match(file.stem))}
+    colour = {
+        m[1]: file
+        for file in path.iterdir()
+        if file.suffix.lower() in COLOUR_SUFFIXES and (m := _SEVEN_SCENES.match(file.stem))
+    }
     files = {}
     for name in sorted(colour, key=lambda name: int(name.removeprefix("frame-"))):
         depth = next((file for suffix in DEPTH_SUFFIXES if (file := path / f"{name}.depth{suffix}").is_file()), None)
@@ -293,15 +342,23 @@ def _listed(folder: Path) -> list[Path]:
 
 def _check_complete(path: Path, files: dict[str, _Files], colour: dict[str, Path]) -> None:
     if not files:
-        raise MissingDataError(f"frames {path}: {len(colour)} colour pictures, none of them with depth and pose", _LAYOUTS)
+        raise MissingDataError(
+            f"frames {path}: {len(colour)} colour pictures, none of them with depth and pose", _LAYOUTS
+        )
     lacking = [name for name in colour if name not in files]
     if lacking:
-        log.warning("frames %s: %d of %d colour pictures have no depth or no pose and are left out (first: %s)",
-                    path, len(lacking), len(colour), min(lacking))  # fmt: skip
+        log.warning(
+            "frames %s: %d of %d colour pictures have no depth or no pose and are left out (first: %s)",
+            path,
+            len(lacking),
+            len(colour),
+            min(lacking),
+        )
 
 
 def _intrinsics(path: Path, kind: str) -> np.ndarray | None:
-    """A scene's own matrix: the exporter's intrinsic/intrinsic_<kind>.txt, or intrinsics_<kind>.txt of scannet_frames_25k."""
+    """A scene's own matrix: the exporter's intrinsic/intrinsic_<kind>.txt, or intrinsics_<kind>.txt of
+    scannet_frames_25k."""
     names = (f"intrinsic/intrinsic_{kind}.txt", f"intrinsic_{kind}.txt", f"intrinsics_{kind}.txt")
     found = next((file for name in names if (file := path / name).is_file()), None)
     return _checked_intrinsics(found) if found else None
@@ -310,5 +367,7 @@ def _intrinsics(path: Path, kind: str) -> np.ndarray | None:
 def _checked_intrinsics(path: Path) -> np.ndarray:
     matrix = read_matrix(path, (3, 3), (4, 4))[:3, :3]
     if not (np.isfinite(matrix).all() and matrix[0, 0] > 0 and matrix[1, 1] > 0):
-        raise InputError(f"{path}: focal lengths are {matrix[0, 0]:g} and {matrix[1, 1]:g}, expected finite numbers above 0")
+        raise InputError(
+            f"{path}: focal lengths are {matrix[0, 0]:g} and {matrix[1, 1]:g}, expected finite numbers above 0"
+        )
     return matrix

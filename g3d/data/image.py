@@ -1,7 +1,7 @@
 """Reading images, and bringing images and maps to a network's resolution by a scale and a shift.
 
-Coordinates are continuous pixels: the first pixel covers 0..1 in x and y. A `transform` is a (2, 3) float64 matrix with no rotation:
-(x, y) of the original -> (x, y) of the network's input.
+Coordinates are continuous pixels: the first pixel covers 0..1 in x and y. A `transform` is a (2, 3) float64 matrix with
+no rotation: (x, y) of the original -> (x, y) of the network's input.
 """
 
 from __future__ import annotations
@@ -17,15 +17,21 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from g3d.errors import InputError, MissingDataError
 
 _TURNS: dict[int | None, Image.Transpose] = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
-}  # fmt: skip
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 """By EXIF's orientation."""
 _QUARTER_TURNS = tuple(_TURNS[orientation] for orientation in (5, 6, 7, 8))
 
 
 def read_image(path: Path | str) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a PNG, JPEG or other picture that Pillow reads; palettes, grey and alpha are converted, photos stand upright.
+    """(H, W, 3) uint8 RGB of a PNG, JPEG or other picture that Pillow reads; palettes, grey and alpha are converted,
+    photos stand upright.
 
     Raises:
         MissingDataError: no such file.
@@ -44,7 +50,8 @@ def read_image(path: Path | str) -> np.ndarray:
 
 
 def decode_image(content: bytes, source: str) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a PNG or JPEG in memory; `source` begins the message of an InputError, which is raised as by read_image."""
+    """(H, W, 3) uint8 RGB of a PNG or JPEG in memory; `source` begins the message of an InputError, which is raised as
+    by read_image."""
     return _decode(io.BytesIO(content), source)
 
 
@@ -57,8 +64,15 @@ def _decode(file: BinaryIO, source: str) -> np.ndarray:
     except UnidentifiedImageError:
         found = "data of no known image format" if file.seek(0, io.SEEK_END) else "an empty file"
         raise InputError(f"{source}: found {found}, expected a PNG or JPEG image") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow reports broken files with all of these
-        raise InputError(f"{source}: cannot be decoded: {error}", "the file is damaged or incomplete: copy it again") from None
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+    ) as error:  # Pillow reports broken files with all of these
+        raise InputError(
+            f"{source}: cannot be decoded: {error}", "the file is damaged or incomplete: copy it again"
+        ) from None
     if pixels.size == 0:
         raise InputError(f"{source}: found {pixels.shape[1]} x {pixels.shape[0]} pixels, expected at least one")
     return pixels
@@ -80,7 +94,8 @@ def image_size(path: Path | str) -> tuple[int, int]:
 
 
 def _turn(picture: Image.Image) -> Image.Transpose | None:
-    """What makes a photo stand upright: phones store it as the sensor lay, and how that was in its EXIF data. Reads the header alone."""
+    """What makes a photo stand upright: phones store it as the sensor lay, and how that was in its EXIF data. Reads the
+    header alone."""
     if "exif" not in picture.info:
         return None
     try:
@@ -89,8 +104,11 @@ def _turn(picture: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def affine_from_crop(center: tuple[float, float] | np.ndarray, crop_width: float, resolution: tuple[int, int]) -> np.ndarray:
-    """The transform that brings a crop of the given centre and width to the middle and full width of the network's input.
+def affine_from_crop(
+    center: tuple[float, float] | np.ndarray, crop_width: float, resolution: tuple[int, int]
+) -> np.ndarray:
+    """The transform that brings a crop of the given centre and width to the middle and full width of the network's
+    input.
 
     One scale in x and y: the input's height plays no role, the image is padded or cut above and below.
 
@@ -100,7 +118,9 @@ def affine_from_crop(center: tuple[float, float] | np.ndarray, crop_width: float
         resolution: width, height of the network's input.
     """
     scale = resolution[0] / crop_width
-    return np.array([[scale, 0, resolution[0] / 2 - scale * center[0]], [0, scale, resolution[1] / 2 - scale * center[1]]])
+    return np.array(
+        [[scale, 0, resolution[0] / 2 - scale * center[0]], [0, scale, resolution[1] / 2 - scale * center[1]]]
+    )
 
 
 def invert_affine(transform: np.ndarray) -> np.ndarray:
@@ -129,11 +149,14 @@ def warp_image(image: np.ndarray, transform: np.ndarray, resolution: tuple[int, 
 
 
 def warp_depth(depth: np.ndarray, transform: np.ndarray, resolution: tuple[int, int]) -> np.ndarray:
-    """A map (H, W) float32 in the network's frame: nearest neighbour, 0 beyond the border -> (height, width) float32."""
+    """A map (H, W) float32 in the network's frame: nearest neighbour, 0 beyond the border -> (height, width)
+    float32."""
     return _warp(depth, transform, resolution, Image.Resampling.NEAREST)
 
 
-def _warp(pixels: np.ndarray, transform: np.ndarray, resolution: tuple[int, int], resample: Image.Resampling) -> np.ndarray:
+def _warp(
+    pixels: np.ndarray, transform: np.ndarray, resolution: tuple[int, int], resample: Image.Resampling
+) -> np.ndarray:
     coefficients = tuple(invert_affine(transform).flatten())
     return np.array(Image.fromarray(pixels).transform(resolution, Image.Transform.AFFINE, coefficients, resample))
 

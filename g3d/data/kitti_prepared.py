@@ -1,8 +1,9 @@
-"""What `g3d prepare kitti` leaves: the rectangles of every frame's object-wise depth map in one small file, and a manifest.
+"""What `g3d prepare kitti` leaves: the rectangles of every frame's object-wise depth map in one small file, and a
+manifest.
 
-The published maps are 1.86 MB of float32 pixels a frame and variant, 28 GB in all; as rectangles they are a few hundred kilobytes, and are
-painted in the network's frame faster than a PNG is decoded. The prepared folder is `<root>/g3d`, or wherever `--out` put it; its manifest
-says where the raw data is, so either folder can be given as `--data`.
+The published maps are 1.86 MB of float32 pixels a frame and variant, 28 GB in all; as rectangles they are a few hundred
+kilobytes, and are painted in the network's frame faster than a PNG is decoded. The prepared folder is `<root>/g3d`, or
+wherever `--out` put it; its manifest says where the raw data is, so either folder can be given as `--data`.
 """
 
 from __future__ import annotations
@@ -57,8 +58,11 @@ class PreparedDepth:
         """
         missing = [frame for frame in ids if frame not in self._row]
         if missing:
-            raise MissingDataError(f"{self._path}: {len(missing)} of {len(ids)} frames of the split are not prepared (first: {missing[0]})",
-                                   "run g3d prepare kitti with --split for that split")  # fmt: skip
+            raise MissingDataError(
+                f"{self._path}: {len(missing)} of {len(ids)} frames of the split are not prepared (first: "
+                f"{missing[0]})",
+                "run g3d prepare kitti with --split for that split",
+            )
 
     def frame(self, frame: str) -> FrameRectangles:
         """The rectangles of a frame."""
@@ -104,4 +108,6 @@ def open_prepared(data: Path) -> PreparedDepth:
     for folder in (data, data / FOLDER):
         if (folder / RECTANGLES).is_file():
             return PreparedDepth(folder / RECTANGLES)
-    raise MissingDataError(f"KITTI data {data}: not prepared (no {FOLDER}/{RECTANGLES})", f"run: g3d prepare kitti --data {data}")
+    raise MissingDataError(
+        f"KITTI data {data}: not prepared (no {FOLDER}/{RECTANGLES})", f"run: g3d prepare kitti --data {data}"
+    )

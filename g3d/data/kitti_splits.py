@@ -1,6 +1,7 @@
 """The standard splits of KITTI's object benchmark: which of the 7,481 training frames are train and which are val.
 
-The division is the one by Chen et al. (3DOP, NeurIPS 2015) that every published monocular detector uses; sequences do not cross it.
+The division is the one by Chen et al. (3DOP, NeurIPS 2015) that every published monocular detector uses; sequences do
+not cross it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import base64
 TRAINVAL_FRAMES = 7481
 TEST_FRAMES = 7518
 
-# One bit a frame in ascending order, 1 where the frame belongs to train; base64 of the packed bytes, the first frame in the highest bit.
+# One bit a frame in ascending order, 1 where the frame belongs to train; base64 of the packed bytes, the first frame in
+# the highest bit.
 _TRAIN_BITS = (
     "kX7iJqpeU8if8b+Z3Ufx1XSm7ja+GPjEQqbjXljC3Af0kTyni7miTiYycoxCGZMIlgCGOOXh821ArvMgOaBOUWq2W3iWzDQn+vDvN8DHFcbSXofp2sflRVfx"
     "mi0zlFe4Ic39bQCHbt75JhXs+4Czua9qY01HxHM1pIlqFv7cQMmP6s3I3oDh5TwpRoVqoEIhDc7zBOIM7PkZFUKBoKKAD7SkfgfZ/4EtDSbr9DFC6f7Ga25o"

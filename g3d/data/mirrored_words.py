@@ -1,13 +1,15 @@
 """Sentences about a mirrored image: left and right, east and west change places, word by word.
 
-By word and not by substring: "bright", "upright", "leftover" and "Easter" stay. Capitals are kept (Left, LEFT). A hyphen separates words,
-so "right-hand", "far-left" and "north-western" change. "right" stays where it names no side:
+By word and not by substring: "bright", "upright", "leftover" and "Easter" stay. Capitals are kept (Left, LEFT). A
+hyphen separates words, so "right-hand", "far-left" and "north-western" change. "right" stays where it names no side:
 
 - after "all", and before "angle", "angles", "angled", "away", "now", "of way";
-- as an adverb, "exactly": before a preposition of place or "here", "there" ("right behind the van", "right in front of us"), unless the
-  word just before it shows that a side is meant ("on the right behind the van", "my right", "front right", "turning right next to").
+- as an adverb, "exactly": before a preposition of place or "here", "there" ("right behind the van", "right in front of
+  us"), unless the word just before it shows that a side is meant ("on the right behind the van", "my right", "front
+  right", "turning right next to").
 
-North and south, clock positions and degrees stay; "northwesterly direction of 10 degrees" becomes "northeasterly direction of 10 degrees".
+North and south, clock positions and degrees stay; "northwesterly direction of 10 degrees" becomes "northeasterly
+direction of 10 degrees".
 """
 
 from __future__ import annotations
@@ -15,10 +17,24 @@ from __future__ import annotations
 import re
 
 _SIDES = ("", "s", "most", "hand", "handed", "ward", "wards", "side")  # left, lefts, leftmost, lefthand, ...
-_POINTS = ("", "ern", "ernmost", "erly", "ward", "wards", "wardly", "bound", "side")  # east, eastern, easternmost, easterly, ...
+_POINTS = (
+    "",
+    "ern",
+    "ernmost",
+    "erly",
+    "ward",
+    "wards",
+    "wardly",
+    "bound",
+    "side",
+)  # east, eastern, easternmost, easterly, ...
 _SWAPPED = {a + ending: b + ending for a, b in (("left", "right"), ("right", "left")) for ending in _SIDES}
-_SWAPPED |= {pole + a + ending: pole + b + ending for a, b in (("east", "west"), ("west", "east"))
-             for pole in ("", "north", "south", "northnorth", "southsouth") for ending in _POINTS}  # fmt: skip
+_SWAPPED |= {
+    pole + a + ending: pole + b + ending
+    for a, b in (("east", "west"), ("west", "east"))
+    for pole in ("", "north", "south", "northnorth", "southsouth")
+    for ending in _POINTS
+}
 _INITIALS = {"NE": "NW", "NW": "NE", "SE": "SW", "SW": "SE", "NNE": "NNW", "NNW": "NNE", "SSE": "SSW", "SSW": "SSE"}
 
 _WORD = re.compile(r"[^\W\d_]+")

@@ -1,7 +1,9 @@
-"""Mono3DRefer as training and evaluation read it: the folder of the published files, and the index that `g3d prepare mono3drefer` made.
+"""Mono3DRefer as training and evaluation read it: the folder of the published files, and the index that `g3d prepare
+mono3drefer` made.
 
-The index holds every checked expression and label in one file, loads at once and builds an Expression when it is asked for. It lies in
-`<data>/g3d`, or wherever `--out` put it, beside a manifest that says where the raw data is: either folder can be given as `--data`.
+The index holds every checked expression and label in one file, loads at once and builds an Expression when it is asked
+for. It lies in `<data>/g3d`, or wherever `--out` put it, beside a manifest that says where the raw data is: either
+folder can be given as `--data`.
 """
 
 from __future__ import annotations
@@ -22,7 +24,14 @@ import numpy as np
 from g3d.data.files import atomic_write
 from g3d.data.kitti import read_calibration, read_split
 from g3d.data.mono3drefer_names import CLASS_NAMES, SPLITS
-from g3d.data.mono3drefer_raw import EXPRESSIONS_FILE, GROUPS_FILE, Expression, objects_of_rows, read_groups, rows_of_objects
+from g3d.data.mono3drefer_raw import (
+    EXPRESSIONS_FILE,
+    GROUPS_FILE,
+    Expression,
+    objects_of_rows,
+    read_groups,
+    rows_of_objects,
+)
 from g3d.data.types import Objects
 from g3d.errors import InputError, MissingDataError
 
@@ -60,17 +69,27 @@ class Mono3DReferRoot:
         """
         given = Path(path)
         if not given.is_dir():
-            raise MissingDataError(f"Mono3DRefer data {given}: {'not a folder' if given.exists() else 'no such folder'}")
+            raise MissingDataError(
+                f"Mono3DRefer data {given}: {'not a folder' if given.exists() else 'no such folder'}"
+            )
         root, prepared = (_raw_root(given), given) if (given / INDEX).is_file() else (given, given / FOLDER)
         if not root.is_dir():
-            raise MissingDataError(f"Mono3DRefer data {given}: was prepared from {root}, which is not there",
-                                   f"run: g3d prepare mono3drefer --data FOLDER --out {given}")  # fmt: skip
+            raise MissingDataError(
+                f"Mono3DRefer data {given}: was prepared from {root}, which is not there",
+                f"run: g3d prepare mono3drefer --data FOLDER --out {given}",
+            )
         if not (root / EXPRESSIONS_FILE).is_file():
-            near = [folder for folder in (root.absolute().parent, *sorted(root.glob("*/"))) if (folder / EXPRESSIONS_FILE).is_file()]
+            near = [
+                folder
+                for folder in (root.absolute().parent, *sorted(root.glob("*/")))
+                if (folder / EXPRESSIONS_FILE).is_file()
+            ]
             needed = ", ".join(("images/", "calib/", *map(list_name, SPLITS), EXPRESSIONS_FILE))
             hint = f"{near[0]} has one" if near else f"it needs {needed} and {GROUPS_FILE}"
             raise MissingDataError(f"Mono3DRefer data {root}: no {EXPRESSIONS_FILE} in it", hint)
-        return Mono3DReferRoot(root, _first_folder(root, _IMAGE_FOLDERS), _first_folder(root, _CALIBRATION_FOLDERS), prepared)
+        return Mono3DReferRoot(
+            root, _first_folder(root, _IMAGE_FOLDERS), _first_folder(root, _CALIBRATION_FOLDERS), prepared
+        )
 
     def image_path(self, name: str) -> Path:
         return self.images / f"{name}.png"
@@ -101,7 +120,10 @@ class Mono3DReferRoot:
         if name not in SPLITS:
             near = difflib.get_close_matches(str(name), SPLITS, 1)
             meant = f" (did you mean {near[0]}?)" if near else ""
-            raise InputError(f"split '{name}' is unknown{meant}; expected {', '.join(SPLITS)}", "A path to a list of images works too.")
+            raise InputError(
+                f"split '{name}' is unknown{meant}; expected {', '.join(SPLITS)}",
+                "A path to a list of images works too.",
+            )
         return read_split(self.root / list_name(str(name)))
 
     def expressions(self, split: str | Path) -> Expressions:
@@ -114,7 +136,9 @@ class Mono3DReferRoot:
         names = self.split(split)
         found = self._all().of_images(names)
         if not found:
-            raise InputError(f"split {split}: none of its {len(names)} images has an expression in {self.prepared / INDEX}")
+            raise InputError(
+                f"split {split}: none of its {len(names)} images has an expression in {self.prepared / INDEX}"
+            )
         return found
 
     def by_id(self, ids: Iterable[str]) -> dict[str, Expression]:
@@ -134,8 +158,10 @@ class Mono3DReferRoot:
     def _all(self) -> Expressions:
         path = self.prepared / INDEX
         if not path.is_file():
-            raise MissingDataError(f"Mono3DRefer data {self.root}: not prepared (no {FOLDER}/{INDEX})",
-                                   f"run: g3d prepare mono3drefer --data {self.root}")  # fmt: skip
+            raise MissingDataError(
+                f"Mono3DRefer data {self.root}: not prepared (no {FOLDER}/{INDEX})",
+                f"run: g3d prepare mono3drefer --data {self.root}",
+            )
         return read_index(path, self.root / EXPRESSIONS_FILE)
 
 
@@ -181,7 +207,9 @@ class Expressions(Sequence[Expression]):
         name = CLASS_NAMES[self.classes[row]]
         sentence = self.text[self.starts[index] : self.ends[index]].decode()
         identity = f"{image}_{instance}_{annotation}"
-        return Expression(identity, image, instance, annotation, name, sentence, objects_of_rows([name], self.labels[row : row + 1]))
+        return Expression(
+            identity, image, instance, annotation, name, sentence, objects_of_rows([name], self.labels[row : row + 1])
+        )
 
     def __iter__(self) -> Iterator[Expression]:
         return (self[index] for index in range(len(self)))
@@ -199,8 +227,11 @@ class Expressions(Sequence[Expression]):
         """All objects of each image, in their order."""
         names = np.array(CLASS_NAMES)[self.classes]
         rows = np.unique(self.objects)
-        return {str(image): objects_of_rows(names[found], self.labels[found])
-                for image in np.unique(self.images[rows]) for found in [rows[self.images[rows] == image]]}  # fmt: skip
+        return {
+            str(image): objects_of_rows(names[found], self.labels[found])
+            for image in np.unique(self.images[rows])
+            for found in [rows[self.images[rows] == image]]
+        }
 
     def frames(self) -> list[str]:
         """The image of each expression, without building it."""
@@ -209,7 +240,10 @@ class Expressions(Sequence[Expression]):
     def ids(self) -> list[str]:
         """The id of each expression, without building it."""
         columns = (self.images[self.objects], self.instances[self.objects], self.annotations)
-        return [f"{image}_{instance}_{annotation}" for image, instance, annotation in zip(*(c.tolist() for c in columns), strict=True)]
+        return [
+            f"{image}_{instance}_{annotation}"
+            for image, instance, annotation in zip(*(c.tolist() for c in columns), strict=True)
+        ]
 
 
 def write_index(folder: Path, expressions: Sequence[Expression], source: Path, left_out: int = 0) -> Path:
@@ -256,7 +290,17 @@ def read_index(path: Path, source: Path) -> Expressions:
         found = Expressions(**arrays, starts=np.concatenate([[0], ends[:-1]]).astype(np.int64), text=text)
         if len(ends) and not (found.ends[-1] == len(text) and found.objects.max() < len(found.images)):
             raise ValueError("its parts do not fit each other")
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise InputError(f"{path}: damaged ({error})", "run g3d prepare mono3drefer again") from None
     if not np.array_equal(made_of, _fingerprint(source)):
         raise InputError(f"{source}: has changed since it was prepared", "run g3d prepare mono3drefer again")
@@ -276,9 +320,12 @@ def _raw_root(prepared: Path) -> Path:
     try:
         return Path(json.loads(manifest.read_text(encoding="utf-8"))["source"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{manifest}: does not say where the raw data is", "run g3d prepare mono3drefer again") from None
+        raise InputError(
+            f"{manifest}: does not say where the raw data is", "run g3d prepare mono3drefer again"
+        ) from None
 
 
 def _first_folder(root: Path, names: Sequence[str]) -> Path:
-    """The first of some folders that is there; the first of all if none is, for the message about what is missing in it."""
+    """The first of some folders that is there; the first of all if none is, for the message about what is missing in
+    it."""
     return root / next((name for name in names if (root / name).is_dir()), names[0])

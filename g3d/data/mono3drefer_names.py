@@ -14,5 +14,14 @@ PUBLISHED_IMAGES = 2025
 PUBLISHED_OBJECTS = {"train": 5998, "val": 1147, "test": 1083}
 """A fifth of the expressions."""
 PUBLISHED_EXPRESSIONS = {"train": 29990, "val": 5735, "test": 5415}
-PUBLISHED_GROUPS = {"Unique": 204, "Multiple": 0, "Near": 304, "Medium": 491, "Far": 288, "Easy": 466, "Moderate": 284, "Hard": 333}
+PUBLISHED_GROUPS = {
+    "Unique": 204,
+    "Multiple": 0,
+    "Near": 304,
+    "Medium": 491,
+    "Far": 288,
+    "Easy": 466,
+    "Moderate": 284,
+    "Hard": 333,
+}
 """Objects of each group's list."""

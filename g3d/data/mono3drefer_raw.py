@@ -3,10 +3,11 @@
     Mono3DRefer/
       images/000152.png  calib/000152.txt           of KITTI's object benchmark
       Mono3DRefer_{train,val,test}_image.txt        a frame a line
-      Mono3DRefer.json                              [{im_name, instanceID, ann_id, objectName, label_2, description}, ...]
-      test_instanceID_split.json                    {group: [instanceID, ...]}
+      Mono3DRefer.json                              [{im_name, instanceID, ann_id, objectName, label_2, description},
+      ...] test_instanceID_split.json                    {group: [instanceID, ...]}
 
-Everything is checked here, where it enters: a mistake is one line that names the file, the entry, the field, what was found and expected.
+Everything is checked here, where it enters: a mistake is one line that names the file, the entry, the field, what was
+found and expected.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ _BOUNDS = {
     "truncated": (-1, 1), "occluded": (-1, 3), "alpha": (-10, 10), "rotation_y": (-10, 10),
     "height": (0, 100), "width": (0, 100), "length": (0, 100), "x": (-1000, 1000), "y": (-1000, 1000), "z": (0, 1000),
 }  # fmt: skip
-"""What KITTI's labels can hold, -1 and -10 where it says nothing: beyond are degrees, millimetres, fields out of order."""
+"""What KITTI's labels can hold, -1 and -10 where it says nothing: beyond are degrees, millimetres, fields out of
+order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +68,8 @@ class Expression:
 
 @dataclass(frozen=True)
 class Entries:
-    """What Mono3DRefer.json holds: usable expressions in the file's order, and (place in the file, what is wrong) of the others."""
+    """What Mono3DRefer.json holds: usable expressions in the file's order, and (place in the file, what is wrong) of
+    the others."""
 
     expressions: tuple[Expression, ...]
     broken: tuple[tuple[str, InputError], ...]
@@ -89,7 +92,14 @@ def read_expressions(path: Path | str) -> Entries:
         try:
             expression = _read_entry(entry, str(path), place, labels)
             if expression.id in good:
-                _refuse(str(path), place, expression.id, "im_name, instanceID and ann_id", "those of an earlier entry", "a triple once")
+                _refuse(
+                    str(path),
+                    place,
+                    expression.id,
+                    "im_name, instanceID and ann_id",
+                    "those of an earlier entry",
+                    "a triple once",
+                )
         except InputError as error:
             broken.append((f"entry {place}", error))
         else:
@@ -123,7 +133,9 @@ def _read_entry(entry: Any, path: str, place: int, labels: dict[tuple[str, str],
         _refuse(path, place, identity, "label_2", _shown(label), "a list of 15 fields, written as text")
     if (name, label) not in labels:
         labels[name, label] = _read_label(label, name, path, place, identity)
-    return Expression(identity, image, entry["instanceID"], entry["ann_id"], name, sentence.strip(), labels[name, label])
+    return Expression(
+        identity, image, entry["instanceID"], entry["ann_id"], name, sentence.strip(), labels[name, label]
+    )
 
 
 def _read_label(text: str, class_name: str, path: str, place: int, identity: str) -> Objects:
@@ -133,9 +145,18 @@ def _read_label(text: str, class_name: str, path: str, place: int, identity: str
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         fields = None
     if not isinstance(fields, list):
-        _refuse(path, place, identity, "label_2", _shown(text), "the text of a list such as \"['Car', '0.00', '0', ...]\"")
+        _refuse(
+            path, place, identity, "label_2", _shown(text), "the text of a list such as \"['Car', '0.00', '0', ...]\""
+        )
     if len(fields) not in (15, 16):
-        _refuse(path, place, identity, "label_2", f"{len(fields)} fields", "15 (" + ", ".join(FIELDS[:15]) + "), or a score as a 16th")
+        _refuse(
+            path,
+            place,
+            identity,
+            "label_2",
+            f"{len(fields)} fields",
+            "15 (" + ", ".join(FIELDS[:15]) + "), or a score as a 16th",
+        )
     values = {}
     for name, field in zip(_NUMBERS, fields[1:15], strict=True):
         values[name] = _number(field)
@@ -144,7 +165,14 @@ def _read_label(text: str, class_name: str, path: str, place: int, identity: str
             _refuse(path, place, identity, f"label_2, field {name}", _shown(field), expected)
     for low, high in (("x1", "x2"), ("y1", "y2")):
         if values[low] >= values[high]:
-            _refuse(path, place, identity, f"label_2, {low} and {high}", f"{values[low]:g} and {values[high]:g}", f"{low} below {high}")
+            _refuse(
+                path,
+                place,
+                identity,
+                f"label_2, {low} and {high}",
+                f"{values[low]:g} and {values[high]:g}",
+                f"{low} below {high}",
+            )
     for name in ("height", "width", "length", "z"):
         if values[name] <= 0:
             _refuse(path, place, identity, f"label_2, field {name}", f"{values[name]:g}", "metres above 0")
@@ -157,14 +185,28 @@ def _read_label(text: str, class_name: str, path: str, place: int, identity: str
 def objects_of_rows(classes: Sequence[str], rows: np.ndarray) -> Objects:
     """Objects of label lines' 14 numbers, (N, 14) float64 in the order of KITTI's fields after the type."""
     return Objects(
-        classes=np.array(classes, "<U16"), boxes2d=rows[:, 3:7], sizes=rows[:, 7:10], locations=rows[:, 10:13], rotation_y=rows[:, 13],
-        alpha=rows[:, 2], truncated=rows[:, 0], occluded=rows[:, 1].astype(np.int64),
-    )  # fmt: skip
+        classes=np.array(classes, "<U16"),
+        boxes2d=rows[:, 3:7],
+        sizes=rows[:, 7:10],
+        locations=rows[:, 10:13],
+        rotation_y=rows[:, 13],
+        alpha=rows[:, 2],
+        truncated=rows[:, 0],
+        occluded=rows[:, 1].astype(np.int64),
+    )
 
 
 def rows_of_objects(objects: Objects) -> np.ndarray:
     """(N, 14) float64, the inverse of objects_of_rows."""
-    columns = (objects.truncated, objects.occluded, objects.alpha, objects.boxes2d, objects.sizes, objects.locations, objects.rotation_y)
+    columns = (
+        objects.truncated,
+        objects.occluded,
+        objects.alpha,
+        objects.boxes2d,
+        objects.sizes,
+        objects.locations,
+        objects.rotation_y,
+    )
     return np.column_stack(columns).astype(np.float64)
 
 
@@ -173,7 +215,8 @@ def read_groups(path: Path | str) -> dict[str, frozenset[int]]:
 
     Raises:
         MissingDataError: no such file.
-        InputError: no JSON object of lists, an unknown or missing group, an id that is no whole number or is in two groups of one kind.
+        InputError: no JSON object of lists, an unknown or missing group, an id that is no whole number or is in two
+            groups of one kind.
     """
     content = _read_json(Path(path), dict, "groups of instance ids")
     groups: dict[str, frozenset[int]] = {"Multiple": frozenset()}
@@ -182,7 +225,10 @@ def read_groups(path: Path | str) -> dict[str, frozenset[int]]:
             raise InputError(f"{path}: group '{name}' is unknown; expected {', '.join(GROUPS)}")
         if not isinstance(ids, list) or not all(_is_id(number) for number in ids):
             wrong = next((number for number in ids if not _is_id(number)), None) if isinstance(ids, list) else ids
-            raise InputError(f"{path}: group {name}: found {_shown(wrong)}, expected a list of instance ids, whole numbers of 0 or more")
+            raise InputError(
+                f"{path}: group {name}: found {_shown(wrong)}, expected a list of instance ids, whole numbers of "
+                f"0 or more"
+            )
         groups[name] = frozenset(ids)
     missing = [name for name in GROUPS if name not in groups]
     if missing:
@@ -241,5 +287,9 @@ def _number(value: Any) -> float:
 def _shown(value: Any, most: int = 60) -> str:
     """A value as a message quotes it: on one line, cut short."""
     plain = isinstance(value, (str, int, float, bool, type(None)))
-    text = json.dumps(value, ensure_ascii=isinstance(value, str) and not _is_text(value)) if plain else type(value).__name__
+    text = (
+        json.dumps(value, ensure_ascii=isinstance(value, str) and not _is_text(value))
+        if plain
+        else type(value).__name__
+    )
     return text if len(text) <= most else f"{text[:most]}..."

@@ -1,9 +1,12 @@
-"""Features of RGB-D frames brought to the points of a scene: pictures at the network's size, points to pixels, pooling over frames.
+"""Features of RGB-D frames brought to the points of a scene: pictures at the network's size, points to pixels, pooling
+over frames.
 
-As published (daveredrum/ScanRefer, after 3D-SIS): colour at 328 x 256, features and depth at 41 x 32 cells, one set of intrinsics for all
-scenes, a frustum that leaves out what is near. Frames are taken one at a time, so memory is that of the pooled features.
+As published (daveredrum/ScanRefer, after 3D-SIS): colour at 328 x 256, features and depth at 41 x 32 cells, one set of
+intrinsics for all scenes, a frustum that leaves out what is near. Frames are taken one at a time, so memory is that of
+the pooled features.
 
-Points and poses are in one frame, ScanNet's raw one (not axis-aligned); metres. Letters: N points, C channels, h x w cells.
+Points and poses are in one frame, ScanNet's raw one (not axis-aligned); metres. Letters: N points, C channels, h x w
+cells.
 """
 
 from __future__ import annotations
@@ -51,11 +54,13 @@ def make_view(frame: Frame, published: bool = True) -> View:
 
     Args:
         frame: its pictures are read.
-        published: project with the one set of intrinsics of all scenes, which is off by a column at the borders because pictures are
-            cropped, and with the published frustum. Without, the frame's own intrinsics follow its depth, and all points in range count.
+        published: project with the one set of intrinsics of all scenes, which is off by a column at the borders because
+            pictures are cropped, and with the published frustum. Without, the frame's own intrinsics follow its depth,
+            and all points in range count.
 
     Raises:
-        InputError, MissingDataError: a picture cannot be read; without `published`, intrinsics are missing or do not fit.
+        InputError, MissingDataError: a picture cannot be read; without `published`, intrinsics are missing or do not
+            fit.
     """
     depth = frame.depth()
     if published:
@@ -67,7 +72,8 @@ def make_view(frame: Frame, published: bool = True) -> View:
 
 
 def fit_picture(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize to the wanted height, then cut or pad the width evenly: (H, W) or (H, W, 3) -> (h, w) or (h, w, 3), the nearest pixel of each.
+    """Resize to the wanted height, then cut or pad the width evenly: (H, W) or (H, W, 3) -> (h, w) or (h, w, 3), the
+    nearest pixel of each.
 
     Offsets are rounded half to even: of 42 columns the first 41 are kept. Pillow's nearest neighbour, to the pixel.
 
@@ -78,7 +84,9 @@ def fit_picture(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     width, height = size
     if picture.shape[:2] == (height, width):
         return picture
-    resized = np.asarray(Image.fromarray(picture).resize((_fitted_width(picture.shape, height), height), Image.Resampling.NEAREST))
+    resized = np.asarray(
+        Image.fromarray(picture).resize((_fitted_width(picture.shape, height), height), Image.Resampling.NEAREST)
+    )
     before = max(width - resized.shape[1], 0) // 2
     after = max(width - resized.shape[1], 0) - before
     padded = np.pad(resized, [(0, 0), (before, after)] + [(0, 0)] * (picture.ndim - 2)) if before + after else resized
@@ -87,7 +95,8 @@ def fit_picture(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def published_intrinsics() -> np.ndarray:
-    """(3, 3) float32 of the published projection at 41 x 32: ScanNet's depth camera scaled, the centre by first and last pixel."""
+    """(3, 3) float32 of the published projection at 41 x 32: ScanNet's depth camera scaled, the centre by first and
+    last pixel."""
     fx, fy, cx, cy = _SCANNET_DEPTH
     (width, height) = CELLS
     x, y = cx * (width - 1) / (640 - 1), cy * (height - 1) / (480 - 1)
@@ -95,7 +104,8 @@ def published_intrinsics() -> np.ndarray:
 
 
 def fitted_intrinsics(intrinsics: np.ndarray, original: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """Intrinsics of what `fit_picture` makes of pictures of the `original` width and height: (3, 3) -> (3, 3) float32."""
+    """Intrinsics of what `fit_picture` makes of pictures of the `original` width and height: (3, 3) -> (3, 3)
+    float32."""
     resized = _fitted_width((original[1], original[0]), size[1])
     fitted = scale_intrinsics(intrinsics, original, (resized, size[1]))
     fitted[0, 2] += (size[0] - resized) // 2 if resized < size[0] else -round((resized - size[0]) / 2)
@@ -105,12 +115,20 @@ def fitted_intrinsics(intrinsics: np.ndarray, original: tuple[int, int], size: t
 def see_points(points: Tensor, view: View) -> Tensor:
     """The cell of a view that sees each point: (N, 3) float32 -> (N,) int64, row * 41 + column, or -1.
 
-    A point is seen where the depth at its cell is in 0.1 .. 4.0 m and at most 5 cm from its own; several points may share a cell. A frame
-    whose camera was not located sees nothing.
+    A point is seen where the depth at its cell is in 0.1 .. 4.0 m and at most 5 cm from its own; several points may
+    share a cell. A frame whose camera was not located sees nothing.
     """
     intrinsics, pose, depth = (torch.tensor(a, device=points.device) for a in (view.intrinsics, view.pose, view.depth))
     return points_to_pixels(
-        points, intrinsics, pose, CELLS, depth, near=NEAR, far=FAR, tolerance=TOLERANCE, published_frustum=view.published
+        points,
+        intrinsics,
+        pose,
+        CELLS,
+        depth,
+        near=NEAR,
+        far=FAR,
+        tolerance=TOLERANCE,
+        published_frustum=view.published,
     )
 
 
@@ -124,8 +142,8 @@ class FeaturePool:
     Args:
         points: how many.
         channels: of the features.
-        mode: "max" over frames, or "first": the first frame that sees a point decides, in the order in which frames are added (published:
-            by their names as strings, see `published_order`).
+        mode: "max" over frames, or "first": the first frame that sees a point decides, in the order in which frames are
+            added (published: by their names as strings, see `published_order`).
     """
 
     def __init__(self, points: int, channels: int, mode: str = "max", device: torch.device | str = "cpu") -> None:
@@ -146,8 +164,10 @@ class FeaturePool:
             How many points the frame sees.
         """
         if cells.shape != self.seen.shape or features.shape[0] != self.features.shape[1]:
-            raise ValueError(f"cells, features: expected ({len(self.seen)},) and ({self.features.shape[1]}, h, w), "
-                             f"found {tuple(cells.shape)} and {tuple(features.shape)}")  # fmt: skip
+            raise ValueError(
+                f"cells, features: expected ({len(self.seen)},) and ({self.features.shape[1]}, h, w), "
+                f"found {tuple(cells.shape)} and {tuple(features.shape)}"
+            )
         rows = (cells >= 0).nonzero()[:, 0]
         count = len(rows)
         table = features.float().flatten(1).T.contiguous()

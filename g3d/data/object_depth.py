@@ -1,7 +1,7 @@
 """Object-wise depth maps: every labelled object's 2D box filled with the depth of its centre, nearer objects in front.
 
-They supervise the auxiliary depth head of arXiv 2401.01075. A map is a handful of rectangles, so that is what is stored and moved; the
-published files hold 1.86 MB of float32 pixels per frame instead.
+They supervise the auxiliary depth head of arXiv 2401.01075. A map is a handful of rectangles, so that is what is stored
+and moved; the published files hold 1.86 MB of float32 pixels per frame instead.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def depth_rectangles(objects: Objects, classes: Collection[str] | None = None) -
 def painting_order(objects: Objects, classes: Collection[str] | None = None) -> np.ndarray:
     """(K,) int64: the labels that are painted, farthest first.
 
-    Objects count that have a difficulty level (or an unknown truncation, which the published rule lets pass), lie at least 2 m away and
-    have a box of positive width and height.
+    Objects count that have a difficulty level (or an unknown truncation, which the published rule lets pass), lie at
+    least 2 m away and have a box of positive width and height.
 
     Args:
         objects: labels of the image.
@@ -62,8 +62,13 @@ def paint(rectangles: DepthRectangles, image_size: tuple[int, int]) -> np.ndarra
     return _paint(rectangles, np.arange(image_size[0]), np.arange(image_size[1]))
 
 
-def paint_warped(rectangles: DepthRectangles, image_size: tuple[int, int], flip: bool, inverse: np.ndarray,
-                 resolution: tuple[int, int]) -> np.ndarray:  # fmt: skip
+def paint_warped(
+    rectangles: DepthRectangles,
+    image_size: tuple[int, int],
+    flip: bool,
+    inverse: np.ndarray,
+    resolution: tuple[int, int],
+) -> np.ndarray:
     """`paint`, mirrored if `flip`, then warped by nearest neighbour, without making the full map.
 
     Args:
@@ -76,14 +81,17 @@ def paint_warped(rectangles: DepthRectangles, image_size: tuple[int, int], flip:
     Returns:
         (height, width) float32, equal to g3d.data.image.warp_depth of the (mirrored) map.
     """
-    columns, rows = (_sources(inverse[axis, axis], inverse[axis, 2], resolution[axis], image_size[axis]) for axis in (0, 1))
+    columns, rows = (
+        _sources(inverse[axis, axis], inverse[axis, 2], resolution[axis], image_size[axis]) for axis in (0, 1)
+    )
     if flip:
         columns = np.where(columns < 0, columns, image_size[0] - 1 - columns)
     return _paint(rectangles, columns, rows)
 
 
 def has_level(objects: Objects) -> np.ndarray:
-    """(N,) bool: objects that the published loader does not call UnKnown: at least 25 pixels high (counting both border rows), truncated by
+    """(N,) bool: objects that the published loader does not call UnKnown: at least 25 pixels high (counting both border
+    rows), truncated by
     at most half, occluded at most largely; or of truncation -1."""
     boxes = objects.boxes2d.astype(np.float32).astype(np.float64)  # the published loader holds boxes in float32
     heights = boxes[:, 3] - boxes[:, 1] + 1
@@ -92,7 +100,8 @@ def has_level(objects: Objects) -> np.ndarray:
 
 
 def _sources(scale: float, offset: float, count: int, size: int) -> np.ndarray:
-    """The source pixel of each of `count` target pixels along one axis, -1 outside; summed up step by step, as Pillow does."""
+    """The source pixel of each of `count` target pixels along one axis, -1 outside; summed up step by step, as Pillow
+    does."""
     positions = np.full(count, scale)
     positions[0] = offset + scale * 0.5
     positions = np.add.accumulate(positions)
@@ -100,7 +109,8 @@ def _sources(scale: float, offset: float, count: int, size: int) -> np.ndarray:
 
 
 def _paint(rectangles: DepthRectangles, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """A map whose pixel (i, j) shows the source pixel (rows[i], columns[j]); both sequences are monotonous where they are not -1."""
+    """A map whose pixel (i, j) shows the source pixel (rows[i], columns[j]); both sequences are monotonous where they
+    are not -1."""
     depth_map = np.zeros((len(rows), len(columns)), np.float32)
     for (left, top, right, bottom), depth in zip(rectangles.edges.tolist(), rectangles.depth, strict=True):
         across, down = _span(columns, left, right), _span(rows, top, bottom)

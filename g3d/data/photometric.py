@@ -1,6 +1,7 @@
 """Photometric distortion: random brightness, contrast, saturation, hue and order of the channels.
 
-Source: the SSD augmentation (Liu et al., ECCV 2016) as ZhanYang-nwpu/Mono3DVG and ZrrSkywalker/MonoDETR apply it: to an RGB image of which
+Source: the SSD augmentation (Liu et al., ECCV 2016) as ZhanYang-nwpu/Mono3DVG and ZrrSkywalker/MonoDETR apply it: to an
+    RGB image of which
 the conversion to hue, saturation and value takes the first channel for blue.
 """
 
@@ -39,7 +40,8 @@ class Photometric:
 
 
 def draw_photometric(rng: np.random.Generator) -> Photometric:
-    """Every step with probability a half, in the published order of draws: `integers(2)` whether, then `uniform` how much."""
+    """Every step with probability a half, in the published order of draws: `integers(2)` whether, then `uniform` how
+    much."""
     brightness = _maybe(rng, -32, 32)
     contrast_first = bool(rng.integers(2))
     contrast = _maybe(rng, 0.5, 1.5) if contrast_first else None
@@ -58,8 +60,9 @@ def distort(image: np.ndarray, drawn: Photometric, overflow: Literal["clip", "wr
     """Change the colours of an image (H, W, 3) uint8 -> the same.
 
     Args:
-        overflow: what becomes of values beyond 0..255: "clip" to the nearest; "wrap" around as the published cast does above 255, which
-            turns the brightest spots dark (below 0 that cast does what the processor does; here it wraps as well).
+        overflow: what becomes of values beyond 0..255: "clip" to the nearest; "wrap" around as the published cast does
+            above 255, which turns the brightest spots dark (below 0 that cast does what the processor does; here it
+            wraps as well).
     """
     values = distort_float(image, drawn)
     if overflow == "clip":
@@ -81,7 +84,8 @@ def distort_float(image: np.ndarray, drawn: Photometric) -> np.ndarray:
 
 
 def _turn_colours(pixels: np.ndarray, saturation: float, hue: float) -> None:
-    """Change (N, 3) float32 in place. Without a change as well: the way to HSV and back costs some pixels their last bit, as published."""
+    """Change (N, 3) float32 in place. Without a change as well: the way to HSV and back costs some pixels their last
+    bit, as published."""
     try:
         hue_saturation.cpu(pixels, np.float32(saturation), np.float32(hue))
     except KernelUnavailable:

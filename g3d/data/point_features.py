@@ -1,7 +1,8 @@
 """Features of every point of many scenes, in HDF5: one file a scene, or the published single file.
 
-A file holds one dataset per scene, named like it, (N, C) float32 or float16. The dataset's attribute `rows` is the fingerprint of the
-points that its rows belong to: features of another subsample of the same scene have the same shape and are worthless.
+A file holds one dataset per scene, named like it, (N, C) float32 or float16. The dataset's attribute `rows` is the
+fingerprint of the points that its rows belong to: features of another subsample of the same scene have the same shape
+and are worthless.
 
 Source of the single file: enet_feats_maxpool.hdf5 of daveredrum/ScanRefer.
 """
@@ -30,7 +31,9 @@ def rows_fingerprint(points: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(points, dtype="<f4").tobytes()).hexdigest()[:32]
 
 
-def write_features(path: Path, scene: str, features: np.ndarray, rows: str, about: Mapping[str, Any], half: bool = False) -> None:
+def write_features(
+    path: Path, scene: str, features: np.ndarray, rows: str, about: Mapping[str, Any], half: bool = False
+) -> None:
     """Write the features (N, C) of one scene.
 
     Args:
@@ -47,7 +50,10 @@ def write_features(path: Path, scene: str, features: np.ndarray, rows: str, abou
         stored = features.astype(np.float16 if half else np.float32)
     if not np.isfinite(stored).all():
         row = int((~np.isfinite(stored)).any(1).argmax())
-        raise InputError(f"features of {scene}: row {row} is not finite{' as float16' if half else ''}", "keep float32" if half else None)
+        raise InputError(
+            f"features of {scene}: row {row} is not finite{' as float16' if half else ''}",
+            "keep float32" if half else None,
+        )
     with atomic_write(path) as file, h5py.File(file, "w", track_order=False) as opened:
         dataset = opened.create_dataset(scene, data=stored, track_times=False)
         dataset.attrs["rows"] = rows
@@ -59,7 +65,8 @@ class PointFeatures:
     """Features of scenes, opened for reading.
 
     Args:
-        path: a folder with <scene>/features.h5 in it, or one file with many scenes (the published form, merged, or virtual).
+        path: a folder with <scene>/features.h5 in it, or one file with many scenes (the published form, merged, or
+            virtual).
 
     Raises:
         MissingDataError: nothing is there.
@@ -75,7 +82,9 @@ class PointFeatures:
         else:
             self._files = {}
         if not self._files:
-            raise MissingDataError(f"{path}: no point features there", f"expected <scene>/{FILE} or one HDF5 file: see g3d prepare")
+            raise MissingDataError(
+                f"{path}: no point features there", f"expected <scene>/{FILE} or one HDF5 file: see g3d prepare"
+            )
         self._unchecked = False
 
     @property
@@ -105,14 +114,23 @@ class PointFeatures:
     def _check(self, scene: str, stored: h5py.Dataset, points: np.ndarray) -> None:
         where = f"{self._files[scene]}: features of {scene}"
         if stored.ndim != 2 or len(stored) != len(points):
-            raise InputError(f"{where}: {len(stored)} rows, the scene has {len(points)} points", "they were made from another subsample")
+            raise InputError(
+                f"{where}: {len(stored)} rows, the scene has {len(points)} points",
+                "they were made from another subsample",
+            )
         rows = stored.attrs.get("rows")
         if rows is None:
             if not self._unchecked:
-                log.warning("%s does not say which points its rows belong to, as published files: their number is checked", self.path)
+                log.warning(
+                    "%s does not say which points its rows belong to, as published files: their number is checked",
+                    self.path,
+                )
             self._unchecked = True
         elif rows != rows_fingerprint(points):
-            raise InputError(f"{where}: made from other points than these, though as many", "prepare the features again from this scene")
+            raise InputError(
+                f"{where}: made from other points than these, though as many",
+                "prepare the features again from this scene",
+            )
 
 
 def merge_features(folder: Path, path: Path, scenes: Iterable[str] | None = None, virtual: bool = False) -> int:
@@ -122,7 +140,8 @@ def merge_features(folder: Path, path: Path, scenes: Iterable[str] | None = None
         folder: with <scene>/features.h5 in it.
         path: the file to write.
         scenes: only these.
-        virtual: refer to the scenes' files instead of copying them: small and at once, but useless without the folder beside it.
+        virtual: refer to the scenes' files instead of copying them: small and at once, but useless without the folder
+            beside it.
 
     Raises:
         MissingDataError: a scene is not there.
@@ -158,4 +177,6 @@ def _open(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise InputError(f"{path}: not a readable HDF5 file ({error})", "was its writing cut off? prepare it again") from None
+        raise InputError(
+            f"{path}: not a readable HDF5 file ({error})", "was its writing cut off? prepare it again"
+        ) from None

@@ -3,11 +3,13 @@
 A record, on one line:
     {"schema": 1, "sample": "000008", "expression": null, "image": "image_2/000008.png", "image_size": [1242, 375],
      "camera": [[721.5, 0, 609.6, 44.9], [0, 721.5, 172.9, 0.2], [0, 0, 1, 0.003]],
-     "objects": [{"class": "Car", "score": 0.93, "box2d": [x1, y1, x2, y2], "size_hwl": [h, w, l], "location": [x, y, z],
+     "objects": [{"class": "Car", "score": 0.93, "box2d": [x1, y1, x2, y2], "size_hwl": [h, w, l], "location": [x, y,
+     z],
                   "rotation_y": 1.57, "alpha": 1.49}]}
 
-Units, frames and shapes are those of g3d.data.types. `image`, `image_size` and `camera` are null where unknown; an object carries
-`truncated` and `occluded` only where they are known (not -1). Floats are written so that they read back to the same bits.
+Units, frames and shapes are those of g3d.data.types. `image`, `image_size` and `camera` are null where unknown; an
+object carries `truncated` and `occluded` only where they are known (not -1). Floats are written so that they read back
+to the same bits.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ def write_predictions(path: Path | str, predictions: Iterable[Prediction]) -> No
                 line = json.dumps(to_record(prediction), allow_nan=False, ensure_ascii=False)
             except ValueError as error:
                 found = f"found a number that is not finite in {_not_finite(prediction)}"
-                raise InputError(f"{path}: prediction for {prediction.sample!r}: {found}", "Did the training diverge?") from error
+                raise InputError(
+                    f"{path}: prediction for {prediction.sample!r}: {found}", "Did the training diverge?"
+                ) from error
             file.write(line.encode() + b"\n")
 
 
@@ -54,13 +58,16 @@ def read_predictions(path: Path | str) -> list[Prediction]:
 
     Raises:
         MissingDataError: there is no such file.
-        InputError: a line is not a record: the message names the file, the line, the field, what was found and what was expected.
+        InputError: a line is not a record: the message names the file, the line, the field, what was found and what was
+            expected.
     """
     path = Path(path)
     if not path.is_file():
         raise MissingDataError(f"predictions file {path}: not found", "`g3d eval` and `g3d infer` write one.")
     predictions: list[Prediction] = []
-    detections: dict[str, int] = {}  # sample -> line; the same sentence may be asked twice of one sample, detection may not
+    detections: dict[
+        str, int
+    ] = {}  # sample -> line; the same sentence may be asked twice of one sample, detection may not
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
             if not raw.strip():
@@ -78,13 +85,30 @@ def to_record(prediction: Prediction) -> dict[str, Any]:
     """A prediction as plain data: one line of a predictions file."""
     objects = prediction.objects
     if objects.scores is None:
-        raise InputError(f"prediction for {prediction.sample!r}: objects without scores are labels; expected a score for each")
+        raise InputError(
+            f"prediction for {prediction.sample!r}: objects without scores are labels; expected a score for each"
+        )
     rows = [
-        {"class": str(name), "score": score, "box2d": box, "size_hwl": size, "location": location, "rotation_y": yaw, "alpha": alpha}
+        {
+            "class": str(name),
+            "score": score,
+            "box2d": box,
+            "size_hwl": size,
+            "location": location,
+            "rotation_y": yaw,
+            "alpha": alpha,
+        }
         for name, score, box, size, location, yaw, alpha in zip(
-            objects.classes, _floats(objects.scores), _floats(objects.boxes2d), _floats(objects.sizes), _floats(objects.locations),
-            _floats(objects.rotation_y), _floats(objects.alpha), strict=True)
-    ]  # fmt: skip
+            objects.classes,
+            _floats(objects.scores),
+            _floats(objects.boxes2d),
+            _floats(objects.sizes),
+            _floats(objects.locations),
+            _floats(objects.rotation_y),
+            _floats(objects.alpha),
+            strict=True,
+        )
+    ]
     for row, truncated, occluded in zip(rows, _floats(objects.truncated), objects.occluded.tolist(), strict=True):
         if truncated != _UNKNOWN:
             row["truncated"] = truncated
@@ -93,10 +117,14 @@ def to_record(prediction: Prediction) -> dict[str, Any]:
     size = prediction.image_size
     camera = prediction.camera
     return {
-        "schema": SCHEMA, "sample": prediction.sample, "expression": prediction.expression, "image": prediction.image,
+        "schema": SCHEMA,
+        "sample": prediction.sample,
+        "expression": prediction.expression,
+        "image": prediction.image,
         "image_size": None if size is None else [int(size[0]), int(size[1])],
-        "camera": None if camera is None else _floats(camera), "objects": rows,
-    }  # fmt: skip
+        "camera": None if camera is None else _floats(camera),
+        "objects": rows,
+    }
 
 
 def _floats(values: np.ndarray) -> list:
@@ -106,9 +134,15 @@ def _floats(values: np.ndarray) -> list:
 def _not_finite(prediction: Prediction) -> str:
     objects = prediction.objects
     arrays = {
-        "score": objects.scores, "box2d": objects.boxes2d, "size_hwl": objects.sizes, "location": objects.locations,
-        "rotation_y": objects.rotation_y, "alpha": objects.alpha, "truncated": objects.truncated, "camera": prediction.camera,
-    }  # fmt: skip
+        "score": objects.scores,
+        "box2d": objects.boxes2d,
+        "size_hwl": objects.sizes,
+        "location": objects.locations,
+        "rotation_y": objects.rotation_y,
+        "alpha": objects.alpha,
+        "truncated": objects.truncated,
+        "camera": prediction.camera,
+    }
     return ", ".join(name for name, array in arrays.items() if array is not None and not np.isfinite(array).all())
 
 
@@ -128,7 +162,9 @@ class _Line:
             record = json.loads(raw)
         except (ValueError, RecursionError) as error:
             reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
-            raise InputError(f"{self.where}: not a JSON record: {reason}", "A predictions file holds one JSON object per line.") from error
+            raise InputError(
+                f"{self.where}: not a JSON record: {reason}", "A predictions file holds one JSON object per line."
+            ) from error
         if not isinstance(record, dict):
             self.fail("record", record, "a JSON object")
         version = record.get("schema")
@@ -139,8 +175,14 @@ class _Line:
             self.fail("sample", record["sample"], "the sample's id, a string")
         if not isinstance(record["objects"], list):
             self.fail("objects", record["objects"], "a list")
-        return Prediction(record["sample"], self.objects(record["objects"]), self.text(record, "expression"), self.text(record, "image"),
-                          self.image_size(record["image_size"]), self.camera(record["camera"]))  # fmt: skip
+        return Prediction(
+            record["sample"],
+            self.objects(record["objects"]),
+            self.text(record, "expression"),
+            self.text(record, "image"),
+            self.image_size(record["image_size"]),
+            self.camera(record["camera"]),
+        )
 
     def names(self, record: Mapping[str, Any], prefix: str, known: tuple[str, ...], required: tuple[str, ...]) -> None:
         for name in required:
@@ -149,7 +191,9 @@ class _Line:
         for name in record:
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
-                raise InputError(f"{self.where}: {prefix}{name} is not a known field", f"Did you mean {near[0]}?" if near else None)
+                raise InputError(
+                    f"{self.where}: {prefix}{name} is not a known field", f"Did you mean {near[0]}?" if near else None
+                )
 
     def text(self, record: Mapping[str, Any], field: str) -> str | None:
         value = record[field]
@@ -187,11 +231,15 @@ class _Line:
             for field, count in _OBJECT_VECTORS.items()
         )
         scores, yaws, alphas, truncated = (
-            np.array([self.numbers([row.get(field, _UNKNOWN)], 1, f"objects[{k}].{field}")[0] for k, row in enumerate(rows)])
+            np.array(
+                [self.numbers([row.get(field, _UNKNOWN)], 1, f"objects[{k}].{field}")[0] for k, row in enumerate(rows)]
+            )
             for field in ("score", "rotation_y", "alpha", "truncated")
         )
         occluded = np.array([row.get("occluded", _UNKNOWN) for row in rows], np.int64)
-        return Objects(np.array([row["class"] for row in rows]), boxes, sizes, locations, yaws, alphas, truncated, occluded, scores)
+        return Objects(
+            np.array([row["class"] for row in rows]), boxes, sizes, locations, yaws, alphas, truncated, occluded, scores
+        )
 
     def numbers(self, value: Any, count: int, field: str) -> list[float]:
         expected = "a finite number" if count == 1 else f"{count} finite numbers"

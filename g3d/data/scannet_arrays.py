@@ -1,7 +1,9 @@
-"""What a raw scan becomes in the two published lineages: ScanRefer's and VoteNet's arrays, and SPFormer's and CFNet's prepared scene.
+"""What a raw scan becomes in the two published lineages: ScanRefer's and VoteNet's arrays, and SPFormer's and CFNet's
+prepared scene.
 
-Pure functions of arrays. A scan's arrays are computed once for all vertices (`scene_arrays`); the published forms are cut from them
-(`scanrefer_scene`, `votenet_scene`) or made beside them (`prepared_scene`). g3d.data.scannet_published reads and writes their files.
+Pure functions of arrays. A scan's arrays are computed once for all vertices (`scene_arrays`); the published forms are
+cut from them (`scanrefer_scene`, `votenet_scene`) or made beside them (`prepared_scene`). g3d.data.scannet_published
+reads and writes their files.
 """
 
 from __future__ import annotations
@@ -14,7 +16,16 @@ from typing import Literal
 import numpy as np
 import torch
 
-from g3d.data.scannet_labels import DETECTION18_IDS, FLOOR, IGNORE, SCANREFER_BOX_IDS, SEMANTIC20_IDS, WALL, LabelTable, semantic20
+from g3d.data.scannet_labels import (
+    DETECTION18_IDS,
+    FLOOR,
+    IGNORE,
+    SCANREFER_BOX_IDS,
+    SEMANTIC20_IDS,
+    WALL,
+    LabelTable,
+    semantic20,
+)
 from g3d.data.scannet_mesh import Mesh
 from g3d.data.scannet_raw import Aggregation, ObjectGroup
 from g3d.errors import InputError
@@ -35,8 +46,8 @@ class SceneArrays:
         normals: (N, 3) float32, raw frame (published files repeat them unrotated beside aligned vertices).
         semantic: (N,) uint32 nyu40 id, 0 = none.
         instance: (N,) uint32 objectId + 1, 0 = none.
-        boxes: (K, 8) float64, every annotated object by ascending objectId, raw frame: cx cy cz dx dy dz, nyu40 id, objectId. Axis-aligned
-            bounds of its vertices; an object without vertices is a row of zeros.
+        boxes: (K, 8) float64, every annotated object by ascending objectId, raw frame: cx cy cz dx dy dz, nyu40 id,
+            objectId. Axis-aligned bounds of its vertices; an object without vertices is a row of zeros.
         aligned_boxes: (K, 8) float64, the same of the aligned vertices: what training uses.
         alignment: (4, 4) float64, raw -> aligned; None if the scan has none.
     """
@@ -68,7 +79,8 @@ def scene_arrays(
         aggregation: annotated objects; None for test scans, which get labels 0 and no boxes.
         table: names of classes; may be None without an annotation.
         alignment: (4, 4), raw -> aligned; None if there is none.
-        normals: "summed" (vertex_normals) or "published" (published_normals): official features with normals were made with the latter.
+        normals: "summed" (vertex_normals) or "published" (published_normals): official features with normals were made
+            with the latter.
 
     Raises:
         InputError: the mesh has no colours; an object's label is not in the table.
@@ -87,9 +99,16 @@ def scene_arrays(
         semantic, instance, objects = _label(segments, aggregation.groups, table)
     made = published_normals if normals == "published" else vertex_normals
     return SceneArrays(
-        mesh.vertices, aligned, mesh.colours, made(mesh.vertices, mesh.faces), semantic, instance,
-        object_boxes(mesh.vertices, instance, objects), object_boxes(aligned, instance, objects), alignment,
-    )  # fmt: skip
+        mesh.vertices,
+        aligned,
+        mesh.colours,
+        made(mesh.vertices, mesh.faces),
+        semantic,
+        instance,
+        object_boxes(mesh.vertices, instance, objects),
+        object_boxes(aligned, instance, objects),
+        alignment,
+    )
 
 
 def align(points: np.ndarray, alignment: np.ndarray) -> np.ndarray:
@@ -134,13 +153,16 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / (np.sqrt(x * x + y * y + z * z) + np.float32(1e-8))[:, None]
 
 
-def _label(segments: np.ndarray, groups: Sequence[ObjectGroup], table: LabelTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _label(
+    segments: np.ndarray, groups: Sequence[ObjectGroup], table: LabelTable
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """semantic (N,), instance (N,) and objects (K, 2): nyu40 id and objectId, by ascending objectId."""
     by_label: dict[str, list[np.ndarray]] = {}
     for group in groups:
         by_label.setdefault(group.label, []).append(group.segments)
     lookup = _SegmentLookup(segments)
-    # two passes over the segments, later ones overwriting: where groups share segments, class and instance may disagree, as published
+    # two passes over the segments, later ones overwriting: where groups share segments, class and instance may
+    # disagree, as published
     classes = lookup.values([(np.concatenate(members), table[label].nyu40) for label, members in by_label.items()], 0)
     instances = lookup.values([(group.segments, group.object_id + 1) for group in groups], 0)
     firsts = {group.object_id: int(classes[lookup.places(group.segments[:1])].sum()) for group in groups}
@@ -177,12 +199,15 @@ def object_boxes(vertices: np.ndarray, instance: np.ndarray, objects: np.ndarray
         objects: (K, 2) int64 nyu40 id, objectId.
 
     Returns:
-        (K, 8) float64: centre, size (both computed in float32), nyu40 id, objectId; zeros for an object without vertices.
+        (K, 8) float64: centre, size (both computed in float32), nyu40 id, objectId; zeros for an object without
+        vertices.
     """
     rows = np.zeros((len(objects), 8))
     if len(objects) == 0:
         return rows
-    order = np.argsort(instance.astype(np.min_scalar_type(instance.max())), kind="stable")  # a radix sort for small numbers
+    order = np.argsort(
+        instance.astype(np.min_scalar_type(instance.max())), kind="stable"
+    )  # a radix sort for small numbers
     ids, starts = np.unique(instance[order], return_index=True)
     points = vertices[order].T
     low, high = np.minimum.reduceat(points, starts, axis=1).T, np.maximum.reduceat(points, starts, axis=1).T
@@ -205,7 +230,8 @@ def sample_rows(scene: str, vertices: int, maximum: int = MAXIMUM_VERTICES) -> n
 
 
 def published_sample_rows(vertices: int, maximum: int, random: np.random.RandomState) -> np.ndarray | None:
-    """The rows, in order, that ScanRefer and VoteNet draw from numpy's legacy generator in the state `random`; None if all are kept."""
+    """The rows, in order, that ScanRefer and VoteNet draw from numpy's legacy generator in the state `random`; None if
+    all are kept."""
     return random.choice(vertices, maximum, replace=False) if vertices > maximum else None
 
 
@@ -231,7 +257,8 @@ class ScanReferScene:
 
 
 def scanrefer_scene(arrays: SceneArrays, rows: np.ndarray | None = None) -> ScanReferScene:
-    """The published form: chosen rows, and boxes of the 37 classes (one box alone is kept whatever it is, none is a row of zeros).
+    """The published form: chosen rows, and boxes of the 37 classes (one box alone is kept whatever it is, none is a row
+    of zeros).
 
     Args:
         arrays: the whole scene.
@@ -246,9 +273,13 @@ def scanrefer_scene(arrays: SceneArrays, rows: np.ndarray | None = None) -> Scan
     elif len(boxes) == 0:
         boxes = aligned_boxes = np.zeros((1, 8))
     return ScanReferScene(
-        np.hstack([arrays.vertices[chosen], rest]), np.hstack([arrays.aligned[chosen], rest]),
-        arrays.semantic[chosen], arrays.instance[chosen], boxes, aligned_boxes,
-    )  # fmt: skip
+        np.hstack([arrays.vertices[chosen], rest]),
+        np.hstack([arrays.aligned[chosen], rest]),
+        arrays.semantic[chosen],
+        arrays.instance[chosen],
+        boxes,
+        aligned_boxes,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,13 +305,18 @@ def votenet_scene(arrays: SceneArrays, rows: np.ndarray | None = None) -> VoteNe
         InputError: the scan has no axis alignment.
     """
     if arrays.alignment is None:
-        raise InputError("no axisAlignment: VoteNet's form of a scene is the aligned one", hint="Test scans have none; leave them out.")
+        raise InputError(
+            "no axisAlignment: VoteNet's form of a scene is the aligned one",
+            hint="Test scans have none; leave them out.",
+        )
     chosen = slice(None) if rows is None else rows
     kept = np.isin(arrays.aligned_boxes[:, 6], DETECTION18_IDS)
     return VoteNetScene(
-        np.hstack([arrays.aligned[chosen], arrays.colours[chosen]]), arrays.semantic[chosen], arrays.instance[chosen],
+        np.hstack([arrays.aligned[chosen], arrays.colours[chosen]]),
+        arrays.semantic[chosen],
+        arrays.instance[chosen],
         arrays.aligned_boxes[kept, :7],
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,8 +328,8 @@ class PreparedScene:
         colours: (N, 3) float32, -1..1.
         superpoints: (N,) int64, 0..S-1; of the mesh, not those of segs.json.
         semantic: (N,) int64, benchmark class 0..19, IGNORE elsewhere; None for test scans.
-        instance: (N,) int64; None for test scans. CFNet's `_refer`: objectId, -1 = none, walls and floor included. SPFormer's
-            `_inst_nostuff`: number of the object among those that are neither wall nor floor, IGNORE = none.
+        instance: (N,) int64; None for test scans. CFNet's `_refer`: objectId, -1 = none, walls and floor included.
+            SPFormer's `_inst_nostuff`: number of the object among those that are neither wall nor floor, IGNORE = none.
     """
 
     coords: np.ndarray
@@ -317,7 +353,8 @@ def prepared_scene(
     Raises:
         InputError: the mesh has no colours; a label that is no nyu40 id.
 
-    Source: sunjiahao1999/SPFormer prepare_data_inst.py, 80chen86/IPDN prepare_data_refer.py. The mean is taken in float64: the published
+    Source: sunjiahao1999/SPFormer prepare_data_inst.py, 80chen86/IPDN prepare_data_refer.py. The mean is taken in
+        float64: the published
     float32 mean of a large scene is up to 0.1 mm off.
     """
     if mesh.colours is None:
@@ -328,13 +365,17 @@ def prepared_scene(
 
 
 def refer_instances(segments: np.ndarray, aggregation: Aggregation) -> np.ndarray:
-    """`_refer` instances: (N,) int64 objectId of every vertex, -1 = none; of objects that share a segment the last has it."""
+    """`_refer` instances: (N,) int64 objectId of every vertex, -1 = none; of objects that share a segment the last has
+    it."""
     lookup = _SegmentLookup(segments)
     return lookup.values([(group.segments, group.object_id) for group in aggregation.groups], -1)[lookup.of_vertices]
 
 
-def instances_without_stuff(segments: np.ndarray, aggregation: Aggregation, table: LabelTable, nyu40: np.ndarray) -> np.ndarray:
-    """`_inst_nostuff` instances: (N,) int64 number of the object in file order, walls and floors not counted, IGNORE = none.
+def instances_without_stuff(
+    segments: np.ndarray, aggregation: Aggregation, table: LabelTable, nyu40: np.ndarray
+) -> np.ndarray:
+    """`_inst_nostuff` instances: (N,) int64 number of the object in file order, walls and floors not counted, IGNORE =
+    none.
 
     Args:
         segments: (N,) int64.
@@ -342,7 +383,8 @@ def instances_without_stuff(segments: np.ndarray, aggregation: Aggregation, tabl
         nyu40: (N,) integer nyu40 id of every vertex (labels.ply).
 
     Raises:
-        InputError: objects share a segment, or an object's vertices have several benchmark classes; published code stops there too.
+        InputError: objects share a segment, or an object's vertices have several benchmark classes; published code
+            stops there too.
     """
     things = [group for group in aggregation.groups if table[group.label].nyu40 not in (WALL, FLOOR)]
     lookup = _SegmentLookup(segments)
@@ -350,12 +392,16 @@ def instances_without_stuff(segments: np.ndarray, aggregation: Aggregation, tabl
     numbers = lookup.values([(group.segments, k) for k, group in enumerate(things)], IGNORE)[lookup.of_vertices]
     classes = semantic20(nyu40)
     of_things = numbers != IGNORE
-    seen = np.unique(numbers[of_things] * (len(SEMANTIC20_IDS) + 1) + np.maximum(classes[of_things], -1) + 1) // (len(SEMANTIC20_IDS) + 1)
+    seen = np.unique(numbers[of_things] * (len(SEMANTIC20_IDS) + 1) + np.maximum(classes[of_things], -1) + 1) // (
+        len(SEMANTIC20_IDS) + 1
+    )
     several = seen[1:][seen[1:] == seen[:-1]]
     if len(several):
         group = things[int(several[0])]
         found = np.unique(np.asarray(nyu40)[numbers == several[0]]).tolist()
-        raise InputError(f"object {group.object_id} ({group.label}): its vertices have several nyu40 labels, {found}; expected one")
+        raise InputError(
+            f"object {group.object_id} ({group.label}): its vertices have several nyu40 labels, {found}; expected one"
+        )
     return numbers
 
 
@@ -365,7 +411,10 @@ def _refuse_shared_segments(groups: Sequence[ObjectGroup]) -> None:
         for segment in group.segments.tolist():
             other = owner.setdefault(segment, group)
             if other is not group:
-                raise InputError(f"objects {other.object_id} ({other.label}) and {group.object_id} ({group.label}) share segment {segment}")
+                raise InputError(
+                    f"objects {other.object_id} ({other.label}) and {group.object_id} ({group.label}) share segment "
+                    f"{segment}"
+                )
 
 
 def ground_truth_ids(semantic: np.ndarray, instance: np.ndarray) -> np.ndarray:
@@ -376,8 +425,8 @@ def ground_truth_ids(semantic: np.ndarray, instance: np.ndarray) -> np.ndarray:
         instance: (N,) from instances_without_stuff.
 
     Returns:
-        (N,) int64: nyu40 id * 1000 + number + 1; 0 = no instance. The class is that of an instance's first vertex; an instance without a
-        class is written as 1 (wall), which evaluation passes over.
+        (N,) int64: nyu40 id * 1000 + number + 1; 0 = no instance. The class is that of an instance's first vertex; an
+        instance without a class is written as 1 (wall), which evaluation passes over.
     """
     of_things = np.flatnonzero(instance != IGNORE)
     numbers, firsts, places = np.unique(instance[of_things], return_index=True, return_inverse=True)

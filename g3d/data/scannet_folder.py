@@ -1,7 +1,8 @@
 """Where the files of ScanNet's raw scans are, and which scans a split names.
 
-`scans/<scene>/` holds `<scene>_vh_clean_2.ply`, `<scene>_vh_clean_2.labels.ply`, `<scene>_vh_clean_2.0.010000.segs.json`,
-`<scene>.aggregation.json`, `<scene>.txt` and `<scene>.sens`. Test scans, in `scans_test/` or among the others, have no annotation.
+`scans/<scene>/` holds `<scene>_vh_clean_2.ply`, `<scene>_vh_clean_2.labels.ply`,
+`<scene>_vh_clean_2.0.010000.segs.json`, `<scene>.aggregation.json`, `<scene>.txt` and `<scene>.sens`. Test scans, in
+`scans_test/` or among the others, have no annotation.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ class ScanFiles:
 
     def arrays_from(self) -> tuple[Path, ...]:
         """The files that `read_scan` reads, the recording left out: what a fingerprint is taken of."""
-        return tuple(file for file in (self.mesh, self.labels, self.segments, self.aggregation, self.facts) if file is not None)
+        return tuple(
+            file for file in (self.mesh, self.labels, self.segments, self.aggregation, self.facts) if file is not None
+        )
 
 
 class ScanFolder:
@@ -64,7 +67,9 @@ class ScanFolder:
         """
         self.root = Path(root)
         if not self.root.is_dir():
-            raise MissingDataError(f"{root}: no such folder", hint="--data names ScanNet's folder: the one that holds scans/.")
+            raise MissingDataError(
+                f"{root}: no such folder", hint="--data names ScanNet's folder: the one that holds scans/."
+            )
         nested = [self.root / name for name in _SCANS if (self.root / name).is_dir()]
         self._folders = tuple(nested) or (self.root,)
 
@@ -74,27 +79,38 @@ class ScanFolder:
         Raises:
             MissingDataError: there is none.
         """
-        names = {entry.name for folder in self._folders for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
+        names = {
+            entry.name
+            for folder in self._folders
+            for entry in folder.iterdir()
+            if entry.is_dir() and not entry.name.startswith(".")
+        }
         if not names:
-            raise MissingDataError(f"{self.root}: no scans", hint="Expected scans/<scene>/<scene>_vh_clean_2.ply, ScanNet's layout.")
+            raise MissingDataError(
+                f"{self.root}: no scans", hint="Expected scans/<scene>/<scene>_vh_clean_2.ply, ScanNet's layout."
+            )
         return tuple(sorted(names))
 
     def files(self, scene: str) -> ScanFiles:
         """The files of a scan.
 
         Raises:
-            MissingDataError: no folder of this name, no mesh in it (an empty folder), an annotation without the segments it refers to.
+            MissingDataError: no folder of this name, no mesh in it (an empty folder), an annotation without the
+                segments it refers to.
         """
         folder = next((folder / scene for folder in self._folders if (folder / scene).is_dir()), None)
         if folder is None:
             near = difflib.get_close_matches(scene, self.scenes(), 1)
             places = " or ".join(str(place / scene) for place in self._folders)
-            raise MissingDataError(f"scan {scene}: no folder {places}" + (f" (did you mean {near[0]}?)" if near else ""))
+            raise MissingDataError(
+                f"scan {scene}: no folder {places}" + (f" (did you mean {near[0]}?)" if near else "")
+            )
         mesh = folder / f"{scene}_vh_clean_2.ply"
         if not mesh.is_file():
             found = sorted(entry.name for entry in folder.iterdir())
             raise MissingDataError(
-                f"scan {scene}: {mesh} is missing ({'the folder is empty' if not found else 'found: ' + ', '.join(found[:8])})",
+                f"scan {scene}: {mesh} is missing "
+                f"({'the folder is empty' if not found else 'found: ' + ', '.join(found[:8])})",
                 hint="Download the scan again, or leave it out of the list of scenes.",
             )
         present = {
@@ -108,7 +124,9 @@ class ScanFolder:
             )
         }
         if present["aggregation"] is not None and present["segments"] is None:
-            raise MissingDataError(f"scan {scene}: {folder / scene}_vh_clean_2.0.010000.segs.json is missing: the annotation refers to it")
+            raise MissingDataError(
+                f"scan {scene}: {folder / scene}_vh_clean_2.0.010000.segs.json is missing: the annotation refers to it"
+            )
         return ScanFiles(scene, folder, mesh, **present)
 
     def file(self, scene: str, ending: str) -> Path:
@@ -117,7 +135,8 @@ class ScanFolder:
         return next((folder for folder in folders if folder.is_dir()), folders[0]) / f"{scene}{ending}"
 
     def meta(self, name: str) -> Path:
-        """A file of the release's meta data, such as a split list or the label table: in the folder, or where the published code has it.
+        """A file of the release's meta data, such as a split list or the label table: in the folder, or where the
+        published code has it.
 
         Raises:
             MissingDataError: it is in none of these places.
@@ -172,11 +191,14 @@ def read_scan(files: ScanFiles) -> Scan:
             raise InputError(f"labels {files.labels}: {error.message}", error.hint) from None
     segments = None if files.segments is None else read_segments(files.segments, count)
     aggregation = None if files.aggregation is None else read_aggregation(files.aggregation, segments)
-    return Scan(files.scene, mesh, labels, segments, aggregation, None if files.facts is None else read_facts(files.facts))
+    return Scan(
+        files.scene, mesh, labels, segments, aggregation, None if files.facts is None else read_facts(files.facts)
+    )
 
 
 def read_split(path: str | Path) -> tuple[str, ...]:
-    """The scans that a split list names, one a line, in its order; blank lines and a missing last line end mean nothing.
+    """The scans that a split list names, one a line, in its order; blank lines and a missing last line end mean
+    nothing.
 
     Raises:
         MissingDataError: no such file.
@@ -194,5 +216,7 @@ def read_split(path: str | Path) -> tuple[str, ...]:
         if len(words) > 1:
             raise InputError(f"split {path}: line {number} is '{line.strip()[:60]}', expected one scan's name")
         if words and names.setdefault(words[0], number) != number:
-            raise InputError(f"split {path}: line {number}: {words[0]} is there twice (first on line {names[words[0]]})")
+            raise InputError(
+                f"split {path}: line {number}: {words[0]} is there twice (first on line {names[words[0]]})"
+            )
     return tuple(names)

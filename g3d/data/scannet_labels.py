@@ -1,6 +1,7 @@
 """ScanNet's label table and the class systems that are made from it.
 
-Classes are mapped by nyu40 id, never by the name of the class: copies of the table spell nyu40 class 24 `refridgerator` or `refrigerator`.
+Classes are mapped by nyu40 id, never by the name of the class: copies of the table spell nyu40 class 24 `refridgerator`
+or `refrigerator`.
 """
 
 from __future__ import annotations
@@ -14,11 +15,48 @@ import numpy as np
 from g3d.errors import InputError, MissingDataError
 
 NYU40_NAMES = (
-    "unannotated", "wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf", "picture", "counter",
-    "blinds", "desk", "shelves", "curtain", "dresser", "pillow", "mirror", "floor mat", "clothes", "ceiling", "books", "refrigerator",
-    "television", "paper", "towel", "shower curtain", "box", "whiteboard", "person", "night stand", "toilet", "sink", "lamp", "bathtub",
-    "bag", "otherstructure", "otherfurniture", "otherprop",
-)  # fmt: skip
+    "unannotated",
+    "wall",
+    "floor",
+    "cabinet",
+    "bed",
+    "chair",
+    "sofa",
+    "table",
+    "door",
+    "window",
+    "bookshelf",
+    "picture",
+    "counter",
+    "blinds",
+    "desk",
+    "shelves",
+    "curtain",
+    "dresser",
+    "pillow",
+    "mirror",
+    "floor mat",
+    "clothes",
+    "ceiling",
+    "books",
+    "refrigerator",
+    "television",
+    "paper",
+    "towel",
+    "shower curtain",
+    "box",
+    "whiteboard",
+    "person",
+    "night stand",
+    "toilet",
+    "sink",
+    "lamp",
+    "bathtub",
+    "bag",
+    "otherstructure",
+    "otherfurniture",
+    "otherprop",
+)
 """Names by nyu40 id; 0 is no class."""
 
 WALL, FLOOR = 1, 2
@@ -26,7 +64,8 @@ STRAY_LABEL = 50
 """No nyu40 id, yet in the labels.ply of scene0270_00, scene0270_02 and scene0384_00: taken as unannotated."""
 
 SEMANTIC20_IDS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 39)
-"""nyu40 ids of ScanNet's 20 benchmark classes in the order of their indices (SPFormer lineage); IGNORE is everything else."""
+"""nyu40 ids of ScanNet's 20 benchmark classes in the order of their indices (SPFormer lineage); IGNORE is everything
+else."""
 IGNORE = -100
 
 DETECTION18_IDS = SEMANTIC20_IDS[2:]
@@ -36,9 +75,25 @@ SCANREFER_BOX_IDS = tuple(k for k in range(3, 41) if k != 22)
 """The 37 nyu40 ids whose boxes ScanRefer keeps: all but wall, floor and ceiling."""
 
 SCANREFER18_NAMES = (
-    "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf", "picture", "counter", "desk", "curtain", "refrigerator",
-    "shower curtain", "toilet", "sink", "bathtub", "others",
-)  # fmt: skip
+    "cabinet",
+    "bed",
+    "chair",
+    "sofa",
+    "table",
+    "door",
+    "window",
+    "bookshelf",
+    "picture",
+    "counter",
+    "desk",
+    "curtain",
+    "refrigerator",
+    "shower curtain",
+    "toilet",
+    "sink",
+    "bathtub",
+    "others",
+)
 """ScanRefer's classes (WS-3DVG too); "others" is every other nyu40 class and every unknown name."""
 OTHERS = len(SCANREFER18_NAMES) - 1
 
@@ -56,7 +111,8 @@ _SCANREFER18 = _table_by_id({NYU40_NAMES.index(name): k for k, name in enumerate
 
 
 def semantic20(nyu40: np.ndarray) -> np.ndarray:
-    """Benchmark class 0..19 of nyu40 ids (any shape, integer); IGNORE for every other class, for 0 and for the stray label 50.
+    """Benchmark class 0..19 of nyu40 ids (any shape, integer); IGNORE for every other class, for 0 and for the stray
+    label 50.
 
     Raises:
         InputError: a label that is no nyu40 id.
@@ -118,12 +174,13 @@ class LabelTable:
 
     @classmethod
     def read(cls, path: str | Path) -> LabelTable:
-        """The table in a file: any published copy, with LF or CRLF, short rows, either spelling of the fridge, also a part of its rows.
+        """The table in a file: any published copy, with LF or CRLF, short rows, either spelling of the fridge, also a
+        part of its rows.
 
         Raises:
             MissingDataError: no such file.
-            InputError: another table (a column is missing), a row without its numbers or with a nyu40 id outside 1..40, a raw category
-                twice.
+            InputError: another table (a column is missing), a row without its numbers or with a nyu40 id outside 1..40,
+                a raw category twice.
         """
         try:
             lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
@@ -171,7 +228,8 @@ class LabelTable:
         return raw in self._by_name
 
     def class_of_expression(self, name: str) -> int:
-        """ScanRefer class 0..17 of an object's name as ScanRefer's files write it (`_` for spaces); OTHERS if the table lacks it."""
+        """ScanRefer class 0..17 of an object's name as ScanRefer's files write it (`_` for spaces); OTHERS if the table
+        lacks it."""
         category = self._by_name.get(name) or self._by_name.get(name.replace("_", " "))
         return OTHERS if category is None else int(_SCANREFER18[category.nyu40])
 
@@ -182,9 +240,15 @@ def _category(path: str | Path, line: int, cells: dict[str, str]) -> Category:
             raise InputError(f"label table {path}: line {line}: {name} is '{cells[name]}', expected a number")
     nyu40 = int(cells["nyu40id"])
     if not cells["raw_category"] or not 1 <= nyu40 < len(NYU40_NAMES):
-        problem = "raw_category is empty" if not cells["raw_category"] else f"nyu40id is {nyu40}, expected 1 to {len(NYU40_NAMES) - 1}"
+        problem = (
+            "raw_category is empty"
+            if not cells["raw_category"]
+            else f"nyu40id is {nyu40}, expected 1 to {len(NYU40_NAMES) - 1}"
+        )
         raise InputError(f"label table {path}: line {line}: {problem}")
     spelled = cells["nyu40class"].replace("refridgerator", "refrigerator")
     if spelled != NYU40_NAMES[nyu40]:
-        raise InputError(f"label table {path}: line {line}: nyu40class is '{spelled}', nyu40id {nyu40} is '{NYU40_NAMES[nyu40]}'")
+        raise InputError(
+            f"label table {path}: line {line}: nyu40class is '{spelled}', nyu40id {nyu40} is '{NYU40_NAMES[nyu40]}'"
+        )
     return Category(cells["raw_category"], int(cells["id"]), cells["category"], nyu40)

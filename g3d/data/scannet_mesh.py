@@ -1,7 +1,9 @@
-"""Triangle meshes in PLY files, read by property name: ScanNet's `_vh_clean_2.ply` and `.labels.ply`, and a user's own scans.
+"""Triangle meshes in PLY files, read by property name: ScanNet's `_vh_clean_2.ply` and `.labels.ply`, and a user's own
+scans.
 
-Any order of elements and properties, extra ones, colours with or without alpha, little endian, big endian or ASCII. A file without faces
-is a point cloud. ScanNet's 150 000 vertices take a few milliseconds: the elements are mapped as records, no row is touched by Python.
+Any order of elements and properties, extra ones, colours with or without alpha, little endian, big endian or ASCII. A
+file without faces is a point cloud. ScanNet's 150 000 vertices take a few milliseconds: the elements are mapped as
+records, no row is touched by Python.
 """
 
 from __future__ import annotations
@@ -16,9 +18,23 @@ import numpy as np
 from g3d.errors import InputError, MissingDataError
 
 _TYPES = {
-    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2", "uint16": "u2",
-    "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4", "float": "f4", "float32": "f4", "double": "f8", "float64": "f8",
-}  # fmt: skip
+    "char": "i1",
+    "int8": "i1",
+    "uchar": "u1",
+    "uint8": "u1",
+    "short": "i2",
+    "int16": "i2",
+    "ushort": "u2",
+    "uint16": "u2",
+    "int": "i4",
+    "int32": "i4",
+    "uint": "u4",
+    "uint32": "u4",
+    "float": "f4",
+    "float32": "f4",
+    "double": "f8",
+    "float64": "f8",
+}
 _ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": "="}
 _HEADER_END = re.compile(rb"(?:^|\n)end_header\r?\n")
 _COUNT_OF = "count of "  # the field that holds the length of a list property; no PLY name has a space
@@ -60,14 +76,16 @@ def read_mesh(path: str | Path) -> Mesh:
 
     Raises:
         MissingDataError: no such file.
-        InputError: no PLY file or cut short; no vertices, a vertex that is not finite, colours that are no bytes, labels that are no
-            integers of 16 bits, a face that is no triangle or names a vertex that does not exist.
+        InputError: no PLY file or cut short; no vertices, a vertex that is not finite, colours that are no bytes,
+            labels that are no integers of 16 bits, a face that is no triangle or names a vertex that does not exist.
     """
     elements = _read_elements(Path(path), ("vertex", "face"))
     if len(elements.get("vertex", ())) == 0:
         raise InputError(f"mesh {path}: no vertices")
     rows = elements["vertex"]
-    return Mesh(_vertices(path, rows), _colours(path, rows), _faces(path, elements.get("face"), len(rows)), _labels(path, rows))
+    return Mesh(
+        _vertices(path, rows), _colours(path, rows), _faces(path, elements.get("face"), len(rows)), _labels(path, rows)
+    )
 
 
 def read_vertex_labels(path: str | Path, vertices: int) -> np.ndarray:
@@ -86,7 +104,9 @@ def read_vertex_labels(path: str | Path, vertices: int) -> np.ndarray:
     """
     rows = _read_elements(Path(path), ("vertex",)).get("vertex", np.zeros(0, [("x", "f4")]))
     if len(rows) != vertices:
-        raise InputError(f"labels {path}: {len(rows)} vertices, the mesh has {vertices}", hint="They belong to two different meshes.")
+        raise InputError(
+            f"labels {path}: {len(rows)} vertices, the mesh has {vertices}", hint="They belong to two different meshes."
+        )
     labels = _labels(path, rows)
     if labels is None:
         raise InputError(f"labels {path}: no vertex property 'label' (found: {', '.join(rows.dtype.names or ())})")
@@ -98,7 +118,10 @@ def _vertices(path: str | Path, rows: np.ndarray) -> np.ndarray:
     finite = np.isfinite(vertices)
     if not finite.all():
         broken = np.flatnonzero(~finite.all(1))
-        raise InputError(f"mesh {path}: {len(broken)} vertices are not finite (first: vertex {broken[0]}, {vertices[broken[0]].tolist()})")
+        raise InputError(
+            f"mesh {path}: {len(broken)} vertices are not finite (first: vertex {broken[0]}, "
+            f"{vertices[broken[0]].tolist()})"
+        )
     return vertices
 
 
@@ -108,7 +131,9 @@ def _colours(path: str | Path, rows: np.ndarray) -> np.ndarray | None:
         return None
     for name in names:
         if rows.dtype[name] != np.uint8:
-            raise InputError(f"mesh {path}: vertex property {name} is {rows.dtype[name].name}, expected uchar (0 to 255)")
+            raise InputError(
+                f"mesh {path}: vertex property {name} is {rows.dtype[name].name}, expected uchar (0 to 255)"
+            )
     return np.stack([rows[name] for name in names], 1)
 
 
@@ -132,11 +157,17 @@ def _faces(path: str | Path, rows: np.ndarray | None, vertices: int) -> np.ndarr
     if rows.dtype[name].base.kind not in "iu" or _COUNT_OF + name not in (rows.dtype.names or ()):
         raise InputError(f"mesh {path}: face property {name} is no list of integers")
     if corners.shape[1] != 3:
-        raise InputError(f"mesh {path}: face 0 has {corners.shape[1]} corners, expected triangles", hint="Triangulate the mesh first.")
+        raise InputError(
+            f"mesh {path}: face 0 has {corners.shape[1]} corners, expected triangles",
+            hint="Triangulate the mesh first.",
+        )
     lowest, highest = corners.min(), corners.max()
     if lowest < 0 or highest >= vertices:
         face = int(np.flatnonzero(((corners < 0) | (corners >= vertices)).any(1))[0])
-        raise InputError(f"mesh {path}: face {face} names vertices {corners[face].tolist()}, the mesh has vertices 0 to {vertices - 1}")
+        raise InputError(
+            f"mesh {path}: face {face} names vertices {corners[face].tolist()}, the mesh has vertices 0 to "
+            f"{vertices - 1}"
+        )
     return corners.astype(np.int32)
 
 
@@ -184,10 +215,14 @@ def _parse_header(path: Path, content: bytes) -> tuple[str, list[_Element], int]
                 elements.append(_Element(name, int(count), ()))
             case ["property", type_, name] if type_ in _TYPES and elements:
                 elements[-1] = _extended(path, number, elements[-1], _Property(name, _TYPES[type_], None))
-            case ["property", "list", count_type, type_, name] if type_ in _TYPES and _TYPES.get(count_type, "f")[0] != "f" and elements:
+            case ["property", "list", count_type, type_, name] if (
+                type_ in _TYPES and _TYPES.get(count_type, "f")[0] != "f" and elements
+            ):
                 elements[-1] = _extended(path, number, elements[-1], _Property(name, _TYPES[type_], _TYPES[count_type]))
             case _:
-                raise InputError(f"mesh {path}: header line {number} is '{line.strip()[:80]}', expected a line of PLY 1.0")
+                raise InputError(
+                    f"mesh {path}: header line {number} is '{line.strip()[:80]}', expected a line of PLY 1.0"
+                )
     if order is None:
         raise InputError(f"mesh {path}: the header has no format line")
     return order, elements, end.end()
@@ -225,7 +260,10 @@ class _BinaryBody:
                 if self._at + size + count_type.itemsize > len(self._content) and element.count:
                     _cut(self._path, element, 0)
                 length = int(np.frombuffer(self._content, count_type, 1, self._at + size)[0]) if element.count else 0
-                fields += [(_COUNT_OF + prop.name, count_type), (prop.name, self._order + prop.type, (_sane(self._path, element, length),))]
+                fields += [
+                    (_COUNT_OF + prop.name, count_type),
+                    (prop.name, self._order + prop.type, (_sane(self._path, element, length),)),
+                ]
             size = np.dtype(fields).itemsize
         return np.dtype(fields)
 
@@ -273,7 +311,10 @@ class _AsciiBody:
             if name.startswith(_COUNT_OF):
                 _check_lists(self._path, element, rows, (name,))
             if layout[name].base.kind in "iu" and (rows[name] != values).any():
-                raise InputError(f"mesh {self._path}: {element.name} property {name} holds numbers that are no {layout[name].base.name}")
+                raise InputError(
+                    f"mesh {self._path}: {element.name} property {name} holds numbers that are no "
+                    f"{layout[name].base.name}"
+                )
         return rows
 
 
@@ -288,11 +329,14 @@ def _check_lists(path: Path, element: _Element, rows: np.ndarray, names: tuple[s
         if name.startswith(_COUNT_OF) and len(rows) and (different := rows[name] != rows[name][0]).any():
             row = int(np.argmax(different))
             raise InputError(
-                f"mesh {path}: {element.name} {row} has a list of {rows[name][row]} numbers in {name.removeprefix(_COUNT_OF)}, "
+                f"mesh {path}: {element.name} {row} has a list of {rows[name][row]} numbers in "
+                f"{name.removeprefix(_COUNT_OF)}, "
                 f"{element.name} 0 one of {rows[name][0]}; expected triangles",
                 hint="Triangulate the mesh first.",
             )
 
 
 def _cut(path: Path, element: _Element, whole: int) -> NoReturn:
-    raise InputError(f"mesh {path}: the file is cut short: {whole} of {element.count} rows of element {element.name} are there")
+    raise InputError(
+        f"mesh {path}: the file is cut short: {whole} of {element.count} rows of element {element.name} are there"
+    )

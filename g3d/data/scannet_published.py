@@ -1,7 +1,9 @@
 """The files in which ScanNet scenes are published, prepared: read when a user brings them, written on request.
 
-ScanRefer: `<scene>_vert.npy`, `_aligned_vert.npy`, `_sem_label.npy`, `_ins_label.npy`, `_bbox.npy`, `_aligned_bbox.npy` in one folder;
-VoteNet: four files of the same names with other columns, so columns are always checked. SPFormer lineage: a pickled tuple of arrays for
+ScanRefer: `<scene>_vert.npy`, `_aligned_vert.npy`, `_sem_label.npy`, `_ins_label.npy`, `_bbox.npy`, `_aligned_bbox.npy`
+    in one folder;
+VoteNet: four files of the same names with other columns, so columns are always checked. SPFormer lineage: a pickled
+    tuple of arrays for
 each scene, `<scene>_refer.pth` (CFNet, IPDN, MDIN) or `<scene>_inst_nostuff.pth`, and ground-truth lists `<scene>.txt`.
 """
 
@@ -20,8 +22,14 @@ from g3d.data.files import atomic_write
 from g3d.data.scannet_arrays import PreparedScene, ScanReferScene, VoteNetScene, ground_truth_ids
 from g3d.errors import InputError, MissingDataError
 
-_SCANREFER_FILES = {"vertices": "vert", "aligned": "aligned_vert", "semantic": "sem_label", "instance": "ins_label", "boxes": "bbox",
-                    "aligned_boxes": "aligned_bbox"}  # fmt: skip
+_SCANREFER_FILES = {
+    "vertices": "vert",
+    "aligned": "aligned_vert",
+    "semantic": "sem_label",
+    "instance": "ins_label",
+    "boxes": "bbox",
+    "aligned_boxes": "aligned_bbox",
+}
 _VOTENET_FILES = {name: _SCANREFER_FILES[name] for name in ("vertices", "semantic", "instance", "boxes")}
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file of torch.save before PyTorch 1.6
 
@@ -41,9 +49,16 @@ def read_scanrefer(folder: str | Path, scene: str) -> ScanReferScene:
 
     Raises:
         MissingDataError: a file is missing.
-        InputError: a file is damaged, has another number of columns (VoteNet's files have the same names), or another number of rows.
+        InputError: a file is damaged, has another number of columns (VoteNet's files have the same names), or another
+            number of rows.
     """
-    found = _read_arrays(Path(folder), scene, _SCANREFER_FILES, {"vertices": 9, "aligned": 9, "boxes": 8, "aligned_boxes": 8}, "ScanRefer")
+    found = _read_arrays(
+        Path(folder),
+        scene,
+        _SCANREFER_FILES,
+        {"vertices": 9, "aligned": 9, "boxes": 8, "aligned_boxes": 8},
+        "ScanRefer",
+    )
     return ScanReferScene(**found)
 
 
@@ -66,7 +81,9 @@ def _write_arrays(folder: Path, scene: str, files: dict[str, str], content: obje
     return paths
 
 
-def _read_arrays(folder: Path, scene: str, files: dict[str, str], columns: dict[str, int], lineage: str) -> dict[str, np.ndarray]:
+def _read_arrays(
+    folder: Path, scene: str, files: dict[str, str], columns: dict[str, int], lineage: str
+) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for name, ending in files.items():
         path = folder / f"{scene}_{ending}.npy"
@@ -76,10 +93,14 @@ def _read_arrays(folder: Path, scene: str, files: dict[str, str], columns: dict[
             expected = f"(N, {columns[name]})" if name in columns else "(N,)"
             raise InputError(
                 f"{path}: {array.dtype} of shape {array.shape}, expected {expected} as {lineage} prepares scenes",
-                hint="VoteNet's files have the same names as ScanRefer's and 6 (vert) and 7 (bbox) columns instead of 9 and 8.",
+                hint="VoteNet's files have the same names as ScanRefer's and 6 (vert) and 7 (bbox) columns instead of "
+                "9 and 8.",
             )
         if "boxes" not in name and found and len(array) != len(found["vertices"]):
-            raise InputError(f"{path}: {len(array)} rows, {scene}_vert.npy has {len(found['vertices'])}: they come from different runs")
+            raise InputError(
+                f"{path}: {len(array)} rows, {scene}_vert.npy has {len(found['vertices'])}: they come from "
+                f"different runs"
+            )
         found[name] = array
     return found
 
@@ -94,7 +115,8 @@ def _load_array(path: Path) -> np.ndarray:
 
 
 def write_refer(path: str | Path, scene: PreparedScene) -> None:
-    """Write `_refer.pth`: (coords, colours, superpoints, semantic, instance), semantic as float64; the first three for a test scan."""
+    """Write `_refer.pth`: (coords, colours, superpoints, semantic, instance), semantic as float64; the first three for
+    a test scan."""
     _write_prepared(Path(path), scene, np.int64)
 
 
@@ -114,7 +136,8 @@ def _write_prepared(path: Path, scene: PreparedScene, instance_type: type[np.gen
 
 
 class _AnyNumpy:
-    """`pickle` for torch.save, except that arrays name no private module of numpy: numpy 1 and 2 both read what the other wrote."""
+    """`pickle` for torch.save, except that arrays name no private module of numpy: numpy 1 and 2 both read what the
+    other wrote."""
 
     class Pickler(pickle.Pickler):
         def reducer_override(self, obj: Any) -> Any:
@@ -124,10 +147,11 @@ class _AnyNumpy:
 
 
 def read_prepared(path: str | Path) -> PreparedScene:
-    """A scene of the SPFormer lineage: `_refer.pth` or `_inst_nostuff.pth`, with labels (five arrays) or without (three).
+    """A scene of the SPFormer lineage: `_refer.pth` or `_inst_nostuff.pth`, with labels (five arrays) or without
+    (three).
 
-    Arrays alone are unpickled: a file that names anything else is refused, not run. Semantic and instance become int64, coords and colours
-    float32, whatever numpy the file was made with.
+    Arrays alone are unpickled: a file that names anything else is refused, not run. Semantic and instance become int64,
+    coords and colours float32, whatever numpy the file was made with.
 
     Raises:
         MissingDataError: no such file.
@@ -135,14 +159,22 @@ def read_prepared(path: str | Path) -> PreparedScene:
     """
     path = Path(path)
     arrays = _unpickle(path)
-    if not isinstance(arrays, tuple | list) or len(arrays) not in (3, 5) or not all(isinstance(a, np.ndarray) for a in arrays):
-        raise InputError(f"{path}: expected a tuple of 3 or 5 arrays: coords, colours, superpoints, semantic and instance labels")
+    if (
+        not isinstance(arrays, tuple | list)
+        or len(arrays) not in (3, 5)
+        or not all(isinstance(a, np.ndarray) for a in arrays)
+    ):
+        raise InputError(
+            f"{path}: expected a tuple of 3 or 5 arrays: coords, colours, superpoints, semantic and instance labels"
+        )
     count = len(arrays[0])
     names = ("coords", "colours", "superpoints", "semantic", "instance")[: len(arrays)]
     for name, array in zip(names, arrays, strict=True):
         shape = (count, 3) if name in ("coords", "colours") else (count,)
         if array.shape != shape or array.dtype.kind not in "fiu":
-            raise InputError(f"{path}: {name} is {array.dtype} of shape {array.shape}, expected numbers of shape {shape}")
+            raise InputError(
+                f"{path}: {name} is {array.dtype} of shape {array.shape}, expected numbers of shape {shape}"
+            )
     coords, colours = (array.astype(np.float32) for array in arrays[:2])
     superpoints, *labels = (array.astype(np.int64) for array in arrays[2:])
     if count and superpoints.min() < 0:
@@ -163,7 +195,16 @@ def _unpickle(path: Path) -> Any:
             return _unpickle_plain(file)
     except FileNotFoundError:
         raise MissingDataError(f"{path}: no such file") from None
-    except (OSError, pickle.UnpicklingError, zipfile.BadZipFile, EOFError, ValueError, TypeError, AttributeError, LookupError) as error:
+    except (
+        OSError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        EOFError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+    ) as error:
         raise InputError(f"{path}: not a prepared scene, or damaged: {error}") from None
 
 
@@ -180,9 +221,19 @@ class _ArraysOnly(pickle.Unpickler):
     """Unpickles numpy arrays in tuples, lists and dicts, and refuses to name anything else."""
 
     _ALLOWED = frozenset(
-        [("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode"), ("builtins", "bytearray"), ("__builtin__", "bytearray"),
-         *(("numpy" + core + ".multiarray", name) for core in (".core", "._core") for name in ("_reconstruct", "scalar"))]
-    )  # fmt: skip
+        [
+            ("numpy", "ndarray"),
+            ("numpy", "dtype"),
+            ("_codecs", "encode"),
+            ("builtins", "bytearray"),
+            ("__builtin__", "bytearray"),
+            *(
+                ("numpy" + core + ".multiarray", name)
+                for core in (".core", "._core")
+                for name in ("_reconstruct", "scalar")
+            ),
+        ]
+    )
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self._ALLOWED:
@@ -195,7 +246,8 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def write_ground_truth(path: str | Path, scene: PreparedScene) -> None:
-    """Write the ScanNet benchmark's ground truth of `_inst_nostuff` instances: one number per vertex (ground_truth_ids).
+    """Write the ScanNet benchmark's ground truth of `_inst_nostuff` instances: one number per vertex
+    (ground_truth_ids).
 
     Raises:
         ValueError: a test scan.

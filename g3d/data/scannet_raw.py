@@ -1,4 +1,5 @@
-"""What a raw ScanNet scan says beside its mesh: the over-segmentation (segs.json), the annotation (aggregation.json), the facts (.txt)."""
+"""What a raw ScanNet scan says beside its mesh: the over-segmentation (segs.json), the annotation (aggregation.json),
+the facts (.txt)."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ def read_segments(path: str | Path, vertices: int) -> np.ndarray:
     """The segment of every vertex, from a segs.json.
 
     Args:
-        path: a file of ScanNet's Segmentator: `segIndices`, one id per vertex. Ids are sparse (vertices that stand for their segments).
+        path: a file of ScanNet's Segmentator: `segIndices`, one id per vertex. Ids are sparse (vertices that stand for
+            their segments).
         vertices: how many vertices the mesh has.
 
     Returns:
@@ -39,12 +41,15 @@ def read_segments(path: str | Path, vertices: int) -> np.ndarray:
     if len(listed) != vertices:
         raise InputError(
             f"segments {path}: segIndices has {len(listed)} entries, the mesh has {vertices} vertices",
-            hint="They belong to two different meshes. ScanNet's _vh_clean_2.0.010000.segs.json goes with _vh_clean_2.ply.",
+            hint="They belong to two different meshes. ScanNet's _vh_clean_2.0.010000.segs.json goes with "
+            "_vh_clean_2.ply.",
         )
     segments = _integers(listed)
     if segments is None:
         odd = next((k for k, value in enumerate(listed) if _integers([value]) is None), 0)
-        raise InputError(f"segments {path}: segIndices[{odd}] is {listed[odd]!r}, expected a segment id (an integer from 0 on)")
+        raise InputError(
+            f"segments {path}: segIndices[{odd}] is {listed[odd]!r}, expected a segment id (an integer from 0 on)"
+        )
     return segments
 
 
@@ -71,9 +76,10 @@ class Aggregation:
 
     Attributes:
         groups: the objects in file order, exact duplicates dropped.
-        version: 1 or 2, ScanNet's release; None where the file does not say. Object ids differ between releases; ScanRefer, Nr3D and
-            Multi3DRefer refer to those of version 2.
-        duplicates: dropped object id -> the id under which the same object was kept (scene0217_00 lists every object under two ids).
+        version: 1 or 2, ScanNet's release; None where the file does not say. Object ids differ between releases;
+            ScanRefer, Nr3D and Multi3DRefer refer to those of version 2.
+        duplicates: dropped object id -> the id under which the same object was kept (scene0217_00 lists every object
+            under two ids).
     """
 
     groups: tuple[ObjectGroup, ...]
@@ -92,8 +98,8 @@ def read_aggregation(path: str | Path, segments: np.ndarray | None = None) -> Ag
 
     Raises:
         MissingDataError: no such file.
-        InputError: no JSON, no segGroups, a group without objectId, label or segments, two different objects of one id, an object that
-            names a segment which is not there.
+        InputError: no JSON, no segGroups, a group without objectId, label or segments, two different objects of one id,
+            an object that names a segment which is not there.
     """
     content = _read_json(path, "aggregation")
     listed = content.get("segGroups") if isinstance(content, dict) else None
@@ -104,10 +110,14 @@ def read_aggregation(path: str | Path, segments: np.ndarray | None = None) -> Ag
     duplicates = {}
     for number, entry in enumerate(listed):
         group = _group(path, number, entry)
-        members = tuple(np.unique(group.segments).tolist()) or (-1 - group.object_id,)  # objects without segments are not one object
+        members = tuple(np.unique(group.segments).tolist()) or (
+            -1 - group.object_id,
+        )  # objects without segments are not one object
         first = kept.setdefault((group.label, members), group)
         if by_id.setdefault(group.object_id, first) is not first:
-            raise InputError(f"aggregation {path}: segGroups[{number}]: a second, different object with objectId {group.object_id}")
+            raise InputError(
+                f"aggregation {path}: segGroups[{number}]: a second, different object with objectId {group.object_id}"
+            )
         if first.object_id != group.object_id:
             duplicates[group.object_id] = first.object_id
     groups = tuple(kept.values())
@@ -143,7 +153,8 @@ def _check_segments(path: str | Path, groups: tuple[ObjectGroup, ...], segments:
         strange = group.segments[np.isin(group.segments, missing)]
         if len(strange):
             raise InputError(
-                f"aggregation {path}: object {group.object_id} ({group.label}) names segment {strange[0]}, which no vertex has"
+                f"aggregation {path}: object {group.object_id} ({group.label}) names segment {strange[0]}, which "
+                f"no vertex has"
                 f" ({len(missing)} such segments in all)",
                 hint="The aggregation and the segs.json belong to two different meshes or releases.",
             )
@@ -158,14 +169,24 @@ def _version(content: dict[str, Any]) -> int | None:
 
 def _warn(path: str | Path, groups: tuple[ObjectGroup, ...], version: int | None, dropped: int) -> None:
     if version == 1:
-        _log.warning("aggregation %s: ScanNet v1 annotation; the objects that ScanRefer, Nr3D and Multi3DRefer name are v2's", path)
+        _log.warning(
+            "aggregation %s: ScanNet v1 annotation; the objects that ScanRefer, Nr3D and Multi3DRefer name are v2's",
+            path,
+        )
     if dropped:
-        _log.warning("aggregation %s: %d of %d objects repeat another one and were dropped", path, dropped, dropped + len(groups))
+        _log.warning(
+            "aggregation %s: %d of %d objects repeat another one and were dropped", path, dropped, dropped + len(groups)
+        )
     different = [group for group in groups if group.id != group.object_id]
     if different:
         first = different[0]
-        _log.warning("aggregation %s: %d objects have another id than objectId (first: id %d, objectId %d); objectId is used",
-                     path, len(different), first.id, first.object_id)  # fmt: skip
+        _log.warning(
+            "aggregation %s: %d objects have another id than objectId (first: id %d, objectId %d); objectId is used",
+            path,
+            len(different),
+            first.id,
+            first.object_id,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,8 +221,8 @@ def read_facts(path: str | Path) -> SceneFacts:
 
     Raises:
         MissingDataError: no such file.
-        InputError: a line without "=", a key given twice, a value that is not of the kind that its key needs, an axis alignment that is no
-            rigid transform.
+        InputError: a line without "=", a key given twice, a value that is not of the kind that its key needs, an axis
+            alignment that is no rigid transform.
     """
     lines: dict[str, int] = {}
     values: dict[str, str] = {}
@@ -210,7 +231,9 @@ def read_facts(path: str | Path) -> SceneFacts:
         if not line.strip():
             continue
         if not equals or not key or key in values:
-            problem = f"a second {key}" if equals and key in values else f"'{line.strip()[:60]}', expected 'key = value'"
+            problem = (
+                f"a second {key}" if equals and key in values else f"'{line.strip()[:60]}', expected 'key = value'"
+            )
             raise InputError(f"scene facts {path}: line {number} is {problem}")
         values[key], lines[key] = value, number
 
@@ -222,7 +245,9 @@ def read_facts(path: str | Path) -> SceneFacts:
             words = values[key].split()
             if len(words) != count or not all(_is_finite(word) for word in words):
                 expected = "a finite number" if count == 1 else f"{count} finite numbers"
-                raise InputError(f"scene facts {path}: line {lines[key]}: {key} is '{values[key][:60]}', expected {expected}")
+                raise InputError(
+                    f"scene facts {path}: line {lines[key]}: {key} is '{values[key][:60]}', expected {expected}"
+                )
             found += map(float, words)
         return found
 
@@ -240,11 +265,20 @@ def read_facts(path: str | Path) -> SceneFacts:
 
     alignment, frames = matrix("axisAlignment"), numbers(1, "numColorFrames")
     if alignment is not None and not _is_rigid(alignment):
-        raise InputError(f"scene facts {path}: line {lines['axisAlignment']}: axisAlignment is no rotation and translation (4 x 4)")
+        raise InputError(
+            f"scene facts {path}: line {lines['axisAlignment']}: axisAlignment is no rotation and translation (4 x 4)"
+        )
     return SceneFacts(
-        alignment, size("color"), size("depth"), intrinsics("color"), intrinsics("depth"), matrix("colorToDepthExtrinsics"),
-        None if frames is None else int(frames[0]), values.get("sceneType"), values,
-    )  # fmt: skip
+        alignment,
+        size("color"),
+        size("depth"),
+        intrinsics("color"),
+        intrinsics("depth"),
+        matrix("colorToDepthExtrinsics"),
+        None if frames is None else int(frames[0]),
+        values.get("sceneType"),
+        values,
+    )
 
 
 def _is_rigid(matrix: np.ndarray) -> bool:

@@ -2,8 +2,8 @@
 
     <root>/<scene>/scene.safetensors        arrays by name, and what they were made with
 
-Both published lineages are cut from it: ScanRefer's and VoteNet's rows and boxes (g3d.data.scannet_arrays), SPFormer's and CFNet's
-superpoints and labels. Nothing is stored twice: aligned vertices are the raw ones times the alignment.
+Both published lineages are cut from it: ScanRefer's and VoteNet's rows and boxes (g3d.data.scannet_arrays), SPFormer's
+and CFNet's superpoints and labels. Nothing is stored twice: aligned vertices are the raw ones times the alignment.
 """
 
 from __future__ import annotations
@@ -75,9 +75,16 @@ class Scene:
     def arrays(self) -> SceneArrays:
         """The same as ScanRefer's lineage sees it: what its published forms are cut from."""
         return SceneArrays(
-            self.vertices, self.aligned, self.colours, self.normals, self.object_nyu40.astype(np.uint32),
-            (self.objects + 1).astype(np.uint32), self.boxes, self.aligned_boxes, self.alignment,
-        )  # fmt: skip
+            self.vertices,
+            self.aligned,
+            self.colours,
+            self.normals,
+            self.object_nyu40.astype(np.uint32),
+            (self.objects + 1).astype(np.uint32),
+            self.boxes,
+            self.aligned_boxes,
+            self.alignment,
+        )
 
 
 def write_scene(path: Path, scene: Scene) -> None:
@@ -86,9 +93,16 @@ def write_scene(path: Path, scene: Scene) -> None:
     Raises:
         EnvironmentProblem: the file cannot be written.
     """
-    arrays = {name: np.ascontiguousarray(getattr(scene, name)) for name in _array_names() if getattr(scene, name) is not None}
-    about = {"schema": SCHEMA, "name": scene.name, "annotated": scene.annotated, "made_with": dict(scene.made_with),
-             "names": {str(key): scene.names[key] for key in sorted(scene.names)}}  # fmt: skip
+    arrays = {
+        name: np.ascontiguousarray(getattr(scene, name)) for name in _array_names() if getattr(scene, name) is not None
+    }
+    about = {
+        "schema": SCHEMA,
+        "name": scene.name,
+        "annotated": scene.annotated,
+        "made_with": dict(scene.made_with),
+        "names": {str(key): scene.names[key] for key in sorted(scene.names)},
+    }
     with atomic_write(path) as file:
         file.write(save(dict(sorted(arrays.items())), {"about": json.dumps(about, sort_keys=True)}))
 
@@ -111,16 +125,37 @@ def read_scene(path: Path, *arrays: str) -> Scene:
         with safe_open(file, framework="numpy") as opened:
             about = json.loads((opened.metadata() or {}).get("about", "{}"))
             if about.get("schema") != SCHEMA:
-                raise InputError(f"{file}: not a prepared scene of this version (found {about.get('schema')}, expected {SCHEMA})",
-                                 "prepare it again")  # fmt: skip
+                raise InputError(
+                    f"{file}: not a prepared scene of this version (found {about.get('schema')}, expected {SCHEMA})",
+                    "prepare it again",
+                )
             stored = set(opened.keys())
-            found = {name: opened.get_tensor(name) for name in _array_names() if name in stored and (not arrays or name in arrays)}
+            found = {
+                name: opened.get_tensor(name)
+                for name in _array_names()
+                if name in stored and (not arrays or name in arrays)
+            }
     except SafetensorError as error:
         raise InputError(f"{file}: damaged ({error})", "prepare the scene again") from None
-    missing: dict[str, Any] = {name: None if name in _OPTIONAL else np.zeros(0) for name in _array_names() if name not in found}
+    missing: dict[str, Any] = {
+        name: None if name in _OPTIONAL else np.zeros(0) for name in _array_names() if name not in found
+    }
     names = {int(key): value for key, value in about["names"].items()}
-    return Scene(about["name"], **found, **missing, names=names, annotated=about["annotated"], made_with=about["made_with"])
+    return Scene(
+        about["name"], **found, **missing, names=names, annotated=about["annotated"], made_with=about["made_with"]
+    )
 
 
 def _array_names() -> tuple[str, ...]:
-    return ("vertices", "colours", "normals", "faces", "superpoints", "object_nyu40", "objects", "boxes", "aligned_boxes", *_OPTIONAL)
+    return (
+        "vertices",
+        "colours",
+        "normals",
+        "faces",
+        "superpoints",
+        "object_nyu40",
+        "objects",
+        "boxes",
+        "aligned_boxes",
+        *_OPTIONAL,
+    )

@@ -1,7 +1,8 @@
-"""ScanNet's RGB-D streams (`.sens`, versions 3 and 4), read by seeking from frame to frame: a file of 10 GB costs what is asked of it.
+"""ScanNet's RGB-D streams (`.sens`, versions 3 and 4), read by seeking from frame to frame: a file of 10 GB costs what
+is asked of it.
 
-A file is a header, then per frame a camera-to-world matrix, two times, and a colour and a depth picture as blobs, then (version 4) IMU
-records, which are not read. Little endian, no padding. Format: SensorData of ScanNet/ScanNet.
+A file is a header, then per frame a camera-to-world matrix, two times, and a colour and a depth picture as blobs, then
+(version 4) IMU records, which are not read. Little endian, no padding. Format: SensorData of ScanNet/ScanNet.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class SensHeader:
         sensor: the camera's name.
         colour_intrinsic, colour_extrinsic, depth_intrinsic, depth_extrinsic: (4, 4) float32, pixels and metres.
         colour_compression: "jpeg", "png", "raw" (RGB bytes) or "unknown".
-        depth_compression: "zlib" or "raw" (uint16, row by row), "occi" or "unknown", which only their own software reads.
+        depth_compression: "zlib" or "raw" (uint16, row by row), "occi" or "unknown", which only their own software
+            reads.
         colour_size, depth_size: width, height in pixels.
         depth_shift: stored depth per metre: 1000 where it is in millimetres.
         frames: how many the file says it holds.
@@ -103,7 +105,8 @@ class FrameRecord:
 
 
 def is_valid_pose(pose: np.ndarray) -> bool:
-    """Whether a (4, 4) matrix can place a camera: all finite, last row 0 0 0 1. ScanNet writes -inf where tracking was lost."""
+    """Whether a (4, 4) matrix can place a camera: all finite, last row 0 0 0 1. ScanNet writes -inf where tracking was
+    lost."""
     return bool(np.isfinite(pose).all()) and bool((pose[3] == (0, 0, 0, 1)).all())
 
 
@@ -137,7 +140,9 @@ class SensFile:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from None
         try:
             if hasattr(os, "posix_fadvise"):
-                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)  # no reading ahead: every k-th frame costs its own bytes
+                os.posix_fadvise(
+                    descriptor, 0, 0, os.POSIX_FADV_RANDOM
+                )  # no reading ahead: every k-th frame costs its own bytes
             return cls(path, descriptor)
         except IsADirectoryError:
             os.close(descriptor)
@@ -154,7 +159,9 @@ class SensFile:
     def __enter__(self) -> SensFile:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def __len__(self) -> int:
@@ -209,14 +216,17 @@ class SensFile:
             return np.frombuffer(content, np.uint8).reshape(height, width, 3)
         pixels = decode_image(content, source)
         if pixels.shape[:2] != (height, width):
-            raise InputError(f"{source}: found {pixels.shape[1]} x {pixels.shape[0]} pixels, the header says {width} x {height}")
+            raise InputError(
+                f"{source}: found {pixels.shape[1]} x {pixels.shape[0]} pixels, the header says {width} x {height}"
+            )
         return pixels
 
     def depth(self, number: int) -> np.ndarray:
         """(h, w) uint16, `depth_shift` per metre, 0 where there is none.
 
         Raises:
-            InputError: as `record`; depth in a format of the camera's maker; damaged, or of another size than the header says.
+            InputError: as `record`; depth in a format of the camera's maker; damaged, or of another size than the
+                header says.
         """
         found, (width, height) = self.record(number), self.header.depth_size
         self.require_readable_depth()
@@ -233,7 +243,8 @@ class SensFile:
         if self.header.depth_compression not in ("zlib", "raw"):
             raise InputError(
                 f"{self.path}: depth compression is {self.header.depth_compression}, expected zlib or raw",
-                "only the maker's software for Windows decodes it: export the frames with ScanNet's SensReader there, and give that folder",
+                "only the maker's software for Windows decodes it: export the frames with ScanNet's SensReader "
+                "there, and give that folder",
             )
 
     def whole_frames(self) -> int:
@@ -255,17 +266,25 @@ class SensFile:
         end = self.record(len(self) - 1).end if len(self) else self._starts[0]
         rest = self._size - end
         if rest and not self._is_imu(end):
-            log.warning("%s: %d bytes follow the %d frames that its header counts: frames after these are not read",
-                        self.path, rest, len(self))  # fmt: skip
+            log.warning(
+                "%s: %d bytes follow the %d frames that its header counts: frames after these are not read",
+                self.path,
+                rest,
+                len(self),
+            )
 
     def _read_header(self) -> tuple[SensHeader, int]:
         version = struct.unpack("<I", self._read_of_header(0, 4))[0]
         if version not in _VERSIONS:
-            raise InputError(f"{self.path}: version (byte 0) is {version}, expected 3 or 4",
-                             "versions 0 to 2 are another format; anything else is no .sens file" if version else None)  # fmt: skip
+            raise InputError(
+                f"{self.path}: version (byte 0) is {version}, expected 3 or 4",
+                "versions 0 to 2 are another format; anything else is no .sens file" if version else None,
+            )
         length = _COUNT.unpack(self._read_of_header(4, 8))[0]
         if length > _LONGEST_NAME:
-            raise InputError(f"{self.path}: sensor name (byte 4) is {length} bytes long, expected at most {_LONGEST_NAME}")
+            raise InputError(
+                f"{self.path}: sensor name (byte 4) is {length} bytes long, expected at most {_LONGEST_NAME}"
+            )
         sensor = self._read_of_header(12, length).decode("utf-8", "replace")
         start = 12 + length
         values = _HEADER.unpack(self._read_of_header(start, _HEADER.size))
@@ -274,25 +293,41 @@ class SensFile:
             raise InputError(f"{self.path}: intrinsics and extrinsics (header at byte {start}) are not all finite")
         colour_code, depth_code, *sides, shift, frames = values[64:]
         header = SensHeader(
-            version, sensor, matrices[0], matrices[1], matrices[2], matrices[3],
-            _name(COLOUR_CODES, colour_code), _name(DEPTH_CODES, depth_code), (sides[0], sides[1]), (sides[2], sides[3]), shift, frames,
-        )  # fmt: skip
+            version,
+            sensor,
+            matrices[0],
+            matrices[1],
+            matrices[2],
+            matrices[3],
+            _name(COLOUR_CODES, colour_code),
+            _name(DEPTH_CODES, depth_code),
+            (sides[0], sides[1]),
+            (sides[2], sides[3]),
+            shift,
+            frames,
+        )
         self._check_header(header)
         return header, start + _HEADER.size
 
     def _check_header(self, header: SensHeader) -> None:
         for name, size in (("colour", header.colour_size), ("depth", header.depth_size)):
             if not all(0 < side <= _LARGEST_SIDE for side in size):
-                raise InputError(f"{self.path}: {name} size is {size[0]} x {size[1]}, expected 1 to {_LARGEST_SIDE} pixels a side")
+                raise InputError(
+                    f"{self.path}: {name} size is {size[0]} x {size[1]}, expected 1 to {_LARGEST_SIDE} pixels a side"
+                )
         if not 0 < header.depth_shift < float("inf"):
-            raise InputError(f"{self.path}: depth shift is {header.depth_shift:g}, expected more than 0 (1000: millimetres)")
+            raise InputError(
+                f"{self.path}: depth shift is {header.depth_shift:g}, expected more than 0 (1000: millimetres)"
+            )
         if header.frames > _MOST_FRAMES:
             raise InputError(f"{self.path}: the header counts {header.frames} frames, expected at most {_MOST_FRAMES}")
 
     def _read_of_header(self, start: int, length: int) -> bytes:
         if start + length > self._size:
-            raise InputError(f"{self.path}: cut inside the header: {start + length} bytes needed, the file has {self._size}",
-                             "copy or download it again")  # fmt: skip
+            raise InputError(
+                f"{self.path}: cut inside the header: {start + length} bytes needed, the file has {self._size}",
+                "copy or download it again",
+            )
         return self._read(start, length)
 
     def _record_at(self, number: int) -> FrameRecord:
@@ -303,12 +338,21 @@ class SensFile:
         if rest == 0 or self._is_imu(start):
             raise InputError(f"{counted} there are {number}: they end at byte {start}", again)
         if rest < _FRAME.size:
-            raise InputError(f"{counted} the file ends at byte {self._size}, inside the header of frame {number} at byte {start}", again)
+            raise InputError(
+                f"{counted} the file ends at byte {self._size}, inside the header of frame {number} at byte {start}",
+                again,
+            )
         found = FrameRecord(start, *_FRAME.unpack(self._read(start, _FRAME.size)))
-        for name, first, length in (("colour", found.colour_start, found.colour_bytes), ("depth", found.depth_start, found.depth_bytes)):
+        for name, first, length in (
+            ("colour", found.colour_start, found.colour_bytes),
+            ("depth", found.depth_start, found.depth_bytes),
+        ):
             if first + length > self._size:
-                raise InputError(f"{counted} the file ends at byte {self._size}, inside the {name} picture of frame {number}, "
-                                 f"which begins at byte {first} and has {length} bytes", again)  # fmt: skip
+                raise InputError(
+                    f"{counted} the file ends at byte {self._size}, inside the {name} picture of frame {number}, "
+                    f"which begins at byte {first} and has {length} bytes",
+                    again,
+                )
         return found
 
     def _is_imu(self, start: int) -> bool:
@@ -375,7 +419,9 @@ def inflate(content: bytes, expected: int, source: str) -> bytes:
         raise InputError(f"{source}: cannot be decompressed: {error}", "the file is damaged: copy it again") from None
     if len(plain) != expected:
         found = "more than that" if len(plain) > expected else f"{len(plain)}"
-        raise InputError(f"{source}: expected {expected} bytes of pixels, found {found}", "the file is damaged: copy it again")
+        raise InputError(
+            f"{source}: expected {expected} bytes of pixels, found {found}", "the file is damaged: copy it again"
+        )
     return plain
 
 

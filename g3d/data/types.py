@@ -1,7 +1,7 @@
 """What travels between the rooms: objects of an image, samples, batches and predictions, each a small frozen dataclass.
 
-Letters in shapes: N objects, B images of a batch, H and W pixels. Frames: `camera` is KITTI's rectified camera-0 frame (x right, y down,
-z forward, metres). Angles are radians; yaw is defined in g3d/geometry/boxes.py.
+Letters in shapes: N objects, B images of a batch, H and W pixels. Frames: `camera` is KITTI's rectified camera-0 frame
+(x right, y down, z forward, metres). Angles are radians; yaw is defined in g3d/geometry/boxes.py.
 """
 
 from __future__ import annotations
@@ -63,8 +63,17 @@ class Objects:
     @staticmethod
     def empty(scored: bool = False) -> Objects:
         none = np.zeros(0)
-        return Objects(np.zeros(0, "<U16"), np.zeros((0, 4)), np.zeros((0, 3)), np.zeros((0, 3)), none, none, none,
-                       np.zeros(0, np.int64), none if scored else None)  # fmt: skip
+        return Objects(
+            np.zeros(0, "<U16"),
+            np.zeros((0, 4)),
+            np.zeros((0, 3)),
+            np.zeros((0, 3)),
+            none,
+            none,
+            none,
+            np.zeros(0, np.int64),
+            none if scored else None,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +105,8 @@ class ImageSample:
 class ImageBatch:
     """B samples stacked: images (I, 3, H, W) uint8; `targets` is the system's own, with a `to(device)` of its own.
 
-    Samples that share one image tensor (several sentences about a picture) share one of the I images: `image_of` (B,) int64 says which.
-    It is None where every sample has its own, I = B.
+    Samples that share one image tensor (several sentences about a picture) share one of the I images: `image_of` (B,)
+    int64 says which. It is None where every sample has its own, I = B.
     """
 
     ids: tuple[str, ...]
@@ -123,9 +132,17 @@ class ImageBatch:
         images = list({id(s.image): s.image for s in samples}.values())
         place = {id(image): k for k, image in enumerate(images)}
         image_of = None if len(images) == len(samples) else torch.tensor([place[id(s.image)] for s in samples])
-        return ImageBatch(tuple(s.id for s in samples), torch.stack(images), tuple(s.image_size for s in samples),
-                          tuple(s.camera for s in samples), tuple(s.transform for s in samples), targets,
-                          tuple(s.path for s in samples), tuple(s.expression for s in samples), image_of)  # fmt: skip
+        return ImageBatch(
+            tuple(s.id for s in samples),
+            torch.stack(images),
+            tuple(s.image_size for s in samples),
+            tuple(s.camera for s in samples),
+            tuple(s.transform for s in samples),
+            targets,
+            tuple(s.path for s in samples),
+            tuple(s.expression for s in samples),
+            image_of,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +156,8 @@ class Prediction:
         image: path of the image, None if it was not a file.
         image_size: (width, height), pixels.
         camera: (3, 4) float64, projection matrix.
-        maps: what the network looked at, to draw: (h, w) float32 in the image's frame by name; not kept in predictions files.
+        maps: what the network looked at, to draw: (h, w) float32 in the image's frame by name; not kept in predictions
+            files.
     """
 
     sample: str

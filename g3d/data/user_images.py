@@ -51,16 +51,22 @@ class InferRequest:
         if self.focal is not None and not 0 < self.focal < float("inf"):
             raise InputError(f"--focal {self.focal:g}: expected a focal length in pixels, above 0")
         if self.field_of_view is not None and not 0 < self.field_of_view < 180:
-            raise InputError(f"--fov {self.field_of_view:g}: expected a horizontal field of view in degrees, between 0 and 180")
+            raise InputError(
+                f"--fov {self.field_of_view:g}: expected a horizontal field of view in degrees, between 0 and 180"
+            )
         for number, expression in enumerate(self.expressions, 1):
             if not expression.strip():
-                raise InputError(f"--text: sentence {number} of {len(self.expressions)} is empty; expected words that describe one object")
+                raise InputError(
+                    f"--text: sentence {number} of {len(self.expressions)} is empty; expected words that describe one "
+                    f"object"
+                )
 
     def camera(self, image: Path, size: tuple[int, int]) -> np.ndarray:
         """(3, 4) projection matrix of an image of `size` (width, height).
 
         Raises:
-            MissingDataError, InputError: its calibration file is not there, cannot be used, or is that of another image.
+            MissingDataError, InputError: its calibration file is not there, cannot be used, or is that of another
+                image.
         """
         if self.calibration is None:
             focal = self.focal if self.field_of_view is None else focal_from_field_of_view(self.field_of_view, size[0])
@@ -73,10 +79,11 @@ class InferRequest:
 
 
 class UserImages:
-    """The samples of a request, as `g3d.systems.base.Samples`: sentence after sentence about the first image, then about the next.
+    """The samples of a request, as `g3d.systems.base.Samples`: sentence after sentence about the first image, then
+    about the next.
 
-    Samples of one image share its tensor, so that a batch of them holds it once. A sample's id is the image's name without suffix,
-    numbered ("street-01", "street-02") where several sentences are asked.
+    Samples of one image share its tensor, so that a batch of them holds it once. A sample's id is the image's name
+    without suffix, numbered ("street-01", "street-02") where several sentences are asked.
 
     Args:
         request: images, cameras, sentences.
@@ -94,7 +101,10 @@ class UserImages:
         names = [path.stem for path in self.paths]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
-            raise InputError(f"--image: several images are called {repeated[0]!r}", "results go by name: rename one, or run them apart")
+            raise InputError(
+                f"--image: several images are called {repeated[0]!r}",
+                "results go by name: rename one, or run them apart",
+            )
         self.ids = [name + _number(k, len(self.expressions)) for name in names for k in range(len(self.expressions))]
         self._last: tuple[int, ImageSample] | None = None
 
@@ -127,7 +137,9 @@ def read_expressions(path: Path) -> tuple[str, ...]:
         MissingDataError: no such file.
         InputError: not text, no sentence in it, or a line without words.
     """
-    lines = {number: line.strip() for number, line in enumerate(read_text(path, "sentences").splitlines(), 1) if line.strip()}
+    lines = {
+        number: line.strip() for number, line in enumerate(read_text(path, "sentences").splitlines(), 1) if line.strip()
+    }
     if not lines:
         raise InputError(f"sentences {path}: found none, expected one on each line")
     for number, line in lines.items():

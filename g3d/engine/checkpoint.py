@@ -1,4 +1,5 @@
-"""Checkpoint files: written whole or not at all, read without running code, and enough on their own for eval and infer."""
+"""Checkpoint files: written whole or not at all, read without running code, and enough on their own for eval and
+infer."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ _NUMPY_SCALARS: list[Any] = [
     (np.dtype, "numpy.dtype"),
     *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")),
 ]
-"""What a numpy number in a file needs in order to be read: published checkpoints hold their best result as one. None of it runs code."""
+"""What a numpy number in a file needs in order to be read: published checkpoints hold their best result as one. None of
+it runs code."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,19 @@ class Checkpoint:
 
 
 def write(path: Path, config: Config, model: Mapping[str, torch.Tensor], training: Mapping[str, Any]) -> None:
-    """Write a checkpoint under a temporary name, flush it to disk, then rename: a crash leaves the old file or the new one.
+    """Write a checkpoint under a temporary name, flush it to disk, then rename: a crash leaves the old file or the new
+    one.
 
     Raises:
         EnvironmentProblem: the disk is full or the folder cannot be written; nothing half-written remains.
     """
-    content = {"g3d_format": FORMAT, "system": config.system, "config": config.to_yaml(), "model": dict(model), "training": dict(training)}
+    content = {
+        "g3d_format": FORMAT,
+        "system": config.system,
+        "config": config.to_yaml(),
+        "model": dict(model),
+        "training": dict(training),
+    }
     with _explained(path), atomic_write(path) as file:
         torch.save(content, file)
 
@@ -81,7 +90,8 @@ def _explained(path: Path) -> Iterator[None]:
         cause = next((e for e in (error.__cause__, error.__context__) if isinstance(e, OSError)), None)
         reason = (cause.strerror if cause else None) or str(error).splitlines()[0]
         raise EnvironmentProblem(
-            f"checkpoint {path}: cannot be written: {reason}", "free some space, or choose another --out; what was written before is intact"
+            f"checkpoint {path}: cannot be written: {reason}",
+            "free some space, or choose another --out; what was written before is intact",
         ) from error
 
 
@@ -110,7 +120,9 @@ def read_raw(path: Path) -> dict[str, Any]:
     except Exception as error:  # a damaged file can break any line of torch's reader
         said = str(error).partition("\n")[0].partition(". ")[0]
         reason = said if " " in said else type(error).__name__
-        raise InputError(f"checkpoint {path}: truncated or not a torch file ({path.stat().st_size:,} bytes: {reason})") from None
+        raise InputError(
+            f"checkpoint {path}: truncated or not a torch file ({path.stat().st_size:,} bytes: {reason})"
+        ) from None
     if not isinstance(content, dict):
         raise InputError(f"checkpoint {path}: expected a dict, found {type(content).__name__}")
     return content
@@ -125,7 +137,8 @@ def read(path: Path, overrides: tuple[str, ...] = ()) -> Checkpoint:
     """A checkpoint of our own.
 
     Raises:
-        InputError: it is a foreign one, damaged, of a newer g3d, or the overrides are of something that is inside the file.
+        InputError: it is a foreign one, damaged, of a newer g3d, or the overrides are of something that is inside the
+            file.
     """
     return parse(read_raw(path), path, overrides)
 
@@ -138,7 +151,9 @@ def parse(content: dict[str, Any], path: Path, overrides: tuple[str, ...] = ()) 
     if missing:
         raise InputError(f"checkpoint {path}: damaged: it has no {', '.join(missing)}")
     if content["g3d_format"] > FORMAT:
-        raise InputError(f"checkpoint {path}: format {content['g3d_format']}, this g3d reads up to {FORMAT}", "install a newer g3d")
+        raise InputError(
+            f"checkpoint {path}: format {content['g3d_format']}, this g3d reads up to {FORMAT}", "install a newer g3d"
+        )
     written = presets.from_yaml(content["config"], source=f"config in {path}")
     config = presets.from_yaml(content["config"], overrides, source=f"config in {path}")
     system = get_system(written.system)
@@ -155,8 +170,11 @@ def check_unchanged(names: Sequence[str], written: Config, config: Config, path:
     for name in names:
         then, now = (reduce(getattr, name.split("."), whole) for whole in (written, config))
         if then != now:
-            raise InputError(f"checkpoint {path}: {name} cannot be changed: found {_differences(then, now)}; what it named is in the file",
-                             "leave this setting, or --preset, away")  # fmt: skip
+            raise InputError(
+                f"checkpoint {path}: {name} cannot be changed: found {_differences(then, now)}; what it named is "
+                f"in the file",
+                "leave this setting, or --preset, away",
+            )
 
 
 def _differences(then: Any, now: Any) -> str:
@@ -178,11 +196,16 @@ def locate(where: Path) -> Path:
         last = folder / "last.pt"
         if not last.is_file() and not (where / "config.yaml").is_file():
             files = sorted(file.name for file in folder.iterdir() if file.suffix in (".pt", ".pth"))
-            hint = f"it has {', '.join(files[:4])}: name one of them" if files else "give a run directory or a checkpoint file"
+            hint = (
+                f"it has {', '.join(files[:4])}: name one of them"
+                if files
+                else "give a run directory or a checkpoint file"
+            )
             raise MissingDataError(f"checkpoint {where}: is neither a run directory nor a checkpoint", hint)
         if not last.is_file():
             raise MissingDataError(
-                f"run {where}: no checkpoints/last.pt", "a run writes its first checkpoint at the end of the first epoch"
+                f"run {where}: no checkpoints/last.pt",
+                "a run writes its first checkpoint at the end of the first epoch",
             )
         return last
     if not where.is_file():
@@ -200,5 +223,11 @@ def _refusal(message: str) -> str:
     """The part of torch's long message that names what the pickle wanted."""
     for line in message.splitlines():
         if "Unsupported global" in line or "GLOBAL" in line:
-            return "it would run code (" + line.strip().split(" was not")[0].removeprefix("WeightsUnpickler error: ") + ")"
-    return "truncated, or not a torch file" if "invalid load key" in message or "EOF" in message else "it is not plain data"
+            return (
+                "it would run code (" + line.strip().split(" was not")[0].removeprefix("WeightsUnpickler error: ") + ")"
+            )
+    return (
+        "truncated, or not a torch file"
+        if "invalid load key" in message or "EOF" in message
+        else "it is not plain data"
+    )

@@ -1,4 +1,5 @@
-"""One process or many: torchrun or SLURM environments, devices, and the few exchanges between processes that the engine needs."""
+"""One process or many: torchrun or SLURM environments, devices, and the few exchanges between processes that the engine
+needs."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ import torch.distributed as dist
 from g3d.errors import EnvironmentProblem, G3DError, InputError
 
 _PEER_ENDED = re.compile(r"closed by peer|reset by peer|Broken pipe|remote process exited|communicator was aborted")
-_LAUNCHERS = "torchrun and srun set RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT; without them unset RANK and WORLD_SIZE"
+_LAUNCHERS = (
+    "torchrun and srun set RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT; without them unset RANK and WORLD_SIZE"
+)
 
 
 class OtherProcessFailed(G3DError):
@@ -56,7 +59,8 @@ def choose_device(name: str = "auto", local_rank: int = 0) -> torch.device:
         raise InputError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise EnvironmentProblem(
-            f"--device {name}: torch {torch.__version__} finds no CUDA device", "g3d doctor shows why; --device cpu works"
+            f"--device {name}: torch {torch.__version__} finds no CUDA device",
+            "g3d doctor shows why; --device cpu works",
         )
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", local_rank)
@@ -74,15 +78,18 @@ def processes(device: str = "auto") -> Iterator[Processes]:
         OtherProcessFailed: another process ended while this one waited for it.
     """
     slurm_to_torchrun(os.environ)
-    world, rank, local_rank = (_from_environment(name, default) for name, default in (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0)))
+    world, rank, local_rank = (
+        _from_environment(name, default) for name, default in (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0))
+    )
     chosen = choose_device(device, local_rank)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if world == 1:
         yield Processes(0, 1, chosen)
         return
-    # Its functions keep as a default argument the group that is there when they are imported. Imported later (transformers does),
-    # they keep gloo's threads beyond destroy_process_group, and a thread that outlives the interpreter aborts the process.
+    # Its functions keep as a default argument the group that is there when they are imported. Imported later
+    # (transformers does), they keep gloo's threads beyond destroy_process_group, and a thread that outlives the
+    # interpreter aborts the process.
     importlib.import_module("torch.distributed.nn")
 
     try:
@@ -95,7 +102,9 @@ def processes(device: str = "auto") -> Iterator[Processes]:
     except RuntimeError as error:  # gloo and nccl raise nothing more telling
         if not _PEER_ENDED.search(str(error)):
             raise
-        raise OtherProcessFailed(f"process {rank} of {world}: stopped because another process ended", "that one says why") from error
+        raise OtherProcessFailed(
+            f"process {rank} of {world}: stopped because another process ended", "that one says why"
+        ) from error
     finally:
         dist.destroy_process_group()
 
@@ -109,7 +118,12 @@ def _from_environment(name: str, default: int) -> int:
 
 def slurm_to_torchrun(env: MutableMapping[str, str]) -> None:
     """Under `srun` with several tasks, set the variables that torchrun would have set; those already there are kept."""
-    if "RANK" in env or "SLURM_PROCID" not in env or int(env.get("SLURM_NTASKS", "1")) < 2 or "SLURM_STEP_ID" not in env:
+    if (
+        "RANK" in env
+        or "SLURM_PROCID" not in env
+        or int(env.get("SLURM_NTASKS", "1")) < 2
+        or "SLURM_STEP_ID" not in env
+    ):
         return
     nodes = env.get("SLURM_STEP_NODELIST") or env.get("SLURM_JOB_NODELIST") or "localhost"
     env["RANK"], env["WORLD_SIZE"] = env["SLURM_PROCID"], env["SLURM_NTASKS"]

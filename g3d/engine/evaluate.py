@@ -42,7 +42,11 @@ def predict(
     model.eval()
     found: list[Prediction] = []
     for inputs in evaluation_batches(samples, system.collate, batch, config.train.workers, group):
-        with torch.inference_mode(), session.explained_out_of_memory(config.train), session.autocast(config.train, group.device):
+        with (
+            torch.inference_mode(),
+            session.explained_out_of_memory(config.train),
+            session.autocast(config.train, group.device),
+        ):
             found += system.predict(model, inputs.to(group.device), config)
         progress.advance(min(len(inputs) * group.world, len(samples) - (len(found) - len(inputs)) * group.world))
     model.train(was_training)
@@ -62,7 +66,9 @@ def evaluate_model(
     return None if predictions is None else evaluate_predictions(system, config, predictions, root, split)
 
 
-def evaluate_predictions(system: System, config: Any, predictions: Sequence[Prediction], root: Path, split: str) -> Table:
+def evaluate_predictions(
+    system: System, config: Any, predictions: Sequence[Prediction], root: Path, split: str
+) -> Table:
     """The published evaluation of predictions."""
     evaluator = system.evaluator(config, root, split)
     evaluator.update(predictions)
@@ -76,7 +82,8 @@ def read_for_evaluation(
 
     Without `split` it is the one that the preset evaluates on, `val` where there is no preset.
 
-    The system is that of `preset`; without one it is that of the run the file lies in, or the one that knows the file's format or the data.
+    The system is that of `preset`; without one it is that of the run the file lies in, or the one that knows the file's
+    format or the data.
 
     Raises:
         MissingDataError: nothing there.
@@ -93,7 +100,8 @@ def read_for_evaluation(
     if path.is_dir():
         raise InputError(
             f"predictions {path}: no result files of {' or '.join(names)} in it",
-            "KITTI results are NNNNNN.txt, 16 columns a line; Mono3DRefer's are a result.json; a run's are RUN/predictions/SPLIT.jsonl",
+            "KITTI results are NNNNNN.txt, 16 columns a line; Mono3DRefer's are a result.json; a run's are "
+            "RUN/predictions/SPLIT.jsonl",
         )
     system = get_system(config.system) if config else _system_of_data(root)
     return system, config, split, read_predictions(path)
@@ -122,7 +130,9 @@ def read_for_drawing(
         return system.blanks(root, ids), system.labels(root, ids)
     system, _, _, found = read_for_evaluation(path, root, split, preset)
     wanted = [p for p in found if not items or p.sample in items]
-    missing = [p.sample for p in wanted if p.image is None or not Path(p.image).is_file()]  # paths may be relative, data sets move
+    missing = [
+        p.sample for p in wanted if p.image is None or not Path(p.image).is_file()
+    ]  # paths may be relative, data sets move
     blank = {b.sample: b for b in system.blanks(root, missing)}
     drawn = [replace(blank[p.sample], objects=p.objects) if p.sample in blank else p for p in wanted]
     return drawn, system.labels(root, [p.sample for p in drawn])
@@ -145,7 +155,11 @@ def _system_of_data(root: Path) -> System:
     names = presets.system_names()
     knowing = [system for system in map(get_system, names) if system.knows_data(root)]
     if len(knowing) != 1:
-        found = f"the data set of {' and of '.join(s.name for s in knowing)}" if knowing else f"no data set of {' or '.join(names)}"
+        found = (
+            f"the data set of {' and of '.join(s.name for s in knowing)}"
+            if knowing
+            else f"no data set of {' or '.join(names)}"
+        )
         raise InputError(f"--data {root}: found {found}; expected that of one system", "say which with --preset NAME")
     return knowing[0]
 

@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 
 
 def infer(loaded: LoadedModel, request: InferRequest, progress: Progress | None = None) -> list[Prediction]:
-    """Predictions for a request, one per image (and sentence), in its order. All sentences about an image are one batch.
+    """Predictions for a request, one per image (and sentence), in its order. All sentences about an image are one
+    batch.
 
     Raises:
         InputError, MissingDataError: an image or a calibration file cannot be used.
@@ -27,7 +28,10 @@ def infer(loaded: LoadedModel, request: InferRequest, progress: Progress | None 
     if request.maps:
         loaded = _with_maps(loaded)
     if request.calibration is None:
-        log.warning("warning: no calibration: distances scale with the focal length; the principal point is taken to be the middle")
+        log.warning(
+            "warning: no calibration: distances scale with the focal length; the principal point is taken to "
+            "be the middle"
+        )
     samples = loaded.system.inputs(loaded.config, request)
     batch = max(1, len(request.expressions))
     found = predict(loaded.model, loaded.config, samples, Processes(0, 1, loaded.device), batch, progress)
@@ -38,9 +42,13 @@ def infer(loaded: LoadedModel, request: InferRequest, progress: Progress | None 
 def _check_expressions(loaded: LoadedModel, request: InferRequest) -> None:
     name = loaded.config.name
     if request.expressions and not loaded.system.takes_expressions:
-        raise InputError(f"--text: {name} finds all objects of an image and takes no sentence", "leave --text and --texts away")
+        raise InputError(
+            f"--text: {name} finds all objects of an image and takes no sentence", "leave --text and --texts away"
+        )
     if loaded.system.takes_expressions and not request.expressions:
-        raise InputError(f"g3d infer: {name} finds what a sentence describes: which sentence?", '--text "the white van on the left"')
+        raise InputError(
+            f"g3d infer: {name} finds what a sentence describes: which sentence?", '--text "the white van on the left"'
+        )
 
 
 def _with_maps(loaded: LoadedModel) -> LoadedModel:

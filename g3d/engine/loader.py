@@ -17,7 +17,8 @@ from g3d.systems.base import Samples
 
 
 class _Seeded(Dataset):
-    """Samples by (epoch, index): the random draws of a sample depend on nothing else, so workers and resumption cannot change them."""
+    """Samples by (epoch, index): the random draws of a sample depend on nothing else, so workers and resumption cannot
+    change them."""
 
     def __init__(self, samples: Samples, seed: int | None) -> None:
         self.samples = samples
@@ -27,10 +28,13 @@ class _Seeded(Dataset):
         return len(self.samples)
 
     def __getitem__(self, key: tuple[int, int]) -> Any:
-        """The sample, or the error that says what is wrong with it: raised in a worker it would arrive wrapped in tracebacks."""
+        """The sample, or the error that says what is wrong with it: raised in a worker it would arrive wrapped in
+        tracebacks."""
         epoch, index = key
         try:
-            return self.samples.sample(index, None if self.seed is None else np.random.default_rng([self.seed, epoch, index]))
+            return self.samples.sample(
+                index, None if self.seed is None else np.random.default_rng([self.seed, epoch, index])
+            )
         except G3DError as error:
             return error
 
@@ -69,17 +73,28 @@ class _Batches:
 class TrainingLoader:
     """Shuffled epochs of global batches; the last incomplete batch of an epoch is left out.
 
-    A global batch of `batch` samples is cut into `accumulate` micro-batches, and each of those into equal, consecutive parts by rank.
+    A global batch of `batch` samples is cut into `accumulate` micro-batches, and each of those into equal, consecutive
+    parts by rank.
 
     Raises:
         InputError: the batch cannot be divided, or is larger than the split.
     """
 
-    def __init__(self, samples: Samples, collate: Callable, batch: int, accumulate: int, workers: int, seed: int, group: Processes) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        collate: Callable,
+        batch: int,
+        accumulate: int,
+        workers: int,
+        seed: int,
+        group: Processes,
+    ) -> None:
         parts = accumulate * group.world
         if batch % parts:
             raise InputError(
-                f"train.batch={batch}: cannot be divided among {group.world} processes x {accumulate} accumulation steps",
+                f"train.batch={batch}: cannot be divided among {group.world} processes x {accumulate} "
+                f"accumulation steps",
                 f"try --set train.batch={max(1, round(batch / parts)) * parts}",
             )
         if len(samples) < batch:
@@ -105,14 +120,18 @@ class TrainingLoader:
             yield [next(loader) for _ in range(self.accumulate)]
 
 
-def evaluation_batches(samples: Samples, collate: Callable, batch: int, workers: int, group: Processes) -> Iterator[Any]:
+def evaluation_batches(
+    samples: Samples, collate: Callable, batch: int, workers: int, group: Processes
+) -> Iterator[Any]:
     """Every sample once, un-augmented, dealt to the processes in turn."""
     mine = [(0, index) for index in range(group.rank, len(samples), group.world)]
     keys = [mine[start : start + batch] for start in range(0, len(mine), batch)]
     return _raised(_loader(_Seeded(samples, None), keys, collate, workers, group.device))
 
 
-def _loader(dataset: Dataset, keys: list[list[tuple[int, int]]], collate: Callable, workers: int, device: torch.device) -> DataLoader:
+def _loader(
+    dataset: Dataset, keys: list[list[tuple[int, int]]], collate: Callable, workers: int, device: torch.device
+) -> DataLoader:
     return DataLoader(
         dataset,
         batch_sampler=_Batches(keys),
@@ -131,7 +150,8 @@ def _processors() -> int:
 
 
 def _quiet_worker(_: int) -> None:
-    """Ctrl-C, and SIGTERM from a scheduler, reach the whole process group; the training process answers them and ends its workers."""
+    """Ctrl-C, and SIGTERM from a scheduler, reach the whole process group; the training process answers them and ends
+    its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _survive_once)
     torch.set_num_threads(1)

@@ -1,4 +1,5 @@
-"""Where training figures go: metrics.jsonl always, TensorBoard and Weights & Biases where they are installed and asked for."""
+"""Where training figures go: metrics.jsonl always, TensorBoard and Weights & Biases where they are installed and asked
+for."""
 
 from __future__ import annotations
 
@@ -22,12 +23,24 @@ class Logger:
         self._scalars = scalars
         self._began = time.monotonic()
 
-    def losses(self, step: int, epoch: int, rate: float, losses: Mapping[str, float], samples_per_second: float) -> None:
+    def losses(
+        self, step: int, epoch: int, rate: float, losses: Mapping[str, float], samples_per_second: float
+    ) -> None:
         """Loss terms after a step."""
         seconds = round(time.monotonic() - self._began, 3)
-        self._run.record({"step": step, "epoch": epoch, "lr": rate, "seconds": seconds,
-                          "samples_per_second": round(samples_per_second, 3), "loss": dict(losses)})  # fmt: skip
-        self._send(step, {"lr": rate, "samples_per_second": samples_per_second, **{f"loss/{k}": v for k, v in losses.items()}})
+        self._run.record(
+            {
+                "step": step,
+                "epoch": epoch,
+                "lr": rate,
+                "seconds": seconds,
+                "samples_per_second": round(samples_per_second, 3),
+                "loss": dict(losses),
+            }
+        )
+        self._send(
+            step, {"lr": rate, "samples_per_second": samples_per_second, **{f"loss/{k}": v for k, v in losses.items()}}
+        )
 
     def evaluation(self, step: int, epoch: int, split: str, table: Table) -> None:
         """An evaluation after a step."""
@@ -58,7 +71,9 @@ class _TensorBoard:
 
 class _Wandb:
     def __init__(self, run: Run, config: Config) -> None:
-        self._run = _load("wandb").init(project="g3d", name=run.folder.name, dir=str(run.folder), config=config.model_dump(mode="json"))
+        self._run = _load("wandb").init(
+            project="g3d", name=run.folder.name, dir=str(run.folder), config=config.model_dump(mode="json")
+        )
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         self._run.log(dict(values), step=step)

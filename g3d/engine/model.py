@@ -43,7 +43,9 @@ class LoadedModel:
     report: ImportReport | None
 
 
-def load_model(where: Path, device: torch.device, preset: str | None = None, overrides: Sequence[str] = ()) -> LoadedModel:
+def load_model(
+    where: Path, device: torch.device, preset: str | None = None, overrides: Sequence[str] = ()
+) -> LoadedModel:
     """Load a model to predict with.
 
     Args:
@@ -60,7 +62,10 @@ def load_model(where: Path, device: torch.device, preset: str | None = None, ove
     given = presets.load(preset, overrides) if preset else None
     if not checkpoint.is_ours(content):
         if given is None:
-            raise InputError(f"checkpoint {path}: not written by g3d", "for a published checkpoint say of which preset: --preset NAME")
+            raise InputError(
+                f"checkpoint {path}: not written by g3d",
+                "for a published checkpoint say of which preset: --preset NAME",
+            )
         system = get_system(given.system)
         model = system.build(given)
         with errors_name(path):
@@ -69,7 +74,9 @@ def load_model(where: Path, device: torch.device, preset: str | None = None, ove
             log.info("%s: %s", path.name, line)
         return _ready(system, given, model, device, path, None, report)
     if given is not None and given.system != content.get("system"):
-        raise InputError(f"checkpoint {path}: of system {content.get('system')}, but preset {preset} is of system {given.system}")
+        raise InputError(
+            f"checkpoint {path}: of system {content.get('system')}, but preset {preset} is of system {given.system}"
+        )
     saved = checkpoint.parse(content, path, tuple(overrides))
     config = given or saved.config
     system = get_system(config.system)
@@ -99,7 +106,10 @@ def load_strictly(model: nn.Module, state: dict[str, torch.Tensor], path: Path) 
             f"(first: {name}, found {tuple(state[name].shape)}, expected {tuple(own[name].shape)})"
         )
     if problems:
-        raise InputError(f"checkpoint {path}: does not fit the config: {'; '.join(problems)}", "it was made with other model settings")
+        raise InputError(
+            f"checkpoint {path}: does not fit the config: {'; '.join(problems)}",
+            "it was made with other model settings",
+        )
     try:
         model.load_state_dict(state)
     except InputError as error:  # of a module's extra state
@@ -112,7 +122,15 @@ def _parts(names: Iterable[str]) -> str:
 
 
 def _ready(
-    system: System, config: Any, model: nn.Module, device: torch.device, path: Path, data: str | None, report: ImportReport | None
+    system: System,
+    config: Any,
+    model: nn.Module,
+    device: torch.device,
+    path: Path,
+    data: str | None,
+    report: ImportReport | None,
 ) -> LoadedModel:
     model = session.place(model, config.train, device).eval()
-    return LoadedModel(system, config, model, device, path, checkpoint.run_of(path), Path(data) if data else None, report)
+    return LoadedModel(
+        system, config, model, device, path, checkpoint.run_of(path), Path(data) if data else None, report
+    )

@@ -13,8 +13,9 @@ from torch.optim import Optimizer
 class AdamWScaledDecay(Optimizer):
     """AdamW as JLN, Mono3DVG-TR and MonoDETR train with it: decay and eps within the bias-corrected step.
 
-    p <- p - step (weight_decay p + m / (sqrt(v) + eps)) with step = lr sqrt(1 - b2^t) / (1 - b1^t). Beside torch.optim.AdamW, the decay
-    shrinks with the correction (to 0.32 of it at t = 1) and eps is not corrected. Source: ZhanYang-nwpu/Mono3DVG, from PyTorch 1.0.
+    p <- p - step (weight_decay p + m / (sqrt(v) + eps)) with step = lr sqrt(1 - b2^t) / (1 - b1^t). Beside
+    torch.optim.AdamW, the decay shrinks with the correction (to 0.32 of it at t = 1) and eps is not corrected. Source:
+    ZhanYang-nwpu/Mono3DVG, from PyTorch 1.0.
 
     Args:
         params: parameters, or groups of them with options of their own.

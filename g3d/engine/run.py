@@ -44,17 +44,23 @@ class Run:
             EnvironmentProblem: it cannot be written.
         """
         if any(self.checkpoints.glob("*.pt")):
-            raise InputError(f"run {self.folder}: already holds checkpoints", f"go on with --resume {self.folder}, or choose another --out")
+            raise InputError(
+                f"run {self.folder}: already holds checkpoints",
+                f"go on with --resume {self.folder}, or choose another --out",
+            )
         if not self.writes:
             return
         with self._explained():
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             (self.folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
-            (self.folder / "environment.json").write_text(json.dumps(environment(command), indent=2) + "\n", encoding="utf-8")
+            (self.folder / "environment.json").write_text(
+                json.dumps(environment(command), indent=2) + "\n", encoding="utf-8"
+            )
             self._metrics.write_text("", encoding="utf-8")
 
     def reopen(self, config: Config, step: int) -> None:
-        """Go on after `step` with a config that `--set` may have changed; metrics of later steps, which will be made again, are dropped."""
+        """Go on after `step` with a config that `--set` may have changed; metrics of later steps, which will be made
+        again, are dropped."""
         if not self.writes:
             return
         with self._explained():
@@ -107,7 +113,8 @@ def find_latest(preset: str) -> Path:
     found = sorted(Path("runs", preset).glob("*/checkpoints/last.pt"), key=lambda file: file.stat().st_mtime)
     if not found:
         raise MissingDataError(
-            f"--resume auto: no run with a checkpoint in runs/{preset}", "give the run directory, or start without --resume"
+            f"--resume auto: no run with a checkpoint in runs/{preset}",
+            "give the run directory, or start without --resume",
         )
     return found[-1].parent.parent
 

@@ -14,8 +14,8 @@ from g3d.engine.optimizers import AdamWScaledDecay
 def learning_rate(optim: OptimConfig, epoch: int) -> float:
     """The rate in force during an epoch, counted from 0: cosine warm-up, then a factor at each decay epoch.
 
-    A function of the epoch alone, so a resumed run continues as it would have. Source: xinzhuma/monodle, whose decay counter starts
-    after the warm-up (`decay_counts_warmup: false`).
+    A function of the epoch alone, so a resumed run continues as it would have. Source: xinzhuma/monodle, whose decay
+    counter starts after the warm-up (`decay_counts_warmup: false`).
     """
     if epoch < optim.warmup_epochs:
         progress = (1 - math.cos(math.pi * epoch / optim.warmup_epochs)) / 2

@@ -1,4 +1,5 @@
-"""What a model runs with, in training and inference alike: precision, memory layout, and how the optimiser step is taken."""
+"""What a model runs with, in training and inference alike: precision, memory layout, and how the optimiser step is
+taken."""
 
 from __future__ import annotations
 
@@ -70,5 +71,6 @@ def explained_out_of_memory(settings: TrainConfig) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise EnvironmentProblem(
             f"out of memory on the device: {str(error).splitlines()[0]}",
-            f"try --set train.precision=bf16, --set train.accumulate={settings.accumulate * 2}, or a smaller --set train.batch",
+            f"try --set train.precision=bf16, --set train.accumulate={settings.accumulate * 2}, or a smaller "
+            f"--set train.batch",
         ) from error

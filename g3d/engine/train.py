@@ -43,7 +43,8 @@ class TrainingFailed(G3DError):
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What a finished run leaves: its folder, its last checkpoint, its best one if it was evaluated, and the last loss terms."""
+    """What a finished run leaves: its folder, its last checkpoint, its best one if it was evaluated, and the last loss
+    terms."""
 
     run: Path
     checkpoint: Path
@@ -96,7 +97,11 @@ class Trainer:
         terms: dict[str, Tensor] = {}
         for number, batch in enumerate(micro_batches, 1):
             last = number == len(micro_batches)
-            quiet = self.network.no_sync() if isinstance(self.network, DistributedDataParallel) and not last else nullcontext()
+            quiet = (
+                self.network.no_sync()
+                if isinstance(self.network, DistributedDataParallel) and not last
+                else nullcontext()
+            )
             with quiet, session.explained_out_of_memory(self.config.train):
                 with session.autocast(self.config.train, self.group.device):
                     losses = self.system.losses(self.network, batch.to(self.group.device), self.config)
@@ -130,20 +135,29 @@ class Trainer:
         """Continue where a checkpoint was written.
 
         Raises:
-            InputError: it holds no state of training, has other weights, or was written within an epoch of other batches.
+            InputError: it holds no state of training, has other weights, or was written within an epoch of other
+                batches.
         """
-        if missing := [key for key in ("optimizer", "epoch", "step_in_epoch", "steps", "random") if key not in saved.training]:
+        if missing := [
+            key for key in ("optimizer", "epoch", "step_in_epoch", "steps", "random") if key not in saved.training
+        ]:
             raise InputError(f"checkpoint {saved.path}: training cannot go on from it: it has no {', '.join(missing)}")
         load_strictly(self.model, saved.model, saved.path)
-        options = [{key: value for key, value in group.items() if key != "params"} for group in self.optimizer.param_groups]
+        options = [
+            {key: value for key, value in group.items() if key != "params"} for group in self.optimizer.param_groups
+        ]
         try:
             self.optimizer.load_state_dict(saved.training["optimizer"])
         except ValueError:
-            raise InputError(f"checkpoint {saved.path}: its optimiser has other parameters than this config trains",
-                             "what is frozen cannot change within a run") from None  # fmt: skip
+            raise InputError(
+                f"checkpoint {saved.path}: its optimiser has other parameters than this config trains",
+                "what is frozen cannot change within a run",
+            ) from None
         for group, own in zip(self.optimizer.param_groups, options, strict=True):
             group.update(own)  # those of the config, which --set may have changed, not those in the file
-        self.epoch, self.step_in_epoch, self.steps = (saved.training[key] for key in ("epoch", "step_in_epoch", "steps"))
+        self.epoch, self.step_in_epoch, self.steps = (
+            saved.training[key] for key in ("epoch", "step_in_epoch", "steps")
+        )
         self._check_same_batches(saved)
         states = saved.training["random"]
         if len(states) == self.group.world:
@@ -156,12 +170,17 @@ class Trainer:
         if not self.step_in_epoch:
             return
         now, then = self.config, cast(Any, saved.written)
-        settings = {"train.batch": (now.train.batch, then.train.batch), "train.seed": (now.train.seed, then.train.seed),
-                    "data.train": (now.data.train, then.data.train)}  # fmt: skip
+        settings = {
+            "train.batch": (now.train.batch, then.train.batch),
+            "train.seed": (now.train.seed, then.train.seed),
+            "data.train": (now.data.train, then.data.train),
+        }
         where = f"checkpoint {saved.path}: written within an epoch, after {self.step_in_epoch} steps of it"
         for name, (found, expected) in settings.items():
             if found != expected:
-                raise InputError(f"{where}: {name} cannot change there from {expected} to {found}", "go on from the end of an epoch")
+                raise InputError(
+                    f"{where}: {name} cannot change there from {expected} to {found}", "go on from the end of an epoch"
+                )
         if self.step_in_epoch >= self.loader.steps:
             raise InputError(f"{where}, but the split now makes {self.loader.steps}", "was the split changed?")
 
@@ -217,13 +236,17 @@ def _set_aside_later_best(run: Run, trainer: Trainer) -> None:
     if run.writes and run.best.is_file() and checkpoint.read(run.best).training["steps"] > trainer.steps:
         aside = run.best.with_name("best_before_resume.pt")
         run.best.replace(aside)
-        log.warning("%s is from after step %d, where the run goes on: it is now %s", run.best, trainer.steps, aside.name)
+        log.warning(
+            "%s is from after step %d, where the run goes on: it is now %s", run.best, trainer.steps, aside.name
+        )
 
 
 def _folder_of(resume: checkpoint.Checkpoint) -> Path:
     folder = checkpoint.run_of(resume.path)
     if folder is None:
-        raise InputError(f"checkpoint {resume.path}: lies in no run directory to go on in", "expected RUN/checkpoints/last.pt")
+        raise InputError(
+            f"checkpoint {resume.path}: lies in no run directory to go on in", "expected RUN/checkpoints/last.pt"
+        )
     return folder
 
 
@@ -249,13 +272,19 @@ def _loop(trainer: Trainer, run: Run, root: Path, loggers: Logger, stop: _Stop, 
         saving = end_of_epoch or stopping or (settings.save_steps > 0 and trainer.steps % settings.save_steps == 0)
         logging_due = trainer.steps % settings.log_steps == 0 or trainer.steps == total
         if logging_due or saving:
-            losses = _agreed(terms, group)  # before saving: a checkpoint of a training that diverged would replace the last good one
+            losses = _agreed(
+                terms, group
+            )  # before saving: a checkpoint of a training that diverged would replace the last good one
         if logging_due:
             now = time.monotonic()
             rate = (trainer.steps - marks[1]) * loader.batch / max(now - marks[0], 1e-9)
             marks = (now, trainer.steps)
-            loggers.losses(trainer.steps, trainer.epoch, learning_rate(trainer.config.optim, trainer.epoch), losses, rate)
-        progress.advance(note=f"epoch {trainer.epoch + 1}/{settings.epochs}" + (f" loss {losses['total']:.3f}" if losses else ""))
+            loggers.losses(
+                trainer.steps, trainer.epoch, learning_rate(trainer.config.optim, trainer.epoch), losses, rate
+            )
+        progress.advance(
+            note=f"epoch {trainer.epoch + 1}/{settings.epochs}" + (f" loss {losses['total']:.3f}" if losses else "")
+        )
         if end_of_epoch:
             trainer.epoch, trainer.step_in_epoch = trainer.epoch + 1, 0
         if saving:
@@ -263,7 +292,8 @@ def _loop(trainer: Trainer, run: Run, root: Path, loggers: Logger, stop: _Stop, 
         if stopping and trainer.steps < total:
             progress.end()
             raise Interrupted(
-                f"stopped after step {trainer.steps} of {total}; checkpoint written", f"go on with: g3d train --resume {run.folder}"
+                f"stopped after step {trainer.steps} of {total}; checkpoint written",
+                f"go on with: g3d train --resume {run.folder}",
             )
         _evaluate_if_due(trainer, run, root, loggers, run.checkpoints / "last.pt")
     progress.end()
@@ -278,7 +308,8 @@ def _agreed(terms: dict[str, Tensor], group: Processes) -> dict[str, float]:
     if not math.isfinite(losses["total"]):
         broken = ", ".join(name for name, value in losses.items() if name != "total" and not math.isfinite(value))
         raise TrainingFailed(
-            f"the loss is no longer finite (terms: {broken})", "a smaller --set optim.lr or --set optim.clip_norm=10 may help"
+            f"the loss is no longer finite (terms: {broken})",
+            "a smaller --set optim.lr or --set optim.clip_norm=10 may help",
         )
     return losses
 
@@ -295,9 +326,15 @@ def _save(trainer: Trainer, run: Run, root: Path, numbered: bool) -> None:
 
 
 def _evaluate_if_due(trainer: Trainer, run: Run, root: Path, loggers: Logger, file: Path) -> None:
-    """At the end of an epoch that wants an evaluation and has none yet: make it, and copy its checkpoint if it is the best so far."""
+    """At the end of an epoch that wants an evaluation and has none yet: make it, and copy its checkpoint if it is the
+    best so far."""
     settings, split, epoch = trainer.config.train, trainer.config.data.val, trainer.epoch
-    if trainer.step_in_epoch or not epoch or not settings.eval_epochs or (epoch % settings.eval_epochs and epoch != settings.epochs):
+    if (
+        trainer.step_in_epoch
+        or not epoch
+        or not settings.eval_epochs
+        or (epoch % settings.eval_epochs and epoch != settings.epochs)
+    ):
         return
     if from_first(run.writes and trainer.steps in run.evaluations(split), trainer.group):
         return
@@ -310,11 +347,14 @@ def _evaluate_if_due(trainer: Trainer, run: Run, root: Path, loggers: Logger, fi
         checkpoint.copy(file, run.best)
     loggers.evaluation(trainer.steps, epoch, split, table)
     if table.score is not None:
-        log.info("epoch %d on %s: score %.4g%s", epoch, split, table.score, f", the best so far: {run.best}" if best else "")
+        log.info(
+            "epoch %d on %s: score %.4g%s", epoch, split, table.score, f", the best so far: {run.best}" if best else ""
+        )
 
 
 class _Stop:
-    """Set by the first SIGTERM or Ctrl-C; another one interrupts at once, unless it belongs to the first: schedulers send several."""
+    """Set by the first SIGTERM or Ctrl-C; another one interrupts at once, unless it belongs to the first: schedulers
+    send several."""
 
     requested = False
     _since = 0.0
@@ -325,7 +365,9 @@ class _Stop:
                 raise KeyboardInterrupt
             return
         self.requested, self._since = True, time.monotonic()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # loading workers that die of the same signal must not break the checkpoint
+        signal.signal(
+            signal.SIGCHLD, signal.SIG_DFL
+        )  # loading workers that die of the same signal must not break the checkpoint
         log.warning("%s: stopping after this step", signal.Signals(number).name)
 
 

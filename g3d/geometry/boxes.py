@@ -1,8 +1,9 @@
 """3D boxes in the camera frame: the one place where yaw, corner order and box centres are defined.
 
-Camera frame: x right, y down, z forward, metres. A box is (location, size, rotation_y): the centre of its bottom face, (height, width,
-length), and the yaw about y. At rotation_y = 0 the length lies along +x; positive yaw turns +x towards -z:
-R_y = [[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]]. The observation angle is alpha = rotation_y - atan2(x, z), up to the camera's offset.
+Camera frame: x right, y down, z forward, metres. A box is (location, size, rotation_y): the centre of its bottom face,
+(height, width, length), and the yaw about y. At rotation_y = 0 the length lies along +x; positive yaw turns +x towards
+-z: R_y = [[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]]. The observation angle is alpha = rotation_y - atan2(x, z), up to
+the camera's offset.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ from __future__ import annotations
 import numpy as np
 
 # Edges of the corners below: bottom ring, top ring, uprights. Corners 0, 1, 5, 4 are the front face (+length).
-EDGES = tuple((k, (k + 1) % 4) for k in range(4)) + tuple((k + 4, (k + 1) % 4 + 4) for k in range(4)) + tuple((k, k + 4) for k in range(4))
+EDGES = (
+    tuple((k, (k + 1) % 4) for k in range(4))
+    + tuple((k + 4, (k + 1) % 4 + 4) for k in range(4))
+    + tuple((k, k + 4) for k in range(4))
+)
 FRONT_FACE = (0, 1, 5, 4)
 
 

@@ -1,4 +1,5 @@
-"""Pinhole cameras given by a 3x4 projection matrix in KITTI's convention (P2): pixels = P [x y z 1], camera-0 frame in metres."""
+"""Pinhole cameras given by a 3x4 projection matrix in KITTI's convention (P2): pixels = P [x y z 1], camera-0 frame in
+metres."""
 
 from __future__ import annotations
 
@@ -18,12 +19,14 @@ def camera_from_focal(focal: float, image_size: tuple[int, int]) -> np.ndarray:
 
 
 def focal_from_field_of_view(degrees: float, width: int) -> float:
-    """Focal length in pixels of a camera whose image of `width` pixels spans a horizontal field of view of so many degrees (0 to 180)."""
+    """Focal length in pixels of a camera whose image of `width` pixels spans a horizontal field of view of so many
+    degrees (0 to 180)."""
     return width / 2 / math.tan(math.radians(degrees) / 2)
 
 
 def camera_offset(camera: np.ndarray) -> np.ndarray:
-    """(2,) metres: how far x and y of the camera-0 frame lie from the camera that took the image (-P[0,3]/fu, -P[1,3]/fv)."""
+    """(2,) metres: how far x and y of the camera-0 frame lie from the camera that took the image (-P[0,3]/fu,
+    -P[1,3]/fv)."""
     return np.array([-camera[0, 3] / camera[0, 0], -camera[1, 3] / camera[1, 1]])
 
 
@@ -49,5 +52,6 @@ def unproject(pixels: np.ndarray, depth: np.ndarray, camera: np.ndarray) -> np.n
 
 
 def ray_angle(u: np.ndarray, camera: np.ndarray) -> np.ndarray:
-    """Angle of a pixel column's viewing ray about y, radians: rotation_y = alpha + ray_angle(u) for an object centred at u."""
+    """Angle of a pixel column's viewing ray about y, radians: rotation_y = alpha + ray_angle(u) for an object centred
+    at u."""
     return np.arctan2(u - camera[0, 2], camera[0, 0])

@@ -14,7 +14,8 @@ BIN_WIDTH = 2 * math.pi / HEADING_BINS
 
 
 def heading_bins(angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Angles (N,) in radians -> bins (N,) int64 and residuals (N,) from the bins' centres, in [-BIN_WIDTH / 2, BIN_WIDTH / 2)."""
+    """Angles (N,) in radians -> bins (N,) int64 and residuals (N,) from the bins' centres, in [-BIN_WIDTH / 2,
+    BIN_WIDTH / 2)."""
     shifted = (angles % (2 * np.pi) + BIN_WIDTH / 2) % (2 * np.pi)
     bins = (shifted / BIN_WIDTH).astype(np.int64)
     return bins, shifted - (bins * BIN_WIDTH + BIN_WIDTH / 2)

@@ -1,8 +1,8 @@
 """Accuracy of 3D boxes found for sentences in images, over the groups of Mono3DRefer's test split.
 
-The published IoU, of which all figures in the papers are made, takes a box's sides along the axes, ignores its heading, and lays height,
-width and length along x, y and z (the camera's right, down and forward) instead of y, z and x. It is kept to compare with them, beside the
-true overlap of the rotated boxes.
+The published IoU, of which all figures in the papers are made, takes a box's sides along the axes, ignores its heading,
+and lays height, width and length along x, y and z (the camera's right, down and forward) instead of y, z and x. It is
+kept to compare with them, beside the true overlap of the rotated boxes.
 
 Source: ZhanYang-nwpu/Mono3DVG.
 """
@@ -31,7 +31,8 @@ def published_iou(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """The published overlap of boxes, row by row.
 
     Args:
-        found, truth: (N, 7) x y z h w l rotation_y: bottom centre, height, width, length in metres, yaw in radians, camera frame.
+        found, truth: (N, 7) x y z h w l rotation_y: bottom centre, height, width, length in metres, yaw in radians,
+            camera frame.
 
     Returns:
         (N,) float64, 0..1: the overlap of boxes around (x, y - h / 2, z) with the extents h, w, l along x, y, z.
@@ -44,27 +45,35 @@ def oriented_iou(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return _row_by_row(rotated_iou_3d, found, truth)
 
 
-def grounding_table(found: Sequence[Objects], truth: Sequence[Objects], instances: Sequence[int],
-                    groups: Mapping[str, AbstractSet[int]] | None = None) -> Table:  # fmt: skip
+def grounding_table(
+    found: Sequence[Objects],
+    truth: Sequence[Objects],
+    instances: Sequence[int],
+    groups: Mapping[str, AbstractSet[int]] | None = None,
+) -> Table:
     """Accuracy at an IoU above 0.25 and 0.5, and the mean IoU, in percent, with the published and the oriented IoU.
 
     Args:
         found: for each expression the predicted objects, best first: the first one counts; none is an IoU of 0.
         truth: for each expression its one object.
         instances: for each expression the number of its object.
-        groups: object numbers by group ("Unique", "Near", ...). Every object that is not in Unique is in Multiple, whatever stands there.
-            Of Near, Medium and Far, and of Easy, Moderate and Hard, the first that lists an object counts.
+        groups: object numbers by group ("Unique", "Near", ...). Every object that is not in Unique is in Multiple,
+            whatever stands there. Of Near, Medium and Far, and of Easy, Moderate and Hard, the first that lists an
+            object counts.
 
     Returns:
-        A table with the rows of GROUPS, and metrics `<Group>_acc25`, `_acc50`, `_iou`, `_oriented_acc25`, `_oriented_acc50`,
-        `_oriented_iou`. A group without expressions has no figures. Where no object is in any group (another split), Overall alone.
+        A table with the rows of GROUPS, and metrics `<Group>_acc25`, `_acc50`, `_iou`, `_oriented_acc25`,
+        `_oriented_acc50`, `_oriented_iou`. A group without expressions has no figures. Where no object is in any group
+        (another split), Overall alone.
 
     Raises:
         ValueError: the sequences differ in length, or an expression has not one true object.
     """
     if not len(found) == len(truth) == len(instances):
         counts = f"{len(found)}, {len(truth)} and {len(instances)}"
-        raise ValueError(f"grounding_table: expected a prediction, a label and an object number for each expression, found {counts}")
+        raise ValueError(
+            f"grounding_table: expected a prediction, a label and an object number for each expression, found {counts}"
+        )
     wrong = next((k for k, objects in enumerate(truth) if len(objects) != 1), None)
     if wrong is not None:
         raise ValueError(f"truth[{wrong}]: expected one object, found {len(truth[wrong])}")
@@ -86,7 +95,9 @@ def grounding_table(found: Sequence[Objects], truth: Sequence[Objects], instance
         metrics |= {key: figure for key, figure in zip(keys, figures, strict=True) if figure is not None}
     columns = ("Acc@0.25", "Acc@0.5", "mean IoU", "oriented@0.25", "oriented@0.5", "oriented IoU")
     title = f"3D grounding accuracy, {len(found):,} expressions"
-    score = metrics["Overall_acc25"] + metrics["Overall_acc50"] if found else None  # what the published trainer keeps its best by
+    score = (
+        metrics["Overall_acc25"] + metrics["Overall_acc50"] if found else None
+    )  # what the published trainer keeps its best by
     return Table(title, columns, tuple(rows), metrics, tuple(_notes(members, answered)), score=score)
 
 
@@ -114,7 +125,8 @@ def _figures(iou: np.ndarray) -> list[float | None]:
 
 def _notes(members: Mapping[str, np.ndarray], answered: np.ndarray) -> list[str]:
     notes = [
-        "the first three columns have the published IoU: sides along the axes, heading ignored, height, width and length taken along x, y "
+        "the first three columns have the published IoU: sides along the axes, heading ignored, height, "
+        "width and length taken along x, y "
         "and z. The published figures are of this kind; `oriented` is the true overlap of the rotated boxes."
     ]
     if len(members) > 1:
@@ -122,7 +134,9 @@ def _notes(members: Mapping[str, np.ndarray], answered: np.ndarray) -> list[str]
     for names in _EXCLUSIVE if len(members) > 1 else ():
         rest = len(answered) - sum(int(members[name].sum()) for name in names)
         if rest:
-            notes.append(f"{_expressions(rest, 'is', 'are')} in none of {', '.join(names)}: the lists do not have the object.")
+            notes.append(
+                f"{_expressions(rest, 'is', 'are')} in none of {', '.join(names)}: the lists do not have the object."
+            )
     if not answered.all():
         unanswered = _expressions(int((~answered).sum()), "has", "have")
         notes.append(f"{unanswered} no predicted object, which counts as an IoU of 0.")
@@ -144,7 +158,9 @@ def _published_extents(boxes: np.ndarray) -> np.ndarray:
     return np.column_stack([boxes[:, 0], boxes[:, 1] - boxes[:, 3] / 2, boxes[:, 2], boxes[:, 3:6]])
 
 
-def _row_by_row(overlap: Callable[[Tensor, Tensor, tuple[Tensor, Tensor]], Tensor], found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def _row_by_row(
+    overlap: Callable[[Tensor, Tensor, tuple[Tensor, Tensor]], Tensor], found: np.ndarray, truth: np.ndarray
+) -> np.ndarray:
     rows = torch.arange(len(found))
     first, second = (torch.from_numpy(np.array(boxes, np.float64)) for boxes in (found, truth))
     return overlap(first, second, (rows, rows)).numpy()

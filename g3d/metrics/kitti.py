@@ -1,8 +1,9 @@
 """Average precision of KITTI's object benchmark: image boxes, boxes from above, boxes in space, and orientation.
 
-The rules are those of the published evaluator (KITTI's development kit; its Python version in xinzhuma/monodle), to the digit; the matching
-itself is in kernels/kitti_ap.py. Labels count by difficulty: a label that is too small, too hidden or cut off too much is ignored, as are
-Van for Car and Person_sitting for Pedestrian; detections lower than the difficulty's least height are ignored, whatever their class.
+The rules are those of the published evaluator (KITTI's development kit; its Python version in xinzhuma/monodle), to the
+digit; the matching itself is in kernels/kitti_ap.py. Labels count by difficulty: a label that is too small, too hidden
+or cut off too much is ignored, as are Van for Car and Person_sitting for Pedestrian; detections lower than the
+difficulty's least height are ignored, whatever their class.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ DIFFICULTIES = ("easy", "moderate", "hard")
 MEASURES = ("bbox", "bev", "3d")
 DISTANCES = ((0, 30), (30, 50), (50, 70))  # metres from the camera, the far end included
 
-# Overlap that a match must exceed, (set, class, measure): the benchmark's own, then the looser one that is often printed beside it.
+# Overlap that a match must exceed, (set, class, measure): the benchmark's own, then the looser one that is often
+# printed beside it.
 THRESHOLDS = np.array(
     [
         [[0.7, 0.7, 0.7], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]],
@@ -46,11 +48,12 @@ class KittiResult:
     Attributes:
         classes: the C evaluated classes.
         frames: number of frames.
-        curves: by measure ("bbox", "bev", "3d", and "aos" unless the detections have no alpha): (C, 3, 2, 41) float64 by class, difficulty,
-            threshold set (strict, loose) and recall slot k / 40: precision, or orientation similarity for "aos".
+        curves: by measure ("bbox", "bev", "3d", and "aos" unless the detections have no alpha): (C, 3, 2, 41) float64
+            by class, difficulty, threshold set (strict, loose) and recall slot k / 40: precision, or orientation
+            similarity for "aos".
         counted: (C, 3) int64, labels that count.
-        distance_curves: (C, 3, 41) by measure: distance bands instead of difficulties, limits of hard, strict thresholds; None unless
-            asked for.
+        distance_curves: (C, 3, 41) by measure: distance bands instead of difficulties, limits of hard, strict
+            thresholds; None unless asked for.
         distance_counted: (C, 3) int64, labels that count in each band.
     """
 
@@ -62,11 +65,13 @@ class KittiResult:
     distance_counted: np.ndarray | None = None
 
     def average_precision(self, measure: str, recalls: int = 40) -> np.ndarray:
-        """AP in percent, (C, 3, 2) by class, difficulty and threshold set, over 40 (slots 1-40) or 11 (slots 0, 4, ..., 40) recalls."""
+        """AP in percent, (C, 3, 2) by class, difficulty and threshold set, over 40 (slots 1-40) or 11 (slots 0, 4, ...,
+        40) recalls."""
         return average_precision(self.curves[measure], recalls)
 
     def metrics(self) -> dict[str, float]:
-        """AP by the published names: `Car_3d_moderate_R40`, without `_R40` over 11 recalls; the loose set has `_loose` at the end.
+        """AP by the published names: `Car_3d_moderate_R40`, without `_R40` over 11 recalls; the loose set has `_loose`
+        at the end.
 
         Where no label counts there is no AP and no entry.
         """
@@ -82,7 +87,8 @@ class KittiResult:
         return values
 
     def table(self) -> Table:
-        """AP over 40 and 11 recalls by class, measure, overlap and difficulty, `metrics()`, and notes on what limits the figures.
+        """AP over 40 and 11 recalls by class, measure, overlap and difficulty, `metrics()`, and notes on what limits
+        the figures.
 
         The score is what KITTI ranks by: cars (else the first class that there is), 3D, moderate.
         """
@@ -91,12 +97,18 @@ class KittiResult:
             for chosen in (STRICT, LOOSE):
                 for measure in ("3d", "bev", "bbox", "aos"):
                     overlap = self._threshold(chosen, measure, name)
-                    if measure not in self.curves or (chosen == LOOSE and overlap == self._threshold(STRICT, measure, name)):
+                    if measure not in self.curves or (
+                        chosen == LOOSE and overlap == self._threshold(STRICT, measure, name)
+                    ):
                         continue
                     values = [self.average_precision(measure, recalls)[c, :, chosen] for recalls in (40, 11)]
-                    shown = [float(v) if n else None for row in values for v, n in zip(row, self.counted[c], strict=True)]
+                    shown = [
+                        float(v) if n else None for row in values for v, n in zip(row, self.counted[c], strict=True)
+                    ]
                     rows.append(Row(f"{name} {_LABELS[measure]} {overlap:.2f}", tuple(shown), group=name))
-        columns = tuple(f"AP{recalls} {label}" for recalls in (40, 11) for label in ("easy", "mod.", "hard"))  # 80 columns are enough
+        columns = tuple(
+            f"AP{recalls} {label}" for recalls in (40, 11) for label in ("easy", "mod.", "hard")
+        )  # 80 columns are enough
         title = f"KITTI average precision, {self.frames:,} frames"
         metrics = self.metrics()
         ranked = next((key for name in ("Car", *self.classes) if (key := f"{name}_3d_moderate_R40") in metrics), "")
@@ -120,7 +132,13 @@ class KittiResult:
                         values.append(float(value) if counts else None)
                         if counts:
                             metrics[f"{name}_{_KEYS[measure]}_{DISTANCES[k][1]}m{suffix}"] = float(value)
-                rows.append(Row(f"{name} {_LABELS[measure]} {self._threshold(STRICT, measure, name):.2f}", tuple(values), group=name))
+                rows.append(
+                    Row(
+                        f"{name} {_LABELS[measure]} {self._threshold(STRICT, measure, name):.2f}",
+                        tuple(values),
+                        group=name,
+                    )
+                )
         columns = tuple(f"AP{recalls} {near}-{far} m" for recalls in (40, 11) for near, far in DISTANCES)
         return Table(f"KITTI average precision by distance, {self.frames:,} frames", columns, tuple(rows), metrics)
 
@@ -159,7 +177,10 @@ class KittiResult:
                     for label, count in zip(DIFFICULTIES, counts, strict=True)
                     if count < kernel.SLOTS
                 )
-                yield f"{name}: with fewer than {kernel.SLOTS} labels even a perfect detector stays below 100 in AP40; labels: {few}."
+                yield (
+                    f"{name}: with fewer than {kernel.SLOTS} labels even a perfect detector stays below 100 in "
+                    f"AP40; labels: {few}."
+                )
         if "aos" not in self.curves:
             yield "no AOS: the first detection has no observation angle (alpha -10), or nothing was detected."
 
@@ -174,7 +195,10 @@ def average_precision(curves: np.ndarray, recalls: int = 40) -> np.ndarray:
 
 
 def evaluate(
-    labels: Sequence[Objects], detections: Sequence[Objects], classes: Sequence[str] | None = None, distances: bool = False
+    labels: Sequence[Objects],
+    detections: Sequence[Objects],
+    classes: Sequence[str] | None = None,
+    distances: bool = False,
 ) -> KittiResult:
     """Evaluate detections against labels, frame by frame.
 
@@ -228,7 +252,8 @@ class _Level:
 
 @dataclass(frozen=True, eq=False)
 class _Flat:
-    """The objects of all frames, one after the other; `kind` is the type name in small letters as a number of _kind_numbers."""
+    """The objects of all frames, one after the other; `kind` is the type name in small letters as a number of
+    _kind_numbers."""
 
     starts: np.ndarray  # (F + 1,)
     kind: np.ndarray
@@ -247,8 +272,15 @@ class _Flat:
         frames = [Objects.empty(scored), *frames]  # so that no frame at all is no special case
         names = [name for objects in frames for name in objects.classes.tolist()]
         known = {name: _kind_number(name) for name in set(names)}
-        scores = np.concatenate([objects.scores for objects in frames if objects.scores is not None]) if scored else np.zeros(0)
-        located = [np.concatenate([getattr(objects, name) for objects in frames]) for name in ("locations", "sizes", "rotation_y")]
+        scores = (
+            np.concatenate([objects.scores for objects in frames if objects.scores is not None])
+            if scored
+            else np.zeros(0)
+        )
+        located = [
+            np.concatenate([getattr(objects, name) for objects in frames])
+            for name in ("locations", "sizes", "rotation_y")
+        ]
         return _Flat(
             starts=np.cumsum([len(objects) for objects in frames]),
             kind=np.array([known[name] for name in names], np.int64),
@@ -272,8 +304,11 @@ def _kind_number(name: str) -> int:
     return names.index(name.lower()) if name.lower() in names else -1
 
 
-def _uses(truth: _Flat, found: _Flat, classes: Sequence[str], levels: Sequence[_Level]) -> tuple[np.ndarray, np.ndarray]:
-    """What each label and each detection is for, by level and class: (levels * classes, G) and (levels * classes, D) int8.
+def _uses(
+    truth: _Flat, found: _Flat, classes: Sequence[str], levels: Sequence[_Level]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What each label and each detection is for, by level and class: (levels * classes, G) and (levels * classes, D)
+    int8.
 
     0 counts, 1 is ignored, -1 takes no part.
     """
@@ -282,7 +317,9 @@ def _uses(truth: _Flat, found: _Flat, classes: Sequence[str], levels: Sequence[_
     distance = np.linalg.norm(truth.boxes[:, :3], axis=1)
     for v, level in enumerate(levels):
         beyond = (
-            (truth.occluded > level.most_occluded) | (truth.truncated > level.most_truncated) | (truth.heights <= level.least_height)
+            (truth.occluded > level.most_occluded)
+            | (truth.truncated > level.most_truncated)
+            | (truth.heights <= level.least_height)
         )
         if level.distance is not None:
             near, far = level.distance
@@ -314,8 +351,11 @@ def _tasks(classes: Sequence[str], levels: int) -> list[tuple[int, int, int, int
     return tasks
 
 
-def _collect(values: np.ndarray, tasks: Sequence[tuple[int, int, int, int, float]], measure: int, shape: tuple[int, int]) -> np.ndarray:
-    """The curves of one measure, (classes, levels, sets, 41); the loose set repeats the strict one where the thresholds are the same."""
+def _collect(
+    values: np.ndarray, tasks: Sequence[tuple[int, int, int, int, float]], measure: int, shape: tuple[int, int]
+) -> np.ndarray:
+    """The curves of one measure, (classes, levels, sets, 41); the loose set repeats the strict one where the thresholds
+    are the same."""
     levels, classes = shape
     curves = np.zeros((classes, levels, len(THRESHOLDS), kernel.SLOTS))
     for row, (task_measure, level, c, chosen, _) in zip(values, tasks, strict=True):
@@ -325,7 +365,11 @@ def _collect(values: np.ndarray, tasks: Sequence[tuple[int, int, int, int, float
 
 
 def _curves(
-    truth: _Flat, found: _Flat, label_use: np.ndarray, detection_use: np.ndarray, tasks: Sequence[tuple[int, int, int, int, float]]
+    truth: _Flat,
+    found: _Flat,
+    label_use: np.ndarray,
+    detection_use: np.ndarray,
+    tasks: Sequence[tuple[int, int, int, int, float]],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Precision and orientation similarity of every task, (T, 41) each."""
     rows, columns = _pairs_in_frames(truth, found, np.any(label_use >= 0, 0), np.any(detection_use >= 0, 0))
@@ -340,14 +384,27 @@ def _curves(
     limits = np.array([threshold for *_, threshold in tasks])
     precision, similarity = np.zeros((2, len(tasks), kernel.SLOTS))
     kernel.cpu(
-        starts.astype(np.int64), columns, overlaps, label_use, detection_use, truth.alpha, found.alpha, found.scores,
-        np.argsort(-found.scores), covered, chosen, limits, precision, similarity,
-    )  # fmt: skip
+        starts.astype(np.int64),
+        columns,
+        overlaps,
+        label_use,
+        detection_use,
+        truth.alpha,
+        found.alpha,
+        found.scores,
+        np.argsort(-found.scores),
+        covered,
+        chosen,
+        limits,
+        precision,
+        similarity,
+    )
     return precision, similarity
 
 
 def _pairs_in_frames(a: _Flat, b: _Flat, use_a: np.ndarray, use_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Every pair of a used object of `a` and one of `b` in the same frame: two index arrays, sorted by the first, then the second."""
+    """Every pair of a used object of `a` and one of `b` in the same frame: two index arrays, sorted by the first, then
+    the second."""
     rows_a, rows_b = np.flatnonzero(use_a), np.flatnonzero(use_b)
     frame_a = np.searchsorted(a.starts, rows_a, side="right") - 1
     first_b = np.searchsorted(rows_b, b.starts)  # of each frame, in rows_b
@@ -362,7 +419,9 @@ def _overlaps(truth: _Flat, found: _Flat, rows: np.ndarray, columns: np.ndarray)
     pairs = torch.from_numpy(rows), torch.from_numpy(columns)
     flat = axis_aligned_iou(torch.from_numpy(truth.boxes2d), torch.from_numpy(found.boxes2d), pairs)
     boxes = torch.from_numpy(truth.boxes), torch.from_numpy(found.boxes)
-    return np.stack([measured.numpy() for measured in (flat, rotated_iou_bev(*boxes, pairs), rotated_iou_3d(*boxes, pairs))])
+    return np.stack(
+        [measured.numpy() for measured in (flat, rotated_iou_bev(*boxes, pairs), rotated_iou_3d(*boxes, pairs))]
+    )
 
 
 def _covered_by_unlabelled(truth: _Flat, found: _Flat) -> np.ndarray:

@@ -16,8 +16,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under columns, shown with so many digits after the point; `metrics` holds every figure by its stable name; `notes` are
-    sentences a reader needs; the checkpoint with the highest `score` is a run's best one, without a score there is none."""
+    """Rows under columns, shown with so many digits after the point; `metrics` holds every figure by its stable name;
+    `notes` are
+    sentences a reader needs; the checkpoint with the highest `score` is a run's best one, without a score there is
+    none."""
 
     title: str
     columns: tuple[str, ...]

@@ -75,10 +75,15 @@ class Attention(nn.Module):
         return F.linear(x, self.in_proj_weight[rows], self.in_proj_bias[rows]).chunk(end - start, 2)
 
     def _single(self, query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None) -> Tensor:
-        """One query: it is cheaper to bring it to the keys, and the sum of values through the projection, than to project all of them."""
-        _, to_keys, to_values = (weight.unflatten(0, (self.heads, -1)) for weight in self.in_proj_weight.chunk(3))  # (H, D, C)
+        """One query: it is cheaper to bring it to the keys, and the sum of values through the projection, than to
+        project all of them."""
+        _, to_keys, to_values = (
+            weight.unflatten(0, (self.heads, -1)) for weight in self.in_proj_weight.chunk(3)
+        )  # (H, D, C)
         q = self._linear(query, 0, 1)[0].unflatten(2, (self.heads, -1))[:, 0]  # (B, H, D)
-        wanted = torch.einsum("bhd,hdc->bhc", q, to_keys) / math.sqrt(q.shape[2])  # a key's bias is the same for all keys: no matter
+        wanted = torch.einsum("bhd,hdc->bhc", q, to_keys) / math.sqrt(
+            q.shape[2]
+        )  # a key's bias is the same for all keys: no matter
         scores = at_least_float32(wanted @ key.transpose(1, 2))  # (B, H, K)
         if padding is not None:
             scores = scores.masked_fill(padding[:, None], -torch.inf)
@@ -89,14 +94,17 @@ class Attention(nn.Module):
 
 
 class _DroppedAttention(torch.autograd.Function):
-    """Attention on a CPU with weights dropped. PyTorch's keeps all weights three times; this one keeps which were dropped, in bytes.
+    """Attention on a CPU with weights dropped. PyTorch's keeps all weights three times; this one keeps which were
+    dropped, in bytes.
 
     The weights are made again in the backward pass, a head at a time, in the processor's cache.
     """
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, p: float) -> Tensor:
-        found = torch.empty(q.shape[0], q.shape[2], q.shape[1], q.shape[3], dtype=q.dtype).transpose(1, 2)  # heads side by side
+        found = torch.empty(q.shape[0], q.shape[2], q.shape[1], q.shape[3], dtype=q.dtype).transpose(
+            1, 2
+        )  # heads side by side
         keep, ctx.scale = random_keep(torch.Size((*q.shape[:3], k.shape[2])), p)
         with torch.autocast("cpu", enabled=False):
             for b, h in _batch_and_head(q):

@@ -1,7 +1,7 @@
 """Multi-scale deformable attention as a module: projections around g3d.ops.ms_deform_attn.
 
-Deformable DETR (Zhu et al. 2021), with the parameter names and initialisation of fundamentalvision/Deformable-DETR, and the six-number
-references of ZrrSkywalker/MonoDETR, so that published weights load by name.
+Deformable DETR (Zhu et al. 2021), with the parameter names and initialisation of fundamentalvision/Deformable-DETR, and
+the six-number references of ZrrSkywalker/MonoDETR, so that published weights load by name.
 """
 
 from __future__ import annotations
@@ -55,14 +55,20 @@ class MSDeformAttn(nn.Module):
             nn.init.zeros_(projection.bias)
 
     def forward(
-        self, queries: Tensor, references: Tensor, maps: Tensor, shapes: Sequence[tuple[int, int]], padding: Tensor | None = None
+        self,
+        queries: Tensor,
+        references: Tensor,
+        maps: Tensor,
+        shapes: Sequence[tuple[int, int]],
+        padding: Tensor | None = None,
     ) -> Tensor:
         """Attend to the maps around each query's reference.
 
         Args:
             queries: (B, Q, C), position encoding included.
-            references: (B, Q or 1, L, 2), x and y in 0..1, from which offsets count in pixels of the level; or (B, Q or 1, L, 6),
-                centre x, y and the distances left, right, top, bottom to a box's sides, of whose size offsets are fractions.
+            references: (B, Q or 1, L, 2), x and y in 0..1, from which offsets count in pixels of the level; or (B, Q or
+                1, L, 6), centre x, y and the distances left, right, top, bottom to a box's sides, of whose size offsets
+                are fractions.
             maps: (B, S, C), row-major in each level.
             shapes: height and width of each level.
             padding: (B, S) bool, True where a position is padding: its value is 0.
@@ -81,7 +87,12 @@ class MSDeformAttn(nn.Module):
         value = value.unflatten(2, (self.heads, -1))
         samples = (self.heads, self.levels, self.points)
         offsets = at_least_float32(self.sampling_offsets(queries)).unflatten(2, (*samples, 2))
-        weights = at_least_float32(self.attention_weights(queries)).unflatten(2, (self.heads, -1)).softmax(-1).unflatten(3, samples[1:])
+        weights = (
+            at_least_float32(self.attention_weights(queries))
+            .unflatten(2, (self.heads, -1))
+            .softmax(-1)
+            .unflatten(3, samples[1:])
+        )
         sampled = ms_deform_attn(value, shapes, self._locations(references, offsets, shapes), weights)
         return self.output_proj(sampled)
 
@@ -95,5 +106,7 @@ class MSDeformAttn(nn.Module):
         else:
             scale = (references[..., 2::2] + references[..., 3::2]) * (0.5 / self.points)
         # Repeated for each point, so that the innermost loop is over levels, points and axes, and not over two numbers.
-        centres, scale = (x[..., None, :].expand(*x.shape[:-1], self.points, 2).flatten(-3) for x in (references[..., :2], scale))
+        centres, scale = (
+            x[..., None, :].expand(*x.shape[:-1], self.points, 2).flatten(-3) for x in (references[..., :2], scale)
+        )
         return torch.addcmul(centres[..., None, :], offsets.flatten(3), scale[..., None, :]).view(offsets.shape)

@@ -1,7 +1,8 @@
 """DLA-34 and its DLAUp neck: an image backbone with features at stride 4.
 
-Deep Layer Aggregation (Yu et al., CVPR 2018), in the form used by xingyizhou/CenterNet and xinzhuma/monodle: the same layers, parameter
-names and initialisation, so that published weights load by name. Letters in shapes: B images, H and W pixels, c0..c5 the levels' channels.
+Deep Layer Aggregation (Yu et al., CVPR 2018), in the form used by xingyizhou/CenterNet and xinzhuma/monodle: the same
+layers, parameter names and initialisation, so that published weights load by name. Letters in shapes: B images, H and W
+pixels, c0..c5 the levels' channels.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ SIZE_MULTIPLE = 32
 class DLA34(nn.Module):
     """The backbone: six levels at strides 1, 2, 4, 8, 16, 32.
 
-    `fc`, the ImageNet classifier, is never run; it is kept so that published checkpoints load whole, and holds no gradient.
+    `fc`, the ImageNet classifier, is never run; it is kept so that published checkpoints load whole, and holds no
+    gradient.
 
     Args:
         channels: c0..c5; the published network has 16, 32, 64, 128, 256, 512.
@@ -67,7 +69,9 @@ class Tree(nn.Module):
         extra: channels of the features that a parent tree adds to the root.
     """
 
-    def __init__(self, depth: int, inputs: int, outputs: int, stride: int = 2, level_root: bool = False, extra: int = 0) -> None:
+    def __init__(
+        self, depth: int, inputs: int, outputs: int, stride: int = 2, level_root: bool = False, extra: int = 0
+    ) -> None:
         super().__init__()
         self.depth, self.level_root = depth, level_root
         joined = extra + (inputs if level_root else 0)
@@ -81,7 +85,11 @@ class Tree(nn.Module):
             self.tree1 = Tree(depth - 1, inputs, outputs, stride)
             self.tree2 = Tree(depth - 1, outputs, outputs, stride=1, extra=outputs + joined)
         self.downsample = nn.MaxPool2d(stride) if stride > 1 else nn.Identity()
-        self.project = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)) if inputs != outputs else None
+        self.project = (
+            nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+            if inputs != outputs
+            else None
+        )
         if depth > 1 and self.project is not None:
             self.project.requires_grad_(False)  # its result reaches nothing, see `forward`
 
@@ -154,7 +162,8 @@ class DLAUp(nn.Module):
 
 
 class IDAUp(nn.Module):
-    """One step of the neck: brings all but the first map to the first one's width and to twice their own resolution, joining as it goes."""
+    """One step of the neck: brings all but the first map to the first one's width and to twice their own resolution,
+    joining as it goes."""
 
     def __init__(self, outputs: int, inputs: Sequence[int]) -> None:
         super().__init__()
@@ -197,7 +206,9 @@ class BilinearUp(nn.ConvTranspose2d):
         """(B, C, H, W) -> (B, C, 2H, 2W)."""
         if x.device.type != "cpu":
             return super().forward(x, output_size)
-        with torch.autocast("cpu", enabled=False):  # PyTorch's CPU kernel for bfloat16 is 30 times slower than the one for float32
+        with torch.autocast(
+            "cpu", enabled=False
+        ):  # PyTorch's CPU kernel for bfloat16 is 30 times slower than the one for float32
             wide, weight = at_least_float32(x), at_least_float32(self.weight)
             return F.conv_transpose2d(wide, weight, stride=2, padding=1, groups=self.groups).to(x.dtype)
 

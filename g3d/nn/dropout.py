@@ -40,7 +40,8 @@ class _Dropout(torch.autograd.Function):
 
 
 def random_keep(shape: torch.Size, p: float) -> tuple[Tensor, float]:
-    """What dropout keeps, on the CPU and by its global generator: a mask, False with probability p, and the scale of what remains.
+    """What dropout keeps, on the CPU and by its global generator: a mask, False with probability p, and the scale of
+    what remains.
 
     Args:
         shape: of the mask.

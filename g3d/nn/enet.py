@@ -1,7 +1,9 @@
-"""ENet (Paszke et al. 2016) as 3D-SIS, ScanRefer and WS-3DVG use it: features of a colour picture at an eighth of its size.
+"""ENet (Paszke et al. 2016) as 3D-SIS, ScanRefer and WS-3DVG use it: features of a colour picture at an eighth of its
+size.
 
-Layers and arithmetic are those of the published scannetv2_enet.pth (daveredrum/Pointnet2.ScanNet), which was converted from torch7: its
-dropout does not scale while training, so that features are scaled by 1 - p when evaluated. Letters: B pictures, C channels, H x W pixels.
+Layers and arithmetic are those of the published scannetv2_enet.pth (daveredrum/Pointnet2.ScanNet), which was converted
+from torch7: its dropout does not scale while training, so that features are scaled by 1 - p when evaluated. Letters: B
+pictures, C channels, H x W pixels.
 """
 
 from __future__ import annotations
@@ -28,10 +30,12 @@ _FIRST = 4  # published number of the first bottleneck
 
 
 class ENet(nn.Module):
-    """The encoder: 22 bottlenecks behind an initial block: five at stride 4, then at stride 8 plain or asymmetric ones in turn with ones
+    """The encoder: 22 bottlenecks behind an initial block: five at stride 4, then at stride 8 plain or asymmetric ones
+    in turn with ones
     of growing dilation, twice.
 
-    `classifier`, from features to NYU40 classes, is not part of the features; it is kept so that published weights load whole.
+    `classifier`, from features to NYU40 classes, is not part of the features; it is kept so that published weights load
+    whole.
     """
 
     def __init__(self) -> None:
@@ -91,13 +95,16 @@ class Bottleneck(nn.Module):
 
 
 class Downsampling(nn.Module):
-    """A bottleneck of stride 2, with `outputs // 4` inner channels; the input is pooled and zeros are its missing channels."""
+    """A bottleneck of stride 2, with `outputs // 4` inner channels; the input is pooled and zeros are its missing
+    channels."""
 
     def __init__(self, inputs: int, outputs: int, dropout: float = 0.1) -> None:
         super().__init__()
         inner = outputs // 4
         self.missing = outputs - inputs
-        self.branch = Branch(nn.Conv2d(inputs, inner, 2, stride=2, bias=False), nn.Conv2d(inner, inner, 3, padding=1), outputs, dropout)
+        self.branch = Branch(
+            nn.Conv2d(inputs, inner, 2, stride=2, bias=False), nn.Conv2d(inner, inner, 3, padding=1), outputs, dropout
+        )
         self.activation = nn.PReLU(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -106,7 +113,8 @@ class Downsampling(nn.Module):
 
 
 class Branch(nn.Module):
-    """reduce, convolve, expand, each normalised; then torch7's dropout of whole channels, which scales by 1 - p when it is evaluated."""
+    """reduce, convolve, expand, each normalised; then torch7's dropout of whole channels, which scales by 1 - p when it
+    is evaluated."""
 
     def __init__(self, reduce: nn.Conv2d, middle: nn.Module, outputs: int, dropout: float) -> None:
         super().__init__()
@@ -138,10 +146,14 @@ def load_enet(path: Path | str) -> ENet:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)  # stored from a GPU
     except FileNotFoundError:
-        raise MissingDataError(f"ENet weights {path}: no such file", "daveredrum/Pointnet2.ScanNet has data/scannetv2_enet.pth") from None
+        raise MissingDataError(
+            f"ENet weights {path}: no such file", "daveredrum/Pointnet2.ScanNet has data/scannetv2_enet.pth"
+        ) from None
     except Exception as error:  # unpickling a file of another kind can raise anything
         said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"ENet weights {path}: cannot be loaded: {said}", "expected the published scannetv2_enet.pth") from None
+        raise InputError(
+            f"ENet weights {path}: cannot be loaded: {said}", "expected the published scannetv2_enet.pth"
+        ) from None
     network = ENet().eval()
     import_enet(state, network)
     return network
@@ -150,8 +162,8 @@ def load_enet(path: Path | str) -> ENet:
 def import_enet(state: Mapping[str, Tensor], network: ENet) -> None:
     """Load published weights; every entry is taken.
 
-    An eighth of the published numbers is subnormal (weights that decayed to 1e-40), with which CPUs compute 20 times slower. They become 0;
-    the features are the same to the bit.
+    An eighth of the published numbers is subnormal (weights that decayed to 1e-40), with which CPUs compute 20 times
+    slower. They become 0; the features are the same to the bit.
 
     Args:
         state: the 430 entries of scannetv2_enet.pth by their names: layer, then position in nested sequences.
@@ -165,12 +177,17 @@ def import_enet(state: Mapping[str, Tensor], network: ENet) -> None:
     if not isinstance(state, Mapping):
         raise InputError(f"ENet weights: expected a state dict, found {type(state).__name__}")
     missing, unknown = [n for n in names if n not in state], [n for n in state if n not in names]
-    shapes = [f"{n} is {tuple(state[n].shape)}, expected {tuple(own[names[n]].shape)}"
-              for n in names if n in state and state[n].shape != own[names[n]].shape]  # fmt: skip
+    shapes = [
+        f"{n} is {tuple(state[n].shape)}, expected {tuple(own[names[n]].shape)}"
+        for n in names
+        if n in state and state[n].shape != own[names[n]].shape
+    ]
     for what, found in (("lack", missing), ("have unknown", unknown), ("have of another shape", shapes)):
         if found:
-            raise InputError(f"ENet weights {what}: {', '.join(found[:4])}{f' and {len(found) - 4} more' if len(found) > 4 else ''}",
-                             "expected the published scannetv2_enet.pth")  # fmt: skip
+            raise InputError(
+                f"ENet weights {what}: {', '.join(found[:4])}{f' and {len(found) - 4} more' if len(found) > 4 else ''}",
+                "expected the published scannetv2_enet.pth",
+            )
     network.load_state_dict(own | {names[published]: _without_subnormals(state[published]) for published in names})
 
 
@@ -187,8 +204,16 @@ def published_name(name: str, network: ENet) -> str | None:
     if path[2] == "activation":
         return f"{_FIRST + number}.2.{entry}"
     asymmetric = isinstance(network.get_submodule(".".join([*path[:3], "middle"])), nn.Sequential)
-    order = ["reduce", "reduce_norm", "reduce_activation", *(["middle.0", "middle.1"] if asymmetric else ["middle"]),
-             "middle_norm", "middle_activation", "expand", "expand_norm"]  # fmt: skip
+    order = [
+        "reduce",
+        "reduce_norm",
+        "reduce_activation",
+        *(["middle.0", "middle.1"] if asymmetric else ["middle"]),
+        "middle_norm",
+        "middle_activation",
+        "expand",
+        "expand_norm",
+    ]
     return f"{_FIRST + number}.0.0.{order.index('.'.join(path[3:]))}.{entry}"
 
 

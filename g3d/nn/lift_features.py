@@ -1,8 +1,9 @@
 """Features of pictures carried to the points that their pixels see, and on to superpoints.
 
-A pixel of a depth picture becomes a point of the world and gives its feature to the scene points around it; a scene point has the mean
-of all that it was given. The features are a coarse grid (a vision transformer's tokens), interpolated bilinearly to the pixels: that is
-linear, so the sum at a point is a sum over a few cells of the grid, and no pixel's feature is ever made.
+A pixel of a depth picture becomes a point of the world and gives its feature to the scene points around it; a scene
+point has the mean of all that it was given. The features are a coarse grid (a vision transformer's tokens),
+interpolated bilinearly to the pixels: that is linear, so the sum at a point is a sum over a few cells of the grid, and
+no pixel's feature is ever made.
 
     hits = find_hits(points, depth, intrinsics, camera_to_world, grid_on_depth(layout, depth_size))
     features.add(hits, tokens)
@@ -36,7 +37,8 @@ _CHANNELS_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class GridOnDepth:
-    """Where the pixels of a depth picture lie in a grid of features: column = scale x * u + shift x, row likewise; the centre of pixel
+    """Where the pixels of a depth picture lie in a grid of features: column = scale x * u + shift x, row likewise; the
+    centre of pixel
     (u, v) and of a cell at whole numbers. Pixels that fall outside of the cells have no feature.
 
     Attributes:
@@ -63,11 +65,11 @@ def grid_on_depth(
     Args:
         layout: which part of the image the grid covers.
         depth_size: width and height of the depth picture.
-        mapping: "cropped": a pixel takes the feature of where it lies in the image, and none outside of what the encoder saw.
-            "stretched": the grid is laid over the whole depth picture, whatever was cut off (80chen86/IPDN): for ScanNet that moves
-            features sideways by up to an eighth of the picture.
-        intrinsics: (3, 3) or (4, 4) of the depth and of the colour camera, which are taken to look from the same place in the same
-            direction; "stretched" does not ask for them. None: both pictures show the same.
+        mapping: "cropped": a pixel takes the feature of where it lies in the image, and none outside of what the
+            encoder saw. "stretched": the grid is laid over the whole depth picture, whatever was cut off
+            (80chen86/IPDN): for ScanNet that moves features sideways by up to an eighth of the picture.
+        intrinsics: (3, 3) or (4, 4) of the depth and of the colour camera, which are taken to look from the same place
+            in the same direction; "stretched" does not ask for them. None: both pictures show the same.
 
     Raises:
         ValueError: an unknown mapping.
@@ -141,11 +143,16 @@ def find_hits(
     """
     width, height = grid.depth_size
     if depth.shape != (height, width) or not depth.is_floating_point():
-        raise ValueError(f"depth: expected ({height}, {width}) floating point, found {tuple(depth.shape)} {depth.dtype}")
+        raise ValueError(
+            f"depth: expected ({height}, {width}) floating point, found {tuple(depth.shape)} {depth.dtype}"
+        )
     if intrinsics.shape not in ((3, 3), (4, 4)):
         raise ValueError(f"intrinsics: expected (3, 3) or (4, 4), found {tuple(intrinsics.shape)}")
     if camera_to_world.shape != (4, 4) or not camera_to_world.isfinite().all():
-        raise ValueError(f"camera_to_world: expected (4, 4), finite, found {tuple(camera_to_world.shape)}: {camera_to_world.tolist()}")
+        raise ValueError(
+            f"camera_to_world: expected (4, 4), finite, found {tuple(camera_to_world.shape)}: "
+            f"{camera_to_world.tolist()}"
+        )
     pixels = ((depth > 0) & (depth < farthest) & _covered(grid, depth.device)).flatten().nonzero()[:, 0]
     z, camera, pose = depth.flatten()[pixels].double(), intrinsics.double(), camera_to_world.double()
     u, v = (pixels % width).double(), (pixels // width).double()
@@ -168,7 +175,8 @@ def _covered(grid: GridOnDepth, device: torch.device) -> Tensor:
 
 
 class PointFeatures:
-    """Mean features of points over all pixels that hit them, in one pass. It holds (N, C) float32: 0.6 GB for 150k points of 1024.
+    """Mean features of points over all pixels that hit them, in one pass. It holds (N, C) float32: 0.6 GB for 150k
+    points of 1024.
 
     Attributes:
         sums: (N, C) float32.
@@ -200,17 +208,19 @@ class PointFeatures:
 
 
 class SuperpointFeatures:
-    """Mean features of superpoints over their points, without the points' own: (S, C) instead of (N, C), at the price of two passes.
+    """Mean features of superpoints over their points, without the points' own: (S, C) instead of (N, C), at the price
+    of two passes.
 
-    A point's mean needs to know how many pixels hit it before the first is added: go through the pictures once for PixelHits.counts.
+    A point's mean needs to know how many pixels hit it before the first is added: go through the pictures once for
+    PixelHits.counts.
 
     Args:
         superpoints: (N,) int64, the superpoint of each point, 0 to count - 1.
         counts: (N,) int64, pixels that hit each point in all pictures together.
         count: number of superpoints S.
         channels: C.
-        unseen: "zero": the mean over all points, those that nothing saw counted as 0 (80chen86/IPDN: a superpoint that was seen in part is
-            scaled down); "skip": over the points that were seen.
+        unseen: "zero": the mean over all points, those that nothing saw counted as 0 (80chen86/IPDN: a superpoint that
+            was seen in part is scaled down); "skip": over the points that were seen.
 
     Attributes:
         means: (S, C) float32, complete when every counted picture was added; 0 for a superpoint that nothing saw.
@@ -228,7 +238,8 @@ class SuperpointFeatures:
 
 
 def superpoint_scale(superpoints: Tensor, counts: Tensor, count: int, unseen: Literal["zero", "skip"]) -> Tensor:
-    """(N,) float32: what the sum of a point's features is multiplied with in the mean of its superpoint; arguments as there.
+    """(N,) float32: what the sum of a point's features is multiplied with in the mean of its superpoint; arguments as
+    there.
 
     Raises:
         ValueError: an unknown `unseen`; shapes or dtypes do not fit.
@@ -251,10 +262,16 @@ def _add(sums: Tensor, hits: PixelHits, tokens: Tensor, rows: Tensor, scale: Ten
         wanted = f"({grid.rows}, {grid.columns}, {sums.shape[1]})"
         raise ValueError(f"tokens: expected {wanted}, found {tuple(tokens.shape)}")
     table = tokens.flatten(0, 1).float()
-    offsets, cells, weights = lift_weights(hits.points, hits.positions, rows, scale, len(sums), (grid.columns, grid.rows))
+    offsets, cells, weights = lift_weights(
+        hits.points, hits.positions, rows, scale, len(sums), (grid.columns, grid.rows)
+    )
     rows_with_cells = offsets.diff().nonzero()[:, 0]
     for first in range(0, len(rows_with_cells), _ROWS_AT_ONCE):  # few at once: what is added stays in the cache
         touched = rows_with_cells[first : first + _ROWS_AT_ONCE]
         begin, end = int(offsets[touched[0]]), int(offsets[touched[-1] + 1])
         bags = offsets[touched] - begin
-        sums.index_add_(0, touched, F.embedding_bag(cells[begin:end], table, bags, mode="sum", per_sample_weights=weights[begin:end]))
+        sums.index_add_(
+            0,
+            touched,
+            F.embedding_bag(cells[begin:end], table, bags, mode="sum", per_sample_weights=weights[begin:end]),
+        )

@@ -16,9 +16,9 @@ def hungarian(costs: Sequence[Tensor]) -> list[Match]:
     """The matching of least total cost for every cost matrix, on the CPU and without gradient.
 
     Args:
-        costs: one (Q, T) floating point matrix for each image or sample, of any sizes, also without rows or columns. A cost that is not
-            finite counts as worse than any sum of finite ones, so that such a pair is taken only where nothing else is left: a loss on it
-            then says that training diverged.
+        costs: one (Q, T) floating point matrix for each image or sample, of any sizes, also without rows or columns. A
+            cost that is not finite counts as worse than any sum of finite ones, so that such a pair is taken only where
+            nothing else is left: a loss on it then says that training diverged.
 
     Returns:
         A match for each matrix, on that matrix's device.
@@ -29,7 +29,9 @@ def hungarian(costs: Sequence[Tensor]) -> list[Match]:
 
     if not costs:
         return []
-    flat = torch.cat([cost.detach().flatten().double() for cost in costs]).cpu().numpy()  # one copy from the device for all of them
+    flat = (
+        torch.cat([cost.detach().flatten().double() for cost in costs]).cpu().numpy()
+    )  # one copy from the device for all of them
     parts = np.split(flat, np.cumsum([cost.numel() for cost in costs])[:-1])
     matches = []
     for cost, values in zip(costs, parts, strict=True):

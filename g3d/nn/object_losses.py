@@ -1,4 +1,5 @@
-"""Losses of boxes, depths, sizes and headings that several systems share; each gives one number per object unless it says otherwise."""
+"""Losses of boxes, depths, sizes and headings that several systems share; each gives one number per object unless it
+says otherwise."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ def depth_from_raw(raw: Tensor) -> Tensor:
 
 
 def laplacian_depth_loss(depth: Tensor, log_scale: Tensor, target: Tensor) -> Tensor:
-    """sqrt(2) exp(-s) |z - z*| + s of depths in metres with a predicted log scale s (often called log variance), (N,) each -> (N,).
+    """sqrt(2) exp(-s) |z - z*| + s of depths in metres with a predicted log scale s (often called log variance), (N,)
+    each -> (N,).
 
     Source: MonoPair (Chen et al., CVPR 2020), as in xinzhuma/monodle and ZrrSkywalker/MonoDETR.
     """
@@ -27,14 +29,16 @@ def laplacian_depth_loss(depth: Tensor, log_scale: Tensor, target: Tensor) -> Te
 
 
 def heading_loss(values: Tensor, bins: Tensor, residuals: Tensor) -> Tensor:
-    """The bin's cross-entropy plus the absolute error of the true bin's residual: (N, 24), (N,) int64, (N,) radians -> (N,)."""
+    """The bin's cross-entropy plus the absolute error of the true bin's residual: (N, 24), (N,) int64, (N,) radians ->
+    (N,)."""
     found = values[:, HEADING_BINS:].gather(1, bins[:, None])[:, 0]
     return F.cross_entropy(values[:, :HEADING_BINS], bins, reduction="none") + (found - residuals).abs()
 
 
 @dataclass(frozen=True)
 class SizeErrors:
-    """The dimension-aware size loss: absolute errors divided by the true size, rescaled so that its value stays the mean absolute error.
+    """The dimension-aware size loss: absolute errors divided by the true size, rescaled so that its value stays the
+    mean absolute error.
 
     Attributes:
         absolute: sum of |d - d*|, this process.
@@ -46,7 +50,8 @@ class SizeErrors:
 
     @staticmethod
     def of(predicted: Tensor, target: Tensor, true_size: Tensor | None = None) -> SizeErrors:
-        """predicted, target (N, 3) metres. Without `true_size`, divides by the target as published: with mean sizes that is a residual."""
+        """predicted, target (N, 3) metres. Without `true_size`, divides by the target as published: with mean sizes
+        that is a residual."""
         error = (predicted - target).abs()
         return SizeErrors(error.sum(), (error / (target if true_size is None else true_size)).sum())
 
@@ -67,10 +72,11 @@ def sigmoid_focal_loss(logits: Tensor, labels: Tensor, alpha: float = 0.25, gamm
 
 
 def generalised_iou(first: Tensor, second: Tensor) -> Tensor:
-    """Generalised IoU of image boxes x1 y1 x2 y2 with x1 <= x2 and y1 <= y2: (..., 4) and (..., 4), broadcast -> (...), -1..1.
+    """Generalised IoU of image boxes x1 y1 x2 y2 with x1 <= x2 and y1 <= y2: (..., 4) and (..., 4), broadcast -> (...),
+    -1..1.
 
-    Two boxes of one point in the same place have 0. Unlike g3d.ops.box_iou it takes numbers that are not finite and gives them back, so
-    that a training run which diverged is noticed by its loss.
+    Two boxes of one point in the same place have 0. Unlike g3d.ops.box_iou it takes numbers that are not finite and
+    gives them back, so that a training run which diverged is noticed by its loss.
 
     Source: Rezatofighi et al., CVPR 2019.
     """

@@ -1,7 +1,8 @@
 """What a loss or a layer needs from the other processes of a run; all of it does nothing in a single process.
 
-Gradients are averaged over processes by DistributedDataParallel. A loss that is a mean over the global batch is therefore local sum times
-processes / global count: its mean over the processes is the global mean. Every process must call these functions in the same order.
+Gradients are averaged over processes by DistributedDataParallel. A loss that is a mean over the global batch is
+therefore local sum times processes / global count: its mean over the processes is the global mean. Every process must
+call these functions in the same order.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ def sum_over_ranks(values: Tensor) -> Tensor:
 def gather_objects(rows: Tensor) -> Tensor:
     """The rows (N, C) of all processes in rank order, (sum of N, C); N may differ between processes.
 
-    The gradient reaches this process's rows only, times the number of processes: it is right when every process computes the same value
-    from the result and gradients are then averaged, and it needs no communication in the backward pass.
+    The gradient reaches this process's rows only, times the number of processes: it is right when every process
+    computes the same value from the result and gradients are then averaged, and it needs no communication in the
+    backward pass.
     """
     return rows if world_size() == 1 else _GatherObjects.apply(rows)
 
@@ -74,7 +76,8 @@ def convert_sync_batchnorm(module: nn.Module) -> nn.Module:
 class SyncBatchNorm2d(nn.BatchNorm2d):
     """Batch norm over the batches of all processes, on any device; one collective forward and one backward.
 
-    Each process computes its own mean and squared deviations; the two are merged as in Chan et al. (1979), which loses no digits.
+    Each process computes its own mean and squared deviations; the two are merged as in Chan et al. (1979), which loses
+    no digits.
     """
 
     def forward(self, x: Tensor) -> Tensor:

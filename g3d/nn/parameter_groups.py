@@ -8,7 +8,8 @@ from torch import nn
 
 
 def no_decay_on_biases(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Two optimiser groups of the trained parameters: those with "bias" in their name without decay, the others (scales of norms too) with.
+    """Two optimiser groups of the trained parameters: those with "bias" in their name without decay, the others (scales
+    of norms too) with.
 
     Source: xinzhuma/monodle, and the systems that grew from it.
     """

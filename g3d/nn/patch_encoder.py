@@ -1,6 +1,7 @@
 """Networks that turn a picture into a grid of features: a small interface, and CLIP's image encoder behind it.
 
-Anything that has the interface can take CLIP's place where features of pictures are carried to points (g3d/nn/lift_features.py).
+Anything that has the interface can take CLIP's place where features of pictures are carried to points
+(g3d/nn/lift_features.py).
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class PatchLayout:
 
     Attributes:
         rows, columns: of the grid.
-        crop: left, top, right, bottom of what the grid covers, in pixels of the image: the first pixel covers 0..1 in x and y. It may
-            reach beyond the image.
+        crop: left, top, right, bottom of what the grid covers, in pixels of the image: the first pixel covers 0..1 in x
+            and y. It may reach beyond the image.
         image_size: width and height of the image, pixels.
     """
 
@@ -60,14 +61,15 @@ class PatchEncoder(Protocol):
 class ClipPatchEncoder:
     """The patch tokens of a CLIP vision transformer: its last layer, without the class token, before the projection.
 
-    Radford et al. 2021, section 2.4. The image is prepared as the model's own settings say: usually the short side is resized, then the
-    middle is cut out.
+    Radford et al. 2021, section 2.4. The image is prepared as the model's own settings say: usually the short side is
+    resized, then the middle is cut out.
 
     Args:
         model: CLIPVisionModel of Hugging Face's transformers.
         preparation: what is done to an image before.
-        final_norm: apply the layer norm that CLIP applies to its class token (post_layernorm) to the patch tokens. OpenCLIP does so in
-            newer releases and did not in older ones; which of them made IPDN's released features is not known.
+        final_norm: apply the layer norm that CLIP applies to its class token (post_layernorm) to the patch tokens.
+            OpenCLIP does so in newer releases and did not in older ones; which of them made IPDN's released features is
+            not known.
     """
 
     def __init__(self, model: nn.Module, preparation: ImagePreparation, final_norm: bool) -> None:
@@ -91,8 +93,8 @@ class ClipPatchEncoder:
         """Load a model of Hugging Face's: a whole CLIP or its vision half.
 
         Args:
-            name: a folder with config.json, preprocessor_config.json and weights, or a name on the hub, which is looked for in Hugging
-                Face's cache and downloaded if it is not there.
+            name: a folder with config.json, preprocessor_config.json and weights, or a name on the hub, which is looked
+                for in Hugging Face's cache and downloaded if it is not there.
             final_norm: see the class.
             device: where it runs.
             dtype: in which it computes; features are float32 all the same.
@@ -105,15 +107,19 @@ class ClipPatchEncoder:
         config = _read_config(name, "config.json", local_only)
         if config.get("model_type") not in ("clip", "clip_vision_model"):
             raise InputError(
-                f"{name}: config.json: model_type: found {config.get('model_type')!r}, expected clip or clip_vision_model",
+                f"{name}: config.json: model_type: found {config.get('model_type')!r}, expected clip or "
+                f"clip_vision_model",
                 f"the published features were made with {PUBLISHED_CLIP}",
             )
-        preparation = ImagePreparation.from_settings(_read_config(name, "preprocessor_config.json", local_only), str(name))
+        preparation = ImagePreparation.from_settings(
+            _read_config(name, "preprocessor_config.json", local_only), str(name)
+        )
         model = _load_vision_model(str(name), local_only)
         side = int(model.config.image_size)
         if preparation.crop != (side, side):
             raise InputError(
-                f"{name}: preprocessor_config.json gives images of {preparation.crop[0]} x {preparation.crop[1]} pixels, "
+                f"{name}: preprocessor_config.json gives images of {preparation.crop[0]} x {preparation.crop[1]} "
+                f"pixels, "
                 f"config.json asks for {side} x {side}"
             )
         return cls(model.to(device, dtype), preparation, final_norm)
@@ -124,14 +130,17 @@ class ClipPatchEncoder:
     @torch.no_grad()
     def encode(self, images: np.ndarray) -> Tensor:
         weight = self._embedding.weight
-        pixels = torch.from_numpy(np.stack([self._preparation(image) for image in images])).to(weight.device, weight.dtype)
+        pixels = torch.from_numpy(np.stack([self._preparation(image) for image in images])).to(
+            weight.device, weight.dtype
+        )
         tokens = self._norm(self._model(pixel_values=pixels).last_hidden_state[:, 1:])
         return tokens.float().unflatten(1, (self._side, self._side))
 
 
 @dataclass(frozen=True)
 class ImagePreparation:
-    """From a picture to what CLIP takes, by the settings in preprocessor_config.json; Pillow's arithmetic, as in the published code.
+    """From a picture to what CLIP takes, by the settings in preprocessor_config.json; Pillow's arithmetic, as in the
+    published code.
 
     Attributes:
         resize: the short side after resizing, or width and height; None: not resized.
@@ -161,7 +170,9 @@ class ImagePreparation:
             elif isinstance(resize, tuple):
                 crop = resize
             else:
-                raise ValueError("do_center_crop: expected true, or width and height in size: the network takes images of one size")
+                raise ValueError(
+                    "do_center_crop: expected true, or width and height in size: the network takes images of one size"
+                )
             if not settings.get("do_rescale", True) or abs(settings.get("rescale_factor", 1 / 255) - 1 / 255) > 1e-9:
                 raise ValueError(f"rescale_factor: expected 1/255, found {settings.get('rescale_factor')}")
             mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
@@ -181,7 +192,9 @@ class ImagePreparation:
         if size != picture.size:
             picture = picture.resize(size, self.resample)
         left, top = self._corner(size)
-        pixels = np.asarray(picture.crop((left, top, left + self.crop[0], top + self.crop[1])), np.float32) / np.float32(255)
+        pixels = np.asarray(
+            picture.crop((left, top, left + self.crop[0], top + self.crop[1])), np.float32
+        ) / np.float32(255)
         return ((pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)).transpose(2, 0, 1)
 
     def crop_in_image(self, width: int, height: int) -> tuple[float, float, float, float]:
@@ -223,18 +236,25 @@ def _read_config(name: str | Path, file: str, local_only: bool) -> dict[str, Any
     try:
         content = json.loads(_find_file(name, file, local_only).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{name}: {file}: cannot be read: {error}", "the file is damaged or incomplete: copy it again") from None
+        raise InputError(
+            f"{name}: {file}: cannot be read: {error}", "the file is damaged or incomplete: copy it again"
+        ) from None
     if not isinstance(content, dict):
         raise InputError(f"{name}: {file}: expected a JSON object, found {type(content).__name__}")
     return content
 
 
 def _find_file(name: str | Path, file: str, local_only: bool) -> Path:
-    hint = f"`hf download {PUBLISHED_CLIP} --local-dir clip` where there is a network makes such a folder; copy it here and name it"
+    hint = (
+        f"`hf download {PUBLISHED_CLIP} --local-dir clip` where there is a network makes such a folder; "
+        f"copy it here and name it"
+    )
     if Path(name).is_dir():
         path = Path(name) / file
         if not path.is_file():
-            raise MissingDataError(f"{name}: no {file} in this folder, expected a model of Hugging Face's transformers", hint)
+            raise MissingDataError(
+                f"{name}: no {file} in this folder, expected a model of Hugging Face's transformers", hint
+            )
         return path
     if not _HUB_NAME.fullmatch(str(name)):
         raise MissingDataError(f"{name}: no such folder", hint)
@@ -244,7 +264,9 @@ def _find_file(name: str | Path, file: str, local_only: bool) -> Path:
         found = cached_file(str(name), file, local_files_only=local_only)
     except OSError as error:
         where = "in Hugging Face's cache" if local_only else "in Hugging Face's cache, and it cannot be downloaded"
-        raise MissingDataError(f"{name}: neither a folder here nor {where}: {str(error).splitlines()[0]}", hint) from None
+        raise MissingDataError(
+            f"{name}: neither a folder here nor {where}: {str(error).splitlines()[0]}", hint
+        ) from None
     if found is None:
         raise MissingDataError(f"{name}: {file} is not there", hint)
     return Path(found)
@@ -265,7 +287,9 @@ def _load_vision_model(name: str, local_only: bool) -> Any:
     missing = sorted(key for key in loaded["missing_keys"] if not key.endswith("position_ids"))
     if missing or loaded["mismatched_keys"]:
         wrong = missing or sorted(str(entry) for entry in loaded["mismatched_keys"])
-        raise InputError(f"{name}: {len(wrong)} weights are missing or of another shape, the first {wrong[0]}", "download it again")
+        raise InputError(
+            f"{name}: {len(wrong)} weights are missing or of another shape, the first {wrong[0]}", "download it again"
+        )
     return model
 
 

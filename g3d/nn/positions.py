@@ -14,8 +14,8 @@ TEMPERATURE = 10000.0
 def sine_positions(height: int, width: int, channels: int, device: torch.device | str | None = None) -> Tensor:
     """The sine encoding of a map without padding (Carion et al. 2020, facebookresearch/detr, normalised).
 
-    An axis has channels / 2 features: sine on even, cosine on odd ones, of the coordinate in 0..2 pi (counted from 1) over
-    10000^(2 floor(i / 2) / (channels / 2)). The y half comes first.
+    An axis has channels / 2 features: sine on even, cosine on odd ones, of the coordinate in 0..2 pi (counted from 1)
+    over 10000^(2 floor(i / 2) / (channels / 2)). The y half comes first.
 
     Args:
         channels: a multiple of 4.

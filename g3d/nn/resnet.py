@@ -1,7 +1,7 @@
 """Bottleneck ResNet with torchvision's parameter names: features at strides 8, 16 and 32.
 
-He et al., CVPR 2016, in the form of torchvision (stride in the 3x3 convolution). Batch norms that are not trained are folded into the
-convolutions on the way, so that they cost nothing and keep no activation for the backward pass.
+He et al., CVPR 2016, in the form of torchvision (stride in the 3x3 convolution). Batch norms that are not trained are
+folded into the convolutions on the way, so that they cost nothing and keep no activation for the backward pass.
 Letters in shapes: B images, H and W pixels, w the width after the first convolution.
 """
 
@@ -22,7 +22,8 @@ class ResNet(nn.Module):
         blocks: bottlenecks in each of the four stages.
         width: w; stage k = 1..4 has 4 w 2^(k-1) channels.
         norm: "frozen" for batch norms whose statistics, scales and shifts are constants; "batch" for trained ones.
-        frozen_stages: how many of the stem and the four stages are not trained; trained batch norms in them keep their statistics.
+        frozen_stages: how many of the stem and the four stages are not trained; trained batch norms in them keep their
+            statistics.
     """
 
     def __init__(
@@ -44,7 +45,9 @@ class ResNet(nn.Module):
             layers += [Bottleneck(inputs, hidden, 1, make_norm) for _ in range(count - 1)]
             self.add_module(f"layer{stage + 1}", nn.Sequential(*layers))
         self.channels = tuple(width * 2**stage * Bottleneck.expansion for stage in (1, 2, 3))
-        self._frozen = ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"][: frozen_stages + 1 if frozen_stages else 0]
+        self._frozen = ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"][
+            : frozen_stages + 1 if frozen_stages else 0
+        ]
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -98,7 +101,8 @@ class Bottleneck(nn.Module):
 
 
 class FrozenBatchNorm2d(nn.Module):
-    """Batch norm as a constant affine transform: its four tensors are buffers, without the counter that batch norms store."""
+    """Batch norm as a constant affine transform: its four tensors are buffers, without the counter that batch norms
+    store."""
 
     weight: Tensor
     bias: Tensor
@@ -108,7 +112,12 @@ class FrozenBatchNorm2d(nn.Module):
     def __init__(self, channels: int, eps: float = 1e-5) -> None:
         super().__init__()
         self.eps = eps
-        for name, start in (("weight", torch.ones), ("bias", torch.zeros), ("running_mean", torch.zeros), ("running_var", torch.ones)):
+        for name, start in (
+            ("weight", torch.ones),
+            ("bias", torch.zeros),
+            ("running_mean", torch.zeros),
+            ("running_var", torch.ones),
+        ):
             self.register_buffer(name, start(channels))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -119,7 +128,9 @@ class FrozenBatchNorm2d(nn.Module):
 
 def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
     """The affine transform (C,), (C,) that a batch norm outside of training is."""
-    weight, bias, mean, variance = (cast(Tensor, getattr(norm, name)) for name in ("weight", "bias", "running_mean", "running_var"))
+    weight, bias, mean, variance = (
+        cast(Tensor, getattr(norm, name)) for name in ("weight", "bias", "running_mean", "running_var")
+    )
     scale = weight * torch.rsqrt(variance + cast(float, norm.eps))
     return scale, bias - mean * scale
 

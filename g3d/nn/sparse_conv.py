@@ -1,6 +1,7 @@
 """Sparse convolution layers: features on the occupied sites of a grid. No dense grid is ever made.
 
-The rules of a level are found once and shared by its layers. Weights have spconv 2's layout, so that its checkpoints load.
+The rules of a level are found once and shared by its layers. Weights have spconv 2's layout, so that its checkpoints
+load.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class SparseGrid:
         return self._submanifold[kernel_size]
 
     def coarser(self) -> SparseGrid:
-        """The grid of half the resolution, one and the same as long as somebody holds it. An odd axis loses its last plane."""
+        """The grid of half the resolution, one and the same as long as somebody holds it. An odd axis loses its last
+        plane."""
         coarse = self._coarser() if self._coarser is not None else None
         if coarse is None:
             sites, rules = strided_rules(self.sites, self.spatial_shape, self.order)
@@ -83,7 +85,8 @@ class SparseTensor:
             batch_size: number of clouds.
 
         Raises:
-            ValueError: shapes do not fit or a site lies outside the grid. A repeated site is refused when rules are made.
+            ValueError: shapes do not fit or a site lies outside the grid. A repeated site is refused when rules are
+                made.
         """
         if sites.dim() != 2 or sites.shape[1] != 4 or sites.is_floating_point():
             raise ValueError(f"sites: expected integers (V, 4), found {sites.dtype} {tuple(sites.shape)}")
@@ -93,7 +96,9 @@ class SparseTensor:
         if len(outside):
             row = int(outside[0])
             extent = (batch_size, *spatial_shape)
-            raise ValueError(f"sites: expected 0 <= (batch, x, y, z) < {extent}, found {tuple(sites[row].tolist())} in row {row}")
+            raise ValueError(
+                f"sites: expected 0 <= (batch, x, y, z) < {extent}, found {tuple(sites[row].tolist())} in row {row}"
+            )
         return cls(features, SparseGrid(sites.int(), spatial_shape, batch_size))
 
     @property
@@ -142,20 +147,27 @@ class SubMConv3d(_SparseConvolution):
         in_channels: C_in.
         out_channels: C_out.
         kernel_size: an odd number, or one for each of x, y and z.
-        pointwise_reread: a kernel of one site computes y = x @ W.reshape(C_in, C_out), the stored [C_out, 1, 1, 1, C_in] read anew row
-            by row instead of transposed. That is what spconv 2 does, and so what its checkpoints were trained with.
+        pointwise_reread: a kernel of one site computes y = x @ W.reshape(C_in, C_out), the stored [C_out, 1, 1, 1,
+            C_in] read anew row by row instead of transposed. That is what spconv 2 does, and so what its checkpoints
+            were trained with.
 
     Source: Graham et al. 2018; traveller59/spconv.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int | Size3, pointwise_reread: bool = True) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int | Size3, pointwise_reread: bool = True
+    ) -> None:
         size = (kernel_size,) * 3 if isinstance(kernel_size, int) else kernel_size
         super().__init__(in_channels, out_channels, size)
         self.pointwise_reread = pointwise_reread
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         if self.kernel_size == (1, 1, 1):
-            matrix = self.weight.reshape(self.in_channels, self.out_channels) if self.pointwise_reread else self.matrices()[0]
+            matrix = (
+                self.weight.reshape(self.in_channels, self.out_channels)
+                if self.pointwise_reread
+                else self.matrices()[0]
+            )
             return x.with_features(x.features @ matrix)
         return x.with_features(sparse_conv(x.features, self.matrices(), x.grid.submanifold(self.kernel_size)))
 
@@ -173,7 +185,8 @@ class SparseConv3d(_SparseConvolution):
 
 
 class SparseInverseConv3d(_SparseConvolution):
-    """The way back of a SparseConv3d: onto the sites that its input had. Those without a coarse site get exact zeros."""
+    """The way back of a SparseConv3d: onto the sites that its input had. Those without a coarse site get exact
+    zeros."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, (2, 2, 2))
@@ -189,12 +202,13 @@ def spconv2_weight(stored: Tensor, shape: tuple[int, ...]) -> Tensor:
     """A checkpoint's weight in spconv 2's layout, whichever of the two it has.
 
     Args:
-        stored: [C_out, kx, ky, kz, C_in] (spconv 2) or [kx, ky, kz, C_in, C_out] (spconv 1), told apart by where the kernel's axes are.
+        stored: [C_out, kx, ky, kz, C_in] (spconv 2) or [kx, ky, kz, C_in, C_out] (spconv 1), told apart by where the
+            kernel's axes are.
         shape: of the layer's `weight`. Where both layouts fit it, spconv 2's is taken.
 
     Returns:
-        The weight in `shape`. spconv 1 applies a kernel of one site as (C_in, C_out), just as `pointwise_reread` reads it, so that such
-        a weight keeps its storage.
+        The weight in `shape`. spconv 1 applies a kernel of one site as (C_in, C_out), just as `pointwise_reread` reads
+        it, so that such a weight keeps its storage.
 
     Raises:
         ValueError: neither layout fits.

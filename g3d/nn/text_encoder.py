@@ -1,4 +1,5 @@
-"""A Hugging Face text encoder with its tokenizer: sentences -> word features, computed once per sentence while they cannot change."""
+"""A Hugging Face text encoder with its tokenizer: sentences -> word features, computed once per sentence while they
+cannot change."""
 
 from __future__ import annotations
 
@@ -36,14 +37,17 @@ class Words(NamedTuple):
 
 
 class TextEncoder(nn.Module):
-    """Sentences -> last hidden states of a Hugging Face encoder without its pooler, padded or cut to `max_words` tokens.
+    """Sentences -> last hidden states of a Hugging Face encoder without its pooler, padded or cut to `max_words`
+    tokens.
 
-    A frozen encoder takes no gradient and stays in evaluation mode, so that a sentence's features never change: they are computed once,
-    each sentence by itself, so that they do not depend on the sentences beside it or on who asked first. They are kept in memory, and on
-    disk after `cache_in`. The tokenizer travels in the state dict: a checkpoint needs no other file.
+    A frozen encoder takes no gradient and stays in evaluation mode, so that a sentence's features never change: they
+    are computed once, each sentence by itself, so that they do not depend on the sentences beside it or on who asked
+    first. They are kept in memory, and on disk after `cache_in`. The tokenizer travels in the state dict: a checkpoint
+    needs no other file.
 
     Args:
-        architecture: entries of the encoder's config.json; those left out have that model type's defaults. No file is read.
+        architecture: entries of the encoder's config.json; those left out have that model type's defaults. No file is
+            read.
         max_words: W.
         frozen: not trained. False: trained with its own dropouts, nothing is kept.
         dropout: in training, a frozen encoder's dropouts are active, as in the published JLN; then nothing is kept.
@@ -52,7 +56,9 @@ class TextEncoder(nn.Module):
         InputError: the architecture is none that Hugging Face knows, or has too few positions for `max_words`.
     """
 
-    def __init__(self, architecture: Mapping[str, Any], max_words: int = 110, frozen: bool = True, dropout: bool = False) -> None:
+    def __init__(
+        self, architecture: Mapping[str, Any], max_words: int = 110, frozen: bool = True, dropout: bool = False
+    ) -> None:
         super().__init__()
         self.architecture = dict(architecture)
         self.max_words = max_words
@@ -99,14 +105,17 @@ class TextEncoder(nn.Module):
     def cache_in(self, folder: Path | str) -> None:
         """Keep a frozen encoder's word features in this folder, one file per sentence; several processes may share it.
 
-        A file is good for the same weights, tokenizer, `max_words`, precision and sentence only, as its name says. Damaged files are
-        computed anew, with a warning. Mono3DRefer's 41,140 sentences at width 768 take 7 GB in float32.
+        A file is good for the same weights, tokenizer, `max_words`, precision and sentence only, as its name says.
+        Damaged files are computed anew, with a warning. Mono3DRefer's 41,140 sentences at width 768 take 7 GB in
+        float32.
 
         Raises:
             InputError: the encoder is trained, or its dropouts are active in training.
         """
         if not self.frozen or self.dropout:
-            raise InputError(f"text cache {folder}: the encoder must be frozen and without dropout: its features must not change")
+            raise InputError(
+                f"text cache {folder}: the encoder must be frozen and without dropout: its features must not change"
+            )
         self._cache.folder = Path(folder)
         self._cached_for = None
 
@@ -156,7 +165,9 @@ class TextEncoder(nn.Module):
             InputError: it is no tokenizer, or one that does not fit the architecture.
         """
         text = state.cpu().numpy().tobytes().decode("utf-8", "replace")
-        self._set_tokenizer(text_files.parse_tokenizer(text, "tokenizer in the checkpoint", self.model.config) if text else None)
+        self._set_tokenizer(
+            text_files.parse_tokenizer(text, "tokenizer in the checkpoint", self.model.config) if text else None
+        )
 
     def _set_tokenizer(self, tokenizer: Tokenizer | None) -> None:
         if tokenizer is not None:
@@ -166,8 +177,12 @@ class TextEncoder(nn.Module):
 
     def _tokens(self, text: str) -> list[int]:
         if self._tokenizer is None:
-            raise MissingDataError("text encoder: it has no tokenizer", "set text.encoder to a Hugging Face name or a folder in its layout")
-        encoding = self._tokenizer.encode(text)  # one at a time: the library's threads and worker processes do not go together
+            raise MissingDataError(
+                "text encoder: it has no tokenizer", "set text.encoder to a Hugging Face name or a folder in its layout"
+            )
+        encoding = self._tokenizer.encode(
+            text
+        )  # one at a time: the library's threads and worker processes do not go together
         if encoding.overflowing and text not in self._warned:
             self._warned.add(text)
             shown = text if len(text) <= 40 else f"{text[:40]}..."
@@ -180,14 +195,21 @@ class TextEncoder(nn.Module):
             return self.model(input_ids=ids, attention_mask=(~padding).long()).last_hidden_state
         used = min(int((~padding).sum(1).max()) + 1, self.max_words)
         features = self.model(input_ids=ids[:, :used], attention_mask=(~padding[:, :used]).long()).last_hidden_state
-        return torch.cat([features, features[:, -1:].expand(-1, self.max_words - used, -1)], 1) if used < self.max_words else features
+        return (
+            torch.cat([features, features[:, -1:].expand(-1, self.max_words - used, -1)], 1)
+            if used < self.max_words
+            else features
+        )
 
     def _kept(self, text: str) -> Rows:
         """A frozen encoder's features of one sentence, from the cache if it has them."""
         key = self._cache_key(text)
         rows = self._cache.get(key, next(self.model.parameters()).device)
         if rows is None:
-            with torch.inference_mode(False), torch.no_grad():  # inference tensors could not take part in training later
+            with (
+                torch.inference_mode(False),
+                torch.no_grad(),
+            ):  # inference tensors could not take part in training later
                 ids, padding = self.tokenise([text])
                 length = int((~padding).sum())
                 distinct = min(length + 1, self.max_words) if self._equal_pads else self.max_words

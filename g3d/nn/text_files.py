@@ -24,15 +24,25 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EQUAL_PADS = ("roberta", "xlm-roberta", "camembert", "roberta-prelayernorm", "xlm-roberta-xl")
-"""Model types that count positions among the real tokens only, from after the padding position, where all pads stay. With no token
-attending to a pad, the pads of a sentence differ in nothing and come out the same. (BERT gives every pad a position of its own.)"""
+"""Model types that count positions among the real tokens only, from after the padding position, where all pads stay.
+With no token
+attending to a pad, the pads of a sentence differ in nothing and come out the same. (BERT gives every pad a position of
+its own.)"""
 
 _SAFE = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
 _PICKLED = ("pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json")
 _VOCABULARY = ("tokenizer.json", "vocab.json", "vocab.txt")
 _SMALL = ("config.json", *_VOCABULARY, "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
 _DECISIVE = (
-    *("model_type", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act"),
+    *(
+        "model_type",
+        "vocab_size",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "intermediate_size",
+        "hidden_act",
+    ),
     *("max_position_embeddings", "position_embedding_type", "type_vocab_size", "layer_norm_eps", "pad_token_id"),
 )  # entries of a config.json that change what an encoder computes
 
@@ -47,20 +57,25 @@ def build(architecture: Mapping[str, Any], max_words: int) -> nn.Module:
     positions = getattr(config, "max_position_embeddings", None)
     offset = config.pad_token_id + 1 if config.model_type in EQUAL_PADS else 0
     if positions is not None and max_words + offset > positions:
-        raise InputError(f"text.max_words: found {max_words}, but text.architecture has positions for {positions - offset} tokens")
+        raise InputError(
+            f"text.max_words: found {max_words}, but text.architecture has positions for {positions - offset} tokens"
+        )
     from transformers import MODEL_MAPPING, AutoModel
 
     takes = inspect.signature(MODEL_MAPPING[type(config)]).parameters if type(config) in MODEL_MAPPING else {}
     with _quiet():
         try:
-            model: nn.Module = AutoModel.from_config(config, **({"add_pooling_layer": False} if "add_pooling_layer" in takes else {}))
+            model: nn.Module = AutoModel.from_config(
+                config, **({"add_pooling_layer": False} if "add_pooling_layer" in takes else {})
+            )
         except (ValueError, TypeError, ZeroDivisionError, RuntimeError, KeyError) as error:
             raise InputError(f"text.architecture: no such network: {_first_line(error)}") from None
     return model.float()  # whatever number format its config.json names
 
 
 def locate(encoder: str, offline: bool) -> Path:
-    """The folder of an encoder: the one named, or the local copy of a name on the Hugging Face hub, downloaded where it lacks files.
+    """The folder of an encoder: the one named, or the local copy of a name on the Hugging Face hub, downloaded where it
+    lacks files.
 
     Raises:
         MissingDataError: there is none, and none can be downloaded.
@@ -74,9 +89,13 @@ def locate(encoder: str, offline: bool) -> Path:
     cached = _snapshot(encoder, (), local_only=True)
     if cached is not None and _complete(cached):
         return cached
-    hint = "set text.encoder to a folder in Hugging Face's layout, with config.json, tokenizer.json and model.safetensors"
+    hint = (
+        "set text.encoder to a folder in Hugging Face's layout, with config.json, tokenizer.json and model.safetensors"
+    )
     if offline:
-        raise MissingDataError(f"text encoder {encoder}: neither a folder nor complete in the local cache, and text.offline is set", hint)
+        raise MissingDataError(
+            f"text encoder {encoder}: neither a folder nor complete in the local cache, and text.offline is set", hint
+        )
     log.info("text encoder %s: downloading from the Hugging Face hub", encoder)
     try:
         cached = _snapshot(encoder, (*_SMALL, *_SAFE))
@@ -86,9 +105,13 @@ def locate(encoder: str, offline: bool) -> Path:
         raise
     except Exception as error:  # of whichever HTTP library the hub's client uses
         reason = f"cannot be downloaded ({_first_line(error)})"
-        raise MissingDataError(f"text encoder {encoder}: neither a folder nor in the local cache, and {reason}", hint) from None
+        raise MissingDataError(
+            f"text encoder {encoder}: neither a folder nor in the local cache, and {reason}", hint
+        ) from None
     if cached is None or not _complete(cached):
-        raise MissingDataError(f"text encoder {encoder}: the hub lacks its config.json, vocabulary or weights, or is out of reach", hint)
+        raise MissingDataError(
+            f"text encoder {encoder}: the hub lacks its config.json, vocabulary or weights, or is out of reach", hint
+        )
     return cached
 
 
@@ -117,7 +140,9 @@ def read_tokenizer(folder: Path, config: Any) -> Tokenizer:
             made = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, use_fast=True)
             text = made.backend_tokenizer.to_str()
         except Exception as error:  # whatever a damaged vocabulary breaks inside the library
-            raise InputError(f"text encoder {folder}: its {vocabularies[0]} makes no tokenizer: {_first_line(error)}") from None
+            raise InputError(
+                f"text encoder {folder}: its {vocabularies[0]} makes no tokenizer: {_first_line(error)}"
+            ) from None
     return parse_tokenizer(text, f"tokenizer in {folder}", config)
 
 
@@ -132,7 +157,9 @@ def parse_tokenizer(text: str, source: str, config: Any) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # the library raises nothing narrower
-        raise InputError(f"{source}: not a tokenizer that this version of tokenizers can read: {_first_line(error)}") from None
+        raise InputError(
+            f"{source}: not a tokenizer that this version of tokenizers can read: {_first_line(error)}"
+        ) from None
     entries = 1 + max(tokenizer.get_vocab().values(), default=-1)
     if not entries:
         raise InputError(f"{source}: its vocabulary is empty")
@@ -140,7 +167,9 @@ def parse_tokenizer(text: str, source: str, config: Any) -> Tokenizer:
         raise InputError(f"{source}: has {entries} entries, but text.architecture.vocab_size is {config.vocab_size}")
     padding = tokenizer.padding["pad_id"] if tokenizer.padding else config.pad_token_id
     if padding != config.pad_token_id or padding < 0 or tokenizer.id_to_token(padding) is None:
-        raise InputError(f"{source}: text.architecture.pad_token_id is {config.pad_token_id}, which is not its pad token")
+        raise InputError(
+            f"{source}: text.architecture.pad_token_id is {config.pad_token_id}, which is not its pad token"
+        )
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
@@ -190,19 +219,26 @@ def _config(entries: Mapping[str, Any], source: str) -> Any:
             if unknown:
                 near = did_you_mean(unknown[0], default.to_dict())
                 raise InputError(f"{source}: {unknown[0]}: unknown entry of a {kind} config{near}")
-            config = AutoConfig.for_model(**{entry: _of_type(value, getattr(default, entry), f"{source}: {entry}")
-                                             for entry, value in entries.items()})  # fmt: skip
+            config = AutoConfig.for_model(
+                **{
+                    entry: _of_type(value, getattr(default, entry), f"{source}: {entry}")
+                    for entry, value in entries.items()
+                }
+            )
         except InputError:
             raise
         except Exception as error:  # each version of the library checks other things and raises errors of its own
             raise InputError(f"{source}: {' '.join(str(error).split())}") from None
     if config.is_encoder_decoder or getattr(config, "pad_token_id", None) is None:
-        raise InputError(f"{source}: model_type: found {kind!r}, expected an encoder that pads its sentences, e.g. roberta or bert")
+        raise InputError(
+            f"{source}: model_type: found {kind!r}, expected an encoder that pads its sentences, e.g. roberta or bert"
+        )
     return config
 
 
 def _of_type(value: Any, default: Any, where: str) -> Any:
-    """A value as the type of its entry's default; of a default that is neither number, text nor truth, any value as it is.
+    """A value as the type of its entry's default; of a default that is neither number, text nor truth, any value as it
+    is.
 
     Raises:
         InputError: it is of another type.
@@ -241,7 +277,8 @@ def _check_architecture(folder: Path, config: Any) -> None:
 
 
 def _snapshot(name: str, patterns: tuple[str, ...], local_only: bool = False) -> Path | None:
-    """The local copy of a hub repository, after downloading the files that match; None if `local_only` and there is no copy."""
+    """The local copy of a hub repository, after downloading the files that match; None if `local_only` and there is no
+    copy."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import HFValidationError, LocalEntryNotFoundError  # type: ignore[attr-defined]
 

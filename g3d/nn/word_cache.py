@@ -39,7 +39,8 @@ class WordCache:
     """Rows by key: the most recently used ones in memory, all of them in `folder` if there is one.
 
     Args:
-        folder: one file per key; safe for several processes, since a file is there whole or not at all, and all would write the same.
+        folder: one file per key; safe for several processes, since a file is there whole or not at all, and all would
+            write the same.
         memory: bytes of features to keep in memory.
     """
 
@@ -64,7 +65,8 @@ class WordCache:
         return rows
 
     def put(self, key: str, rows: Rows) -> None:
-        """Keep rows under a key. A folder that cannot be written (another machine's, a full disk) is said once, and only read from then."""
+        """Keep rows under a key. A folder that cannot be written (another machine's, a full disk) is said once, and
+        only read from then."""
         self._remember(key, rows)
         if self.folder is not None and self._writable:
             content = rows.features.cpu().contiguous()

@@ -31,15 +31,19 @@ def ball_query(
         k: slots per centre, at least 1.
         offsets: (B + 1,) int64, the rows at which the ragged clouds begin and end.
         centre_offsets: the same of the centres.
-        pad: what slots beyond the last hit hold: "first", the first hit, or without a hit the cloud's first point; "none", -1.
+        pad: what slots beyond the last hit hold: "first", the first hit, or without a hit the cloud's first point;
+            "none", -1.
 
     Returns:
-        (B, M, k) int64 indices into each cloud of a dense batch, or (Q, k) rows of `points` of a ragged one. Not differentiable.
+        (B, M, k) int64 indices into each cloud of a dense batch, or (Q, k) rows of `points` of a ragged one. Not
+        differentiable.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit; a cloud is empty and `pad` is "first"; on a CPU also: a coordinate is not finite.
+        ValueError: shapes, dtypes or devices do not fit; a cloud is empty and `pad` is "first"; on a CPU also: a
+            coordinate is not finite.
 
-    Source: PointNet++ section 3.3; semantics of erikwijmans/Pointnet2_PyTorch, with pad "none" of facebookresearch/pytorch3d.
+    Source: PointNet++ section 3.3; semantics of erikwijmans/Pointnet2_PyTorch, with pad "none" of
+        facebookresearch/pytorch3d.
     """
     if not radius > 0:
         raise ValueError(f"radius: expected above 0, found {radius}")
@@ -52,7 +56,9 @@ def ball_query(
     if offsets is None and centre_offsets is None:
         return _dense(points, centres, radius, k, pad == "first")
     if offsets is None or centre_offsets is None:
-        raise ValueError(f"{'offsets' if offsets is None else 'centre_offsets'}: expected for ragged clouds, found None")
+        raise ValueError(
+            f"{'offsets' if offsets is None else 'centre_offsets'}: expected for ragged clouds, found None"
+        )
     check_points("points", points, "(T, 3)")
     check_points("centres", centres, "(Q, 3)")
     check_offsets("offsets", offsets, points)
@@ -70,7 +76,10 @@ def _dense(points: Tensor, centres: Tensor, radius: float, k: int, repeat: bool)
         raise ValueError(f"points: expected (B, N > 0, 3), found {tuple(points.shape)}")
     if clouds != centre_clouds:
         raise ValueError(f"centres: expected ({clouds}, M, 3), found {tuple(centres.shape)}")
-    begins, centre_begins = dense_offsets(clouds, count, points.device), dense_offsets(clouds, centre_count, points.device)
+    begins, centre_begins = (
+        dense_offsets(clouds, count, points.device),
+        dense_offsets(clouds, centre_count, points.device),
+    )
     rows = _operator(points.reshape(-1, 3), begins, centres.reshape(-1, 3), centre_begins, radius, k, repeat)
     rows = rows.view(clouds, centre_count, k)
     if clouds == 1:
@@ -102,6 +111,8 @@ _operator = Operator(
     reference=kernel.reference,
     cpu=_cpu,
     cuda="g3d.kernels.ball_query_cuda:ball_query",
-    fake=lambda points, offsets, centres, centre_offsets, radius, k, repeat: centres.new_empty((centres.shape[0], k), dtype=torch.int64),
+    fake=lambda points, offsets, centres, centre_offsets, radius, k, repeat: centres.new_empty(
+        (centres.shape[0], k), dtype=torch.int64
+    ),
     example=_example,
 )

@@ -19,17 +19,19 @@ def rotated_iou_bev(first: Tensor, second: Tensor, pairs: Pairs | None = None) -
     """Intersection over union of boxes seen from above, as rotated rectangles in the x-z plane.
 
     Args:
-        first: (N, 7) floating point, x y z h w l rotation_y: bottom centre, height, width, length in metres, yaw in radians,
-            camera frame (g3d/geometry/boxes.py).
+        first: (N, 7) floating point, x y z h w l rotation_y: bottom centre, height, width, length in metres, yaw in
+            radians, camera frame (g3d/geometry/boxes.py).
         second: (M, 7), same dtype and device.
-        pairs: two int64 tensors (P,), rows of `first` and rows of `second`: only these pairs are computed. None computes all.
+        pairs: two int64 tensors (P,), rows of `first` and rows of `second`: only these pairs are computed. None
+            computes all.
 
     Returns:
-        (N, M), or (P,) for pairs, in the dtype of the input, 0..1; computed in float64. Boxes without extent overlap nothing.
-        Differentiable.
+        (N, M), or (P,) for pairs, in the dtype of the input, 0..1; computed in float64. Boxes without extent overlap
+        nothing. Differentiable.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit; on a CPU also: a number is not finite, a pair points outside the boxes.
+        ValueError: shapes, dtypes or devices do not fit; on a CPU also: a number is not finite, a pair points outside
+            the boxes.
 
     Source: the overlap of KITTI's object benchmark.
     """
@@ -40,14 +42,16 @@ def rotated_iou_bev(first: Tensor, second: Tensor, pairs: Pairs | None = None) -
 def rotated_iou_3d(first: Tensor, second: Tensor, pairs: Pairs | None = None) -> Tensor:
     """Intersection over union of boxes in space: the overlap from above times that of the height ranges [y - h, y].
 
-    Arguments, result and errors are those of rotated_iou_bev. Boxes of a scene go through `camera_from_scene_boxes` first.
+    Arguments, result and errors are those of rotated_iou_bev. Boxes of a scene go through `camera_from_scene_boxes`
+    first.
     """
     _check(first, second, pairs, 7)
     return _rotated(first, second, *(pairs or (None, None)), True)
 
 
 def axis_aligned_iou(first: Tensor, second: Tensor, pairs: Pairs | None = None) -> Tensor:
-    """Intersection over union of boxes of an image, (N, 4) and (M, 4) x1 y1 x2 y2 -> (N, M), or (P,) for `pairs` of rows.
+    """Intersection over union of boxes of an image, (N, 4) and (M, 4) x1 y1 x2 y2 -> (N, M), or (P,) for `pairs` of
+    rows.
 
     A box spans [x1, x2] x [y1, y2] (no pixel is added); one with x2 <= x1 or y2 <= y1 overlaps nothing. Differentiable.
 
@@ -59,7 +63,8 @@ def axis_aligned_iou(first: Tensor, second: Tensor, pairs: Pairs | None = None) 
 
 
 def axis_aligned_coverage(first: Tensor, second: Tensor, pairs: Pairs | None = None) -> Tensor:
-    """Share of each box of `first` that a box of `second` covers, 0..1. Arguments and errors are those of axis_aligned_iou."""
+    """Share of each box of `first` that a box of `second` covers, 0..1. Arguments and errors are those of
+    axis_aligned_iou."""
     _check(first, second, pairs, 4)
     return _aligned(first, second, *(pairs or (None, None)), True)
 
@@ -67,20 +72,22 @@ def axis_aligned_coverage(first: Tensor, second: Tensor, pairs: Pairs | None = N
 def axis_aligned_iou_3d(first: Tensor, second: Tensor, pairs: Pairs | None = None) -> Tensor:
     """Intersection over union of axis-aligned boxes in space, (N, 6) and (M, 6) -> (N, M), or (P,) for `pairs` of rows.
 
-    A box is x y z dx dy dz: its centre and its extents in metres, scene frame. One with an extent that is not above 0 overlaps nothing.
-    Differentiable.
+    A box is x y z dx dy dz: its centre and its extents in metres, scene frame. One with an extent that is not above 0
+    overlaps nothing. Differentiable.
 
     Raises:
         ValueError: as rotated_iou_bev.
 
-    Source: the overlap of ScanRefer and Nr3D's tables; daveredrum/ScanRefer adds 1e-8 to the union, which g3d does not need.
+    Source: the overlap of ScanRefer and Nr3D's tables; daveredrum/ScanRefer adds 1e-8 to the union, which g3d does not
+        need.
     """
     _check(first, second, pairs, 6)
     return _aligned(scene_box_bounds(first), scene_box_bounds(second), *(pairs or (None, None)), False).to(first.dtype)
 
 
 def scene_box_bounds(boxes: Tensor) -> Tensor:
-    """Centre and extents (N, 6) -> the least x y z and the largest, (N, 6) float64: halves of float32 numbers are then exact."""
+    """Centre and extents (N, 6) -> the least x y z and the largest, (N, 6) float64: halves of float32 numbers are then
+    exact."""
     centre, size = boxes.double().chunk(2, -1)
     return torch.cat([centre - size / 2, centre + size / 2], -1)
 
@@ -89,11 +96,12 @@ def camera_from_scene_boxes(boxes: Tensor) -> Tensor:
     """Boxes of a scene as rows that the rotated overlaps take.
 
     Args:
-        boxes: (N, 7) x y z dx dy dz heading: centre, extents in metres, and the turn about z (up) from +x towards +y in radians.
+        boxes: (N, 7) x y z dx dy dz heading: centre, extents in metres, and the turn about z (up) from +x towards +y in
+            radians.
 
     Returns:
-        (N, 7) x y z h w l rotation_y, camera frame, in the dtype of the input: its x is the scene's x, its z the scene's y, its y points
-        down, and its yaw turns the other way.
+        (N, 7) x y z h w l rotation_y, camera frame, in the dtype of the input: its x is the scene's x, its z the
+        scene's y, its y points down, and its yaw turns the other way.
     """
     x, y, z, dx, dy, dz, heading = boxes.unbind(-1)
     return torch.stack([x, dz / 2 - z, y, dz, dy, dx, -heading], -1)
@@ -104,11 +112,15 @@ def _select(first: Tensor, second: Tensor, rows: Tensor | None, columns: Tensor 
     return (first[:, None], second[None]) if rows is None or columns is None else (first[rows], second[columns])
 
 
-def _rotated_reference(first: Tensor, second: Tensor, rows: Tensor | None, columns: Tensor | None, volume: bool) -> Tensor:
+def _rotated_reference(
+    first: Tensor, second: Tensor, rows: Tensor | None, columns: Tensor | None, volume: bool
+) -> Tensor:
     return box_iou.reference(*_select(first, second, rows, columns), volume)
 
 
-def _aligned_reference(first: Tensor, second: Tensor, rows: Tensor | None, columns: Tensor | None, coverage: bool) -> Tensor:
+def _aligned_reference(
+    first: Tensor, second: Tensor, rows: Tensor | None, columns: Tensor | None, coverage: bool
+) -> Tensor:
     return aligned_iou.reference(*_select(first, second, rows, columns), coverage)
 
 
@@ -136,7 +148,8 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _gathered(slope: Tensor, grad: Tensor, boxes: Tensor, rows: Tensor | None, over: int) -> Tensor:
-    """The gradient of `boxes`: slopes times the gradient of their overlaps, summed over the other boxes or over a box's pairs."""
+    """The gradient of `boxes`: slopes times the gradient of their overlaps, summed over the other boxes or over a box's
+    pairs."""
     found = slope * grad[..., None].double()
     total = found.sum(over) if rows is None else found.new_zeros(boxes.shape).index_add(0, rows, found)
     return total.to(boxes.dtype)
@@ -194,7 +207,9 @@ def _check(first: Tensor, second: Tensor, pairs: Pairs | None, columns: int) -> 
     for name, boxes in (("first", first), ("second", second)):
         check_boxes(name, boxes, columns)
     if first.dtype != second.dtype or first.device != second.device:
-        raise ValueError(f"second: expected {first.dtype} on {first.device} as first, found {second.dtype} on {second.device}")
+        raise ValueError(
+            f"second: expected {first.dtype} on {first.device} as first, found {second.dtype} on {second.device}"
+        )
     if pairs is None:
         return
     for name, rows, count in (("pairs[0]", pairs[0], len(first)), ("pairs[1]", pairs[1], len(second))):
@@ -213,7 +228,9 @@ def check_boxes(name: str, boxes: Tensor, columns: int) -> None:
         raise ValueError(f"{name}: expected (N, {columns}) floating point, found {tuple(boxes.shape)} {boxes.dtype}")
     if boxes.device.type != "cpu" or torch.compiler.is_compiling():
         return
-    bad = ~np.isfinite(boxes.detach().float().numpy() if boxes.dtype in (torch.bfloat16, torch.float16) else boxes.detach().numpy())
+    bad = ~np.isfinite(
+        boxes.detach().float().numpy() if boxes.dtype in (torch.bfloat16, torch.float16) else boxes.detach().numpy()
+    )
     if bad.any():
         row = int(bad.any(1).argmax())
         raise ValueError(f"{name}: row {row} is not finite: {boxes[row].tolist()}")

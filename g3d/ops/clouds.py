@@ -1,6 +1,8 @@
-"""Batches of point clouds as the operators take them: what is checked, and how a dense batch is written as a ragged one.
+"""Batches of point clouds as the operators take them: what is checked, and how a dense batch is written as a ragged
+one.
 
-A ragged batch is the points of all its clouds, (T, 3), and their `offsets` (B + 1,) int64: cloud b is rows offsets[b]..offsets[b + 1].
+A ragged batch is the points of all its clouds, (T, 3), and their `offsets` (B + 1,) int64: cloud b is rows
+offsets[b]..offsets[b + 1].
 """
 
 from __future__ import annotations
@@ -59,7 +61,9 @@ def check_rise(name: str, offsets: Tensor, rows: int, least: int = 0) -> None:
     if offsets[0] != 0 or offsets[-1] != rows or bool((sizes < 0).any()):
         raise ValueError(f"{name}: expected rows rising from 0 to {rows}, found {offsets.tolist()}")
     if bool((sizes < least).any()):
-        raise ValueError(f"{name}: expected a point in every cloud, found none in cloud {int((sizes < least).int().argmax())}")
+        raise ValueError(
+            f"{name}: expected a point in every cloud, found none in cloud {int((sizes < least).int().argmax())}"
+        )
 
 
 def check_finite(name: str, points: Tensor) -> None:
@@ -70,7 +74,9 @@ def check_finite(name: str, points: Tensor) -> None:
     """
     if points.numel() and not all(bound.isfinite() for bound in points.aminmax()):  # which NaN passes through
         row = int((~points.isfinite()).flatten(0, -2).any(1).int().argmax())
-        raise ValueError(f"{name}: expected finite coordinates, found {points.flatten(0, -2)[row].tolist()} in row {row}")
+        raise ValueError(
+            f"{name}: expected finite coordinates, found {points.flatten(0, -2)[row].tolist()} in row {row}"
+        )
 
 
 def check_features(name: str, features: Tensor, shape: str) -> None:

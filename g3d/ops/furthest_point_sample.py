@@ -1,4 +1,5 @@
-"""`furthest_point_sample`: the face of kernels/furthest_point_sample.py. Checks, dense and ragged batches, registration."""
+"""`furthest_point_sample`: the face of kernels/furthest_point_sample.py. Checks, dense and ragged batches,
+registration."""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ def furthest_point_sample(points: Tensor, k: int, offsets: Tensor | None = None,
         skip_origin: the published operator's rule that points with |p|^2 <= 1e-3 are never chosen, except index 0.
 
     Returns:
-        (B, k) int64: indices into each cloud of a dense batch, rows of `points` of a ragged one. Equal distances are decided as in the
-        published operator (kernels/furthest_point_sample.py). Not differentiable.
+        (B, k) int64: indices into each cloud of a dense batch, rows of `points` of a ragged one. Equal distances are
+        decided as in the published operator (kernels/furthest_point_sample.py). Not differentiable.
 
     Raises:
         ValueError: shapes, dtypes or devices do not fit; a cloud is empty; on a CPU also: a coordinate is not finite.

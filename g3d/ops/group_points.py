@@ -1,4 +1,5 @@
-"""`group_points` and `gather_points`: the face of kernels/group_points.py. Checks, dispatch by device, gradient, registration."""
+"""`group_points` and `gather_points`: the face of kernels/group_points.py. Checks, dispatch by device, gradient,
+registration."""
 
 from __future__ import annotations
 
@@ -20,8 +21,9 @@ def group_points(features: Tensor, indices: Tensor) -> Tensor:
         indices: (B, M, K) int64, 0..N - 1, same device: what ball_query gives.
 
     Returns:
-        (B, C, M, K) in the dtype of `features`. Differentiable with respect to them: gradients of a point chosen several times are summed,
-        in index order on a CPU; on CUDA by PyTorch's scatter_add, whose last bits differ from run to run.
+        (B, C, M, K) in the dtype of `features`. Differentiable with respect to them: gradients of a point chosen
+        several times are summed, in index order on a CPU; on CUDA by PyTorch's scatter_add, whose last bits differ from
+        run to run.
 
     Raises:
         ValueError: shapes, dtypes or devices do not fit; on a CPU also: an index lies outside.

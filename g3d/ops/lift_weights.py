@@ -15,28 +15,31 @@ def lift_weights(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The sparse matrix that turns a grid of features into sums over the pixels that hit each row.
 
-    A pixel takes its feature from the grid by bilinear interpolation and gives it to every point that it hits; a row (a point, a
-    superpoint) adds up what its points get, times their scale. sums = matrix @ grid, with grid (height * width, C).
+    A pixel takes its feature from the grid by bilinear interpolation and gives it to every point that it hits; a row (a
+    point, a superpoint) adds up what its points get, times their scale. sums = matrix @ grid, with grid (height *
+    width, C).
 
     Args:
         hits: (P, k) int64, the points that each of P pixels hits, or -1.
-        positions: (P, 2) float32, where each pixel lies in the grid: x, y in cells, 0, 0 in the middle of the first cell, all within
-            0 .. width - 1 and 0 .. height - 1.
+        positions: (P, 2) float32, where each pixel lies in the grid: x, y in cells, 0, 0 in the middle of the first
+            cell, all within 0 .. width - 1 and 0 .. height - 1.
         rows: (N,) int64, the row of each point, 0 .. count - 1.
         scale: (N,) float32, the factor of each point.
         count: number of rows R.
         size: width and height of the grid.
 
     Returns:
-        The matrix (R, height * width), compressed by rows: offsets (R + 1,) int64, cells (Z,) int64, ascending in a row, and weights (Z,)
-        float32. Not differentiable.
+        The matrix (R, height * width), compressed by rows: offsets (R + 1,) int64, cells (Z,) int64, ascending in a
+        row, and weights (Z,) float32. Not differentiable.
 
     Raises:
         ValueError: shapes, dtypes or devices do not fit; on a CPU also: a hit, a row or a position is out of its range.
     """
     width, height = size
     if width < 1 or height < 1 or count < 0:
-        raise ValueError(f"size, count: expected a grid of at least 1 x 1 and no less than 0 rows, found {size}, {count}")
+        raise ValueError(
+            f"size, count: expected a grid of at least 1 x 1 and no less than 0 rows, found {size}, {count}"
+        )
     wanted = {
         "hits": (hits, hits.shape if hits.dim() == 2 else (len(positions), "k"), torch.int64),
         "positions": (positions, (len(hits), 2), torch.float32),
@@ -47,9 +50,12 @@ def lift_weights(
         if tensor.shape != shape or tensor.dtype != dtype or tensor.device != hits.device:
             text = str(tuple(shape)).replace("'", "")
             raise ValueError(
-                f"{name}: expected {text} {dtype} on {hits.device}, found {tuple(tensor.shape)} {tensor.dtype} on {tensor.device}"
+                f"{name}: expected {text} {dtype} on {hits.device}, found {tuple(tensor.shape)} {tensor.dtype} on "
+                f"{tensor.device}"
             )
-    result: tuple[Tensor, Tensor, Tensor] = _operator(hits, positions.detach(), rows, scale.detach(), count, width, height)
+    result: tuple[Tensor, Tensor, Tensor] = _operator(
+        hits, positions.detach(), rows, scale.detach(), count, width, height
+    )
     return result
 
 

@@ -1,7 +1,7 @@
 """Run-length coded masks: the face of kernels/mask_rle.py, in the formats of COCO (images) and BQ-Net (points).
 
-A coded mask is its counts: int64 (R,) on the CPU, the lengths of the runs of 0 and 1 in turn, starting with zeros, column by column.
-Functions take and give lists of them, so that a call handles many masks.
+A coded mask is its counts: int64 (R,) on the CPU, the lengths of the runs of 0 and 1 in turn, starting with zeros,
+column by column. Functions take and give lists of them, so that a call handles many masks.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ def rle_area(counts: Sequence[Tensor]) -> Tensor:
 
 
 def rle_boxes(counts: Sequence[Tensor], height: int) -> Tensor:
-    """The box around each of N masks of a height, int64 (N, 4) x1 y1 x2 y2: x2 and y2 are one past the last pixel. Zeros for an empty mask.
+    """The box around each of N masks of a height, int64 (N, 4) x1 y1 x2 y2: x2 and y2 are one past the last pixel.
+    Zeros for an empty mask.
 
     Raises:
         ValueError: counts are not int64 (R,), or are negative.
@@ -107,8 +108,12 @@ def rle_boxes(counts: Sequence[Tensor], height: int) -> Tensor:
         across = first // height != last // height  # a run that goes on in the next column
         top, bottom = np.where(across, 0, first % height), np.where(across, height - 1, last % height)
         starts = np.flatnonzero(np.diff(owner, prepend=-1))
-        ends = [np.minimum.reduceat(first // height, starts), np.minimum.reduceat(top, starts),
-                np.maximum.reduceat(last // height, starts) + 1, np.maximum.reduceat(bottom, starts) + 1]  # fmt: skip
+        ends = [
+            np.minimum.reduceat(first // height, starts),
+            np.minimum.reduceat(top, starts),
+            np.maximum.reduceat(last // height, starts) + 1,
+            np.maximum.reduceat(bottom, starts) + 1,
+        ]
         boxes[owner[starts]] = np.stack(ends, 1)
     return torch.from_numpy(boxes)
 
@@ -117,7 +122,8 @@ def rle_merge(counts: Sequence[Tensor], intersect: bool = False) -> Tensor:
     """The counts of the union of at least one mask, or of the intersection.
 
     Raises:
-        ValueError: there is no mask, counts are not int64 (R,), are negative, or do not sum to the same number of pixels.
+        ValueError: there is no mask, counts are not int64 (R,), are negative, or do not sum to the same number of
+            pixels.
     """
     if not counts:
         raise ValueError("counts: expected at least one mask, found none")
@@ -130,10 +136,12 @@ def rle_iou(first: Sequence[Tensor], second: Sequence[Tensor], crowd: Tensor | N
     Args:
         first: the counts of N masks.
         second: the counts of M masks.
-        crowd: bool (M,), which of the second are groups of objects: for them, the share of the first mask that lies in the group.
+        crowd: bool (M,), which of the second are groups of objects: for them, the share of the first mask that lies in
+            the group.
 
     Raises:
-        ValueError: counts are not int64 (R,), are negative, or do not sum to the same number of pixels; `crowd` has another shape.
+        ValueError: counts are not int64 (R,), are negative, or do not sum to the same number of pixels; `crowd` has
+            another shape.
     """
     pixels = int(first[0].sum()) if first else None
     a, b = _joined("first", first, pixels), _joined("second", second, pixels)
@@ -147,7 +155,8 @@ def rle_iou(first: Sequence[Tensor], second: Sequence[Tensor], crowd: Tensor | N
 
 
 def rle_encode_points(mask: Tensor) -> dict[str, Any]:
-    """A mask of points, bool (N,) -> {"length": N, "counts": "start length start length ..."} of its runs of 1; the first point is 1.
+    """A mask of points, bool (N,) -> {"length": N, "counts": "start length start length ..."} of its runs of 1; the
+    first point is 1.
 
     Source: the mask files of BQ-Net's evaluation.
     """
@@ -168,7 +177,9 @@ def rle_decode_points(code: dict[str, Any]) -> Tensor:
     try:
         length, numbers = int(code["length"]), [int(word) for word in str(code["counts"]).split()]
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"point mask: expected length and counts, 'start length start length ...', found {code!r}"[:300]) from error
+        raise ValueError(
+            f"point mask: expected length and counts, 'start length start length ...', found {code!r}"[:300]
+        ) from error
     mask = torch.zeros(max(0, length), dtype=torch.bool)
     if len(numbers) % 2:
         raise ValueError(f"point mask: expected pairs of start and length, found {len(numbers)} numbers")
@@ -181,7 +192,9 @@ def rle_decode_points(code: dict[str, Any]) -> Tensor:
 
 def _pixels(masks: Tensor) -> Tensor:
     if masks.dim() != 3 or masks.shape[1] * masks.shape[2] == 0 or masks.is_floating_point():
-        raise ValueError(f"masks: expected (N, H > 0, W > 0) bool or integers, found {tuple(masks.shape)} {masks.dtype}")
+        raise ValueError(
+            f"masks: expected (N, H > 0, W > 0) bool or integers, found {tuple(masks.shape)} {masks.dtype}"
+        )
     return masks.cpu() if masks.dtype == torch.bool else masks.cpu() != 0
 
 
@@ -209,7 +222,9 @@ def _joined(name: str, counts: Sequence[Tensor], pixels: int | None) -> tuple[Te
     """The counts one after another, and how many each mask has, checked."""
     for k, runs in enumerate(counts):
         if runs.dim() != 1 or runs.dtype != torch.int64 or runs.is_cuda or runs.numel() == 0:
-            raise ValueError(f"{name}[{k}]: expected (R > 0,) int64 on cpu, found {tuple(runs.shape)} {runs.dtype} on {runs.device}")
+            raise ValueError(
+                f"{name}[{k}]: expected (R > 0,) int64 on cpu, found {tuple(runs.shape)} {runs.dtype} on {runs.device}"
+            )
     if not counts:
         return torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)
     flat, lengths = torch.cat(list(counts)), torch.tensor([runs.numel() for runs in counts])
@@ -291,7 +306,9 @@ def _unknown(like: Tensor, dtype: torch.dtype = torch.int64) -> Tensor:
 
 
 def _example_masks() -> Tensor:
-    return torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(0)) < torch.tensor([0.1, 0.5, 0.9])[:, None, None]
+    return (
+        torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(0)) < torch.tensor([0.1, 0.5, 0.9])[:, None, None]
+    )
 
 
 def _example_runs() -> tuple[Tensor, Tensor]:

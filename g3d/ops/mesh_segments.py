@@ -1,4 +1,5 @@
-"""`mesh_segments`, `graph_segments` and `point_segments`: the face of kernels/mesh_segments.py and kernels/point_normals.py."""
+"""`mesh_segments`, `graph_segments` and `point_segments`: the face of kernels/mesh_segments.py and
+kernels/point_normals.py."""
 
 from __future__ import annotations
 
@@ -15,21 +16,24 @@ from g3d.ops.registry import Operator
 log = logging.getLogger(__name__)
 
 
-def mesh_segments(vertices: Tensor, faces: Tensor, threshold: float = 0.01, min_vertices: int = 20, roots: bool = False) -> Tensor:
+def mesh_segments(
+    vertices: Tensor, faces: Tensor, threshold: float = 0.01, min_vertices: int = 20, roots: bool = False
+) -> Tensor:
     """Superpoints of a triangle mesh: parts of its surface whose normals change little.
 
     The algorithm is sequential: it runs on a CPU wherever the mesh lies.
 
     Args:
-        vertices: (N, 3) float32, metres, any frame. ScanNet's are the raw, not axis-aligned ones: rounding decides ties.
+        vertices: (N, 3) float32, metres, any frame. ScanNet's are the raw, not axis-aligned ones: rounding decides
+            ties.
         faces: (F, 3) int32 or int64, rows of `vertices`.
         threshold: the larger, the larger the segments (published kThresh).
         min_vertices: smaller segments are joined to a neighbour if they have one.
         roots: return the root vertex of each segment, as ScanNet's segs.json files do, instead of compact numbers.
 
     Returns:
-        (N,) int64 on the device of `vertices`: segments 0 .. S - 1 in the order of their root vertices. A vertex without a face is a
-        segment of its own.
+        (N,) int64 on the device of `vertices`: segments 0 .. S - 1 in the order of their root vertices. A vertex
+        without a face is a segment of its own.
 
     Raises:
         ValueError: shapes or dtypes do not fit; a face names a vertex that does not exist.
@@ -62,7 +66,8 @@ def graph_segments(
         normals: (N, 3) float32, of about unit length. Edges at a point whose normal is NaN join nothing.
         edges: (E, 2) int32 or int64, rows of `points`. The weight looks from the first to the second.
         threshold, min_vertices, roots: as in mesh_segments.
-        oriented: all normals point out of the surface, so that convex edges weigh less (published). False: their signs mean nothing.
+        oriented: all normals point out of the surface, so that convex edges weigh less (published). False: their signs
+            mean nothing.
 
     Returns, raises: as mesh_segments.
 
@@ -73,7 +78,9 @@ def graph_segments(
     if normals.shape != points.shape:
         raise ValueError(f"normals: expected {tuple(points.shape)} as points, found {tuple(normals.shape)}")
     _check_rows("edges", edges, 2, len(points))
-    found = _segments(points.detach().cpu(), normals.detach().cpu(), edges.cpu().int(), threshold, min_vertices, oriented)
+    found = _segments(
+        points.detach().cpu(), normals.detach().cpu(), edges.cpu().int(), threshold, min_vertices, oriented
+    )
     return _numbered(found, roots).to(points.device)
 
 
@@ -111,10 +118,14 @@ def _cpu_graph(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
     return normals, edges.flatten(0, 1)
 
 
-def _cpu_segments(points: Tensor, normals: Tensor, edges: Tensor, threshold: float, min_vertices: int, oriented: bool) -> Tensor:
+def _cpu_segments(
+    points: Tensor, normals: Tensor, edges: Tensor, threshold: float, min_vertices: int, oriented: bool
+) -> Tensor:
     edges = edges.contiguous()
     weights = torch.empty(len(edges))
-    kernel.cpu_weights(points.contiguous().numpy(), normals.contiguous().numpy(), edges.numpy(), oriented, weights.numpy())
+    kernel.cpu_weights(
+        points.contiguous().numpy(), normals.contiguous().numpy(), edges.numpy(), oriented, weights.numpy()
+    )
     keys = np.empty(len(edges), np.uint64)
     keys = keys[: edge_order.cpu(weights.numpy(), keys)]
     roots = torch.empty(len(points), dtype=torch.int64)
@@ -127,7 +138,9 @@ def _example_mesh() -> tuple[Tensor, Tensor]:
     rows, columns = torch.meshgrid(torch.arange(12), torch.arange(12), indexing="ij")
     height = torch.rand(144, generator=torch.Generator().manual_seed(0)) * 0.3
     corner = (rows * 12 + columns)[:-1, :-1].flatten()
-    faces = torch.cat([torch.stack([corner, corner + 1, corner + 12], 1), torch.stack([corner + 1, corner + 13, corner + 12], 1)])
+    faces = torch.cat(
+        [torch.stack([corner, corner + 1, corner + 12], 1), torch.stack([corner + 1, corner + 13, corner + 12], 1)]
+    )
     return torch.stack([rows.flatten(), columns.flatten(), height], 1), faces
 
 
@@ -141,7 +154,10 @@ _graph = Operator(
     reference=kernel.reference_graph,
     cpu=_cpu_graph,
     cuda=None,
-    fake=lambda vertices, faces: (vertices.new_empty(vertices.shape), faces.new_empty((3 * len(faces), 2), dtype=torch.int32)),
+    fake=lambda vertices, faces: (
+        vertices.new_empty(vertices.shape),
+        faces.new_empty((3 * len(faces), 2), dtype=torch.int32),
+    ),
     example=_example_mesh,
 )
 _segments = Operator(
@@ -149,6 +165,8 @@ _segments = Operator(
     reference=kernel.reference_segments,
     cpu=_cpu_segments,
     cuda=None,
-    fake=lambda points, normals, edges, threshold, min_vertices, oriented: points.new_empty(len(points), dtype=torch.int64),
+    fake=lambda points, normals, edges, threshold, min_vertices, oriented: points.new_empty(
+        len(points), dtype=torch.int64
+    ),
     example=_example_graph,
 )

@@ -19,17 +19,21 @@ def ms_deform_attn(value: Tensor, shapes: Sequence[tuple[int, int]], locations: 
     Args:
         value: (B, S, H, D) floating: the maps of all levels one after the other, row-major, split into H heads.
         shapes: height and width of each level, as numbers; their products add up to S.
-        locations: (B, Q, H, L, P, 2), x and y in 0..1 over each level's map. What lies outside, or is not finite, samples 0.
+        locations: (B, Q, H, L, P, 2), x and y in 0..1 over each level's map. What lies outside, or is not finite,
+            samples 0.
         weights: (B, Q, H, L, P).
 
     Returns:
-        (B, Q, H * D) in value's dtype. It is computed, and the gradients of locations and weights are, in float32 at least.
+        (B, Q, H * D) in value's dtype. It is computed, and the gradients of locations and weights are, in float32 at
+        least.
 
     Raises:
         ValueError: shapes, dtypes or devices do not fit.
 
-    Source: Deformable DETR equation 2; semantics of fundamentalvision/Deformable-DETR. On CUDA the gradient to `value` is summed by atomic
-    additions, as in the published operator, so that its last bits vary between runs; on a CPU they do not, whatever the threads.
+    Source: Deformable DETR equation 2; semantics of fundamentalvision/Deformable-DETR. On CUDA the gradient to `value`
+        is summed by atomic
+    additions, as in the published operator, so that its last bits vary between runs; on a CPU they do not, whatever the
+    threads.
     """
     _check(value, shapes, locations, weights)
     dtype = torch.promote_types(value.dtype, torch.float32)
@@ -43,7 +47,9 @@ def _check(value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor, 
         raise ValueError(f"shapes: expected at least one height and width above 0, found {list(shapes)}")
     positions = sum(height * width for height, width in shapes)
     if value.shape[1] != positions:
-        raise ValueError(f"value: expected {positions} positions as the levels {list(shapes)} have, found {value.shape[1]}")
+        raise ValueError(
+            f"value: expected {positions} positions as the levels {list(shapes)} have, found {value.shape[1]}"
+        )
     if positions >= 2**31 or max(max(shape) for shape in shapes) > 2**24:
         raise ValueError(f"shapes: more than 2^31 positions, or a side above 2^24, cannot be indexed: {list(shapes)}")
     batch, _, heads, _ = value.shape
@@ -63,22 +69,37 @@ def _cpu(value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tenso
     batch, _, heads, channels = value.shape
     out = torch.empty(batch, locations.shape[1], heads * channels, dtype=weights.dtype)
     maps = _arranged(value, weights)
-    kernel.forward(_memory(maps), _steps(maps), *_samples(shapes, locations, weights), *_sizes(maps, locations), _flat(out))
+    kernel.forward(
+        _memory(maps), _steps(maps), *_samples(shapes, locations, weights), *_sizes(maps, locations), _flat(out)
+    )
     return out.to(value.dtype)
 
 
-def _cpu_backward(grad: Tensor, value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _cpu_backward(
+    grad: Tensor, value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     maps = _arranged(value, weights)
-    to_value, to_locations, to_weights = torch.zeros_like(maps), locations.new_empty(locations.shape), weights.new_empty(weights.shape)
+    to_value, to_locations, to_weights = (
+        torch.zeros_like(maps),
+        locations.new_empty(locations.shape),
+        weights.new_empty(weights.shape),
+    )
     kernel.backward(
-        _flat(grad.to(weights.dtype)), _memory(maps), _steps(maps), *_samples(shapes, locations, weights), *_sizes(maps, locations),
-        _memory(to_value), _flat(to_locations), _flat(to_weights),
-    )  # fmt: skip
+        _flat(grad.to(weights.dtype)),
+        _memory(maps),
+        _steps(maps),
+        *_samples(shapes, locations, weights),
+        *_sizes(maps, locations),
+        _memory(to_value),
+        _flat(to_locations),
+        _flat(to_weights),
+    )
     return to_value.to(value.dtype).contiguous(), to_locations, to_weights
 
 
 def _arranged(value: Tensor, weights: Tensor) -> Tensor:
-    """value in the dtype of the weights. Where there are many samples, head by head in memory, so that one head's maps fit in the cache."""
+    """value in the dtype of the weights. Where there are many samples, head by head in memory, so that one head's maps
+    fit in the cache."""
     if weights[:1, :, :1].numel() < value.shape[1]:
         return value.to(weights.dtype).contiguous()
     batch, positions, heads, channels = value.shape
@@ -127,7 +148,9 @@ _forward = Operator(
     reference=kernel.reference,
     cpu=_cpu,
     cuda="g3d.kernels.ms_deform_attn_cuda:ms_deform_attn",
-    fake=lambda value, shapes, locations, weights: value.new_empty((*locations.shape[:2], value.shape[2] * value.shape[3])),
+    fake=lambda value, shapes, locations, weights: value.new_empty(
+        (*locations.shape[:2], value.shape[2] * value.shape[3])
+    ),
     example=_example,
 )
 _backward = Operator(

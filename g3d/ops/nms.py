@@ -14,8 +14,8 @@ def nms_3d(boxes: Tensor, scores: Tensor, threshold: float, classes: Tensor | No
     """Non-maximum suppression in space: indices of the boxes that no better kept box overlaps by more than `threshold`.
 
     Args:
-        boxes: (N, 6) x y z dx dy dz, or (N, 7) with the heading about z in radians as last column: centre and extents in metres, scene
-            frame (`camera_from_scene_boxes`). Floating point; overlaps are computed in float64.
+        boxes: (N, 6) x y z dx dy dz, or (N, 7) with the heading about z in radians as last column: centre and extents
+            in metres, scene frame (`camera_from_scene_boxes`). Floating point; overlaps are computed in float64.
         scores: (N,) floating point; of equal scores the lower index goes first.
         threshold: intersection over union, 0..1; a box is dropped above it, not at it.
         classes: (N,) integers: only boxes of the same class drop each other. None: all do.
@@ -24,9 +24,11 @@ def nms_3d(boxes: Tensor, scores: Tensor, threshold: float, classes: Tensor | No
         (K,) int64 indices of the boxes that are kept, by falling score.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit, the threshold is outside 0..1; on a CPU also: a box is not finite, a score is NaN.
+        ValueError: shapes, dtypes or devices do not fit, the threshold is outside 0..1; on a CPU also: a box is not
+            finite, a score is NaN.
 
-    Source: the class-wise suppression of Group-Free 3D's and VoteNet's evaluation (zeliu98/Group-Free-3D), for rotated boxes as well.
+    Source: the class-wise suppression of Group-Free 3D's and VoteNet's evaluation (zeliu98/Group-Free-3D), for rotated
+        boxes as well.
     """
     if boxes.dim() != 2 or boxes.shape[1] not in (6, 7):
         raise ValueError(f"boxes: expected (N, 6) or (N, 7), found {tuple(boxes.shape)}")

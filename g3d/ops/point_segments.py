@@ -1,4 +1,5 @@
-"""`point_segments`: superpoints of a cloud without a mesh, and `point_normals`: the face of kernels/point_normals.py."""
+"""`point_segments`: superpoints of a cloud without a mesh, and `point_normals`: the face of
+kernels/point_normals.py."""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ def point_segments(
     Args:
         points: (N, 3) float32, metres, finite.
         neighbours: how many others; also those that a normal is taken from.
-        normals: (N, 3) float32, unit length, pointing out of the surface. None: point_normals, whose signs mean nothing, so that convex
-            edges count as concave ones do.
+        normals: (N, 3) float32, unit length, pointing out of the surface. None: point_normals, whose signs mean
+            nothing, so that convex edges count as concave ones do.
         threshold, min_vertices, roots: as in mesh_segments.
 
     Returns:
@@ -64,7 +65,8 @@ def point_normals(points: Tensor, neighbours: int = 8) -> Tensor:
 
 
 def _nearest(points: Tensor, neighbours: int) -> Tensor:
-    """Each point and its nearest others, at most `neighbours` of them: int64 (N, K) on the CPU; at equal places the order is open."""
+    """Each point and its nearest others, at most `neighbours` of them: int64 (N, K) on the CPU; at equal places the
+    order is open."""
     if points.dim() != 2 or points.shape[1] != 3 or points.dtype != torch.float32:
         raise ValueError(f"points: expected (N, 3) float32, found {tuple(points.shape)} {points.dtype}")
     if neighbours < 1:
@@ -75,7 +77,9 @@ def _nearest(points: Tensor, neighbours: int) -> Tensor:
     count = min(neighbours + 1, len(points))
     if count == 0:
         return torch.empty(0, 1, dtype=torch.int64)
-    tree = cKDTree(cloud, balanced_tree=False, compact_nodes=False)  # quicker to build; queries cost the same on surfaces
+    tree = cKDTree(
+        cloud, balanced_tree=False, compact_nodes=False
+    )  # quicker to build; queries cost the same on surfaces
     _, rows = tree.query(cloud, k=range(1, count + 1), workers=torch.get_num_threads())
     return torch.from_numpy(np.asarray(rows, dtype=np.int64))
 

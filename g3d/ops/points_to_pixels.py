@@ -11,7 +11,8 @@ from torch import Tensor
 from g3d.kernels import points_to_pixels as kernel
 from g3d.ops.registry import Operator
 
-# Corners of the frustum (0 to 3 near, 4 to 7 far, around the picture from its first pixel) that span each plane: (a - b) x (c - b).
+# Corners of the frustum (0 to 3 near, 4 to 7 far, around the picture from its first pixel) that span each plane: (a -
+# b) x (c - b).
 _PLANES = ((3, 0, 1), (2, 1, 5), (3, 2, 6), (0, 3, 7), (1, 0, 4), (6, 5, 4))
 _ORIGINS = (2, 2, 2, 4, 4, 4)
 
@@ -32,21 +33,22 @@ def points_to_pixels(
 
     Args:
         points: (N, 3) float32, metres, world frame.
-        intrinsics: (3, 3), or (F, 3, 3) for F pictures: fx, fy, cx, cy in pixels of a picture of `size`, whose first pixel's centre is
-            (0, 0); no skew. Same device as the points.
-        camera_to_world: (4, 4), or (F, 4, 4) for F pictures: x right, y down, z forward. One that cannot be inverted (ScanNet writes
-            -inf where tracking was lost) sees nothing.
+        intrinsics: (3, 3), or (F, 3, 3) for F pictures: fx, fy, cx, cy in pixels of a picture of `size`, whose first
+            pixel's centre is (0, 0); no skew. Same device as the points.
+        camera_to_world: (4, 4), or (F, 4, 4) for F pictures: x right, y down, z forward. One that cannot be inverted
+            (ScanNet writes -inf where tracking was lost) sees nothing.
         size: width and height in pixels.
-        depth: (H, W), or (F, H, W) for F pictures, metres, 0 where there is none. A point is then seen only where this depth is within
-            `tolerance` of the point's own, and lies in `near` .. `far`. Without it nothing occludes.
+        depth: (H, W), or (F, H, W) for F pictures, metres, 0 where there is none. A point is then seen only where this
+            depth is within `tolerance` of the point's own, and lies in `near` .. `far`. Without it nothing occludes.
         near, far: the depth range in metres, both included; depth 0 and what lies behind the camera is never seen.
         tolerance: metres.
-        published_frustum: also ask that points lie in the frustum of the published multiview projection, which leaves out more than it
-            should: with 41 x 32 pixels and 0.1 .. 4.0 m, what is nearer than 0.68 m, and some of the border. Needs near > 0, finite far.
+        published_frustum: also ask that points lie in the frustum of the published multiview projection, which leaves
+            out more than it should: with 41 x 32 pixels and 0.1 .. 4.0 m, what is nearer than 0.68 m, and some of the
+            border. Needs near > 0, finite far.
 
     Returns:
-        (N,) int64, or (F, N) if the poses are: v * width + u, or -1 for a point that is not seen. Several points may share a pixel.
-        Not differentiable.
+        (N,) int64, or (F, N) if the poses are: v * width + u, or -1 for a point that is not seen. Several points may
+        share a pixel. Not differentiable.
 
     Raises:
         ValueError: shapes, dtypes or devices do not fit; the range is not one.
@@ -55,12 +57,15 @@ def points_to_pixels(
     """
     points, intrinsics, camera_to_world = points.detach(), intrinsics.detach(), camera_to_world.detach()
     frames = camera_to_world[None] if camera_to_world.dim() == 2 else camera_to_world
-    cameras = intrinsics.expand(len(frames), 3, 3) if intrinsics.dim() == 2 and intrinsics.shape == (3, 3) else intrinsics
+    cameras = (
+        intrinsics.expand(len(frames), 3, 3) if intrinsics.dim() == 2 and intrinsics.shape == (3, 3) else intrinsics
+    )
     pictures = depth[None] if depth is not None and depth.dim() == 2 else depth
     _check(points, cameras, frames, pictures, size)
     if not 0 <= near <= far or (published_frustum and (near == 0 or math.isinf(far))):
         raise ValueError(f"near, far: expected 0 {'<' if published_frustum else '<='} near <= far, found {near}, {far}")
-    # Halves of a millimetre decide at the borders: as published, poses are inverted in their own precision, then rounded.
+    # Halves of a millimetre decide at the borders: as published, poses are inverted in their own precision, then
+    # rounded.
     inverse, singular = torch.linalg.inv_ex(frames)
     poses = inverse.float().masked_fill((singular != 0)[:, None, None], torch.nan)
     rows = torch.stack([cameras[:, 0, 0], cameras[:, 1, 1], cameras[:, 0, 2], cameras[:, 1, 2]], 1).float()
@@ -84,16 +89,24 @@ def _check(points: Tensor, cameras: Tensor, frames: Tensor, pictures: Tensor | N
         raise ValueError(f"depth: expected ({len(frames)}, {size[1]}, {size[0]}), found {tuple(pictures.shape)}")
     for name, tensor in (("camera_to_world", frames), ("intrinsics", cameras), ("depth", pictures)):
         if tensor is not None and (tensor.device != points.device or not tensor.is_floating_point()):
-            raise ValueError(f"{name}: expected floating point on {points.device} as points, found {tensor.dtype} on {tensor.device}")
+            raise ValueError(
+                f"{name}: expected floating point on {points.device} as points, found {tensor.dtype} on {tensor.device}"
+            )
 
 
-def _frustum_planes(intrinsics: Tensor, camera_to_world: Tensor, size: tuple[int, int], near: float, far: float) -> Tensor:
+def _frustum_planes(
+    intrinsics: Tensor, camera_to_world: Tensor, size: tuple[int, int], near: float, far: float
+) -> Tensor:
     """The published frustum, (F, 6, 2, 3): each plane's normal, pointing out of it, and a point on it; world frame."""
     last_u, last_v = size[0] - 1, size[1] - 1
-    corners = intrinsics.new_tensor([[u, v, d] for d in (near, far) for u, v in ((0, 0), (last_u, 0), (last_u, last_v), (0, last_v))])
+    corners = intrinsics.new_tensor(
+        [[u, v, d] for d in (near, far) for u, v in ((0, 0), (last_u, 0), (last_u, last_v), (0, last_v))]
+    )
     u, v, z = corners.unbind(1)
     fx, fy, cx, cy = intrinsics[:, :, None].unbind(1)
-    in_camera = torch.stack([z * ((u - cx) / fx), z * ((v - cy) / fy), z.expand(len(intrinsics), 8), torch.ones_like(z * fx)], 2)
+    in_camera = torch.stack(
+        [z * ((u - cx) / fx), z * ((v - cy) / fy), z.expand(len(intrinsics), 8), torch.ones_like(z * fx)], 2
+    )
     in_world = torch.matmul(camera_to_world[:, None], in_camera[..., None])[..., :3, 0]
     a, b, c = (in_world[:, list(indices)] for indices in zip(*_PLANES, strict=True))
     normals = torch.linalg.cross(a - b, c - b)
@@ -127,7 +140,18 @@ def _example() -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None, in
     pose = torch.eye(4).repeat(2, 1, 1)
     pose[1, :3, 3] = 0.5
     planes = _frustum_planes(intrinsics, pose, (20, 16), 0.1, 4.0)
-    return points, intrinsics, torch.linalg.inv(pose)[:, :3], torch.rand(2, 16, 20, generator=draw) * 2, planes, 20, 16, 0.1, 4.0, 0.5
+    return (
+        points,
+        intrinsics,
+        torch.linalg.inv(pose)[:, :3],
+        torch.rand(2, 16, 20, generator=draw) * 2,
+        planes,
+        20,
+        16,
+        0.1,
+        4.0,
+        0.5,
+    )
 
 
 _operator = Operator(

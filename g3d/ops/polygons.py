@@ -26,7 +26,8 @@ def polygons_to_rle(polygons: Sequence[Sequence[float]], height: int, width: int
         The counts of each polygon's mask (g3d/ops/mask_rle.py).
 
     Raises:
-        ValueError: a polygon has fewer than three points, an odd number of coordinates, or one that is not finite or far outside.
+        ValueError: a polygon has fewer than three points, an odd number of coordinates, or one that is not finite or
+            far outside.
 
     Source: cocodataset/cocoapi, which draws the annotations of COCO and of RefCOCO.
     """
@@ -35,7 +36,9 @@ def polygons_to_rle(polygons: Sequence[Sequence[float]], height: int, width: int
     flat = [np.asarray(polygon, np.float64) for polygon in polygons]
     for k, points in enumerate(flat):
         if points.ndim != 1 or len(points) < 6 or len(points) % 2:
-            raise ValueError(f"polygon {k}: expected x y of at least three points in a flat list, found the shape {points.shape}")
+            raise ValueError(
+                f"polygon {k}: expected x y of at least three points in a flat list, found the shape {points.shape}"
+            )
     points = np.concatenate([np.zeros(0), *flat])
     if not (np.abs(points) < _FAR).all():
         k = next(k for k, own in enumerate(flat) if not (np.abs(own) < _FAR).all())
@@ -46,7 +49,8 @@ def polygons_to_rle(polygons: Sequence[Sequence[float]], height: int, width: int
 
 
 def polygons_to_mask(polygons: Sequence[Sequence[float]], height: int, width: int) -> Tensor:
-    """The union of polygons, bool (height, width). Arguments and errors are those of polygons_to_rle; no polygon gives an empty mask."""
+    """The union of polygons, bool (height, width). Arguments and errors are those of polygons_to_rle; no polygon gives
+    an empty mask."""
     if len(polygons) == 0:
         return torch.zeros(height, width, dtype=torch.bool)
     counts = polygons_to_rle(polygons, height, width)
@@ -54,7 +58,10 @@ def polygons_to_mask(polygons: Sequence[Sequence[float]], height: int, width: in
 
 
 def _cpu(points: Tensor, sizes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    lengths, capacity = torch.empty_like(sizes), len(sizes) * (2 * width + 2)  # an outline that passes each column twice
+    lengths, capacity = (
+        torch.empty_like(sizes),
+        len(sizes) * (2 * width + 2),
+    )  # an outline that passes each column twice
     while True:
         counts = torch.empty(capacity, dtype=torch.int64)
         written = kernel.cpu(points.contiguous().numpy(), sizes.numpy(), height, width, counts.numpy(), lengths.numpy())

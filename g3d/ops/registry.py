@@ -1,8 +1,8 @@
 """The library of operators: which implementation of each runs where, and their registration with PyTorch.
 
-An operator has a reference in plain PyTorch, which runs on any device, and fast paths by device. G3D_KERNELS chooses between them:
-`auto` (the default) takes the fast path and falls back to the reference with one warning where it cannot run; `reference` always takes
-the reference; `require` makes a missing fast path an error.
+An operator has a reference in plain PyTorch, which runs on any device, and fast paths by device. G3D_KERNELS chooses
+between them: `auto` (the default) takes the fast path and falls back to the reference with one warning where it cannot
+run; `reference` always takes the reference; `require` makes a missing fast path an error.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def kernels_choice() -> Choice:
     for choice in get_args(Choice):
         if asked == choice:
             return choice
-    raise InputError(f"G3D_KERNELS: expected auto, reference or require, found {asked!r}", hint="auto is the default: unset it")
+    raise InputError(
+        f"G3D_KERNELS: expected auto, reference or require, found {asked!r}", hint="auto is the default: unset it"
+    )
 
 
 def load_all() -> dict[str, Operator]:
@@ -56,7 +58,8 @@ class Operator:
         name: of the operator.
         reference: the same in plain PyTorch; its annotations give the schema (torch.library.infer_schema).
         cpu: the path on a CPU, taking the reference's arguments.
-        cuda: "module:function", the path on CUDA; its module imports Triton. None: PyTorch's own kernels, through the reference.
+        cuda: "module:function", the path on CUDA; its module imports Triton. None: PyTorch's own kernels, through the
+            reference.
         fake: the result's shapes and dtypes without computing it; takes the reference's arguments.
         example: makes small arguments on a CPU, for the self-check of `g3d doctor` and the tests.
     """
@@ -74,7 +77,9 @@ class Operator:
         self.name, self.reference, self.cpu, self.cuda, self.example = name, reference, cpu, cuda, example
         self._warned: set[str] = set()
         # not torch.library.custom_op: its first call in a process imports torch._dynamo, which takes over a second
-        _LIBRARY.define(name + torch.library.infer_schema(reference, mutates_args=()), tags=(torch.Tag.pt2_compliant_tag,))
+        _LIBRARY.define(
+            name + torch.library.infer_schema(reference, mutates_args=()), tags=(torch.Tag.pt2_compliant_tag,)
+        )
         _LIBRARY.impl(name, self._run, "CompositeExplicitAutograd")
         torch.library.register_fake(f"g3d::{name}", fake, lib=_LIBRARY)
         self.definition = getattr(torch.ops.g3d, name).default
@@ -92,7 +97,8 @@ class Operator:
         torch.library.register_autograd(f"g3d::{self.name}", backward, setup_context=setup_context, lib=_LIBRARY)
 
     def refuse_gradient(self) -> None:
-        """Differentiating a result is an error, where it would otherwise be zeros: for gradients, which have no derivative of their own."""
+        """Differentiating a result is an error, where it would otherwise be zeros: for gradients, which have no
+        derivative of their own."""
 
         def refuse(context: Any, *gradients: Any) -> Any:
             raise RuntimeError(f"g3d::{self.name} has no derivative: second derivatives are not there")
@@ -118,11 +124,14 @@ class Operator:
         for index, (a, b) in enumerate(pairs):
             if a.shape != b.shape or a.dtype != b.dtype:
                 raise ArithmeticError(
-                    f"{self.name}: result {index} is {tuple(a.shape)} {a.dtype}, its reference's {tuple(b.shape)} {b.dtype}"
+                    f"{self.name}: result {index} is {tuple(a.shape)} {a.dtype}, its reference's {tuple(b.shape)} "
+                    f"{b.dtype}"
                 )
             if torch.equal(a, b):
                 continue
-            error = torch.where(a == b, 0, (a.double() - b.double()).abs()).max().item()  # equal infinities differ by nothing
+            error = (
+                torch.where(a == b, 0, (a.double() - b.double()).abs()).max().item()
+            )  # equal infinities differ by nothing
             if not (a.is_floating_point() and error <= 1e-4 * b.double().abs().max().item()):
                 raise ArithmeticError(f"{self.name}: result {index} differs from the reference by up to {error:.3g}")
 
@@ -133,7 +142,9 @@ class Operator:
         if choice != "reference":
             try:
                 fast = self._fast(device)
-                with torch.cuda.device(place) if device == "cuda" else nullcontext():  # Triton launches on the current one
+                with (
+                    torch.cuda.device(place) if device == "cuda" else nullcontext()
+                ):  # Triton launches on the current one
                     return fast(*arguments)
             except KernelUnavailable as error:
                 if choice == "require":
@@ -143,7 +154,9 @@ class Operator:
                     ) from error
                 if device not in self._warned:
                     self._warned.add(device)
-                    log.warning("%s runs as its PyTorch reference on %s: %s; `g3d doctor` explains", self.name, device, error)
+                    log.warning(
+                        "%s runs as its PyTorch reference on %s: %s; `g3d doctor` explains", self.name, device, error
+                    )
         return self.reference(*arguments)
 
     def _fast(self, device: str) -> Callable[..., Any]:

@@ -1,4 +1,5 @@
-"""`segment_reduce` and `segment_max`: the face of kernels/segment_reduce.py. Checks, dispatch by device, gradients, registration."""
+"""`segment_reduce` and `segment_max`: the face of kernels/segment_reduce.py. Checks, dispatch by device, gradients,
+registration."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ from g3d.kernels import segment_reduce as kernel
 from g3d.ops.registry import Operator
 
 
-def segment_reduce(values: Tensor, segments: Tensor, count: int, reduce: Literal["sum", "mean", "max"] = "sum") -> Tensor:
+def segment_reduce(
+    values: Tensor, segments: Tensor, count: int, reduce: Literal["sum", "mean", "max"] = "sum"
+) -> Tensor:
     """The sum, mean or maximum of the rows of each segment, differentiable.
 
     Args:
@@ -22,7 +25,8 @@ def segment_reduce(values: Tensor, segments: Tensor, count: int, reduce: Literal
         reduce: what to compute. The gradient of a maximum goes to its lowest row alone.
 
     Returns:
-        (S, C) or (S,) in the dtype of `values`; 0 for a segment without rows. On a CPU the same to the bit with any number of threads.
+        (S, C) or (S,) in the dtype of `values`; 0 for a segment without rows. On a CPU the same to the bit with any
+        number of threads.
 
     Raises:
         ValueError: shapes, dtypes or devices do not fit; on a CPU also: a segment is not in 0 .. count - 1.
@@ -36,7 +40,9 @@ def segment_reduce(values: Tensor, segments: Tensor, count: int, reduce: Literal
     _check(values, segments, count)
     result: Tensor = _sum(_wide(values), segments, count)
     if reduce == "mean":
-        rows = torch.zeros(count, dtype=torch.int64, device=values.device).index_add_(0, segments, torch.ones_like(segments))
+        rows = torch.zeros(count, dtype=torch.int64, device=values.device).index_add_(
+            0, segments, torch.ones_like(segments)
+        )
         result = result / rows.clamp(min=1)[:, None]
     return _like(result, values)
 
@@ -47,8 +53,8 @@ def segment_max(values: Tensor, segments: Tensor, count: int) -> tuple[Tensor, T
     Arguments and errors are those of segment_reduce.
 
     Returns:
-        Maxima (S, C) or (S,) in the dtype of `values`, 0 for a segment without rows, and their rows, int64 of the same shape: the lowest
-        where several hold it, the first NaN where there is one, -1 for a segment without rows.
+        Maxima (S, C) or (S,) in the dtype of `values`, 0 for a segment without rows, and their rows, int64 of the same
+        shape: the lowest where several hold it, the first NaN where there is one, -1 for a segment without rows.
     """
     _check(values, segments, count)
     best, rows = _max(_wide(values), segments, count)
@@ -60,7 +66,9 @@ def _check(values: Tensor, segments: Tensor, count: int) -> None:
         raise ValueError(f"values: expected (N, C) or (N,) floating point, found {tuple(values.shape)} {values.dtype}")
     if segments.shape != values.shape[:1] or segments.dtype != torch.int64 or segments.device != values.device:
         wanted = f"({len(values)},) int64 on {values.device}"
-        raise ValueError(f"segments: expected {wanted}, found {tuple(segments.shape)} {segments.dtype} on {segments.device}")
+        raise ValueError(
+            f"segments: expected {wanted}, found {tuple(segments.shape)} {segments.dtype} on {segments.device}"
+        )
     if count < 0:
         raise ValueError(f"count: expected 0 or more segments, found {count}")
     if segments.device.type == "cpu" and not torch.compiler.is_compiling():
@@ -96,13 +104,17 @@ def _cpu_max(values: Tensor, segments: Tensor, count: int) -> tuple[Tensor, Tens
     rows = torch.full(out.shape, -1, dtype=torch.int64)
     segments = segments.contiguous()
     met = np.zeros(count, dtype=np.bool_)
-    kernel.cpu_max(values.contiguous().numpy(), segments.numpy(), _bounds(segments, count), out.numpy(), rows.numpy(), met)
+    kernel.cpu_max(
+        values.contiguous().numpy(), segments.numpy(), _bounds(segments, count), out.numpy(), rows.numpy(), met
+    )
     return out, rows
 
 
 def _bounds(segments: Tensor, count: int) -> np.ndarray:
     """First segment of each thread's part, and `count`: int64 (P + 1,). Parts hold about the same number of rows."""
-    _check_range(segments, count)  # also here: the kernel checks nothing, and torch.compile leaves out what stands before it
+    _check_range(
+        segments, count
+    )  # also here: the kernel checks nothing, and torch.compile leaves out what stands before it
     parts = torch.get_num_threads()
     if parts == 1 or count < parts:
         return np.array([0, count])
@@ -153,9 +165,14 @@ def _max_setup(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: tuple[Tenso
 
 def _max_backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
     (rows,) = ctx.saved_tensors
-    # A row of a channel is the maximum of one segment at most, so nothing is added twice: the empty segments' share is 0.
+    # A row of a channel is the maximum of one segment at most, so nothing is added twice: the empty segments' share is
+    # 0.
     zeros = grad.new_zeros(ctx.rows, grad.shape[1])
-    return zeros if ctx.rows == 0 else zeros.scatter_add(0, rows.clamp(min=0), grad.masked_fill(rows < 0, 0)), None, None
+    return (
+        zeros if ctx.rows == 0 else zeros.scatter_add(0, rows.clamp(min=0), grad.masked_fill(rows < 0, 0)),
+        None,
+        None,
+    )
 
 
 _sum.register_autograd(_sum_backward, _sum_setup)

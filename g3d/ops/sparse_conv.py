@@ -36,19 +36,31 @@ def sparse_conv(features: Tensor, weight: Tensor, rules: Rules) -> Tensor:
         features, weight = features.to(dtype), weight.to(dtype)
     offsets, rows = len(rules.neighbours), len(rules.back_order)
     if features.dim() != 2 or features.shape[0] != rows or features.dtype not in _DTYPES:
-        raise ValueError(f"features: expected floating point ({rows}, C_in), found {features.dtype} {tuple(features.shape)}")
+        raise ValueError(
+            f"features: expected floating point ({rows}, C_in), found {features.dtype} {tuple(features.shape)}"
+        )
     if weight.dim() != 3 or weight.shape[:2] != (offsets, features.shape[1]) or weight.dtype != features.dtype:
         expected = f"{features.dtype} ({offsets}, {features.shape[1]}, C_out)"
         raise ValueError(f"weight: expected {expected}, found {weight.dtype} {tuple(weight.shape)}")
     if not features.device == weight.device == rules.order.device:
-        raise ValueError(f"weight and rules: expected on {features.device}, found on {weight.device} and {rules.order.device}")
+        raise ValueError(
+            f"weight and rules: expected on {features.device}, found on {weight.device} and {rules.order.device}"
+        )
     return _operator(features, weight, *rules)
 
 
 def _cpu(
-    features: Tensor, weight: Tensor, neighbours: Tensor, order: Tensor, back_neighbours: Tensor, back_order: Tensor, mirrored: bool
+    features: Tensor,
+    weight: Tensor,
+    neighbours: Tensor,
+    order: Tensor,
+    back_neighbours: Tensor,
+    back_order: Tensor,
+    mirrored: bool,
 ) -> Tensor:
-    if features.dtype == torch.float64 or 0 in features.shape or 0 in weight.shape:  # double precision is for checks of the gradient
+    if (
+        features.dtype == torch.float64 or 0 in features.shape or 0 in weight.shape
+    ):  # double precision is for checks of the gradient
         return kernel.reference(features, weight, neighbours, order, back_neighbours, back_order, mirrored)
     blocks = -(-weight.shape[2] // kernel.COLUMNS)
     filled = F.pad(weight.float(), (0, blocks * kernel.COLUMNS - weight.shape[2]))
@@ -87,7 +99,12 @@ def _example() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, bool]:
 
 def _gradient_example() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     features, weight, neighbours, order = _example()[:4]
-    return features, torch.rand(len(order), weight.shape[2], generator=torch.Generator().manual_seed(1)), neighbours, order
+    return (
+        features,
+        torch.rand(len(order), weight.shape[2], generator=torch.Generator().manual_seed(1)),
+        neighbours,
+        order,
+    )
 
 
 _operator = Operator(
@@ -103,7 +120,9 @@ _weight_gradient = Operator(
     reference=kernel.weight_gradient_reference,
     cpu=_weight_gradient_cpu,
     cuda="g3d.kernels.sparse_conv_cuda:weight_gradient",
-    fake=lambda features, gradient, neighbours, order: features.new_empty(neighbours.shape[0], features.shape[1], gradient.shape[1]),
+    fake=lambda features, gradient, neighbours, order: features.new_empty(
+        neighbours.shape[0], features.shape[1], gradient.shape[1]
+    ),
     example=_gradient_example,
 )
 

@@ -1,4 +1,5 @@
-"""Rules of sparse convolution: the face of kernels/sparse_rules.py. Submanifold kernels of odd size, and the stride-2 kernel of size 2."""
+"""Rules of sparse convolution: the face of kernels/sparse_rules.py. Submanifold kernels of odd size, and the stride-2
+kernel of size 2."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ class Rules(NamedTuple):
         order: (V_out,) int32: the output row of each column.
         back_neighbours: (K, V_in) int32: row of the output that an input site feeds, -1 for none.
         back_order: (V_in,) int32: the input row of each column.
-        mirrored: row k of `back_neighbours` belongs to offset K - 1 - k, as in a submanifold kernel, where both tables are one.
+        mirrored: row k of `back_neighbours` belongs to offset K - 1 - k, as in a submanifold kernel, where both tables
+            are one.
     """
 
     neighbours: Tensor
@@ -46,7 +48,8 @@ def site_order(sites: Tensor) -> Tensor:
         (V,) int32.
 
     Raises:
-        ValueError: shape or dtype do not fit, a site occurs twice, or the sites spread too far to be packed into 62 bits.
+        ValueError: shape or dtype do not fit, a site occurs twice, or the sites spread too far to be packed into 62
+            bits.
     """
     _check_sites(sites)
     return _order(sites)
@@ -73,11 +76,13 @@ def submanifold_rules(sites: Tensor, kernel_size: tuple[int, int, int], order: T
     return Rules(table, order, table, order, mirrored=True)
 
 
-def strided_rules(sites: Tensor, spatial_shape: tuple[int, int, int], order: Tensor | None = None) -> tuple[Tensor, Rules]:
+def strided_rules(
+    sites: Tensor, spatial_shape: tuple[int, int, int], order: Tensor | None = None
+) -> tuple[Tensor, Rules]:
     """Rules of a convolution of size 2 and stride 2 without padding: offset p % 2 of the coarse site p // 2.
 
-    The coarse grid is floor(S / 2): the last plane of an odd axis has no coarse site, as in spconv. Coarse sites are numbered by the
-    first of their fine sites.
+    The coarse grid is floor(S / 2): the last plane of an odd axis has no coarse site, as in spconv. Coarse sites are
+    numbered by the first of their fine sites.
 
     Args:
         sites: (V, 4) int32, (batch, x, y, z), all distinct, inside the grid.
@@ -132,12 +137,18 @@ def _submanifold_cpu(sites: Tensor, order: Tensor, size_x: int, size_y: int, siz
     radius = (size_x // 2, size_y // 2, size_z // 2)
     if len(order):
         lowest, steps, reach = (np.array(numbers, np.int64) for numbers in (*packing(sites, radius), radius))
-        kernel.find_neighbours(sites.contiguous().numpy(), order.contiguous().numpy(), lowest, steps, reach, table.numpy())
+        kernel.find_neighbours(
+            sites.contiguous().numpy(), order.contiguous().numpy(), lowest, steps, reach, table.numpy()
+        )
     return table
 
 
 def _example() -> tuple[Tensor]:
-    return (torch.randint(0, 9, (300, 4), generator=torch.Generator().manual_seed(0), dtype=torch.int32).unique(dim=0).flip(0),)
+    return (
+        torch.randint(0, 9, (300, 4), generator=torch.Generator().manual_seed(0), dtype=torch.int32)
+        .unique(dim=0)
+        .flip(0),
+    )
 
 
 _order = Operator(

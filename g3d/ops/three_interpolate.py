@@ -1,4 +1,5 @@
-"""`three_interpolate`: the face of kernels/three_interpolate.py. Checks, dispatch by device, gradients, registration."""
+"""`three_interpolate`: the face of kernels/three_interpolate.py. Checks, dispatch by device, gradients,
+registration."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from g3d.ops.registry import Operator
 
 
 def three_interpolate(features: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
-    """Features of points from those of their three known neighbours: sum over j of weights[n, j] * features[indices[n, j]].
+    """Features of points from those of their three known neighbours: sum over j of weights[n, j] * features[indices[n,
+    j]].
 
     Args:
         features: (B, C, M) floating point, of the known points.
@@ -21,9 +23,9 @@ def three_interpolate(features: Tensor, indices: Tensor, weights: Tensor) -> Ten
         weights: (B, N, 3) floating point, same device: from interpolation_weights.
 
     Returns:
-        (B, C, N) in the dtype of `features`, computed in float32 at least. Differentiable with respect to features (as published) and to
-        weights; the sums have a fixed order on a CPU, those of the features on CUDA are PyTorch's scatter_add, whose last bits differ
-        from run to run.
+        (B, C, N) in the dtype of `features`, computed in float32 at least. Differentiable with respect to features (as
+        published) and to weights; the sums have a fixed order on a CPU, those of the features on CUDA are PyTorch's
+        scatter_add, whose last bits differ from run to run.
 
     Raises:
         ValueError: shapes, dtypes or devices do not fit; on a CPU also: an index lies outside.
@@ -32,9 +34,13 @@ def three_interpolate(features: Tensor, indices: Tensor, weights: Tensor) -> Ten
     """
     check_features("features", features, "(B, C, M)")
     if indices.dim() != 3 or indices.shape[2] != 3 or indices.dtype != torch.int64 or len(indices) != len(features):
-        raise ValueError(f"indices: expected ({len(features)}, N, 3) int64, found {tuple(indices.shape)} {indices.dtype}")
+        raise ValueError(
+            f"indices: expected ({len(features)}, N, 3) int64, found {tuple(indices.shape)} {indices.dtype}"
+        )
     if weights.shape != indices.shape or not weights.is_floating_point():
-        raise ValueError(f"weights: expected {tuple(indices.shape)} floating point, found {tuple(weights.shape)} {weights.dtype}")
+        raise ValueError(
+            f"weights: expected {tuple(indices.shape)} floating point, found {tuple(weights.shape)} {weights.dtype}"
+        )
     check_together("indices", indices, "features", features)
     check_together("weights", weights, "features", features)
     return _operator(features, indices, weights)
@@ -60,7 +66,11 @@ def _cpu_backward(gradient: Tensor, features: Tensor, indices: Tensor, weights: 
 
 def _example() -> tuple[Tensor, Tensor, Tensor]:
     draw = torch.Generator().manual_seed(0)
-    return torch.rand(2, 4, 20, generator=draw), torch.randint(0, 20, (2, 90, 3), generator=draw), torch.rand(2, 90, 3, generator=draw)
+    return (
+        torch.rand(2, 4, 20, generator=draw),
+        torch.randint(0, 20, (2, 90, 3), generator=draw),
+        torch.rand(2, 90, 3, generator=draw),
+    )
 
 
 def _backward_example() -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -81,7 +91,10 @@ _backward_operator = Operator(
     reference=kernel.backward_reference,
     cpu=_cpu_backward,
     cuda=None,
-    fake=lambda gradient, features, indices, weights: (features.new_empty(features.shape), weights.new_empty(weights.shape)),
+    fake=lambda gradient, features, indices, weights: (
+        features.new_empty(features.shape),
+        weights.new_empty(weights.shape),
+    ),
     example=_backward_example,
 )
 

@@ -20,8 +20,8 @@ def three_nn(points: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         known: (B, M, 3) float32, same frame and device.
 
     Returns:
-        distances (B, N, 3) float32, metres, ascending, and indices (B, N, 3) int64 into `known`. Of equal distances the lowest index
-        comes first; where M is below 3, what is missing has distance inf and index 0. Not differentiable.
+        distances (B, N, 3) float32, metres, ascending, and indices (B, N, 3) int64 into `known`. Of equal distances the
+        lowest index comes first; where M is below 3, what is missing has distance inf and index 0. Not differentiable.
 
     Raises:
         ValueError: shapes, dtypes or devices do not fit; on a CPU also: a coordinate is not finite.

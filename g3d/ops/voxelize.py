@@ -48,15 +48,18 @@ def voxelize(sites: Tensor) -> Voxels:
         sites: (N, 4) integers, (batch, x, y, z); negative ones are fine.
 
     Raises:
-        ValueError: shape or dtype do not fit, int32 cannot hold the numbers or count the sites, or they spread too far to be packed into
-            62 bits.
+        ValueError: shape or dtype do not fit, int32 cannot hold the numbers or count the sites, or they spread too far
+            to be packed into 62 bits.
 
-    Source: voxels in order of first appearance, as PointGroup (dvlab-research/PointGroup) and its descendants number them.
+    Source: voxels in order of first appearance, as PointGroup (dvlab-research/PointGroup) and its descendants number
+        them.
     """
     return Voxels(*_operator(_checked(sites)))
 
 
-def points_to_sites(points: Tensor, size: float, batch: Tensor | int = 0, origin: Tensor | Sequence[float] | None = None) -> Tensor:
+def points_to_sites(
+    points: Tensor, size: float, batch: Tensor | int = 0, origin: Tensor | Sequence[float] | None = None
+) -> Tensor:
     """The grid site of each point: q = points * (1 / size) less its minimum, truncated.
 
     Args:
@@ -69,7 +72,8 @@ def points_to_sites(points: Tensor, size: float, batch: Tensor | int = 0, origin
         (N, 4) int32, (batch, x, y, z).
 
     Raises:
-        ValueError: shapes do not fit; a coordinate is not finite, lies below `origin`, or is more than 2^31 voxels away.
+        ValueError: shapes do not fit; a coordinate is not finite, lies below `origin`, or is more than 2^31 voxels
+            away.
 
     Source: SPFormer (sunjiahao1999/SPFormer), voxels of 2 cm.
     """
@@ -105,7 +109,13 @@ def _per_metre(size: float) -> float:
 
 
 def _checked(sites: Tensor) -> Tensor:
-    if sites.dim() != 2 or sites.shape[1] != 4 or sites.dtype.is_floating_point or sites.dtype.is_complex or sites.dtype == torch.bool:
+    if (
+        sites.dim() != 2
+        or sites.shape[1] != 4
+        or sites.dtype.is_floating_point
+        or sites.dtype.is_complex
+        or sites.dtype == torch.bool
+    ):
         raise ValueError(f"sites: expected integers (N, 4), found {sites.dtype} {tuple(sites.shape)}")
     if sites.shape[0] > _INT32.max:
         raise ValueError(f"sites: expected at most {_INT32.max}, found {sites.shape[0]}")
@@ -120,7 +130,9 @@ def _cpu(sites: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     table = np.full(max(16, 1 << (2 * count - 1).bit_length()), -1, dtype=np.int32)
     found, voxel = torch.empty((count, 4), dtype=torch.int32), torch.empty(count, dtype=torch.int64)
     points = torch.empty(count, dtype=torch.int64)
-    voxels = kernel.number_voxels(sites.contiguous().numpy(), lowest, steps, table, points.numpy(), found.numpy(), voxel.numpy())
+    voxels = kernel.number_voxels(
+        sites.contiguous().numpy(), lowest, steps, table, points.numpy(), found.numpy(), voxel.numpy()
+    )
     offsets = torch.empty(voxels + 1, dtype=torch.int64)
     kernel.points_by_voxel(voxel.numpy(), offsets.numpy(), points.numpy())  # `points` held the keys until now
     return found[:voxels].clone(), voxel, points, offsets
@@ -129,7 +141,12 @@ def _cpu(sites: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _fake(sites: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     count, voxels = sites.shape[0], torch.library.get_ctx().new_dynamic_size()
     indices = sites.new_empty(count, dtype=torch.int64)
-    return sites.new_empty(voxels, 4), indices, torch.empty_like(indices), sites.new_empty(voxels + 1, dtype=torch.int64)
+    return (
+        sites.new_empty(voxels, 4),
+        indices,
+        torch.empty_like(indices),
+        sites.new_empty(voxels + 1, dtype=torch.int64),
+    )
 
 
 def _example() -> tuple[Tensor]:

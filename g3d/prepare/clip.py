@@ -56,7 +56,9 @@ class ClipSettings:
     published: bool = False
 
 
-def clip_recipe(out: Path, frames: Path, settings: ClipSettings, device: str = "cpu", local_only: bool = False) -> Recipe:
+def clip_recipe(
+    out: Path, frames: Path, settings: ClipSettings, device: str = "cpu", local_only: bool = False
+) -> Recipe:
     """How the features are made.
 
     Raises:
@@ -77,13 +79,16 @@ def _encoder(name: str, final_norm: bool, device: str, local_only: bool) -> Patc
 def _make(
     item: Item, target: Path, out: Path, frames: Path, settings: ClipSettings, device: str, local_only: bool
 ) -> Mapping[str, Any]:
-    """Make one scene's features: a first pass over the depth counts what each point gets, a second one over the colours adds it."""
+    """Make one scene's features: a first pass over the depth counts what each point gets, a second one over the colours
+    adds it."""
     scene = read_scene(out / SCENES / item.name, "vertices", "superpoints")
     encoder = _encoder(settings.encoder, settings.final_norm, device, local_only)
     with open_frames(frames_of(frames, item.name)) as source:
         features, used = superpoint_features(scene, source, encoder, settings, device)
     if not used:
-        raise InputError(f"scene {item.name}: none of its frames has a valid pose", "features of nothing but zeros would be made")
+        raise InputError(
+            f"scene {item.name}: none of its frames has a valid pose", "features of nothing but zeros would be made"
+        )
     found = features.cpu().numpy()
     about = {"encoder": settings.encoder, "mapping": settings.mapping, "frames": str(used)}
     with atomic_write(target / FILE) as file:
@@ -124,7 +129,11 @@ def _hits(frame: Frame, points: Tensor, encoder: PatchEncoder, settings: ClipSet
     depth = frame.depth()
     size = (depth.shape[1], depth.shape[0])
     camera = frame.depth_camera(size)
-    colour = None if frame.colour_intrinsics is None else (torch.from_numpy(camera), torch.from_numpy(frame.colour_intrinsics))
+    colour = (
+        None
+        if frame.colour_intrinsics is None
+        else (torch.from_numpy(camera), torch.from_numpy(frame.colour_intrinsics))
+    )
     grid = grid_on_depth(encoder.layout(*frame.colour_size()), size, settings.mapping, colour)
     to = functools.partial(torch.as_tensor, device=points.device)
     pose = frame.pose.astype(np.float64)

@@ -39,7 +39,8 @@ class FramesSettings:
 
 
 def frames_items(data: Path, scenes: Sequence[str], settings: FramesSettings) -> list[Item]:
-    """Recordings: a .sens file, or those of ScanNet's folder. A damaged one is an item as well: its work says what is wrong.
+    """Recordings: a .sens file, or those of ScanNet's folder. A damaged one is an item as well: its work says what is
+    wrong.
 
     Raises:
         MissingDataError: there is none.

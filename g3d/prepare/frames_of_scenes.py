@@ -19,7 +19,9 @@ def prepared_scenes(out: Path, wanted: Sequence[str]) -> list[str]:
     """
     found = list(wanted) or sorted(file.parent.name for file in (out / SCENES).glob(f"*/{FILE}"))
     if not found:
-        raise MissingDataError(f"{out / SCENES}: no prepared scenes", "run g3d prepare scannet first, with the same --out")
+        raise MissingDataError(
+            f"{out / SCENES}: no prepared scenes", "run g3d prepare scannet first, with the same --out"
+        )
     return found
 
 
@@ -35,7 +37,9 @@ def frames_of(frames: Path, scene: str) -> Path:
         if place.exists():
             return place
     looked = ", ".join(map(str, places))
-    raise MissingDataError(f"scene {scene}: no frames (looked for {looked})", "--frames names the folder that holds them")
+    raise MissingDataError(
+        f"scene {scene}: no frames (looked for {looked})", "--frames names the folder that holds them"
+    )
 
 
 def items_with_frames(out: Path, frames: Path, scenes: Sequence[str], bytes_each: int) -> list[Item]:
@@ -45,10 +49,10 @@ def items_with_frames(out: Path, frames: Path, scenes: Sequence[str], bytes_each
         inputs: tuple[Path, ...] = (out / SCENES / scene / FILE,)
         try:
             place = frames_of(frames, scene)
-            inputs += (place,) if place.is_file() else tuple(sorted(file for file in place.rglob("*") if file.is_file()))
+            inputs += (
+                (place,) if place.is_file() else tuple(sorted(file for file in place.rglob("*") if file.is_file()))
+            )
         except G3DError:
             pass  # its work says what is missing
         items.append(Item(scene, inputs, bytes_each))
     return items
-
-

@@ -3,8 +3,8 @@
     <out>/<item>/              complete, with a manifest.json written last
     <out>/.<item>.partial/     being made; locked while its process lives
 
-An item is done when its manifest names the same recipe, version, settings and inputs. A killed process leaves a partial folder, which
-the next one empties; a folder takes its final name only when all of it is on the disk.
+An item is done when its manifest names the same recipe, version, settings and inputs. A killed process leaves a partial
+folder, which the next one empties; a folder takes its final name only when all of it is on the disk.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Recipe:
         name: of the recipe.
         version: of the code that makes the outputs; another one makes everything anew.
         settings: everything that the outputs depend on beside the inputs: plain JSON values.
-        work: a picklable function of an item and an empty folder, which it fills; what it returns goes into the item's manifest.
+        work: a picklable function of an item and an empty folder, which it fills; what it returns goes into the item's
+            manifest.
     """
 
     name: str
@@ -46,13 +47,19 @@ class Recipe:
 
     def manifest(self, item: Item) -> dict[str, Any]:
         """What the manifest of a finished item begins with."""
-        manifest = {"recipe": self.name, "version": self.version, "settings": self.settings, "inputs": item.fingerprint()}
+        manifest = {
+            "recipe": self.name,
+            "version": self.version,
+            "settings": self.settings,
+            "inputs": item.fingerprint(),
+        }
         return dict(json.loads(json.dumps(manifest)))
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing to prepare: its name (a folder's), the files that it is made from, and about how many bytes will be written."""
+    """One thing to prepare: its name (a folder's), the files that it is made from, and about how many bytes will be
+    written."""
 
     name: str
     inputs: tuple[Path, ...]
@@ -60,12 +67,16 @@ class Item:
 
     def fingerprint(self) -> str:
         """Changes with the inputs; an input that is missing counts as such."""
-        return runner.fingerprint(file for file in self.inputs if file.exists()) + f"-{sum(not file.exists() for file in self.inputs)}"
+        return (
+            runner.fingerprint(file for file in self.inputs if file.exists())
+            + f"-{sum(not file.exists() for file in self.inputs)}"
+        )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What there is to do: items without a finished folder, items whose folder is out of date (name -> why), finished ones."""
+    """What there is to do: items without a finished folder, items whose folder is out of date (name -> why), finished
+    ones."""
 
     todo: tuple[Item, ...]
     outdated: Mapping[str, str]
@@ -78,7 +89,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What became of the items: names made now and done before, what is wrong with the broken ones, and the manifests' facts by name."""
+    """What became of the items: names made now and done before, what is wrong with the broken ones, and the manifests'
+    facts by name."""
 
     made: tuple[str, ...]
     done: tuple[str, ...]
@@ -115,16 +127,31 @@ def _why_again(recipe: Recipe, item: Item, folder: Path) -> str | None:
     if found is None:
         return "it has no manifest"
     wanted = recipe.manifest(item)
-    for key, what in (("recipe", "another recipe made it"), ("version", "an older version made it"),
-                      ("settings", "the settings differ"), ("inputs", "its input files have changed")):  # fmt: skip
+    for key, what in (
+        ("recipe", "another recipe made it"),
+        ("version", "an older version made it"),
+        ("settings", "the settings differ"),
+        ("inputs", "its input files have changed"),
+    ):
         if found.get(key) != wanted[key]:
             return what
-    return next((f"{name} is missing or of another size" for name, size in found.get("outputs", {}).items()
-                 if not (folder / name).is_file() or (folder / name).stat().st_size != size), None)  # fmt: skip
+    return next(
+        (
+            f"{name} is missing or of another size"
+            for name, size in found.get("outputs", {}).items()
+            if not (folder / name).is_file() or (folder / name).stat().st_size != size
+        ),
+        None,
+    )
 
 
 def prepare(
-    recipe: Recipe, items: Sequence[Item], out: Path, workers: int = 1, redo: bool = False, progress: Progress | None = None
+    recipe: Recipe,
+    items: Sequence[Item],
+    out: Path,
+    workers: int = 1,
+    redo: bool = False,
+    progress: Progress | None = None,
 ) -> Prepared:
     """Make what is not done yet; go on past broken items.
 
@@ -145,7 +172,14 @@ def prepare(
         if (out / f".{item.name}.partial").exists() or (out / f".{item.name}.old").exists():
             with _partial_folder(out, item.name):
                 pass
-    outcome = runner.run(functools.partial(_make, recipe=recipe, out=out, redo=redo), todo.todo, recipe.name, workers, progress, at_once=1)
+    outcome = runner.run(
+        functools.partial(_make, recipe=recipe, out=out, redo=redo),
+        todo.todo,
+        recipe.name,
+        workers,
+        progress,
+        at_once=1,
+    )
     facts = {item.name: made for item, made in outcome.good}
     broken = tuple((item.name, error) for item, error in outcome.broken)
     return Prepared(tuple(facts), tuple(item.name for item in todo.done), broken, facts)
@@ -188,7 +222,8 @@ def _finish(folder: Path, final: Path, manifest: dict[str, Any], facts: dict[str
 
 @contextmanager
 def _partial_folder(out: Path, name: str) -> Iterator[Path | None]:
-    """An empty folder of this process's own, gone at the end unless it was renamed; None while another process has it."""
+    """An empty folder of this process's own, gone at the end unless it was renamed; None while another process has
+    it."""
     folder = out / f".{name}.partial"
     held = _lock(folder)
     if held is None:

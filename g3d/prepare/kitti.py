@@ -1,4 +1,5 @@
-"""`g3d prepare kitti`: check images, calibration, labels and splits, then store the object-wise depth maps of every frame.
+"""`g3d prepare kitti`: check images, calibration, labels and splits, then store the object-wise depth maps of every
+frame.
 
 Source of the maps: make_obj_depth of mingyuShin/DDML-M3DOD.
 """
@@ -109,7 +110,9 @@ def prepare_kitti(
         "splits": counts,
         "frames": len(good),
         "objects": objects,
-        "inputs": runner.fingerprint(file for frame in good for file in (root.image(frame), root.calibration(frame), root.label(frame))),
+        "inputs": runner.fingerprint(
+            file for frame in good for file in (root.image(frame), root.calibration(frame), root.label(frame))
+        ),
     }
     up_to_date = runner.read_manifest(folder) == manifest and (folder / RECTANGLES).is_file()
     if not up_to_date:

@@ -1,4 +1,5 @@
-"""`g3d prepare mono3drefer`: check images, calibration, sentences, labels, splits and groups, then store the index of all expressions."""
+"""`g3d prepare mono3drefer`: check images, calibration, sentences, labels, splits and groups, then store the index of
+all expressions."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ VERSION = 2
 MAX_TOKENS = 110
 """Of a sentence in the published presets; its start and its end take one each, a word at least one."""
 _OFF_CENTER = 1 / 8
-"""How far a principal point may lie from the middle, in image sizes. The 2,025 published ones: at most 0.015 in x and 0.04 in y."""
+"""How far a principal point may lie from the middle, in image sizes. The 2,025 published ones: at most 0.015 in x and
+0.04 in y."""
 _FOCAL = (0.25, 4.0)
 """Focal lengths in image widths, fields of view of 127 to 14 degrees. The published ones: 0.58."""
 _BYTES_OF_EXPRESSION = 150
@@ -95,7 +97,12 @@ def prepare_mono3drefer(
     outcome = runner.run(functools.partial(_check_image, root=root, decode=decode), listed, "check", workers, progress)
     sizes = dict(outcome.good)
     in_splits = _by_split(entries.expressions, splits)
-    broken = [*outcome.broken, *entries.broken, *_listed_twice(splits), *_in_no_split(entries.expressions, listed, root)]
+    broken = [
+        *outcome.broken,
+        *entries.broken,
+        *_listed_twice(splits),
+        *_in_no_split(entries.expressions, listed, root),
+    ]
     outside = dict(_outside_image(entries.expressions, sizes, root))
     broken += outside.items()
     if not entries.broken:  # whose instances are not known
@@ -108,7 +115,8 @@ def prepare_mono3drefer(
 
 
 def plan_mono3drefer(data: Path, out: Path | None = None) -> tuple[int, int, int, int]:
-    """What preparing would take, without looking at an image: how many images, expressions, bytes (about), and bytes free.
+    """What preparing would take, without looking at an image: how many images, expressions, bytes (about), and bytes
+    free.
 
     Raises:
         MissingDataError, InputError: as prepare_mono3drefer.
@@ -134,7 +142,8 @@ def _check_image(name: str, root: Mono3DReferRoot, decode: bool) -> tuple[int, i
 
 
 def check_camera(camera: np.ndarray, image_size: tuple[int, int], path: Path) -> None:
-    """Whether a calibration can be that of an uncropped image of this size: stricter than what infer asks of a user's image.
+    """Whether a calibration can be that of an uncropped image of this size: stricter than what infer asks of a user's
+    image.
 
     Args:
         camera: (3, 4) projection matrix that was read from `path`.
@@ -143,7 +152,10 @@ def check_camera(camera: np.ndarray, image_size: tuple[int, int], path: Path) ->
     Raises:
         InputError: the principal point is not near the middle, or the field of view is not that of a camera.
     """
-    size, hint = f"an image of {image_size[0]} x {image_size[1]} pixels", "is it this image's, and was the image neither scaled nor cut?"
+    size, hint = (
+        f"an image of {image_size[0]} x {image_size[1]} pixels",
+        "is it this image's, and was the image neither scaled nor cut?",
+    )
     for axis, k in (("x", 0), ("y", 1)):
         middle, reach = image_size[k] / 2, image_size[k] * _OFF_CENTER
         bounds = {
@@ -168,43 +180,73 @@ def _listed_twice(splits: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
             both = sorted(set(splits[first]) & set(splits[second]))
             if both:
                 found = f"found {len(both)} (first: {both[0]}), expected none"
-                yield list_name(second), InputError(f"{list_name(second)}: images that are in {list_name(first)} as well: {found}")
+                yield (
+                    list_name(second),
+                    InputError(f"{list_name(second)}: images that are in {list_name(first)} as well: {found}"),
+                )
 
 
 def _in_no_split(expressions: Sequence[Expression], listed: Sequence[str], root: Mono3DReferRoot) -> Iterator[Problem]:
     counts = Counter(e.image for e in expressions)
     for name in sorted(counts.keys() - set(listed)):
-        yield name, InputError(
-            f"{root.root / EXPRESSIONS_FILE}: im_name: found {name} ({counts[name]} expressions), expected an image of "
-            f"{', '.join(list_name(split) for split in SPLITS)}"
+        yield (
+            name,
+            InputError(
+                f"{root.root / EXPRESSIONS_FILE}: im_name: found {name} ({counts[name]} expressions), expected an "
+                f"image of "
+                f"{', '.join(list_name(split) for split in SPLITS)}"
+            ),
         )
 
 
-def _outside_image(expressions: Sequence[Expression], sizes: Mapping[str, tuple[int, int]], root: Mono3DReferRoot) -> Iterator[Problem]:
+def _outside_image(
+    expressions: Sequence[Expression], sizes: Mapping[str, tuple[int, int]], root: Mono3DReferRoot
+) -> Iterator[Problem]:
     """Objects whose 2D box does not meet their image: it is another image's, or was scaled."""
     for e in expressions:
         width, height = sizes.get(e.image, (np.inf, np.inf))
         x1, y1, x2, y2 = e.objects.boxes2d[0]
         if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
-            yield e.id, InputError(
-                f"{root.root / EXPRESSIONS_FILE}: {e.id}: label_2, x1 y1 x2 y2: found {x1:g} {y1:g} {x2:g} {y2:g}, "
-                f"expected a box that meets the image of {width} x {height} pixels"
+            yield (
+                e.id,
+                InputError(
+                    f"{root.root / EXPRESSIONS_FILE}: {e.id}: label_2, x1 y1 x2 y2: found {x1:g} {y1:g} {x2:g} {y2:g}, "
+                    f"expected a box that meets the image of {width} x {height} pixels"
+                ),
             )
 
 
-def _ungrouped(test: Sequence[Expression], groups: Mapping[str, frozenset[int]], root: Mono3DReferRoot) -> Iterator[Problem]:
-    """Instances of a group that the test split does not have, and of the test split that a kind of groups does not have."""
+def _ungrouped(
+    test: Sequence[Expression], groups: Mapping[str, frozenset[int]], root: Mono3DReferRoot
+) -> Iterator[Problem]:
+    """Instances of a group that the test split does not have, and of the test split that a kind of groups does not
+    have."""
     path, instances = root.root / GROUPS_FILE, {e.instance for e in test}
     for name, members in groups.items():
         for instance in sorted(members - instances):
-            yield GROUPS_FILE, InputError(f"{path}: group {name}: found instance {instance}, expected one of the test split's expressions")
+            yield (
+                GROUPS_FILE,
+                InputError(
+                    f"{path}: group {name}: found instance {instance}, expected one of the test split's expressions"
+                ),
+            )
     for kind in (DISTANCE_GROUPS, DIFFICULTY_GROUPS):
         for instance in sorted(instances - frozenset().union(*(groups[name] for name in kind))):
-            yield GROUPS_FILE, InputError(f"{path}: instance {instance} of the test split is in none of {', '.join(kind)}, expected one")
+            yield (
+                GROUPS_FILE,
+                InputError(
+                    f"{path}: instance {instance} of the test split is in none of {', '.join(kind)}, expected one"
+                ),
+            )
 
 
-def _report(splits: Mapping[str, Sequence[str]], in_splits: Mapping[str, Sequence[Expression]], groups: Mapping[str, frozenset[int]],
-            expressions: Sequence[Expression], broken: tuple[Problem, ...]) -> Mono3DReferReport:  # fmt: skip
+def _report(
+    splits: Mapping[str, Sequence[str]],
+    in_splits: Mapping[str, Sequence[Expression]],
+    groups: Mapping[str, frozenset[int]],
+    expressions: Sequence[Expression],
+    broken: tuple[Problem, ...],
+) -> Mono3DReferReport:
     lengths = [len(e.sentence.split()) for e in expressions]
     classes = {e.instance: e.class_name for e in expressions}
     return Mono3DReferReport(
@@ -221,7 +263,9 @@ def _report(splits: Mapping[str, Sequence[str]], in_splits: Mapping[str, Sequenc
 
 
 def _notes(
-    splits: Mapping[str, Sequence[str]], in_splits: Mapping[str, Sequence[Expression]], expressions: Sequence[Expression]
+    splits: Mapping[str, Sequence[str]],
+    in_splits: Mapping[str, Sequence[Expression]],
+    expressions: Sequence[Expression],
 ) -> Iterator[str]:
     for split, names in splits.items():
         silent = sorted(set(names) - {e.image for e in in_splits[split]})
@@ -230,15 +274,27 @@ def _notes(
     words = MAX_TOKENS - 2
     long = [(e.id, count) for e in expressions if (count := len(e.sentence.split())) > words]
     if long:
-        yield (f"expressions of more than {words} words: {len(long)} (first: {long[0][0]}, {long[0][1]} words); the published presets read "
-               f"{MAX_TOKENS} tokens and cut off the rest, text.max_words=N reads more")  # fmt: skip
+        yield (
+            f"expressions of more than {words} words: {len(long)} (first: {long[0][0]}, {long[0][1]} words); "
+            f"the published presets read "
+            f"{MAX_TOKENS} tokens and cut off the rest, text.max_words=N reads more"
+        )
     firsts: dict[int, Expression] = {}
-    unlike = [e.id for e in expressions if (first := firsts.setdefault(e.instance, e)).objects is not e.objects or first.image != e.image]
+    unlike = [
+        e.id
+        for e in expressions
+        if (first := firsts.setdefault(e.instance, e)).objects is not e.objects or first.image != e.image
+    ]
     if unlike:
-        yield f"expressions with another label or image than the first of their instance: {len(unlike)} (first: {unlike[0]})"
+        yield (
+            f"expressions with another label or image than the first of their instance: {len(unlike)} (first: "
+            f"{unlike[0]})"
+        )
 
 
-def _write(root: Mono3DReferRoot, folder: Path, kept: Sequence[Expression], left_out: int, report: Mono3DReferReport) -> Mono3DReferReport:
+def _write(
+    root: Mono3DReferRoot, folder: Path, kept: Sequence[Expression], left_out: int, report: Mono3DReferReport
+) -> Mono3DReferReport:
     """Write the index, unless it is the one of these files."""
     images = sorted({e.image for e in kept})
     files = [root.root / name for name in (EXPRESSIONS_FILE, GROUPS_FILE, *(list_name(split) for split in SPLITS))]
@@ -258,4 +314,6 @@ def _write(root: Mono3DReferRoot, folder: Path, kept: Sequence[Expression], left
     if not up_to_date:
         write_index(folder, kept, root.root / EXPRESSIONS_FILE, left_out)
         runner.write_manifest(folder, manifest, MANIFEST)
-    return replace(report, folder=folder, up_to_date=up_to_date, bytes_written=0 if up_to_date else index.stat().st_size)
+    return replace(
+        report, folder=folder, up_to_date=up_to_date, bytes_written=0 if up_to_date else index.stat().st_size
+    )

@@ -1,4 +1,5 @@
-"""`g3d prepare multiview`: RGB-D frames -> ENet features of points, pooled over frames: <out>/multiview/<scene>/features.h5.
+"""`g3d prepare multiview`: RGB-D frames -> ENet features of points, pooled over frames:
+<out>/multiview/<scene>/features.h5.
 
 Source: ScanRefer's multiview preparation (daveredrum/ScanRefer, daveredrum/Pointnet2.ScanNet).
 """
@@ -50,7 +51,9 @@ class MultiviewSettings:
     half: bool = False
 
 
-def multiview_recipe(out: Path, frames: Path, weights: Path, settings: MultiviewSettings, device: str = "cpu") -> Recipe:
+def multiview_recipe(
+    out: Path, frames: Path, weights: Path, settings: MultiviewSettings, device: str = "cpu"
+) -> Recipe:
     """How the features are made.
 
     Raises:
@@ -82,9 +85,13 @@ def _make(
     with open_frames(frames_of(frames, item.name)) as source:
         pooled = pool_views(torch.from_numpy(points).to(device), views(source), CHANNELS, settings.pool)
     if not seen:
-        raise InputError(f"scene {item.name}: none of its frames has a valid pose", "features of nothing but zeros would be made")
+        raise InputError(
+            f"scene {item.name}: none of its frames has a valid pose", "features of nothing but zeros would be made"
+        )
     about = {"pool": settings.pool, "projection": settings.projection, "frames": seen}
-    write_features(target / FILE, item.name, pooled.features.cpu().numpy(), rows_fingerprint(points), about, settings.half)
+    write_features(
+        target / FILE, item.name, pooled.features.cpu().numpy(), rows_fingerprint(points), about, settings.half
+    )
     return {"points": len(points), "seen": int(pooled.seen.sum()), "frames": seen}
 
 

@@ -1,7 +1,8 @@
-"""One runner for every recipe: checks or makes many items, in worker processes where asked, and goes on past broken ones.
+"""One runner for every recipe: checks or makes many items, in worker processes where asked, and goes on past broken
+ones.
 
-A worker function takes an item and returns plain data. A G3DError that it raises makes the item broken; anything else is a bug and ends
-the run.
+A worker function takes an item and returns plain data. A G3DError that it raises makes the item broken; anything else
+is a bug and ends the run.
 """
 
 from __future__ import annotations
@@ -42,7 +43,12 @@ class Outcome(Generic[Item, Result]):
 
 
 def run(
-    work: Callable[[Item], Result], items: Sequence[Item], label: str, workers: int = 1, progress: Progress | None = None, at_once: int = 16
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    label: str,
+    workers: int = 1,
+    progress: Progress | None = None,
+    at_once: int = 16,
 ) -> Outcome[Item, Result]:
     """Apply `work` to every item.
 
@@ -94,7 +100,9 @@ def _mapper(workers: int, at_once: int) -> Iterator[Callable[[Callable, Sequence
     stop = context.Event()
     with ProcessPoolExecutor(workers, context, _start_worker, (stop,)) as pool:
         try:
-            yield lambda work, items: pool.map(_InWorker(work), items, chunksize=max(1, min(at_once, len(items) // (8 * workers))))
+            yield lambda work, items: pool.map(
+                _InWorker(work), items, chunksize=max(1, min(at_once, len(items) // (8 * workers)))
+            )
         except BrokenProcessPool:
             raise EnvironmentProblem(
                 "a worker process was killed", "out of memory? try fewer --workers; what was finished is kept"
@@ -116,7 +124,8 @@ _at_work = _told = False  # of a worker process
 
 
 class _InWorker(_Guarded):
-    """In a worker process: once the parent says stop, what is being made ends as by an error, and nothing more is begun."""
+    """In a worker process: once the parent says stop, what is being made ends as by an error, and nothing more is
+    begun."""
 
     def __call__(self, item: Any) -> Any:
         global _at_work
@@ -152,7 +161,8 @@ def _end_with_parent() -> None:
 
 
 def fingerprint(files: Iterable[Path]) -> str:
-    """A hash of the files' names, sizes, and content at the beginning, in the middle and at the end: it differs when one was replaced.
+    """A hash of the files' names, sizes, and content at the beginning, in the middle and at the end: it differs when
+    one was replaced.
 
     Times of change are left out: a copy of the data is the same data.
     """
@@ -177,7 +187,8 @@ def require_space(wanted: int, folder: Path) -> int:
     free = shutil.disk_usage(there).free
     if free < wanted:
         raise EnvironmentProblem(
-            f"{folder}: {wanted / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free", "choose another place with --out, or make room"
+            f"{folder}: {wanted / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free",
+            "choose another place with --out, or make room",
         )
     return free
 
@@ -202,5 +213,7 @@ def read_manifest(folder: Path, name: str = MANIFEST) -> dict[str, Any] | None:
     except ValueError as error:
         raise InputError(f"{path}: not valid JSON ({error})", "delete it and run g3d prepare again") from None
     if not isinstance(values, dict):
-        raise InputError(f"{path}: expected an object, found {type(values).__name__}", "delete it and run g3d prepare again")
+        raise InputError(
+            f"{path}: expected an object, found {type(values).__name__}", "delete it and run g3d prepare again"
+        )
     return values

@@ -61,15 +61,23 @@ def chosen_scenes(folder: ScanFolder, splits: Sequence[str], scenes: Sequence[st
     for split in splits:
         file = folder.meta(SPLITS[split]) if split in SPLITS else Path(split)
         if split not in SPLITS and not file.is_file():
-            raise MissingDataError(f"--split {split}: no such file", f"expected {', '.join(SPLITS)}, or a file with one scene a line")
+            raise MissingDataError(
+                f"--split {split}: no such file", f"expected {', '.join(SPLITS)}, or a file with one scene a line"
+            )
         named.update(dict.fromkeys(read_split(file)))
     found = tuple(scene for scene in named if scene in set(there))
     if not found:
         raise MissingDataError(f"{folder.root}: none of the {len(named)} scenes of {', '.join(splits)} is there")
     missing = [scene for scene in named if scene not in set(found)]
     if missing:
-        log.warning("%s: %d of the %d scenes of %s are not there: %s", folder.root, len(missing), len(named), ", ".join(splits),
-                    ", ".join(missing[:8]) + (" ..." if len(missing) > 8 else ""))  # fmt: skip
+        log.warning(
+            "%s: %d of the %d scenes of %s are not there: %s",
+            folder.root,
+            len(missing),
+            len(named),
+            ", ".join(splits),
+            ", ".join(missing[:8]) + (" ..." if len(missing) > 8 else ""),
+        )
     return found
 
 
@@ -118,7 +126,9 @@ def read_table(path: Path) -> LabelTable:
     return LabelTable.read(path)
 
 
-def _make(item: Item, target: Path, folder: ScanFolder, table: Path | None, settings: ScanNetSettings) -> Mapping[str, Any]:
+def _make(
+    item: Item, target: Path, folder: ScanFolder, table: Path | None, settings: ScanNetSettings
+) -> Mapping[str, Any]:
     """Prepare one scene into `target`."""
     scan = read_scan(folder.files(item.name))
     if scan.aggregation is not None and table is None:
@@ -128,9 +138,16 @@ def _make(item: Item, target: Path, folder: ScanFolder, table: Path | None, sett
         scene = make_scene(scan, labels, settings)
         write_scene(target / FILE, scene)
     except InputError as error:
-        raise error if item.name in error.message else InputError(f"scan {item.name}: {error.message}", error.hint) from None
-    return {"vertices": len(scene.vertices), "objects": len(scene.boxes), "superpoints": int(scene.superpoints.max(initial=-1)) + 1,
-            "annotated": scene.annotated, "aligned": scene.alignment is not None}  # fmt: skip
+        raise (
+            error if item.name in error.message else InputError(f"scan {item.name}: {error.message}", error.hint)
+        ) from None
+    return {
+        "vertices": len(scene.vertices),
+        "objects": len(scene.boxes),
+        "superpoints": int(scene.superpoints.max(initial=-1)) + 1,
+        "annotated": scene.annotated,
+        "aligned": scene.alignment is not None,
+    }
 
 
 def make_scene(scan: Scan, table: LabelTable | None, settings: ScanNetSettings) -> Scene:
@@ -147,7 +164,9 @@ def make_scene(scan: Scan, table: LabelTable | None, settings: ScanNetSettings) 
     if not len(mesh.faces):
         raise InputError("the mesh has no faces", "superpoints of a cloud come from `g3d prepare superpoints`")
     arrays = scene_arrays(mesh, scan.segments, aggregation, table, scan.alignment, settings.normals)
-    superpoints = mesh_segments(torch.from_numpy(mesh.vertices), torch.from_numpy(mesh.faces), settings.threshold, settings.min_vertices)
+    superpoints = mesh_segments(
+        torch.from_numpy(mesh.vertices), torch.from_numpy(mesh.faces), settings.threshold, settings.min_vertices
+    )
     rows = sample_rows(scan.scene, len(mesh.vertices), settings.maximum)
     return Scene(
         name=scan.scene,

@@ -1,9 +1,9 @@
 """Prepared scenes -> the files that published code reads.
 
-    <out>/published/<form>/scenes/<scene>/...                    made once for each scene
-    <out>/published/scanrefer/scannet_data/...                   the same files (hard links) where published code looks for them
-    <out>/published/votenet/scannet_train_detection_data/...
-    <out>/published/{refer,inst_nostuff}/scannetv2/{train,val,test}/...
+<out>/published/<form>/scenes/<scene>/...                    made once for each scene
+<out>/published/scanrefer/scannet_data/...                   the same files (hard links) where published code looks for
+them <out>/published/votenet/scannet_train_detection_data/...
+<out>/published/{refer,inst_nostuff}/scannetv2/{train,val,test}/...
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def form_recipe(form: Form, out: Path, folder: ScanFolder) -> Recipe:
     return Recipe(form, VERSION, {}, work)
 
 
-def _publish(item: Item, target: Path, form: Form, out: Path, folder: ScanFolder, table: Path | None) -> Mapping[str, Any]:
+def _publish(
+    item: Item, target: Path, form: Form, out: Path, folder: ScanFolder, table: Path | None
+) -> Mapping[str, Any]:
     scene = read_scene(out / SCENES / item.name)
     if form == "scanrefer":
         published.write_scanrefer(target, scene.name, scanrefer_scene(scene.arrays(), scene.rows))
@@ -85,7 +87,9 @@ def _publish_prepared(form: Form, target: Path, scene: Scene, folder: ScanFolder
             assert files.aggregation is not None
             assert table is not None
             segments = read_segments(files.segments, len(scene.vertices))
-            instance = instances_without_stuff(segments, read_aggregation(files.aggregation, segments), read_table(table), nyu40)
+            instance = instances_without_stuff(
+                segments, read_aggregation(files.aggregation, segments), read_table(table), nyu40
+            )
     mesh = Mesh(scene.vertices, scene.colours, scene.faces, None)
     content = prepared_scene(mesh, scene.superpoints.astype(np.int64), nyu40, instance)
     write = published.write_inst_nostuff if form == "inst_nostuff" else published.write_refer

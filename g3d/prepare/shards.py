@@ -40,7 +40,8 @@ def parse_shard(text: str) -> Shard:
 
 
 def shard_of_environment(environment: Mapping[str, str] = os.environ) -> Shard:
-    """What SLURM (job arrays first, then tasks) or torchrun gave this process to do; everything where neither started it.
+    """What SLURM (job arrays first, then tasks) or torchrun gave this process to do; everything where neither started
+    it.
 
     Raises:
         EnvironmentProblem: the variables contradict each other.
@@ -56,7 +57,9 @@ def shard_of_environment(environment: Mapping[str, str] = os.environ) -> Shard:
             step = int(environment.get("SLURM_ARRAY_TASK_STEP", "1")) if first else 1
             index, total = (int(environment[name]) - int(environment.get(first, "0"))) // step, int(environment[count])
         except ValueError:
-            raise EnvironmentProblem(f"{name}={environment[name]}, {count}={environment[count]}: expected numbers") from None
+            raise EnvironmentProblem(
+                f"{name}={environment[name]}, {count}={environment[count]}: expected numbers"
+            ) from None
         if not 0 <= index < total:
             raise EnvironmentProblem(
                 f"{name}={environment[name]} is not among {count}={total} parts",

@@ -35,7 +35,8 @@ class SuperpointSettings:
     """How superpoints are made.
 
     Attributes:
-        source: "mesh": over its edges; "points": over each point's nearest neighbours, faces are not looked at; "auto": by what there is.
+        source: "mesh": over its edges; "points": over each point's nearest neighbours, faces are not looked at; "auto":
+            by what there is.
         threshold: how much normals may change within one; larger makes larger superpoints.
         min_vertices: smaller ones join a neighbour.
         neighbours: for clouds.
@@ -56,7 +57,9 @@ def superpoint_items(data: Path, scenes: Sequence[str] = ()) -> list[Item]:
         MissingDataError: there is none.
     """
     if not data.exists():
-        raise MissingDataError(f"--data {data}: no such file or folder", "it names a .ply file, a folder of them, or ScanNet's folder")
+        raise MissingDataError(
+            f"--data {data}: no such file or folder", "it names a .ply file, a folder of them, or ScanNet's folder"
+        )
     loose = sorted(data.glob("*.ply")) if data.is_dir() else [data]
     if loose:
         if scenes:
@@ -93,8 +96,11 @@ def _make(item: Item, target: Path, settings: SuperpointSettings) -> Mapping[str
         file.write(save({"superpoints": dense.reshape(-1).astype(np.int32)}, about))
     if settings.segs_json:
         stem = path.name.removesuffix(".ply")
-        content = {"params": {"kThresh": settings.threshold, "segMinVerts": settings.min_vertices}, "sceneId": item.name,
-                   "segIndices": roots.tolist()}  # fmt: skip
+        content = {
+            "params": {"kThresh": settings.threshold, "segMinVerts": settings.min_vertices},
+            "sceneId": item.name,
+            "segIndices": roots.tolist(),
+        }
         with atomic_write(target / f"{stem}.{settings.threshold:.6f}.segs.json") as file:
             file.write(json.dumps(content, separators=(",", ":")).encode())
     return {"vertices": len(points), "superpoints": len(ids), "source": source}

@@ -1,4 +1,5 @@
-"""What can be guessed blindly: a grounding model without its sentence or without its picture, and one box for everything.
+"""What can be guessed blindly: a grounding model without its sentence or without its picture, and one box for
+everything.
 
 A model that grounds must beat the best of these by far; one that has only learned where objects usually are does not.
 """
@@ -35,7 +36,8 @@ class WithoutSentence:
 
 
 class WithoutImage:
-    """The samples of a split, all with the mean of some pictures instead of their own. A model can answer with what the sentence says.
+    """The samples of a split, all with the mean of some pictures instead of their own. A model can answer with what the
+    sentence says.
 
     Args:
         samples: of the split.
@@ -67,11 +69,14 @@ def most_likely_box(objects: Sequence[Objects], seed: int = 0) -> Objects:
         seed: of the choice among them: at most 400 are tried as the answer.
 
     Returns:
-        one row with score 1: the box that has an IoU above 0.25 with most of them, published and oriented counted together.
+        one row with score 1: the box that has an IoU above 0.25 with most of them, published and oriented counted
+        together.
     """
     boxes, first, counts = np.unique(box_rows(objects), axis=0, return_index=True, return_counts=True)
     tried = np.random.default_rng(seed).permutation(len(boxes))[:_CANDIDATES]
-    hits = [sum(_hits(boxes[index], boxes, counts, overlap) for overlap in (published_iou, oriented_iou)) for index in tried]
+    hits = [
+        sum(_hits(boxes[index], boxes, counts, overlap) for overlap in (published_iou, oriented_iou)) for index in tried
+    ]
     best = objects[int(first[tried[int(np.argmax(hits))]])]
     return replace(best, scores=np.ones(1))
 
@@ -81,6 +86,8 @@ def always(box: Objects, samples: Samples) -> list[Prediction]:
     return [Prediction(sample, box) for sample in samples.ids]
 
 
-def _hits(box: np.ndarray, boxes: np.ndarray, counts: np.ndarray, overlap: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> int:
+def _hits(
+    box: np.ndarray, boxes: np.ndarray, counts: np.ndarray, overlap: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> int:
     near = np.hypot(*(boxes[:, [0, 2]] - box[[0, 2]]).T) < _REACH
     return int(counts[near][overlap(np.broadcast_to(box, boxes[near].shape), boxes[near]) > IOU].sum())

@@ -1,12 +1,13 @@
 """What a frame shows of each actor, measured on the rendered samples, and the label lines that follow from it.
 
 The rules:
-- 2D box: the exact extent of the thing's whole silhouette (hidden parts too) inside the image, whose corners are the centres of its
-  corner pixels: x in [0, W - 1], y in [0, H - 1], as in KITTI.
+- 2D box: the exact extent of the thing's whole silhouette (hidden parts too) inside the image, whose corners are the
+  centres of its corner pixels: x in [0, W - 1], y in [0, H - 1], as in KITTI.
 - truncated: share of the silhouette's area that lies outside the image.
-- occluded: 0 where at least OCCLUSION[0] of the silhouette's samples inside the image are seen, 1 from OCCLUSION[1], else 2.
-- Something of which no sample is seen has no line. Something barely seen (under LEAST_SEEN of its samples, LEAST_AREA pixels or
-  LEAST_HEIGHT pixels of box, or truncated beyond MOST_TRUNCATED) is a DontCare line, after the others.
+- occluded: 0 where at least OCCLUSION[0] of the silhouette's samples inside the image are seen, 1 from OCCLUSION[1],
+  else 2.
+- Something of which no sample is seen has no line. Something barely seen (under LEAST_SEEN of its samples, LEAST_AREA
+  pixels or LEAST_HEIGHT pixels of box, or truncated beyond MOST_TRUNCATED) is a DontCare line, after the others.
 - alpha is rotation_y - atan2(x, z); sizes, places and yaws are the scene's own, exactly.
 """
 
@@ -59,7 +60,8 @@ class Sight:
 
 @dataclass(frozen=True, eq=False)
 class FrameLabels:
-    """The label lines of a frame, `objects`; for each actor what is seen of it, and the index of its line, None if it has none."""
+    """The label lines of a frame, `objects`; for each actor what is seen of it, and the index of its line, None if it
+    has none."""
 
     objects: Objects
     sights: tuple[Sight, ...]
@@ -67,8 +69,12 @@ class FrameLabels:
 
 
 def label_frame(scene: Scene, frame: Frame) -> FrameLabels:
-    """Measure all actors and write their labels, nearest first, DontCare last; numbers are rounded as KITTI's text rounds them."""
-    sights = tuple(_measure(silhouette, int(seen), frame) for silhouette, seen in zip(frame.silhouettes, frame.visible, strict=True))
+    """Measure all actors and write their labels, nearest first, DontCare last; numbers are rounded as KITTI's text
+    rounds them."""
+    sights = tuple(
+        _measure(silhouette, int(seen), frame)
+        for silhouette, seen in zip(frame.silhouettes, frame.visible, strict=True)
+    )
     order = [k for status in ("labelled", "dontcare") for k, sight in enumerate(sights) if sight.status == status]
     lines = tuple(order.index(k) if k in order else None for k in range(len(sights)))
     rows = [_row(scene.actors[k], sights[k]) for k in order]
@@ -77,12 +83,18 @@ def label_frame(scene: Scene, frame: Frame) -> FrameLabels:
     classes, truncated, occluded, alpha, boxes, sizes, locations, yaws = zip(*rows, strict=True)
     return FrameLabels(
         Objects(
-            np.array(classes), np.array(boxes), np.array(sizes), np.array(locations), np.array(yaws), np.array(alpha), np.array(truncated),
+            np.array(classes),
+            np.array(boxes),
+            np.array(sizes),
+            np.array(locations),
+            np.array(yaws),
+            np.array(alpha),
+            np.array(truncated),
             np.array(occluded),
         ),
         sights,
         lines,
-    )  # fmt: skip
+    )
 
 
 def silhouette_mask(silhouette: np.ndarray, frame: Frame) -> np.ndarray:
@@ -114,7 +126,9 @@ def _samples_inside(silhouette: np.ndarray, box: tuple[float, float, float, floa
     return int(mask.sum())
 
 
-def _share_outside(silhouette: np.ndarray, whole: tuple[float, float, float, float], image_size: tuple[int, int]) -> float:
+def _share_outside(
+    silhouette: np.ndarray, whole: tuple[float, float, float, float], image_size: tuple[int, int]
+) -> float:
     left, top, right, bottom = whole
     if left >= -0.5 and top >= -0.5 and right <= image_size[0] - 0.5 and bottom <= image_size[1] - 0.5:
         return 0.0
@@ -122,7 +136,9 @@ def _share_outside(silhouette: np.ndarray, whole: tuple[float, float, float, flo
     mask = np.zeros((_GRID, _GRID), np.uint8)
     rasterise.cover(silhouette, (left + step[0] / 2, top + step[1] / 2), step, mask, 1)
     columns, rows = (low + gap * (np.arange(_GRID) + 0.5) for low, gap in zip((left, top), step, strict=True))
-    inside = ((rows > -0.5) & (rows < image_size[1] - 0.5))[:, None] & ((columns > -0.5) & (columns < image_size[0] - 0.5))
+    inside = ((rows > -0.5) & (rows < image_size[1] - 0.5))[:, None] & (
+        (columns > -0.5) & (columns < image_size[0] - 0.5)
+    )
     return 1 - float(mask[inside].sum()) / max(1, int(mask.sum()))
 
 
@@ -131,4 +147,13 @@ def _row(actor: Actor, sight: Sight) -> tuple:
     if sight.status == "dontcare":
         return "DontCare", -1.0, -1, -10.0, box, np.full(3, -1.0), np.full(3, -1000.0), -10.0
     alpha = round(float(wrap_angle(actor.rotation_y - np.arctan2(actor.location[0], actor.location[2]))), 2)
-    return actor.type, round(sight.truncated, 2), sight.occluded, alpha, box, actor.size, actor.location, actor.rotation_y
+    return (
+        actor.type,
+        round(sight.truncated, 2),
+        sight.occluded,
+        alpha,
+        box,
+        actor.size,
+        actor.location,
+        actor.rotation_y,
+    )

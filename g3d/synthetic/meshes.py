@@ -1,7 +1,8 @@
-"""Low-poly solids: a few primitives, a builder that assembles them into models with named parts, and painted meshes ready to render.
+"""Low-poly solids: a few primitives, a builder that assembles them into models with named parts, and painted meshes
+ready to render.
 
-Model frame: KITTI's object frame at rotation_y = 0: x forward, y down (the ground is y = 0), z to the left, metres. The builder takes
-points as (forward, up, side), which reads better where shapes are written down.
+Model frame: KITTI's object frame at rotation_y = 0: x forward, y down (the ground is y = 0), z to the left, metres. The
+builder takes points as (forward, up, side), which reads better where shapes are written down.
 """
 
 from __future__ import annotations
@@ -38,13 +39,16 @@ class Mesh:
         """One mesh of all; an empty one of none."""
         if not meshes:
             return Mesh(np.zeros((0, 3, 3)), np.zeros((0, 3), np.float32), np.zeros(0, np.uint8))
-        return Mesh(*(np.concatenate([getattr(m, name) for m in meshes]) for name in ("triangles", "colours", "materials")))
+        return Mesh(
+            *(np.concatenate([getattr(m, name) for m in meshes]) for name in ("triangles", "colours", "materials"))
+        )
 
     def __len__(self) -> int:
         return len(self.triangles)
 
     def placed(self, location: Point, rotation_y: float) -> Mesh:
-        """Turned by `rotation_y` about the vertical, then moved: model frame -> camera frame (g3d/geometry/boxes.py)."""
+        """Turned by `rotation_y` about the vertical, then moved: model frame -> camera frame
+        (g3d/geometry/boxes.py)."""
         cos, sin = np.cos(rotation_y), np.sin(rotation_y)
         x, z = self.triangles[..., 0], self.triangles[..., 2]
         placed = self.triangles + np.asarray(location, float)
@@ -139,7 +143,9 @@ class Builder:
         sections = []
         for k in range(rings + 1):
             tilt = np.pi * k / rings
-            ring = np.stack([np.sin(tilt) * np.cos(turn), np.full(sides, np.cos(tilt)), np.sin(tilt) * np.sin(turn)], -1)
+            ring = np.stack(
+                [np.sin(tilt) * np.cos(turn), np.full(sides, np.cos(tilt)), np.sin(tilt) * np.sin(turn)], -1
+            )
             sections.append(np.asarray(centre) + np.asarray(radii) * ring)
         self.loft(sections, part, capped=False)
 
@@ -158,7 +164,8 @@ class Builder:
         self.disc((x, y, side + np.sign(side) * 0.004), radius * 0.62, "hub", sides)
 
     def pane(self, corners: Sequence[Point] | np.ndarray, part: str, inset: float = 0.06, proud: float = 0.008) -> None:
-        """A pane inside a four-cornered face: shrunk towards the middle by `inset` metres and lifted off the face by `proud`.
+        """A pane inside a four-cornered face: shrunk towards the middle by `inset` metres and lifted off the face by
+        `proud`.
 
         Corners run around the face; it is lifted away from the model's middle axis.
         """

@@ -4,11 +4,13 @@
     <root>/Mono3DRefer.json                       one entry for each sentence
     <root>/Mono3DRefer_{train,val,test}_image.txt
     <root>/test_instanceID_split.json             groups of the test objects
-    <root>/meanings.json                          what each sentence says: "{im_name}_{instanceID}_{ann_id}" -> [[family, value], ...]
-    <root>/made.json                              what it was made from
+    <root>/meanings.json                          what each sentence says: "{im_name}_{instanceID}_{ann_id}" ->
+    [[family, value], ...] <root>/made.json                              what it was made from
 
-Groups: Unique, where nothing else of the class is seen in the image; Near, Medium and Far by distance along the ground, up to 15 m, up to
-35 m, beyond; Easy, Moderate and Hard by KITTI's limits of occlusion and truncation. Multiple is empty as published: it is all but Unique.
+Groups: Unique, where nothing else of the class is seen in the image; Near, Medium and Far by distance along the ground,
+    up to 15 m, up to
+35 m, beyond; Easy, Moderate and Hard by KITTI's limits of occlusion and truncation. Multiple is empty as published: it
+is all but Unique.
 """
 
 from __future__ import annotations
@@ -70,9 +72,10 @@ def make_mono3drefer(
 ) -> Mono3DReferSummary:
     """Write sentences about a world of made streets in Mono3DRefer's layout.
 
-    The streets' training frames are the training images. Their validation frames are divided: the first half (the larger one) for
-    validation, the second for test. A frame in which nothing is seen well enough to be spoken about is in no split. What was made from
-    the same streets with the same arguments is left as it is; what was made from others is replaced.
+    The streets' training frames are the training images. Their validation frames are divided: the first half (the
+    larger one) for validation, the second for test. A frame in which nothing is seen well enough to be spoken about is
+    in no split. What was made from the same streets with the same arguments is left as it is; what was made from others
+    is replaced.
 
     Args:
         world: the streets' folder, from g3d.synthetic.streets.make_streets.
@@ -94,14 +97,18 @@ def make_mono3drefer(
     try:
         streets = json.loads((world / MANIFEST).read_text())
     except (OSError, ValueError) as error:
-        raise MissingDataError(f"{world}: holds no made streets ({MANIFEST})", hint="g3d prepare demo makes them.") from error
+        raise MissingDataError(
+            f"{world}: holds no made streets ({MANIFEST})", hint="g3d prepare demo makes them."
+        ) from error
     made = {"schema": SCHEMA, "sentences": sentences, "seed": seed, "streets": streets}
     found = _existing(root, made)
     if found is not None:
         return Mono3DReferSummary(root, found["counts"], found["objects"], True)
     frames = _splits(KittiRoot.find(world))
     with whole_or_nothing(root) as folder:
-        described = _describe_all(world, [frame for names in frames.values() for frame in names], sentences, seed, workers, progress)
+        described = _describe_all(
+            world, [frame for names in frames.values() for frame in names], sentences, seed, workers, progress
+        )
         frames = {split: [frame for frame in names if described[frame]] for split, names in frames.items()}
         counts = _write(folder, frames, described)
         for frame in (frame for names in frames.values() for frame in names):
@@ -115,7 +122,11 @@ def make_mono3drefer(
 def training_sentences(root: Path | str) -> list[str]:
     """The sentences about the training images of a made Mono3DRefer: what a tokenizer may learn from."""
     train = set((Path(root) / "Mono3DRefer_train_image.txt").read_text().split())
-    return [entry["description"] for entry in json.loads((Path(root) / "Mono3DRefer.json").read_text()) if entry["im_name"] in train]
+    return [
+        entry["description"]
+        for entry in json.loads((Path(root) / "Mono3DRefer.json").read_text())
+        if entry["im_name"] in train
+    ]
 
 
 def groups_of(thing: Thing, things: tuple[Thing, ...]) -> tuple[str, ...]:
@@ -129,7 +140,8 @@ def groups_of(thing: Thing, things: tuple[Thing, ...]) -> tuple[str, ...]:
 
 
 def _existing(root: Path, made: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The record of what is at `root` if it was made from the same; None where there is room, or an older one to replace."""
+    """The record of what is at `root` if it was made from the same; None where there is room, or an older one to
+    replace."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return None
     try:
@@ -138,7 +150,9 @@ def _existing(root: Path, made: Mapping[str, Any]) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError):
         known = False
     if not known:
-        raise InputError(f"{root}: expected a new folder, found one that holds something else", hint="Choose another folder.")
+        raise InputError(
+            f"{root}: expected a new folder, found one that holds something else", hint="Choose another folder."
+        )
     return found if all(found.get(key) == value for key, value in made.items()) else None
 
 
@@ -170,7 +184,9 @@ def _describe_frame(world: Path, count: int, seed: int, frame: str) -> list[_Des
     for number, said in describe(scene, count, seed).items():
         thing = by_id[number]
         assert thing.line is not None  # describe speaks of labelled things only
-        found.append(_Described(repr(lines[thing.line].split()), CLASS_WORDS[thing.type], groups_of(thing, things), tuple(said)))
+        found.append(
+            _Described(repr(lines[thing.line].split()), CLASS_WORDS[thing.type], groups_of(thing, things), tuple(said))
+        )
     return found
 
 
@@ -181,8 +197,16 @@ def _write(folder: Path, frames: Mapping[str, list[str]], described: Mapping[str
     for instance, (split, frame, thing) in enumerate(_in_order(frames, described)):
         counts[split] += len(thing.sentences)
         for ann, sentence in enumerate(thing.sentences):
-            entries.append({"im_name": frame, "instanceID": instance, "ann_id": ann, "objectName": thing.noun, "label_2": thing.row,
-                            "description": sentence.text})  # fmt: skip
+            entries.append(
+                {
+                    "im_name": frame,
+                    "instanceID": instance,
+                    "ann_id": ann,
+                    "objectName": thing.noun,
+                    "label_2": thing.row,
+                    "description": sentence.text,
+                }
+            )
             meanings[f"{frame}_{instance}_{ann}"] = sentence.meaning
         for name in thing.groups if split == "test" else ():
             groups[name].append(instance)
@@ -191,11 +215,15 @@ def _write(folder: Path, frames: Mapping[str, list[str]], described: Mapping[str
     for split, names in frames.items():
         (folder / f"Mono3DRefer_{split}_image.txt").write_text("".join(f"{frame}\n" for frame in names))
     for name, values in (("Mono3DRefer", entries), ("test_instanceID_split", groups), ("meanings", meanings)):
-        (folder / f"{name}.json").write_text(json.dumps(values, indent=0 if name != "test_instanceID_split" else None) + "\n")
+        (folder / f"{name}.json").write_text(
+            json.dumps(values, indent=0 if name != "test_instanceID_split" else None) + "\n"
+        )
     return counts
 
 
-def _in_order(frames: Mapping[str, list[str]], described: Mapping[str, list[_Described]]) -> Iterator[tuple[str, str, _Described]]:
+def _in_order(
+    frames: Mapping[str, list[str]], described: Mapping[str, list[_Described]]
+) -> Iterator[tuple[str, str, _Described]]:
     for split, names in frames.items():
         for frame in names:
             for thing in described[frame]:

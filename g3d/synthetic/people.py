@@ -1,4 +1,5 @@
-"""Pedestrians and cyclists as low-poly models: faces, hair and feet show which way they look, legs and arms move with the step."""
+"""Pedestrians and cyclists as low-poly models: faces, hair and feet show which way they look, legs and arms move with
+the step."""
 
 from __future__ import annotations
 
@@ -13,7 +14,13 @@ CLOTHES: dict[str, Colour] = {
     "blue": (0.16, 0.30, 0.62), "green": (0.18, 0.44, 0.24), "yellow": (0.90, 0.78, 0.22), "orange": (0.88, 0.45, 0.14),
     "brown": (0.40, 0.28, 0.19), "pink": (0.86, 0.50, 0.60), "purple": (0.42, 0.22, 0.50),
 }  # fmt: skip
-TROUSERS: tuple[Colour, ...] = ((0.12, 0.14, 0.22), (0.10, 0.10, 0.11), (0.30, 0.31, 0.33), (0.45, 0.38, 0.28), (0.20, 0.26, 0.40))
+TROUSERS: tuple[Colour, ...] = (
+    (0.12, 0.14, 0.22),
+    (0.10, 0.10, 0.11),
+    (0.30, 0.31, 0.33),
+    (0.45, 0.38, 0.28),
+    (0.20, 0.26, 0.40),
+)
 SKINS: tuple[Colour, ...] = ((0.88, 0.70, 0.60), (0.76, 0.56, 0.44), (0.48, 0.33, 0.24))
 HAIRS: tuple[Colour, ...] = ((0.12, 0.09, 0.07), (0.34, 0.22, 0.13), (0.66, 0.52, 0.32), (0.55, 0.55, 0.55))
 BICYCLE: dict[str, Colour] = {"tyre": (0.07, 0.07, 0.07), "hub": (0.55, 0.56, 0.58), "trim": (0.10, 0.10, 0.11)}
@@ -32,7 +39,9 @@ def pedestrian(pose: int) -> Model:
         ankle = (knee[0] + 0.40 * np.sin(angle - 0.18), knee[1] - 0.40 * np.cos(angle - 0.18))
         builder.limb((*hip, z), (*knee, z), (0.085, 0.062), "trousers", 6)
         builder.limb((*knee, z), (*ankle, z), (0.062, 0.045), "trousers", 6)
-        builder.box((ankle[0] - 0.08, ankle[1] - 0.06, z - 0.045), (ankle[0] + 0.17, ankle[1] + 0.03, z + 0.045), "shoes")
+        builder.box(
+            (ankle[0] - 0.08, ankle[1] - 0.06, z - 0.045), (ankle[0] + 0.17, ankle[1] + 0.03, z + 0.045), "shoes"
+        )
         elbow = (0.27 * np.sin(-angle), 1.41 - 0.27 * np.cos(angle))
         hand = (elbow[0] + 0.25 * np.sin(-angle + 0.35), elbow[1] - 0.25 * np.cos(-angle + 0.35))
         builder.limb((0.0, 1.42, side * 0.20), (*elbow, side * 0.235), (0.055, 0.045), "shirt")
@@ -82,7 +91,13 @@ def _torso(builder: Builder, hips: tuple[float, float], neck: tuple[float, float
     """Hips to neck along a line that may lean forward."""
     sections = []
     turn = 2 * np.pi * np.arange(8) / 8
-    for share, depth, width in ((0.0, 0.10, 0.155), (0.3, 0.10, 0.15), (0.65, 0.12, 0.185), (0.9, 0.09, 0.19), (1.0, 0.055, 0.08)):
+    for share, depth, width in (
+        (0.0, 0.10, 0.155),
+        (0.3, 0.10, 0.15),
+        (0.65, 0.12, 0.185),
+        (0.9, 0.09, 0.19),
+        (1.0, 0.055, 0.08),
+    ):
         x, y = (hips[k] + share * (neck[k] - hips[k]) for k in range(2))
         sections.append([(x + depth * np.cos(a), y, width * np.sin(a)) for a in turn])
     builder.loft(sections, "shirt")
@@ -106,8 +121,10 @@ def _joint(start: tuple[float, float], end: tuple[float, float], first: float, s
 
 def _bicycle_wheel(builder: Builder, x: float, radius: float) -> None:
     turn = 2 * np.pi * np.arange(16) / 16
-    circles = [[(x + r * np.cos(a), radius + r * np.sin(a), z) for a in turn]
-               for r, z in ((radius - 0.05, -0.02), (radius, -0.02), (radius, 0.02), (radius - 0.05, 0.02))]  # fmt: skip
+    circles = [
+        [(x + r * np.cos(a), radius + r * np.sin(a), z) for a in turn]
+        for r, z in ((radius - 0.05, -0.02), (radius, -0.02), (radius, 0.02), (radius - 0.05, 0.02))
+    ]
     builder.loft(circles, "tyre", capped=False)
     for k in range(0, 16, 4):
         builder.limb((x, radius, 0), circles[0][k], (0.008, 0.005), "hub", 3)

@@ -1,6 +1,7 @@
 """PNG files of rendered frames, written three times faster than by a general encoder.
 
-Sensor noise leaves a compressor no repetitions to find, so each row is stored as differences to the pixel on the left, Huffman coded.
+Sensor noise leaves a compressor no repetitions to find, so each row is stored as differences to the pixel on the left,
+Huffman coded.
 """
 
 from __future__ import annotations

@@ -13,7 +13,11 @@ from g3d.synthetic.meshes import Mesh
 from g3d.synthetic.scene import Actor, Light, Scene
 
 NEAR = 0.1  # metres
-_MAP_ORIGIN, _MAP_SHAPE, _MAP_CELL = (-32.0, 0.0), (512, 512), 0.125  # of the ground's shadows: x and z of the first cell, cells, metres
+_MAP_ORIGIN, _MAP_SHAPE, _MAP_CELL = (
+    (-32.0, 0.0),
+    (512, 512),
+    0.125,
+)  # of the ground's shadows: x and z of the first cell, cells, metres
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +30,8 @@ class Frame:
         index: (H * samples, W * samples) int32, the triangle that each sample shows, -1 for the sky.
         inverse_depth: the same shape, float32, 1 / metres, 0 for the sky.
         owners: (T,) int16, the actor of each triangle, -1 for everything else.
-        silhouettes: for each actor its triangles on the screen, (M, 3, 3) float64, hidden or not, inside the image or not.
+        silhouettes: for each actor its triangles on the screen, (M, 3, 3) float64, hidden or not, inside the image or
+            not.
         visible: (N,) int64, samples that show each actor.
     """
 
@@ -67,8 +72,23 @@ def render(scene: Scene, samples: int = 2) -> Frame:
     shadows |= _actor_shadows(scene)
     image = np.empty((height, width, 3), np.uint8)
     light = scene.light
-    shade(index, inverse_depth, samples, lit, everything.materials, scene.camera.matrix, shadows, _MAP_ORIGIN, _MAP_CELL, light.sky,
-          light.clouds, light.haze, light.grain, scene.seed, image)  # fmt: skip
+    shade(
+        index,
+        inverse_depth,
+        samples,
+        lit,
+        everything.materials,
+        scene.camera.matrix,
+        shadows,
+        _MAP_ORIGIN,
+        _MAP_CELL,
+        light.sky,
+        light.clouds,
+        light.haze,
+        light.grain,
+        scene.seed,
+        image,
+    )
     counts = np.zeros(len(everything), np.int64)
     tally(index, counts)
     visible = np.bincount(owners[owners >= 0], counts[owners >= 0], len(scene.actors)).astype(np.int64)
@@ -78,7 +98,8 @@ def render(scene: Scene, samples: int = 2) -> Frame:
 
 
 def _light_faces(mesh: Mesh, light: Light) -> np.ndarray:
-    """(T, 2, 3) float32, linear: each face's colour in the shade and in the sun. Faces have two sides; the seen one counts."""
+    """(T, 2, 3) float32, linear: each face's colour in the shade and in the sun. Faces have two sides; the seen one
+    counts."""
     corners = mesh.triangles.astype(np.float32)
     u, v = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     normal = np.stack([u[:, k - 2] * v[:, k - 1] - u[:, k - 1] * v[:, k - 2] for k in range(3)], 1)
@@ -92,7 +113,8 @@ def _light_faces(mesh: Mesh, light: Light) -> np.ndarray:
 
 
 def _is_sunlit(actor: Actor, light: Light, shadows: np.ndarray) -> bool:
-    """Whether the middle of an actor is in the sun and not in a fixture's shadow: read where its ray meets the ground."""
+    """Whether the middle of an actor is in the sun and not in a fixture's shadow: read where its ray meets the
+    ground."""
     lift = actor.size[0] * 0.6
     x, z = (actor.location[axis] + light.towards[axis] / light.towards[1] * lift for axis in (0, 2))
     column, row = (int((place - first) / _MAP_CELL) for place, first in zip((x, z), _MAP_ORIGIN, strict=True))
@@ -115,7 +137,10 @@ def _actor_shadows(scene: Scene) -> np.ndarray:
         _cast(actor.mesh.triangles, scene, shadows)
         along = 0.47 * actor.size[2] * np.array([np.cos(actor.rotation_y), -np.sin(actor.rotation_y)])
         across = 0.47 * actor.size[1] * np.array([np.sin(actor.rotation_y), np.cos(actor.rotation_y)])
-        a, b, c, d = (actor.location[[0, 2]] + corner for corner in (along + across, along - across, -along - across, -along + across))
+        a, b, c, d = (
+            actor.location[[0, 2]] + corner
+            for corner in (along + across, along - across, -along - across, -along + across)
+        )
         stand = np.array([[a, b, c], [a, c, d]])
         _cover(stand[..., 0], stand[..., 1], shadows, IN_CONTACT)
     return shadows

@@ -86,7 +86,16 @@ def sample_scene(settings: SceneSettings, seed: int, index: int) -> Scene:
     keep_clear = np.array([[*a.location[[0, 2]], np.hypot(a.size[1], a.size[2]) / 2] for a in actors]).reshape(-1, 3)
     fixtures = Mesh.join(surroundings.fixtures(rng, street, keep_clear))
     ground = Mesh.join(surroundings.ground(rng, street))
-    return Scene(int(rng.integers(1 << 30)), camera, light, street, ground, fixtures, surroundings.background(rng, street), tuple(actors))
+    return Scene(
+        int(rng.integers(1 << 30)),
+        camera,
+        light,
+        street,
+        ground,
+        fixtures,
+        surroundings.background(rng, street),
+        tuple(actors),
+    )
 
 
 def _sample_camera(rng: np.random.Generator, settings: SceneSettings) -> Camera:
@@ -98,7 +107,11 @@ def _sample_camera(rng: np.random.Generator, settings: SceneSettings) -> Camera:
     focal = settings.focal * settings.image_size[0] * rng.uniform(0.98, 1.02)
     centre = width / 2 - 11.4 * scale + rng.uniform(-6, 6) * scale, height * rng.uniform(0.455, 0.485)
     matrix = np.array(
-        [[focal, 0, centre[0], 0.062 * focal], [0, focal, centre[1], rng.uniform(-0.0005, 0.0005) * focal], [0, 0, 1, 0.0027]]
+        [
+            [focal, 0, centre[0], 0.062 * focal],
+            [0, focal, centre[1], rng.uniform(-0.0005, 0.0005) * focal],
+            [0, 0, 1, 0.0027],
+        ]
     )
     exact = np.array([float(f"{number:.12e}") for number in matrix.ravel()]).reshape(3, 4)
     return Camera(exact, (width, height), round(float(np.clip(rng.normal(1.65, 0.04), 1.55, 1.75)), 2))
@@ -112,4 +125,6 @@ def _sample_light(rng: np.random.Generator) -> Light:
     exposure = rng.uniform(1.05, 1.35)
     sky = np.array([weather.horizon, weather.zenith, weather.cloud], np.float32) * min(1.0, exposure)
     clouds, haze, grain = rng.uniform(*weather.cover), weather.haze * rng.uniform(0.7, 1.4), rng.uniform(0.8, 2.2)
-    return Light(name, np.array(weather.sun) * exposure, towards, np.array(weather.ambient) * exposure, sky, clouds, haze, grain)
+    return Light(
+        name, np.array(weather.sun) * exposure, towards, np.array(weather.ambient) * exposure, sky, clouds, haze, grain
+    )

@@ -1,7 +1,7 @@
 """What a made street scene is: camera, light, street, and the things on it that get a label.
 
-Everything is in KITTI's camera frame. Sizes, places and angles of labelled things are drawn on the grid that KITTI's text keeps
-(2 decimals), so that what is written is exactly what was rendered.
+Everything is in KITTI's camera frame. Sizes, places and angles of labelled things are drawn on the grid that KITTI's
+text keeps (2 decimals), so that what is written is exactly what was rendered.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from g3d.synthetic.meshes import Mesh
 from g3d.synthetic.street import Street
 
 CLASSES = ("Car", "Van", "Truck", "Pedestrian", "Cyclist", "Misc")  # Misc: buses
-SHARES: dict[str, float] = {"Car": 0.78, "Van": 0.06, "Truck": 0.03, "Pedestrian": 0.08, "Cyclist": 0.045, "Misc": 0.005}
+SHARES: dict[str, float] = {
+    "Car": 0.78,
+    "Van": 0.06,
+    "Truck": 0.03,
+    "Pedestrian": 0.08,
+    "Cyclist": 0.045,
+    "Misc": 0.005,
+}
 
 
 @dataclass(frozen=True)
@@ -37,10 +44,14 @@ class SceneSettings:
 
     def __post_init__(self) -> None:
         if min(self.image_size) < 32:
-            raise InputError(f"image_size: expected at least 32 x 32 pixels, found {self.image_size[0]} x {self.image_size[1]}")
+            raise InputError(
+                f"image_size: expected at least 32 x 32 pixels, found {self.image_size[0]} x {self.image_size[1]}"
+            )
         unknown = sorted(set(self.shares) - set(CLASSES))
         if unknown:
-            raise InputError(f"shares: unknown class {unknown[0]!r}", hint=f"Classes of the made streets: {', '.join(CLASSES)}.")
+            raise InputError(
+                f"shares: unknown class {unknown[0]!r}", hint=f"Classes of the made streets: {', '.join(CLASSES)}."
+            )
         if any(not 0 <= share < float("inf") for share in self.shares.values()) or sum(self.shares.values()) <= 0:
             raise InputError(f"shares: expected numbers from 0 up, not all 0, found {dict(self.shares)}")
         if not 0.2 <= self.focal <= 5:
@@ -49,7 +60,8 @@ class SceneSettings:
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """A level camera: `matrix` (3, 4) is P2, its numbers as a calibration file holds them; image_size (width, height); height in metres."""
+    """A level camera: `matrix` (3, 4) is P2, its numbers as a calibration file holds them; image_size (width, height);
+    height in metres."""
 
     matrix: np.ndarray
     image_size: tuple[int, int]
@@ -83,7 +95,8 @@ class Actor:
     """A thing that gets a label.
 
     Attributes:
-        type: KITTI's class. kind: finer, e.g. "hatchback". colour: its name (of the paint; of a person's upper clothing).
+        type: KITTI's class. kind: finer, e.g. "hatchback". colour: its name (of the paint; of a person's upper
+            clothing).
         size: (3,) height, width, length. location: (3,) centre of the bottom face. rotation_y: yaw.
         place: where it is, e.g. "own lane", "parking", "pavement". side: "left" or "right" half of the view.
         state: what it does, e.g. "driving", "parked", "walking".

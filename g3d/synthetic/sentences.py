@@ -1,7 +1,9 @@
-"""Sentences about one object of a made street, each true of exactly that object: what a Mono3DRefer of made streets consists of.
+"""Sentences about one object of a made street, each true of exactly that object: what a Mono3DRefer of made streets
+consists of.
 
-Some things that hold for the object are chosen at random; more are added until no other visible thing fits, then they are put into words.
-About a third of the sentences state a distance, few state a distance and a direction: the picture is needed to say where the object is.
+Some things that hold for the object are chosen at random; more are added until no other visible thing fits, then they
+are put into words. About a third of the sentences state a distance, few state a distance and a direction: the picture
+is needed to say where the object is.
 """
 
 from __future__ import annotations
@@ -16,13 +18,32 @@ from g3d.synthetic.statements import RELATIONS, Statement, Thing, holds, true_st
 from g3d.synthetic.wording import compose
 
 MOST_TRUNCATED, LEAST_VISIBLE, LEAST_HEIGHT = 0.5, 0.25, 25 / 1242
-"""What gets sentences: at most so much outside the image, at least so much of it seen, a box at least so high (in image widths)."""
-_SHARES = {"colour": 4.0, "place": 1.2, "state": 0.5, "side": 1.0, "facing": 1.0, "distance": 2.0, "range": 0.5, "bearing": 0.3,
-           "height": 0.4, "length": 0.4, "seen": 0.4, "hidden by": 0.8, "order": 1.4, **dict.fromkeys(RELATIONS, 0.5)}  # fmt: skip
+"""What gets sentences: at most so much outside the image, at least so much of it seen, a box at least so high (in image
+widths)."""
+_SHARES = {
+    "colour": 4.0,
+    "place": 1.2,
+    "state": 0.5,
+    "side": 1.0,
+    "facing": 1.0,
+    "distance": 2.0,
+    "range": 0.5,
+    "bearing": 0.3,
+    "height": 0.4,
+    "length": 0.4,
+    "seen": 0.4,
+    "hidden by": 0.8,
+    "order": 1.4,
+    **dict.fromkeys(RELATIONS, 0.5),
+}
 _ALTERNATIVES = (  # of each of these at most one is said: more would be repetition
-    {"distance", "range"}, {"side", "bearing"}, {"seen", "hidden by"}, {"left of", "right of"},
-    {"behind", "in front of", "next to"}, {"state", "place"},
-)  # fmt: skip
+    {"distance", "range"},
+    {"side", "bearing"},
+    {"seen", "hidden by"},
+    {"left of", "right of"},
+    {"behind", "in front of", "next to"},
+    {"state", "place"},
+)
 _AHEAD = Statement("place", "own lane")  # as good as a bearing: with a distance it gives the place away
 _WITH_DISTANCE = 0.45  # share of the sentences that may state a distance
 _DISTANCE_AND_DIRECTION = 0.05  # share of these that may state an exact direction, too
@@ -73,7 +94,8 @@ def describe(scene: Mapping[str, Any], count: int = 5, seed: int = 0) -> dict[in
 
 
 def tells_apart(meaning: tuple[Statement, ...], thing: Thing, things: tuple[Thing, ...]) -> bool:
-    """Whether everything said holds for `thing`, and something of it certainly does not hold for any other visible thing."""
+    """Whether everything said holds for `thing`, and something of it certainly does not hold for any other visible
+    thing."""
     return all(holds(said, thing, things) for said in meaning) and all(
         any(holds(said, other, things) is False for said in meaning) for other in things if other is not thing
     )
@@ -95,12 +117,21 @@ def _sentences(rng: np.random.Generator, thing: Thing, things: tuple[Thing, ...]
     return list(sentences.values())
 
 
-def _choose(rng: np.random.Generator, excludes: Mapping[Statement, frozenset[int]], others: set[int]) -> tuple[Statement, ...] | None:
-    """A noun and three to five other statements, then as many more as it takes to exclude all others; None if that does not succeed."""
+def _choose(
+    rng: np.random.Generator, excludes: Mapping[Statement, frozenset[int]], others: set[int]
+) -> tuple[Statement, ...] | None:
+    """A noun and three to five other statements, then as many more as it takes to exclude all others; None if that does
+    not succeed."""
     nouns = [said for said in excludes if said.family == "noun"]
     chosen = [nouns[0] if rng.random() < 0.5 else nouns[-1]]
     left = set(others) - excludes[chosen[0]]
-    banned = {"distance"} if rng.random() >= _WITH_DISTANCE else set() if rng.random() < _DISTANCE_AND_DIRECTION else {"bearing", _AHEAD}
+    banned = (
+        {"distance"}
+        if rng.random() >= _WITH_DISTANCE
+        else set()
+        if rng.random() < _DISTANCE_AND_DIRECTION
+        else {"bearing", _AHEAD}
+    )
     wanted, most = int(rng.integers(4, 7)), 7
     for said in _shuffled(rng, [said for said in excludes if said.family != "noun"]):
         if len(chosen) >= wanted and not left:

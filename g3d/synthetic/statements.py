@@ -1,9 +1,10 @@
-"""Statements about one thing of a street scene, and whether they hold: the meaning of sentences, before there are words.
+"""Statements about one thing of a street scene, and whether they hold: the meaning of sentences, before there are
+words.
 
-A statement is a family and a value, e.g. ("colour", "red") or ("order", ("left", 2, "car", None)). It holds, does not hold, or is too
-close to call: numbers near a threshold, colours and body styles that are easily confused. A statement tells its object from another thing
-only where it certainly does not hold for the other one. Left and right are the picture's, so that mirroring keeps a statement true when
-these two words are swapped.
+A statement is a family and a value, e.g. ("colour", "red") or ("order", ("left", 2, "car", None)). It holds, does not
+hold, or is too close to call: numbers near a threshold, colours and body styles that are easily confused. A statement
+tells its object from another thing only where it certainly does not hold for the other one. Left and right are the
+picture's, so that mirroring keeps a statement true when these two words are swapped.
 """
 
 from __future__ import annotations
@@ -25,12 +26,28 @@ RELATIONS = ("left of", "right of", "behind", "in front of", "next to")
 _LOOKALIKES = {  # colours, body styles and places that a reader may take for one another
     frozenset(pair)
     for pair in (
-        ("grey", "silver"), ("white", "silver"), ("grey", "black"), ("orange", "red"), ("orange", "yellow"), ("orange", "brown"),
-        ("brown", "black"), ("brown", "red"), ("pink", "red"), ("pink", "purple"), ("purple", "blue"), ("pink", "orange"),
-        ("hatchback", "estate"), ("hatchback", "suv"), ("estate", "suv"), ("estate", "sedan"), ("suv", "minibus"),
-        ("roadside", "road edge"), ("roadside", "pavement"), ("walking", "standing"),
+        ("grey", "silver"),
+        ("white", "silver"),
+        ("grey", "black"),
+        ("orange", "red"),
+        ("orange", "yellow"),
+        ("orange", "brown"),
+        ("brown", "black"),
+        ("brown", "red"),
+        ("pink", "red"),
+        ("pink", "purple"),
+        ("purple", "blue"),
+        ("pink", "orange"),
+        ("hatchback", "estate"),
+        ("hatchback", "suv"),
+        ("estate", "suv"),
+        ("estate", "sedan"),
+        ("suv", "minibus"),
+        ("roadside", "road edge"),
+        ("roadside", "pavement"),
+        ("walking", "standing"),
     )
-}  # fmt: skip
+}
 
 
 class Statement(NamedTuple):
@@ -50,7 +67,8 @@ class Thing:
         size: height, width, length; x, z: place on the ground; distance along it; metres.
         facing: unit vector on the ground, (right, away) as seen from the camera.
         box: left, top, right, bottom in shares of the image's width.
-        visible: share of its silhouette inside the image that is seen; truncated: share outside the image. occluded: KITTI's level.
+        visible: share of its silhouette inside the image that is seen; truncated: share outside the image. occluded:
+            KITTI's level.
     """
 
     id: int
@@ -80,7 +98,8 @@ class Thing:
 
 
 def visible_things(scene: Mapping[str, Any]) -> tuple[Thing, ...]:
-    """Everything of a scene's description (g3d.synthetic.streets.describe_scene) of which a part is seen, DontCares too.
+    """Everything of a scene's description (g3d.synthetic.streets.describe_scene) of which a part is seen, DontCares
+    too.
 
     Raises:
         InputError: an entry without the fields of the description.
@@ -92,12 +111,25 @@ def visible_things(scene: Mapping[str, Any]) -> tuple[Thing, ...]:
             if entry["status"] == "hidden":
                 continue
             yaw = entry["rotation_y"]
-            things.append(Thing(
-                entry["id"], entry["label_line"] if entry["status"] == "labelled" else None, entry["type"], entry["kind"],
-                entry["colour"], entry["place"], entry["state"], tuple(entry["size"]), entry["location"][0], entry["location"][2],
-                (float(np.cos(yaw)), float(-np.sin(yaw))), tuple(side / width for side in entry["box2d"]), entry["visible"],
-                entry["truncated"], entry["occluded"],
-            ))  # fmt: skip
+            things.append(
+                Thing(
+                    entry["id"],
+                    entry["label_line"] if entry["status"] == "labelled" else None,
+                    entry["type"],
+                    entry["kind"],
+                    entry["colour"],
+                    entry["place"],
+                    entry["state"],
+                    tuple(entry["size"]),
+                    entry["location"][0],
+                    entry["location"][2],
+                    (float(np.cos(yaw)), float(-np.sin(yaw))),
+                    tuple(side / width for side in entry["box2d"]),
+                    entry["visible"],
+                    entry["truncated"],
+                    entry["occluded"],
+                )
+            )
         except (KeyError, TypeError, IndexError) as error:
             where = f"scene {scene.get('frame')}: object {entry.get('id')}"
             raise InputError(f"{where}: {error} is not as a street's description has it") from error
@@ -105,7 +137,8 @@ def visible_things(scene: Mapping[str, Any]) -> tuple[Thing, ...]:
 
 
 def holds(statement: Statement, thing: Thing, things: tuple[Thing, ...]) -> bool | None:
-    """Whether a statement is true of a thing, among all visible things of its frame; None where it is too close to call."""
+    """Whether a statement is true of a thing, among all visible things of its frame; None where it is too close to
+    call."""
     return FAMILIES[statement.family](statement.value, thing, things)
 
 
@@ -127,13 +160,24 @@ def _candidates(thing: Thing, things: tuple[Thing, ...]) -> Iterator[Statement]:
     yield from (Statement("place", thing.place), Statement("state", thing.state))
     yield from (Statement("side", side) for side in ("left", "middle", "right"))
     yield from (Statement("facing", way) for way in ("away", "towards", "left", "right"))
-    yield from (Statement("distance", rounded_distance(thing.distance)), Statement("range", "near"), Statement("range", "far"))
+    yield from (
+        Statement("distance", rounded_distance(thing.distance)),
+        Statement("range", "near"),
+        Statement("range", "far"),
+    )
     yield from (Statement("height", round(thing.size[0], 1)), Statement("length", round(thing.size[2], 1)))
     yield Statement("bearing", 5 * round(_bearing(thing) / 5))
     yield from (Statement("seen", how) for how in ("whole", "cut left", "cut right"))
-    yield from (Statement("hidden by", CLASS_WORDS[name]) for name in sorted({other.type for other in things}, key=CLASSES.index))
+    yield from (
+        Statement("hidden by", CLASS_WORDS[name])
+        for name in sorted({other.type for other in things}, key=CLASSES.index)
+    )
     for noun, colour in ((word, None), (thing.kind, None), (word, thing.colour)):
-        yield from (Statement("order", (end, rank, noun, colour)) for end in ("left", "right", "near", "far") for rank in (1, 2, 3))
+        yield from (
+            Statement("order", (end, rank, noun, colour))
+            for end in ("left", "right", "near", "far")
+            for rank in (1, 2, 3)
+        )
     for other in things:
         if other is not thing and other.line is not None:
             described = (CLASS_WORDS[other.type], other.kind)
@@ -189,14 +233,22 @@ def _extent(axis: int, margin: float, value: float, thing: Thing, things: tuple[
 
 def _seen(value: str, thing: Thing, things: tuple[Thing, ...]) -> bool | None:
     if value == "whole":
-        return False if thing.truncated > 0.1 else _between(1 - thing.visible, 0.02 if thing.truncated == 0 else -1, 0.2)
+        return (
+            False if thing.truncated > 0.1 else _between(1 - thing.visible, 0.02 if thing.truncated == 0 else -1, 0.2)
+        )
     outside = thing.box[0] <= 0.002 if value == "cut left" else thing.box[2] >= 0.996
     return _between(-thing.truncated, -0.1, -0.02) if outside else False
 
 
 def _hidden_by(value: str, thing: Thing, things: tuple[Thing, ...]) -> bool | None:
-    covers = [_covered(thing, other) for other in things if other.type == NOUNS[value] and other.distance < thing.distance]
-    return False if thing.visible >= 0.95 else _between(-max(covers, default=0.0), -0.15 if thing.visible < 0.85 else -2, -0.02)
+    covers = [
+        _covered(thing, other) for other in things if other.type == NOUNS[value] and other.distance < thing.distance
+    ]
+    return (
+        False
+        if thing.visible >= 0.95
+        else _between(-max(covers, default=0.0), -0.15 if thing.visible < 0.85 else -2, -0.02)
+    )
 
 
 def _covered(thing: Thing, other: Thing) -> float:
@@ -207,7 +259,8 @@ def _covered(thing: Thing, other: Thing) -> float:
 
 
 def _order(value: tuple[str, int, str, str | None], thing: Thing, things: tuple[Thing, ...]) -> bool | None:
-    """The rank-th of a group from one end; a DontCare in the group, or a thing that may belong to it, makes it too close to call."""
+    """The rank-th of a group from one end; a DontCare in the group, or a thing that may belong to it, makes it too
+    close to call."""
     end, rank, noun, colour = value
     member = {other.id: _described(noun, colour, other, things) for other in things}
     if member[thing.id] is False:
@@ -218,7 +271,10 @@ def _order(value: tuple[str, int, str, str | None], thing: Thing, things: tuple[
     if end in ("left", "right"):
         gaps, margin = [other.across - thing.across for other in group if other is not thing], 0.02
     else:
-        gaps, margin = [other.distance - thing.distance for other in group if other is not thing], max(1.5, 0.1 * thing.distance)
+        gaps, margin = (
+            [other.distance - thing.distance for other in group if other is not thing],
+            max(1.5, 0.1 * thing.distance),
+        )
     if any(abs(gap) < margin for gap in gaps):
         return None
     return sum(gap < 0 if end in ("left", "near") else gap > 0 for gap in gaps) == rank - 1
@@ -231,7 +287,8 @@ def _described(noun: str, colour: str | None, thing: Thing, things: tuple[Thing,
 
 
 def _relation(name: str, value: tuple[str, str], thing: Thing, things: tuple[Thing, ...]) -> bool | None:
-    """Where a thing is as seen from another, "the <colour> <noun>", which must be the only one that may be meant, and labelled."""
+    """Where a thing is as seen from another, "the <colour> <noun>", which must be the only one that may be meant, and
+    labelled."""
     noun, colour = value
     meant = [other for other in things if _described(noun, colour, other, things) is not False]
     if len(meant) != 1 or meant[0].line is None or not _described(noun, colour, meant[0], things):

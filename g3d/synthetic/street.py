@@ -1,7 +1,8 @@
-"""The plan of a street: a centre line, lanes, parking, kerbs, pavements, sometimes a crossing street. Sampled from a random generator.
+"""The plan of a street: a centre line, lanes, parking, kerbs, pavements, sometimes a crossing street. Sampled from a
+random generator.
 
-Street frame: s runs along the centre line in metres, away from the camera, t to its right. Traffic keeps to the right. The camera
-stands at s = 0 in one of the lanes of its own direction; `Path` leads to the camera frame's x and z.
+Street frame: s runs along the centre line in metres, away from the camera, t to its right. Traffic keeps to the right.
+The camera stands at s = 0 in one of the lanes of its own direction; `Path` leads to the camera frame's x and z.
 """
 
 from __future__ import annotations
@@ -120,9 +121,16 @@ class Street:
 def sample_street(rng: np.random.Generator, ground: float) -> Street:
     """Draw a street for a camera at height `ground` above it."""
     kind = str(rng.choice(KINDS, p=_SHARES))
-    lane_width = round(rng.uniform(*{"residential": (2.8, 3.3), "one-way": (3.2, 3.8), "avenue": (3.1, 3.6), "rural": (3.2, 3.7)}[kind]), 2)
+    lane_width = round(
+        rng.uniform(
+            *{"residential": (2.8, 3.3), "one-way": (3.2, 3.8), "avenue": (3.1, 3.6), "rural": (3.2, 3.7)}[kind]
+        ),
+        2,
+    )
     forward, oncoming = {"residential": (1, 1), "one-way": (1, 0), "avenue": (2, 2), "rural": (1, 1)}[kind]
-    lanes = [Lane((k + 0.5) * lane_width, True) for k in range(forward)] + [Lane(-(k + 0.5) * lane_width, False) for k in range(oncoming)]
+    lanes = [Lane((k + 0.5) * lane_width, True) for k in range(forward)] + [
+        Lane(-(k + 0.5) * lane_width, False) for k in range(oncoming)
+    ]
     own_lane = int(rng.integers(forward))
     right, left = forward * lane_width, -oncoming * lane_width
     parking, edges = [], []
@@ -136,14 +144,27 @@ def sample_street(rng: np.random.Generator, ground: float) -> Street:
             edge += outward * width
         edges.append(edge + outward * 0.15)
     walks = [0.0 if kind == "rural" else round(rng.uniform(1.6, 3.6), 2) for _ in range(2)]
-    setbacks = [rng.uniform(*{"residential": (1.5, 7), "one-way": (0.3, 4), "avenue": (0.3, 4), "rural": (9, 20)}[kind]) for _ in range(2)]
+    setbacks = [
+        rng.uniform(*{"residential": (1.5, 7), "one-way": (0.3, 4), "avenue": (0.3, 4), "rural": (9, 20)}[kind])
+        for _ in range(2)
+    ]
     has_crossing = kind != "rural" and rng.random() < 0.4
     curvature = 0.0 if rng.random() < 0.5 else rng.choice([-1, 1]) / rng.uniform(90, 400)
     return Street(
-        kind, _path_through_camera(rng, lanes[own_lane].centre, curvature), ground, tuple(lanes), lane_width, own_lane, tuple(parking),
-        (edges[0], edges[1]), (walks[0], walks[1]), (setbacks[0], setbacks[1]), rng.uniform(16, 42) if has_crossing else None,
-        rng.uniform(6.5, 9), bool(rng.random() < 0.5),
-    )  # fmt: skip
+        kind,
+        _path_through_camera(rng, lanes[own_lane].centre, curvature),
+        ground,
+        tuple(lanes),
+        lane_width,
+        own_lane,
+        tuple(parking),
+        (edges[0], edges[1]),
+        (walks[0], walks[1]),
+        (setbacks[0], setbacks[1]),
+        rng.uniform(16, 42) if has_crossing else None,
+        rng.uniform(6.5, 9),
+        bool(rng.random() < 0.5),
+    )
 
 
 def _path_through_camera(rng: np.random.Generator, lane: float, curvature: float) -> Path:

@@ -1,10 +1,12 @@
-"""A made world of streets on disk, in KITTI's raw layout: images, calibration, labels, splits, and a description of every scene.
+"""A made world of streets on disk, in KITTI's raw layout: images, calibration, labels, splits, and a description of
+every scene.
 
     <root>/ImageSets/{train,val,trainval}.txt
     <root>/training/{image_2,calib,label_2,scene}/%06d.{png,txt,txt,json}
     <root>/streets.json            what it was made with
 
-A scene's JSON lists everything in it with kind, colour, place, state and the index of its label line: what sentences can be made of.
+A scene's JSON lists everything in it with kind, colour, place, state and the index of its label line: what sentences
+can be made of.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StreetsSummary:
-    """What lies under `root`: frames in all, in training and for validation, label lines by class, and whether it was there already."""
+    """What lies under `root`: frames in all, in training and for validation, label lines by class, and whether it was
+    there already."""
 
     root: Path
     frames: int
@@ -68,21 +71,23 @@ def make_streets(
 ) -> StreetsSummary:
     """Make a world of `frames` street scenes, the last `val_fraction` of them for validation.
 
-    A frame depends on the settings, the seed and its index only: any number of workers writes the same bytes. Everything is made in a
-    folder beside `root` that takes its name at the end; what a killed run leaves there is removed by the next one. A world that was
-    made with the same arguments is left as it is.
+    A frame depends on the settings, the seed and its index only: any number of workers writes the same bytes.
+    Everything is made in a folder beside `root` that takes its name at the end; what a killed run leaves there is
+    removed by the next one. A world that was made with the same arguments is left as it is.
 
     Args:
         root: folder to make; missing parents are made.
         frames: number of frames, 1 to 999,999.
         seed: of everything random.
-        image_size: (width, height) in pixels; KITTI's (1242, 375) if not given. Focal length and principal point follow the width.
+        image_size: (width, height) in pixels; KITTI's (1242, 375) if not given. Focal length and principal point follow
+            the width.
         val_fraction: share of the frames for validation, 0 to 1.
         shares: share of each class among the things placed (scene.CLASSES); scene.SHARES if not given.
         vary_size: let image sizes differ by a few pixels between frames, as KITTI's do.
         samples: samples along each side of a pixel, for smooth edges.
         workers: processes.
-        overwrite: replace a world that was made with other arguments; a folder that holds anything else is never touched.
+        overwrite: replace a world that was made with other arguments; a folder that holds anything else is never
+            touched.
         progress: told of every frame.
 
     Raises:
@@ -90,9 +95,17 @@ def make_streets(
         EnvironmentProblem: the disk is full or the folder cannot be written.
     """
     root = Path(root)
-    settings = SceneSettings((int(image_size[0]), int(image_size[1])), vary_size, dict(SHARES if shares is None else shares))
+    settings = SceneSettings(
+        (int(image_size[0]), int(image_size[1])), vary_size, dict(SHARES if shares is None else shares)
+    )
     _check_counts(frames, val_fraction, samples, workers)
-    arguments = {"schema": WORLD_SCHEMA, "frames": frames, "seed": seed, "val_fraction": val_fraction, "samples": samples}
+    arguments = {
+        "schema": WORLD_SCHEMA,
+        "frames": frames,
+        "seed": seed,
+        "val_fraction": val_fraction,
+        "samples": samples,
+    }
     manifest = json.loads(json.dumps({**arguments, **asdict(settings)}))
     val = round(frames * val_fraction)
     found = _existing_world(root, manifest, overwrite)
@@ -102,14 +115,24 @@ def make_streets(
     with whole_or_nothing(root) as folder:
         for name in _FOLDERS:
             (folder / "training" / name).mkdir(parents=True)
-        made = runner.run(partial(_make_frame, folder / "training", settings, seed, samples), range(frames), "streets", workers, progress)
+        made = runner.run(
+            partial(_make_frame, folder / "training", settings, seed, samples),
+            range(frames),
+            "streets",
+            workers,
+            progress,
+        )
         if made.broken:
             raise made.broken[0][1]
         for _, counts in made.good:
             for name, count in counts.items():
                 labels[name] = labels.get(name, 0) + count
         (folder / "ImageSets").mkdir()
-        for split, ids in {"train": range(frames - val), "val": range(frames - val, frames), "trainval": range(frames)}.items():
+        for split, ids in {
+            "train": range(frames - val),
+            "val": range(frames - val, frames),
+            "trainval": range(frames),
+        }.items():
             (folder / "ImageSets" / f"{split}.txt").write_text("".join(f"{index:06d}\n" for index in ids))
         labels = dict(sorted(labels.items()))
         (folder / MANIFEST).write_text(json.dumps({**manifest, "labels": labels}, indent=1) + "\n")
@@ -117,25 +140,48 @@ def make_streets(
 
 
 def describe_scene(scene: Scene, labels: FrameLabels, index: int) -> dict[str, Any]:
-    """The JSON description of a frame; units and frames as in the labels, `visible` the share of an object that is seen."""
+    """The JSON description of a frame; units and frames as in the labels, `visible` the share of an object that is
+    seen."""
     things = []
     for number, (actor, sight, line) in enumerate(zip(scene.actors, labels.sights, labels.lines, strict=True)):
-        things.append({
-            "id": number, "label_line": line, "status": sight.status, "type": actor.type, "kind": actor.kind, "colour": actor.colour,
-            "place": actor.place, "side": actor.side, "state": actor.state, "direction": actor.direction,
-            "distance": round(float(np.hypot(actor.location[0], actor.location[2])), 2), "size": actor.size.tolist(),
-            "location": actor.location.tolist(), "rotation_y": actor.rotation_y,
-            "box2d": None if sight.status == "hidden" else np.round(sight.box, 2).tolist(),
-            "visible": round(sight.visible, 3), "truncated": round(sight.truncated, 2), "occluded": sight.occluded,
-        })  # fmt: skip
+        things.append(
+            {
+                "id": number,
+                "label_line": line,
+                "status": sight.status,
+                "type": actor.type,
+                "kind": actor.kind,
+                "colour": actor.colour,
+                "place": actor.place,
+                "side": actor.side,
+                "state": actor.state,
+                "direction": actor.direction,
+                "distance": round(float(np.hypot(actor.location[0], actor.location[2])), 2),
+                "size": actor.size.tolist(),
+                "location": actor.location.tolist(),
+                "rotation_y": actor.rotation_y,
+                "box2d": None if sight.status == "hidden" else np.round(sight.box, 2).tolist(),
+                "visible": round(sight.visible, 3),
+                "truncated": round(sight.truncated, 2),
+                "occluded": sight.occluded,
+            }
+        )
     street = scene.street
     return {
-        "schema": SCENE_SCHEMA, "frame": f"{index:06d}", "image_size": list(scene.camera.image_size),
-        "camera": scene.camera.matrix.tolist(), "camera_height": scene.camera.height, "light": scene.light.name,
-        "street": {"kind": street.kind, "lanes": len(street.lanes), "crossing": street.crossing is not None,
-                   "curve": "straight" if street.path.curvature == 0 else "right" if street.path.curvature > 0 else "left"},
+        "schema": SCENE_SCHEMA,
+        "frame": f"{index:06d}",
+        "image_size": list(scene.camera.image_size),
+        "camera": scene.camera.matrix.tolist(),
+        "camera_height": scene.camera.height,
+        "light": scene.light.name,
+        "street": {
+            "kind": street.kind,
+            "lanes": len(street.lanes),
+            "crossing": street.crossing is not None,
+            "curve": "straight" if street.path.curvature == 0 else "right" if street.path.curvature > 0 else "left",
+        },
         "objects": things,
-    }  # fmt: skip
+    }
 
 
 def format_calibration(camera: Camera) -> str:
@@ -148,7 +194,10 @@ def format_calibration(camera: Camera) -> str:
     matrices["R0_rect"] = np.eye(3)
     matrices["Tr_velo_to_cam"] = np.array([[0, -1, 0, -0.004], [0, 0, -1, -0.076], [1, 0, 0, -0.272]], float)
     matrices["Tr_imu_to_velo"] = np.array([[1, 0, 0, -0.81], [0, 1, 0, 0.32], [0, 0, 1, -0.80]], float)
-    lines = [f"{name}: " + " ".join(f"{number:.12e}" for number in matrix.ravel()) + "\n" for name, matrix in matrices.items()]
+    lines = [
+        f"{name}: " + " ".join(f"{number:.12e}" for number in matrix.ravel()) + "\n"
+        for name, matrix in matrices.items()
+    ]
     return "".join(lines) + "\n"
 
 
@@ -189,7 +238,9 @@ def _existing_world(root: Path, manifest: dict[str, Any], overwrite: bool) -> di
         found = json.loads((root / MANIFEST).read_text())
         labels = found.pop("labels")
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise InputError(f"{root}: expected a new folder, found one that holds something else", hint="Choose another folder.") from error
+        raise InputError(
+            f"{root}: expected a new folder, found one that holds something else", hint="Choose another folder."
+        ) from error
     if found == manifest:
         return labels
     if overwrite:
@@ -201,7 +252,8 @@ def _existing_world(root: Path, manifest: dict[str, Any], overwrite: bool) -> di
 
 @contextmanager
 def whole_or_nothing(root: Path) -> Iterator[Path]:
-    """A working folder beside `root` that becomes `root` when the block ends without an error, and is removed otherwise."""
+    """A working folder beside `root` that becomes `root` when the block ends without an error, and is removed
+    otherwise."""
     working = root.with_name(f".{root.name}.partial-{socket.gethostname()}-{os.getpid()}")
     try:
         root.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
-"""What a street is made of besides its traffic: ground, markings, kerbs, buildings, trees, poles, the far background. All unlabelled."""
+"""What a street is made of besides its traffic: ground, markings, kerbs, buildings, trees, poles, the far background.
+All unlabelled."""
 
 from __future__ import annotations
 
@@ -14,8 +15,10 @@ from g3d.synthetic.street import Path, Street
 
 REACH = 130.0  # how far the street is built, metres
 _BEHIND = -8.0  # and how far behind the camera, for what its view's corners show
-_WALLS: tuple[Colour, ...] = ((0.86, 0.82, 0.72), (0.78, 0.70, 0.58), (0.82, 0.80, 0.78), (0.66, 0.47, 0.38), (0.90, 0.88, 0.84),
-                              (0.72, 0.66, 0.50), (0.60, 0.62, 0.64), (0.84, 0.74, 0.62), (0.70, 0.55, 0.46))  # fmt: skip
+_WALLS: tuple[Colour, ...] = (
+    (0.86, 0.82, 0.72), (0.78, 0.70, 0.58), (0.82, 0.80, 0.78), (0.66, 0.47, 0.38), (0.90, 0.88, 0.84),
+    (0.72, 0.66, 0.50), (0.60, 0.62, 0.64), (0.84, 0.74, 0.62), (0.70, 0.55, 0.46),
+)  # fmt: skip
 _ROOFS: tuple[Colour, ...] = ((0.46, 0.22, 0.16), (0.36, 0.19, 0.15), (0.28, 0.27, 0.27), (0.42, 0.30, 0.22))
 _GREENS: tuple[Colour, ...] = ((0.24, 0.33, 0.16), (0.30, 0.38, 0.19), (0.20, 0.28, 0.15), (0.37, 0.40, 0.20))
 _SIGNS: tuple[Colour, ...] = ((0.75, 0.08, 0.08), (0.10, 0.25, 0.62), (0.92, 0.90, 0.86), (0.90, 0.72, 0.10))
@@ -30,15 +33,25 @@ def quads(corners: np.ndarray, colours: np.ndarray | Colour, material: int = PLA
     return Mesh(triangles, each.reshape(-1, 3), np.full(len(triangles), material, np.uint8))
 
 
-def strip(path: Path, s: tuple[float, float], t: tuple[float, float], y: float | tuple[float, float], colour: Colour, material: int,
-          step: float = 4.0) -> Mesh:  # fmt: skip
-    """A ribbon along the path from s[0] to s[1] between t[0] and t[1], at y (metres down), or upright between two values of y."""
+def strip(
+    path: Path,
+    s: tuple[float, float],
+    t: tuple[float, float],
+    y: float | tuple[float, float],
+    colour: Colour,
+    material: int,
+    step: float = 4.0,
+) -> Mesh:
+    """A ribbon along the path from s[0] to s[1] between t[0] and t[1], at y (metres down), or upright between two
+    values of y."""
     count = 1 if abs(path.curvature) < 1e-9 else max(1, math.ceil((s[1] - s[0]) / step))
     stations = np.linspace(s[0], s[1], count + 1)
     return ribbons(path, np.stack([stations[:-1], stations[1:]], 1), t, y, colour, material)
 
 
-def ribbons(path: Path, s: np.ndarray, t: tuple[float, float], y: float | tuple[float, float], colour: Colour, material: int) -> Mesh:
+def ribbons(
+    path: Path, s: np.ndarray, t: tuple[float, float], y: float | tuple[float, float], colour: Colour, material: int
+) -> Mesh:
     """Like `strip`, one straight piece for each row (start, stop) of s, (K, 2)."""
     low, high = (y, y) if isinstance(y, (int, float)) else y
     corners = np.empty((len(s), 4, 3))
@@ -68,11 +81,26 @@ def ground(rng: np.random.Generator, street: Street) -> list[Mesh]:
         for start, stop in _outside_crossing(street):
             if width > 0:
                 paving = _tinted((0.56, 0.55, 0.53), rng.uniform(0.9, 1.1))
-                parts.append(strip(path, (start, stop), (edge, edge + outward * 0.15), y - street.kerb, (0.66, 0.66, 0.64), PLAIN))
-                parts.append(strip(path, (start, stop), (edge + outward * 0.15, edge + outward * width), y - street.kerb, paving, PAVING))
+                parts.append(
+                    strip(
+                        path, (start, stop), (edge, edge + outward * 0.15), y - street.kerb, (0.66, 0.66, 0.64), PLAIN
+                    )
+                )
+                parts.append(
+                    strip(
+                        path,
+                        (start, stop),
+                        (edge + outward * 0.15, edge + outward * width),
+                        y - street.kerb,
+                        paving,
+                        PAVING,
+                    )
+                )
                 parts.append(strip(path, (start, stop), (edge, edge), (y, y - street.kerb), (0.58, 0.58, 0.57), PLAIN))
                 inner = edge + outward * width
-                parts.append(strip(path, (start, stop), (inner, inner), (y + 0.04, y - street.kerb), (0.5, 0.5, 0.5), PLAIN))
+                parts.append(
+                    strip(path, (start, stop), (inner, inner), (y + 0.04, y - street.kerb), (0.5, 0.5, 0.5), PLAIN)
+                )
     if street.crossing is not None:
         half = street.crossing_width / 2
         parts.append(strip(path.crossing(street.crossing), (-90, 90), (-half, half), y - 0.002, asphalt, ASPHALT))
@@ -106,7 +134,14 @@ def _markings(rng: np.random.Generator, street: Street) -> Iterator[Mesh]:
         for start, stop in _outside_crossing(street, margin=4.5):
             if dashed:
                 starts = np.arange(start + offset, stop, 9.0)
-                yield ribbons(path, np.stack([starts, np.minimum(stop, starts + 3.5)], 1), (t - 0.07, t + 0.07), y, _PAINT, MARKING)
+                yield ribbons(
+                    path,
+                    np.stack([starts, np.minimum(stop, starts + 3.5)], 1),
+                    (t - 0.07, t + 0.07),
+                    y,
+                    _PAINT,
+                    MARKING,
+                )
             else:
                 yield strip(path, (start, stop), (t - 0.07, t + 0.07), y, _PAINT, MARKING)
     if street.crossing is not None:
@@ -137,7 +172,10 @@ def background(rng: np.random.Generator, street: Street) -> Mesh:
     angles = np.linspace(-1.0, 1.0, 260)
     swell, clumps = rng.uniform(2, 5), rng.uniform(20, 40)
     heights = (
-        4 + 4 * np.sin(angles * swell + rng.uniform(0, 6)) ** 2 + 1.5 * np.sin(angles * clumps) ** 2 + rng.uniform(0, 1.6, len(angles))
+        4
+        + 4 * np.sin(angles * swell + rng.uniform(0, 6)) ** 2
+        + 1.5 * np.sin(angles * clumps) ** 2
+        + rng.uniform(0, 1.6, len(angles))
     )
     x, z = 150 * np.sin(angles), 150 * np.cos(angles)
     foot = np.stack([x, np.full_like(x, street.ground), z], -1)
@@ -155,11 +193,15 @@ def _buildings(rng: np.random.Generator, street: Street, side: int) -> Iterator[
         width = rng.uniform(9, 17)
         if street.clear_of_crossing(s + width / 2, width / 2 + 2.5) and rng.random() < (0.35 if rural else 0.92):
             storeys = int(rng.integers(3, 6)) if tall and rng.random() < 0.75 else int(rng.integers(1, 4))
-            yield from _building(rng, street, s + width / 2, front + outward * rng.uniform(0, 1.5), width, storeys, outward)
+            yield from _building(
+                rng, street, s + width / 2, front + outward * rng.uniform(0, 1.5), width, storeys, outward
+            )
         s += width + (0.0 if tall and rng.random() < 0.7 else rng.uniform(1.5, 9))
 
 
-def _building(rng: np.random.Generator, street: Street, s: float, front: float, width: float, storeys: int, outward: int) -> Iterator[Mesh]:
+def _building(
+    rng: np.random.Generator, street: Street, s: float, front: float, width: float, storeys: int, outward: int
+) -> Iterator[Mesh]:
     """One house: walls, windows, door, and a gabled or a flat roof."""
     angle, ground_y = float(street.path.direction(s)), street.ground - street.kerb
     x, z = street.path.at(s, front)
@@ -184,16 +226,35 @@ def _building(rng: np.random.Generator, street: Street, s: float, front: float, 
     if storeys <= 3 and rng.random() < 0.8:
         ridge, over = eaves + depth * rng.uniform(0.3, 0.5), 0.4
         middle, end = depth / 2, half + 0.4
-        slopes = [[(-end, eaves - 0.2, edge), (end, eaves - 0.2, edge), (end, ridge, middle), (-end, ridge, middle)]
-                  for edge in (-over, depth + over)]  # fmt: skip
+        slopes = [
+            [(-end, eaves - 0.2, edge), (end, eaves - 0.2, edge), (end, ridge, middle), (-end, ridge, middle)]
+            for edge in (-over, depth + over)
+        ]
         yield quads(points(np.array(slopes)), roof, FACADE)
         gables = [[(a, eaves, 0), (a, ridge, middle), (a, eaves, depth), (a, eaves, depth)] for a in (-half, half)]
         yield quads(points(np.array(gables)), wall, FACADE)
     else:
         yield quads(
-            points(np.array([[(-half, eaves, -0.15), (half, eaves, -0.15), (half, eaves - 0.4, -0.15), (-half, eaves - 0.4, -0.15)]])), roof
+            points(
+                np.array(
+                    [
+                        [
+                            (-half, eaves, -0.15),
+                            (half, eaves, -0.15),
+                            (half, eaves - 0.4, -0.15),
+                            (-half, eaves - 0.4, -0.15),
+                        ]
+                    ]
+                )
+            ),
+            roof,
         )
-        yield quads(points(np.array([[(-half, eaves, -0.15), (half, eaves, -0.15), (half, eaves, depth), (-half, eaves, depth)]])), roof)
+        yield quads(
+            points(
+                np.array([[(-half, eaves, -0.15), (half, eaves, -0.15), (half, eaves, depth), (-half, eaves, depth)]])
+            ),
+            roof,
+        )
     yield from _windows(rng, points, half, depth, storeys, floor)
 
 
@@ -245,7 +306,9 @@ def _bush(variant: int) -> Model:
     rng = np.random.default_rng(100 + variant)
     builder = Builder()
     for _ in range(4):
-        builder.ball((rng.normal(0, 0.7), rng.uniform(0.35, 0.75), rng.normal(0, 0.5)), rng.uniform(0.6, 1.0, 3), "crown", 7, 4)
+        builder.ball(
+            (rng.normal(0, 0.7), rng.uniform(0.35, 0.75), rng.normal(0, 0.5)), rng.uniform(0.6, 1.0, 3), "crown", 7, 4
+        )
     return builder.build()
 
 
@@ -257,7 +320,9 @@ def _greenery(rng: np.random.Generator, street: Street, side: int, keep_clear: n
     if street.kind == "avenue" and street.pavements[side] > 2.2 and rng.random() < 0.7:
         rows.append((street.edges[side] + outward * 0.8, rng.uniform(8, 12), 0.0))
     if street.setbacks[side] > 2.5 or street.kind == "rural":
-        rows.append((walk_end + outward * min(street.setbacks[side] - 1.2, rng.uniform(2.0, 4.0)), rng.uniform(5, 11), 0.8))
+        rows.append(
+            (walk_end + outward * min(street.setbacks[side] - 1.2, rng.uniform(2.0, 4.0)), rng.uniform(5, 11), 0.8)
+        )
     for t, spacing, spread in rows:
         s = rng.uniform(3, 12)
         while s < 100:
@@ -271,17 +336,28 @@ def _greenery(rng: np.random.Generator, street: Street, side: int, keep_clear: n
 
 
 def _plant(rng: np.random.Generator, street: Street, place: np.ndarray, model: Model) -> Mesh:
-    palette = {"trunk": (0.30, 0.24, 0.18), "crown": _tinted(_GREENS[int(rng.integers(len(_GREENS)))], rng.uniform(0.85, 1.2))}
+    palette = {
+        "trunk": (0.30, 0.24, 0.18),
+        "crown": _tinted(_GREENS[int(rng.integers(len(_GREENS)))], rng.uniform(0.85, 1.2)),
+    }
     mesh = model.painted(palette, model.size * rng.uniform(0.75, 1.35) * np.array([rng.uniform(0.85, 1.2), 1, 1]))
     colours = mesh.colours * rng.uniform(0.88, 1.1, (len(mesh), 1)).astype(np.float32)
-    materials = np.where(np.array([name == "crown" for name in model.names])[model.parts], LEAVES, PLAIN).astype(np.uint8)
-    return Mesh(mesh.triangles, colours, materials).placed((place[0], street.ground - street.kerb + 0.1, place[1]), rng.uniform(0, 6.28))
+    materials = np.where(np.array([name == "crown" for name in model.names])[model.parts], LEAVES, PLAIN).astype(
+        np.uint8
+    )
+    return Mesh(mesh.triangles, colours, materials).placed(
+        (place[0], street.ground - street.kerb + 0.1, place[1]), rng.uniform(0, 6.28)
+    )
 
 
 def _hedge(rng: np.random.Generator, street: Street, t: float, outward: int) -> Iterator[Mesh]:
     """Stretches of hedge or garden wall."""
     leafy = bool(rng.random() < 0.6)
-    colour = _tinted(_GREENS[int(rng.integers(len(_GREENS)))], 1.0) if leafy else _tinted((0.68, 0.64, 0.58), rng.uniform(0.8, 1.1))
+    colour = (
+        _tinted(_GREENS[int(rng.integers(len(_GREENS)))], 1.0)
+        if leafy
+        else _tinted((0.68, 0.64, 0.58), rng.uniform(0.8, 1.1))
+    )
     material, high, thick = (LEAVES, rng.uniform(0.9, 1.7), 0.7) if leafy else (FACADE, rng.uniform(0.7, 1.3), 0.25)
     foot, top = street.ground - street.kerb + 0.1, street.ground - street.kerb - high
     s = rng.uniform(-4, 4)
@@ -292,7 +368,11 @@ def _hedge(rng: np.random.Generator, street: Street, t: float, outward: int) -> 
             yield strip(street.path, (start, stop), (t, t + outward * thick), top, _tinted(colour, 1.12), material, 2.0)
             for end in (start, stop):
                 a, b = street.path.at(end, t), street.path.at(end, t + outward * thick)
-                yield quads(np.array([[(a[0], foot, a[1]), (b[0], foot, b[1]), (b[0], top, b[1]), (a[0], top, a[1])]]), colour, material)
+                yield quads(
+                    np.array([[(a[0], foot, a[1]), (b[0], foot, b[1]), (b[0], top, b[1]), (a[0], top, a[1])]]),
+                    colour,
+                    material,
+                )
         s += length + rng.uniform(2.5, 7)
 
 
@@ -312,7 +392,11 @@ def _sign(shape: int) -> Model:
     sides, turn = (16, 0.0) if shape == 0 else ((3, np.pi / 2) if shape == 1 else (4, 0.0))
     for radius, x, part in ((0.33, -0.045, "rim"), (0.24, -0.055, "face"), (0.33, 0.045, "pole")):
         builder.polygon(
-            [(x, 2.45 + radius * np.sin(turn + a), radius * np.cos(turn + a)) for a in 2 * np.pi * np.arange(sides) / sides], part
+            [
+                (x, 2.45 + radius * np.sin(turn + a), radius * np.cos(turn + a))
+                for a in 2 * np.pi * np.arange(sides) / sides
+            ],
+            part,
         )
     return builder.build()
 
@@ -326,17 +410,26 @@ def _poles(rng: np.random.Generator, street: Street, side: int, keep_clear: np.n
     def stand(model: Model, palette: Mapping[str, Colour], s: float, turned: float) -> Iterator[Mesh]:
         place = street.path.at(s, t)
         if street.clear_of_crossing(s, 0.6) and _is_clear(place, 0.3, keep_clear):
-            yield model.painted(palette).placed((place[0], street.ground - street.kerb, place[1]), street.path.yaw(s, turned))
+            yield model.painted(palette).placed(
+                (place[0], street.ground - street.kerb, place[1]), street.path.yaw(s, turned)
+            )
 
     if rng.random() < 0.7:
         for s in np.arange(rng.uniform(6, 22), 100, rng.uniform(22, 32)):
             yield from stand(_lamp(), grey, s, np.pi if outward < 0 else 0.0)
     for _ in range(int(rng.integers(0, 4))):
         rim, face = (_SIGNS[k] for k in rng.integers(len(_SIGNS), size=2))
-        yield from stand(_sign(int(rng.integers(3))), {**grey, "rim": rim, "face": face}, rng.uniform(6, 45), 0.0 if side == 1 else np.pi)
+        yield from stand(
+            _sign(int(rng.integers(3))),
+            {**grey, "rim": rim, "face": face},
+            rng.uniform(6, 45),
+            0.0 if side == 1 else np.pi,
+        )
 
 
-def _outside_crossing(street: Street, margin: float = 0.0, span: tuple[float, float] = (_BEHIND, REACH)) -> list[tuple[float, float]]:
+def _outside_crossing(
+    street: Street, margin: float = 0.0, span: tuple[float, float] = (_BEHIND, REACH)
+) -> list[tuple[float, float]]:
     """The parts of a span of s that the crossing street leaves."""
     if street.crossing is None:
         return [span]

@@ -14,13 +14,30 @@ from g3d.synthetic.scene import CLASSES, Actor, Camera, SceneSettings
 from g3d.synthetic.street import Street
 
 KINDS = {
-    "Car": {"sedan": 0.28, "hatchback": 0.34, "estate": 0.18, "suv": 0.20}, "Van": {"minibus": 0.5, "panel van": 0.5},
-    "Truck": {"truck": 1.0}, "Pedestrian": {"adult": 0.88, "child": 0.12}, "Cyclist": {"cyclist": 1.0}, "Misc": {"bus": 1.0},
-}  # fmt: skip
-_PAINT_SHARES = {"silver": 0.19, "grey": 0.15, "black": 0.17, "white": 0.17, "blue": 0.12, "red": 0.11, "green": 0.04, "yellow": 0.02,
-                 "orange": 0.02, "brown": 0.01}  # fmt: skip
+    "Car": {"sedan": 0.28, "hatchback": 0.34, "estate": 0.18, "suv": 0.20},
+    "Van": {"minibus": 0.5, "panel van": 0.5},
+    "Truck": {"truck": 1.0},
+    "Pedestrian": {"adult": 0.88, "child": 0.12},
+    "Cyclist": {"cyclist": 1.0},
+    "Misc": {"bus": 1.0},
+}
+_PAINT_SHARES = {
+    "silver": 0.19,
+    "grey": 0.15,
+    "black": 0.17,
+    "white": 0.17,
+    "blue": 0.12,
+    "red": 0.11,
+    "green": 0.04,
+    "yellow": 0.02,
+    "orange": 0.02,
+    "brown": 0.01,
+}
 _WORK_PAINT_SHARES = {"white": 0.55, "silver": 0.15, "blue": 0.1, "grey": 0.1, "red": 0.05, "yellow": 0.05}
-_SIZE_SPREADS = {"truck": np.array([0.09, 0.02, 0.10]), "bus": np.array([0.02, 0.01, 0.06])}  # height, width, length, relative
+_SIZE_SPREADS = {
+    "truck": np.array([0.09, 0.02, 0.10]),
+    "bus": np.array([0.02, 0.01, 0.06]),
+}  # height, width, length, relative
 _ON_WHEELS = ("Car", "Van", "Truck", "Misc")
 _REACH = 62.0  # the farthest centre of a labelled thing, metres
 _NEAREST = 1.2  # no corner of a labelled thing comes nearer to the image plane, metres
@@ -52,7 +69,9 @@ def sample_actors(rng: np.random.Generator, settings: SceneSettings, camera: Cam
     for name in sorted(wanted, key=CLASSES.index, reverse=True):  # the big ones last would find no room
         means = "wheels" if name in _ON_WHEELS else "feet" if name == "Pedestrian" else "bicycle"
         for k, slot in enumerate(slots[means]):
-            if name in ("Truck", "Misc") and (slot.state != "driving" or slot.z < 14):  # nearer ones would fill the picture
+            if name in ("Truck", "Misc") and (
+                slot.state != "driving" or slot.z < 14
+            ):  # nearer ones would fill the picture
                 continue
             thing = _draw_thing(rng, name, slot, street)
             footprint = _footprint(thing, 0.25)
@@ -67,7 +86,11 @@ def sample_actors(rng: np.random.Generator, settings: SceneSettings, camera: Cam
 def _shuffled(rng: np.random.Generator, slots: list[_Slot], camera: Camera) -> list[_Slot]:
     """Slots inside the view in random order, near ones earlier on average."""
     focal, centre = camera.matrix[0, 0], camera.matrix[0, 2]
-    seen = [slot for slot in slots if 3 < slot.z < _REACH and -60 < slot.x * focal / slot.z + centre < camera.image_size[0] + 60]
+    seen = [
+        slot
+        for slot in slots
+        if 3 < slot.z < _REACH and -60 < slot.x * focal / slot.z + centre < camera.image_size[0] + 60
+    ]
     order = [rng.exponential() * np.exp(slot.z / 28) * (0.5 if slot.state == "driving" else 1.0) for slot in seen]
     return [seen[k] for k in np.argsort(order, kind="stable")]
 
@@ -79,7 +102,9 @@ def _lane_slots(rng: np.random.Generator, street: Street) -> Iterator[_Slot]:
         place = "own lane" if number == street.own_lane else "same-direction lane" if lane.forward else "oncoming lane"
         while s < _REACH:
             x, z = street.path.at(s, lane.centre + rng.normal(0, 0.15))
-            yield _Slot(x, z, street.path.yaw(s, (0.0 if lane.forward else np.pi) + rng.normal(0, 0.02)), place, "driving")
+            yield _Slot(
+                x, z, street.path.yaw(s, (0.0 if lane.forward else np.pi) + rng.normal(0, 0.02)), place, "driving"
+            )
             s += rng.uniform(9, 20)
     if street.crossing is not None:
         across = street.path.crossing(street.crossing)
@@ -98,7 +123,11 @@ def _parking_slots(rng: np.random.Generator, street: Street) -> Iterator[_Slot]:
             if street.clear_of_crossing(s, 3.5):
                 x, z = street.path.at(s, row.centre + rng.normal(0, 0.3 if row.across else 0.06))
                 if row.across:
-                    turned = (np.pi / 2 if row.right else -np.pi / 2) + (np.pi if rng.random() < 0.25 else 0.0) + rng.normal(0, 0.03)
+                    turned = (
+                        (np.pi / 2 if row.right else -np.pi / 2)
+                        + (np.pi if rng.random() < 0.25 else 0.0)
+                        + rng.normal(0, 0.03)
+                    )
                 else:  # most stand in the direction of their side's traffic
                     turned = (
                         (0.0 if row.right or len(street.lanes) == 1 else np.pi)
@@ -121,7 +150,9 @@ def _foot_slots(rng: np.random.Generator, street: Street) -> Iterator[_Slot]:
             t = street.edges[side] + outward * rng.uniform(0.1, 0.6)
         x, z = street.path.at(s, t)
         standing = rng.random() < 0.2
-        turned = rng.uniform(-np.pi, np.pi) if standing else (np.pi if rng.random() < 0.5 else 0.0) + rng.normal(0, 0.12)
+        turned = (
+            rng.uniform(-np.pi, np.pi) if standing else (np.pi if rng.random() < 0.5 else 0.0) + rng.normal(0, 0.12)
+        )
         if street.clear_of_crossing(s, 1.0):
             place = "pavement" if street.pavements[side] > 0 else "roadside"
             yield _Slot(x, z, street.path.yaw(s, turned), place, "standing" if standing else "walking")
@@ -129,7 +160,13 @@ def _foot_slots(rng: np.random.Generator, street: Street) -> Iterator[_Slot]:
         for _ in range(5):
             s = street.crossing - street.crossing_width / 2 - 0.8 - rng.uniform(0.4, 2.6)
             x, z = street.path.at(s, rng.uniform(street.edges[0] + 0.5, street.edges[1] - 0.5))
-            yield _Slot(x, z, street.path.yaw(s, rng.choice([-1, 1]) * np.pi / 2 + rng.normal(0, 0.1)), "zebra crossing", "walking")
+            yield _Slot(
+                x,
+                z,
+                street.path.yaw(s, rng.choice([-1, 1]) * np.pi / 2 + rng.normal(0, 0.1)),
+                "zebra crossing",
+                "walking",
+            )
 
 
 def _bicycle_slots(rng: np.random.Generator, street: Street) -> Iterator[_Slot]:
@@ -140,7 +177,9 @@ def _bicycle_slots(rng: np.random.Generator, street: Street) -> Iterator[_Slot]:
         outermost = max(abs(other.centre) for other in street.lanes if other.forward == lane.forward)
         s = rng.uniform(6, 45)
         x, z = street.path.at(s, outward * (outermost + street.lane_width / 2 - rng.uniform(0.4, 0.8)))
-        yield _Slot(x, z, street.path.yaw(s, (0.0 if lane.forward else np.pi) + rng.normal(0, 0.05)), "road edge", "riding")
+        yield _Slot(
+            x, z, street.path.yaw(s, (0.0 if lane.forward else np.pi) + rng.normal(0, 0.05)), "road edge", "riding"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,15 +198,29 @@ class _Thing:
 
     def actor(self) -> Actor:
         mesh = self.model.painted(self.palette, self.size).placed(self.location, self.rotation_y)
-        return Actor(self.type, self.kind, self.colour, self.size, self.location, self.rotation_y, self.slot.place, self.slot.state, mesh)
+        return Actor(
+            self.type,
+            self.kind,
+            self.colour,
+            self.size,
+            self.location,
+            self.rotation_y,
+            self.slot.place,
+            self.slot.state,
+            mesh,
+        )
 
 
 def _draw_thing(rng: np.random.Generator, name: str, slot: _Slot, street: Street) -> _Thing:
     kind = _pick(rng, KINDS[name])
-    model, palette, colour, size = _dress_vehicle(rng, kind) if name in _ON_WHEELS else _dress_person(rng, kind, slot.state)
+    model, palette, colour, size = (
+        _dress_vehicle(rng, kind) if name in _ON_WHEELS else _dress_person(rng, kind, slot.state)
+    )
     raised = street.kerb if slot.place == "pavement" else 0.0
     location = np.array([slot.x, street.ground - raised, slot.z]).round(2)
-    return _Thing(name, kind, colour, size.round(2), location, round(float(wrap_angle(slot.yaw)), 2), slot, model, palette)
+    return _Thing(
+        name, kind, colour, size.round(2), location, round(float(wrap_angle(slot.yaw)), 2), slot, model, palette
+    )
 
 
 def _pick(rng: np.random.Generator, shares: Mapping[str, float]) -> str:
@@ -195,10 +248,19 @@ def _dress_person(rng: np.random.Generator, kind: str, state: str) -> tuple[Mode
     pose = people.POSES - 1 if state == "standing" else int(rng.integers(people.POSES - 1))
     model = people.cyclist(pose) if kind == "cyclist" else people.pedestrian(pose)
     colour = list(people.CLOTHES)[int(rng.integers(len(people.CLOTHES)))]
-    trousers, skin, hair = (options[int(rng.integers(len(options)))] for options in (people.TROUSERS, people.SKINS, people.HAIRS))
+    trousers, skin, hair = (
+        options[int(rng.integers(len(options)))] for options in (people.TROUSERS, people.SKINS, people.HAIRS)
+    )
     frame = vehicles.PAINTS[list(vehicles.PAINTS)[int(rng.integers(len(vehicles.PAINTS)))]][0]
-    palette = {**people.BICYCLE, "shirt": people.CLOTHES[colour], "trousers": trousers, "skin": skin, "hair": hair,
-               "shoes": (0.12, 0.1, 0.1), "frame": frame}  # fmt: skip
+    palette = {
+        **people.BICYCLE,
+        "shirt": people.CLOTHES[colour],
+        "trousers": trousers,
+        "skin": skin,
+        "hair": hair,
+        "shoes": (0.12, 0.1, 0.1),
+        "frame": frame,
+    }
     height = rng.uniform(0.66, 0.86) if kind == "child" else rng.normal(1.0, 0.035)
     return model, palette, colour, model.size * np.clip(height, 0.66, 1.1) * np.array([1, rng.uniform(0.92, 1.12), 1])
 

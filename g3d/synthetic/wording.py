@@ -1,7 +1,7 @@
 """Statements in words: phrases of each family in several wordings, and the forms of sentences they are put into.
 
-Every phrase can follow a noun ("the red car ...") and a verb ("it is ..."). "left" and "right" are always the picture's and always words
-of their own, so that swapping them mirrors the sentence.
+Every phrase can follow a noun ("the red car ...") and a verb ("it is ..."). "left" and "right" are always the picture's
+and always words of their own, so that swapping them mirrors the sentence.
 """
 
 from __future__ import annotations
@@ -14,17 +14,30 @@ import numpy as np
 from g3d.synthetic.statements import Statement
 
 _NOUNS = {
-    "truck": ("truck", "lorry"), "pedestrian": ("pedestrian", "person on foot"), "cyclist": ("cyclist", "rider on a bicycle"),
+    "truck": ("truck", "lorry"),
+    "pedestrian": ("pedestrian", "person on foot"),
+    "cyclist": ("cyclist", "rider on a bicycle"),
     "adult": ("adult", "grown-up"),
-    "suv": ("suv", "off-roader"), "sedan": ("sedan", "saloon car"), "estate": ("estate car", "station wagon"),
-    "panel van": ("panel van", "delivery van"), "minibus": ("minibus", "people carrier"),
-}  # fmt: skip
+    "suv": ("suv", "off-roader"),
+    "sedan": ("sedan", "saloon car"),
+    "estate": ("estate car", "station wagon"),
+    "panel van": ("panel van", "delivery van"),
+    "minibus": ("minibus", "people carrier"),
+}
 _PHRASES: dict[str, dict[Any, tuple[str, ...]]] = {
     "place": {
         "own lane": ("in our own lane", "in the same lane as the camera", "driving ahead of us in our lane"),
         "same-direction lane": ("in the lane beside ours", "in another lane of our direction"),
-        "oncoming lane": ("in the oncoming lane", "in a lane of the oncoming traffic", "driving on the other side of the road"),
-        "crossing street": ("on the street that crosses ahead", "driving on the crossing street", "at the crossroads ahead"),
+        "oncoming lane": (
+            "in the oncoming lane",
+            "in a lane of the oncoming traffic",
+            "driving on the other side of the road",
+        ),
+        "crossing street": (
+            "on the street that crosses ahead",
+            "driving on the crossing street",
+            "at the crossroads ahead",
+        ),
         "parking": ("parked at the kerb", "parked beside the road", "standing in a parking space"),
         "pavement": ("on the pavement", "on the sidewalk"),
         "roadside": ("on the verge of the road", "beside the country road"),
@@ -32,8 +45,11 @@ _PHRASES: dict[str, dict[Any, tuple[str, ...]]] = {
         "road edge": ("at the edge of the road", "keeping to the edge of the lane"),
     },
     "state": {
-        "driving": ("driving", "in motion"), "parked": ("parked", "not moving"), "walking": ("walking", "going on foot"),
-        "standing": ("standing still", "standing"), "riding": ("riding", "on the move"),
+        "driving": ("driving", "in motion"),
+        "parked": ("parked", "not moving"),
+        "walking": ("walking", "going on foot"),
+        "standing": ("standing still", "standing"),
+        "riding": ("riding", "on the move"),
     },
     "side": {
         "left": ("on the left side of the picture", "in the left part of the image", "on the left", "to our left"),
@@ -55,9 +71,14 @@ _PHRASES: dict[str, dict[Any, tuple[str, ...]]] = {
         "cut left": ("cut off by the left edge of the picture", "only partly in the picture on the left"),
         "cut right": ("cut off by the right edge of the picture", "only partly in the picture on the right"),
     },
-}  # fmt: skip
+}
 _NUMBERS = {
-    "distance": ("about {} meters away", "roughly {} meters from the camera", "at a distance of about {} meters", "some {} meters from us"),
+    "distance": (
+        "about {} meters away",
+        "roughly {} meters from the camera",
+        "at a distance of about {} meters",
+        "some {} meters from us",
+    ),
     "height": ("about {:.1f} meters tall", "some {:.1f} meters high", "roughly {:.1f} meters in height"),
     "length": ("about {:.1f} meters long", "some {:.1f} meters in length", "roughly {:.1f} meters long"),
 }
@@ -71,10 +92,19 @@ _RELATIONS = {
 }
 _ORDINALS = ("first", "second", "third")
 _ENDS = {
-    "left": (("the {noun} farthest to the left", "the {noun} nearest to the left edge"), ("the {rank} {noun} from the left",)),
-    "right": (("the {noun} farthest to the right", "the {noun} nearest to the right edge"), ("the {rank} {noun} from the right",)),
+    "left": (
+        ("the {noun} farthest to the left", "the {noun} nearest to the left edge"),
+        ("the {rank} {noun} from the left",),
+    ),
+    "right": (
+        ("the {noun} farthest to the right", "the {noun} nearest to the right edge"),
+        ("the {rank} {noun} from the right",),
+    ),
     "near": (("the nearest {noun}", "the closest {noun}"), ("the {rank} nearest {noun}", "the {rank} closest {noun}")),
-    "far": (("the most distant {noun}", "the farthest {noun}"), ("the {rank} most distant {noun}", "the {rank} farthest {noun}")),
+    "far": (
+        ("the most distant {noun}", "the farthest {noun}"),
+        ("the {rank} most distant {noun}", "the {rank} farthest {noun}"),
+    ),
 }
 _REQUESTS = ("find", "look for", "locate", "please mark", "we mean", "show me", "point out")
 
@@ -109,7 +139,9 @@ def _put_together(rng: np.random.Generator, named: str, tails: list[str]) -> str
         return f"the {named} that is {_list(first)} is {_list(rest)}."
     if form == 3:
         return f"{_pick(rng, _REQUESTS)} the {named} that is {_list(first)}. It is {_list(rest)}."
-    return f"the {_pick(rng, ('object', 'one', 'thing'))} meant is the {named}. It is {_list(first)}. It is {_list(rest)}."
+    return (
+        f"the {_pick(rng, ('object', 'one', 'thing'))} meant is the {named}. It is {_list(first)}. It is {_list(rest)}."
+    )
 
 
 def _phrase(rng: np.random.Generator, statement: Statement) -> str:

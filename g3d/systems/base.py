@@ -1,7 +1,7 @@
 """What the engine knows about a system: the System protocol and how one is found by name.
 
-A new paper is a new folder under g3d/systems with `config.py` (class `Config`, imports no torch) and `system.py` (object `SYSTEM`),
-and a preset. Nothing else changes.
+A new paper is a new folder under g3d/systems with `config.py` (class `Config`, imports no torch) and `system.py`
+(object `SYSTEM`), and a preset. Nothing else changes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,11 @@ class ImportReport:
         for what, entries in (("ignored", self.ignored), ("not in the file", self.fresh)):
             for why in dict.fromkeys(entries.values()):
                 names = [name for name in entries if entries[name] == why]
-                said += [f"{what} {name}: {why}" for name in names] if len(names) <= 4 else [f"{what} {len(names)} entries: {why}"]
+                said += (
+                    [f"{what} {name}: {why}" for name in names]
+                    if len(names) <= 4
+                    else [f"{what} {len(names)} entries: {why}"]
+                )
         return said
 
 
@@ -55,7 +59,8 @@ class Samples(Protocol):
     def __len__(self) -> int: ...
 
     def sample(self, index: int, rng: np.random.Generator | None) -> Any:
-        """Sample `index`; augmented with draws from `rng` alone when it is given, so that a sample can be made again anywhere."""
+        """Sample `index`; augmented with draws from `rng` alone when it is given, so that a sample can be made again
+        anywhere."""
 
 
 class Evaluator(Protocol):
@@ -92,7 +97,8 @@ class System(Protocol):
         """Samples -> one batch, which has `len` and `to(device)`."""
 
     def losses(self, model: nn.Module, batch: Any, config: Any) -> dict[str, Tensor]:
-        """Unweighted terms by name and "total". Over processes, the mean of the totals is the total of the global batch."""
+        """Unweighted terms by name and "total". Over processes, the mean of the totals is the total of the global
+        batch."""
 
     def predict(self, model: nn.Module, batch: Any, config: Any) -> list[Prediction]:
         """One prediction per sample of the batch, in its order."""
@@ -122,7 +128,9 @@ class System(Protocol):
     def blanks(self, root: Path, ids: Sequence[str]) -> list[Prediction]:
         """Samples as predictions of nothing: their images, sizes and cameras, to draw on."""
 
-    def write_native(self, predictions: Sequence[Prediction], folder: Path, full_precision: bool, root: Path | None) -> list[Path]:
+    def write_native(
+        self, predictions: Sequence[Prediction], folder: Path, full_precision: bool, root: Path | None
+    ) -> list[Path]:
         """The data set's own result files, with the published number of digits or with all of them; returns them.
 
         Without `root`, the data set's folder, those that need labels are left out.

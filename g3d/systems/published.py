@@ -67,15 +67,32 @@ def load_published(
     missing = [our for our in own if our not in given and our not in fresh and not our.endswith("num_batches_tracked")]
     unknown = [name for name, our in names.items() if our not in own]
     twice = [name for name, our in names.items() if given[our] is not state[name]]
-    shapes = [f"{name} is {tuple(state[name].shape)}, expected {tuple(own[our].shape)}"
-              for name, our in names.items() if our in own and state[name].shape != own[our].shape]  # fmt: skip
-    said = [f"{what}: {listed(entries)}" for what, entries in
-            (("missing", missing), ("unknown", unknown), ("given twice", twice), ("of another shape", shapes)) if entries]  # fmt: skip
+    shapes = [
+        f"{name} is {tuple(state[name].shape)}, expected {tuple(own[our].shape)}"
+        for name, our in names.items()
+        if our in own and state[name].shape != own[our].shape
+    ]
+    said = [
+        f"{what}: {listed(entries)}"
+        for what, entries in (
+            ("missing", missing),
+            ("unknown", unknown),
+            ("given twice", twice),
+            ("of another shape", shapes),
+        )
+        if entries
+    ]
     if said:
-        raise InputError(f"{source} does not fit this model: entries {'; '.join(said)}", "was it made with another system or preset?")
-    counters = {our: "a counter that older PyTorch did not store" for our in own if our not in given and our not in fresh}
+        raise InputError(
+            f"{source} does not fit this model: entries {'; '.join(said)}", "was it made with another system or preset?"
+        )
+    counters = {
+        our: "a counter that older PyTorch did not store" for our in own if our not in given and our not in fresh
+    }
     module.load_state_dict(own | given)  # strict: what the file lacks keeps its own value, as the report says
-    return ImportReport(tuple(names), ignored, {our: why for our, why in (fresh | counters).items() if our not in given})
+    return ImportReport(
+        tuple(names), ignored, {our: why for our, why in (fresh | counters).items() if our not in given}
+    )
 
 
 def listed(names: Iterable[str]) -> str:

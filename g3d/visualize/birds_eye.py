@@ -41,8 +41,8 @@ class View:
 def birds_eye(frame: Frame, size: tuple[int, int], truth: bool = True, reach: float | None = None) -> Image.Image:
     """Bird's-eye view: metre grid, range arcs, the camera's field of view, footprints with headings, and a legend.
 
-    Predictions are filled in their class's colour, ground truth is outlined in white and dashed; the line from the middle to the front
-    shows the heading. Positions are those of the camera frame.
+    Predictions are filled in their class's colour, ground truth is outlined in white and dashed; the line from the
+    middle to the front shows the heading. Positions are those of the camera frame.
 
     Args:
         frame: what to draw; the image is not read.
@@ -92,7 +92,9 @@ def _draw_ground(canvas: Canvas, view: View, frame: Frame) -> None:
 def _field_of_view(frame: Frame, depth: float) -> np.ndarray:
     """(3, 2) ground points: the camera, and where its image's left and right border are at `depth` metres."""
     middle = frame.camera[1, 2]
-    border = unproject(np.array([[-0.5, middle], [frame.image_size[0] - 0.5, middle]]), np.array([depth, depth]), frame.camera)
+    border = unproject(
+        np.array([[-0.5, middle], [frame.image_size[0] - 0.5, middle]]), np.array([depth, depth]), frame.camera
+    )
     return np.array([[camera_offset(frame.camera)[0], 0], border[0, [0, 2]], border[1, [0, 2]]])
 
 

@@ -21,7 +21,8 @@ def font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
 
 
 class Canvas:
-    """Shapes over a picture, in the picture's pixels (centres at whole numbers); `flatten` lays the shapes drawn so far over it.
+    """Shapes over a picture, in the picture's pixels (centres at whole numbers); `flatten` lays the shapes drawn so far
+    over it.
 
     Args:
         picture: RGB image; it is copied.
@@ -40,7 +41,14 @@ class Canvas:
     def size(self) -> tuple[int, int]:
         return self.picture.size
 
-    def line(self, points: np.ndarray, colour: str, width: float, opacity: float = 1.0, dash: tuple[float, float] | None = None) -> None:
+    def line(
+        self,
+        points: np.ndarray,
+        colour: str,
+        width: float,
+        opacity: float = 1.0,
+        dash: tuple[float, float] | None = None,
+    ) -> None:
         """A polyline (K, 2); `dash` gives the lengths of strokes and gaps in pixels."""
         pieces = [np.asarray(points, float)] if dash is None else list(_dashes(np.asarray(points, float), *dash))
         for piece in pieces:
@@ -55,7 +63,9 @@ class Canvas:
         (x, y), r = self._xy(np.array([centre]))[0], radius * SMOOTH
         self._draw.ellipse((x - r, y - r, x + r, y + r), rgba(colour, opacity))
 
-    def box(self, corners: tuple[float, float, float, float], colour: str, opacity: float = 1.0, radius: float = 0.0) -> None:
+    def box(
+        self, corners: tuple[float, float, float, float], colour: str, opacity: float = 1.0, radius: float = 0.0
+    ) -> None:
         """A filled rectangle x1 y1 x2 y2 with rounded corners."""
         (x1, y1), (x2, y2) = self._xy(np.array(corners, float).reshape(2, 2))
         self._draw.rounded_rectangle((x1, y1, x2, y2), radius * SMOOTH, rgba(colour, opacity))

@@ -38,7 +38,8 @@ def visualize_predictions(
     labels_only: bool = False,
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Write a PNG per prediction (image with boxes and bird's-eye view), one per map in `maps/`, and one page, `index.html`, over all.
+    """Write a PNG per prediction (image with boxes and bird's-eye view), one per map in `maps/`, and one page,
+    `index.html`, over all.
 
     Args:
         predictions: what to draw, each with an image and a camera.
@@ -46,8 +47,8 @@ def visualize_predictions(
         out: folder to write to, made if it is not there.
         items: draw only these samples, in this order; all by default.
         image_root: folder that the images lie in, by path or by file name; by default paths are taken as they are.
-        min_score: detections below it are left out of the PNGs; the page starts with this threshold and has them all. It does not
-            apply to answers to sentences: those are drawn however sure the system is.
+        min_score: detections below it are left out of the PNGs; the page starts with this threshold and has them all.
+            It does not apply to answers to sentences: those are drawn however sure the system is.
         boxes2d: draw 2D boxes in the PNGs too; they always are where a sentence was asked.
         title, table, comparison, published, notes, labels_only: for the page, see `write_page`.
         progress: told of every picture.
@@ -63,7 +64,9 @@ def visualize_predictions(
     chosen = _choose(predictions, items)
     if not chosen:
         raise InputError("there are no predictions to draw")
-    frames = [_frame(prediction, name, labels, image_root) for prediction, name in zip(chosen, _names(chosen), strict=True)]
+    frames = [
+        _frame(prediction, name, labels, image_root) for prediction, name in zip(chosen, _names(chosen), strict=True)
+    ]
     progress = progress or Silent()
     progress.begin("pictures", len(frames))
     written = []
@@ -74,7 +77,9 @@ def visualize_predictions(
         progress.advance()
     progress.end()
     threshold = 0.0 if all(frame.expression for frame in frames) else min_score
-    page = write_page(out / "index.html", frames, title, table, comparison, published, notes, threshold, labels_only=labels_only)
+    page = write_page(
+        out / "index.html", frames, title, table, comparison, published, notes, threshold, labels_only=labels_only
+    )
     return [*written, page]
 
 
@@ -93,7 +98,9 @@ def _choose(predictions: Sequence[Prediction], items: Sequence[str] | None) -> l
     for item in items:
         if item not in by_sample:
             near = difflib.get_close_matches(item, by_sample, 1)
-            raise MissingDataError(f"sample {item!r}: there is no prediction for it", f"Did you mean {near[0]}?" if near else None)
+            raise MissingDataError(
+                f"sample {item!r}: there is no prediction for it", f"Did you mean {near[0]}?" if near else None
+            )
     return [prediction for item in dict.fromkeys(items) for prediction in by_sample[item]]
 
 
@@ -103,12 +110,15 @@ def _names(predictions: Sequence[Prediction]) -> list[str]:
     names = []
     for prediction in predictions:
         seen[prediction.sample] += 1
-        names.append(prediction.sample if total[prediction.sample] == 1 else f"{prediction.sample}-{seen[prediction.sample]:02d}")
+        names.append(
+            prediction.sample if total[prediction.sample] == 1 else f"{prediction.sample}-{seen[prediction.sample]:02d}"
+        )
     return names
 
 
 def _file_names(frames: Sequence[Frame]) -> list[str]:
-    """Frames' names without what a file name may not hold (an id such as "../0001" must not lead out of the folder), each one once."""
+    """Frames' names without what a file name may not hold (an id such as "../0001" must not lead out of the folder),
+    each one once."""
     names: list[str] = []
     for frame in frames:
         plain = name = re.sub(r"[^\w.-]+", "_", frame.name).lstrip(".") or "_"
@@ -122,11 +132,16 @@ def _file_names(frames: Sequence[Frame]) -> list[str]:
 
 def _frame(prediction: Prediction, name: str, labels: Mapping[str, Objects] | None, image_root: Path | None) -> Frame:
     if prediction.camera is None:
-        raise InputError(f"prediction for {prediction.sample!r}: it has no camera; expected a 3x4 projection matrix to draw boxes with")
+        raise InputError(
+            f"prediction for {prediction.sample!r}: it has no camera; expected a 3x4 projection matrix to "
+            f"draw boxes with"
+        )
     image = _image(prediction, image_root)
     truth = None if labels is None else labels.get(prediction.sample)
     size = prediction.image_size or image_size(image)
-    return Frame(name, image, prediction.camera, size, prediction.objects, truth, prediction.expression, prediction.maps)
+    return Frame(
+        name, image, prediction.camera, size, prediction.objects, truth, prediction.expression, prediction.maps
+    )
 
 
 def _image(prediction: Prediction, image_root: Path | None) -> Path:
@@ -138,4 +153,6 @@ def _image(prediction: Prediction, image_root: Path | None) -> Path:
         if candidate.is_file():
             return candidate
     places = " nor ".join(str(candidate) for candidate in dict.fromkeys(tried))
-    raise MissingDataError(f"image of sample {prediction.sample!r}: not found at {places}", "--data DIR finds those of a data set")
+    raise MissingDataError(
+        f"image of sample {prediction.sample!r}: not found at {places}", "--data DIR finds those of a data set"
+    )

@@ -1,7 +1,7 @@
 """What a network looked at, laid over the image as colours: the region of a sentence, and depth in metres.
 
-A map is (h, w) over the whole image at any resolution. Its values become one of LEVELS colours with an opacity each, in the pictures and
-in the page alike.
+A map is (h, w) over the whole image at any resolution. Its values become one of LEVELS colours with an opacity each, in
+the pictures and in the page alike.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ KINDS = {
 
 
 def map_levels(name: str, values: np.ndarray) -> tuple[np.ndarray, float]:
-    """A map (h, w) -> its levels (h, w) uint8, 0 to LEVELS - 1, and LEVELS where nothing is known; and the value of the last level."""
+    """A map (h, w) -> its levels (h, w) uint8, 0 to LEVELS - 1, and LEVELS where nothing is known; and the value of the
+    last level."""
     kind = KINDS[name]
     reach = kind.reach(values)
     levels = np.rint(np.clip(values / reach, 0, 1) * (LEVELS - 1)).astype(np.uint8)
@@ -127,7 +128,9 @@ def _legend(name: str, reach: float, width: int) -> Image.Image:
     for share in np.linspace(0, 1, 5):
         x = left + share * (right - left)
         anchor = "ls" if share == 0 else "ms"
-        canvas.text((x, 46), f"{share * reach:g}{' ' + kind.unit if kind.unit and share in (0, 1) else ''}", WORDS, 12, anchor)
+        canvas.text(
+            (x, 46), f"{share * reach:g}{' ' + kind.unit if kind.unit and share in (0, 1) else ''}", WORDS, 12, anchor
+        )
     if right + 90 < width:
         canvas.text((right + 30, 19), kind.title, WORDS, 13, "lm")
     return canvas.picture

@@ -26,9 +26,9 @@ def draw_overlay(
 ) -> Image.Image:
     """The frame's image with its boxes, in the image's own size.
 
-    A prediction has its class's colour and a tinted front face, so that the heading shows; edges on the far side are thin. Ground truth
-    is white and dashed, and has labels and tinted fronts only where there are no predictions. What lies behind the camera or outside
-    the image is cut off.
+    A prediction has its class's colour and a tinted front face, so that the heading shows; edges on the far side are
+    thin. Ground truth is white and dashed, and has labels and tinted fronts only where there are no predictions. What
+    lies behind the camera or outside the image is cut off.
 
     Args:
         frame: what to draw.
@@ -59,7 +59,8 @@ def draw_overlay(
 
 
 def render_frame(frame: Frame, boxes2d: bool = False, labels: bool = True, truth: bool = True) -> Image.Image:
-    """The image with its boxes and the bird's-eye view in one picture: below a wide image, beside any other. A sentence stands above."""
+    """The image with its boxes and the bird's-eye view in one picture: below a wide image, beside any other. A sentence
+    stands above."""
     picture = draw_overlay(frame, boxes2d, labels, truth)
     gap = 4
     width, height = picture.size
@@ -81,7 +82,9 @@ def render_frame(frame: Frame, boxes2d: bool = False, labels: bool = True, truth
     return whole
 
 
-def render_frame_png(frame: Frame, path: Path | str, boxes2d: bool = False, labels: bool = True, truth: bool = True) -> Path:
+def render_frame_png(
+    frame: Frame, path: Path | str, boxes2d: bool = False, labels: bool = True, truth: bool = True
+) -> Path:
     """Write `render_frame` as a PNG file; the file is complete or, after an error, as it was.
 
     Raises:
@@ -110,7 +113,9 @@ def _draw_wireframe(canvas: Canvas, outline: Wireframe, colour: str, dash: tuple
         canvas.line(edge, colour, 0.9 if hidden else 1.7, 0.75 if hidden else 1.0, dash)
 
 
-def _draw_predictions(canvas: Canvas, found: Objects, outlines: list[Wireframe | None], colours: list[str], boxes2d: bool) -> None:
+def _draw_predictions(
+    canvas: Canvas, found: Objects, outlines: list[Wireframe | None], colours: list[str], boxes2d: bool
+) -> None:
     order = np.argsort(-distances(found), kind="stable")  # far ones first, so that near ones lie over them
     for k in order:
         outline = outlines[k]
@@ -135,7 +140,8 @@ def _draw_truth(canvas: Canvas, truth: Objects, outlines: list[Wireframe | None]
 
 
 def _draw_labels(canvas: Canvas, objects: Objects, outlines: list[Wireframe | None], colours: list[str]) -> None:
-    """Labels above their boxes; nearer ones choose their place first, later ones move up past them and get a thread to their box."""
+    """Labels above their boxes; nearer ones choose their place first, later ones move up past them and get a thread to
+    their box."""
     taken: list[tuple[float, float, float, float]] = []
     words: list[tuple[tuple[float, float], str]] = []
     for k in np.argsort(distances(objects), kind="stable"):
@@ -160,10 +166,15 @@ def _draw_labels(canvas: Canvas, objects: Objects, outlines: list[Wireframe | No
 
 
 def _free_row(x: float, y: float, width: float, height: float, taken: list[tuple[float, float, float, float]]) -> float:
-    """The first place at or above y where the label covers no other, or y itself where there is none within the image."""
+    """The first place at or above y where the label covers no other, or y itself where there is none within the
+    image."""
     start = y
     while y >= 1:
-        covered = [top for left, top, right, bottom in taken if x < right and left < x + width and y < bottom and top < y + height]
+        covered = [
+            top
+            for left, top, right, bottom in taken
+            if x < right and left < x + width and y < bottom and top < y + height
+        ]
         if not covered:
             return y
         y = min(covered) - height - 1

@@ -1,4 +1,5 @@
-"""One HTML file to look at results in: images with boxes, a 3D view, detections and figures. It carries everything and fetches nothing."""
+"""One HTML file to look at results in: images with boxes, a 3D view, detections and figures. It carries everything and
+fetches nothing."""
 
 from __future__ import annotations
 
@@ -49,12 +50,13 @@ def write_page(
 
     Args:
         path: the .html file; complete or, after an error, as it was.
-        frames: at least one; read one at a time. Those of one image (several sentences about it) stand together, and the image is in the
-            page once. Those beyond `max_megabytes` are left out, and the page says how many.
+        frames: at least one; read one at a time. Those of one image (several sentences about it) stand together, and
+            the image is in the page once. Those beyond `max_megabytes` are left out, and the page says how many.
         title: heading of the page.
         table: figures to show below the frames.
         comparison: a name ("untrained") and a table of the same columns whose rows are shown under those of `table`.
-        published: where they are from, and published figures by their names in `table.metrics`, to stand beside the measured ones.
+        published: where they are from, and published figures by their names in `table.metrics`, to stand beside the
+            measured ones.
         notes: sentences for the foot of the page.
         threshold: the score from which detections are shown at first.
         max_width: images wider than this, in pixels, are made smaller.
@@ -77,7 +79,10 @@ def write_page(
     left_out = len(frames) - len(embedded)
     if left_out:
         log.warning("%s: %d of %d frames left out, to stay below %g MB", path, left_out, len(frames), max_megabytes)
-        notes = [f"{left_out:,} of {len(frames):,} frames were left out, to keep this page below {max_megabytes:g} MB.", *notes]
+        notes = [
+            f"{left_out:,} of {len(frames):,} frames were left out, to keep this page below {max_megabytes:g} MB.",
+            *notes,
+        ]
     data = {
         "title": title,
         "notes": list(notes),
@@ -93,7 +98,7 @@ def write_page(
     head = json_for_script(data)
     with atomic_write(path) as file:
         scripts = "\n".join(f"<script>\n{asset(name)}</script>" for name in _SCRIPTS)
-        text = f"{head[:-1]},\"frames\":[{','.join(embedded)}]}}"
+        text = f'{head[:-1]},"frames":[{",".join(embedded)}]}}'
         parts = {"title": html.escape(title), "style": asset("page.css"), "data": text, "scripts": scripts}
         file.write(fill("page.html", parts).encode())
     return Path(path)
@@ -138,14 +143,17 @@ class _Pictures:
         if self._last is None or self._last[0] != frame.image:
             image = frame.load()
             if image.width > self._max_width:
-                image = image.resize((self._max_width, max(1, round(image.height * self._max_width / image.width))), reducing_gap=3.0)
+                image = image.resize(
+                    (self._max_width, max(1, round(image.height * self._max_width / image.width))), reducing_gap=3.0
+                )
             buffer = io.BytesIO()
             image.save(buffer, "JPEG", quality=self._quality, optimize=True)
             self._last = (frame.image, self._add("image/jpeg", buffer.getvalue()))
         return self._last[1]
 
     def map(self, name: str, levels: np.ndarray) -> int:
-        """The number of a map's picture; maps that are the same, such as the depth under several sentences, are kept once."""
+        """The number of a map's picture; maps that are the same, such as the depth under several sentences, are kept
+        once."""
         buffer = io.BytesIO()
         map_picture(name, levels).save(buffer, "PNG", optimize=True)
         return self._add("image/png", buffer.getvalue())
@@ -208,13 +216,20 @@ def _objects(objects: Objects, frame: Frame) -> list[dict[str, Any]]:
     for k, name in enumerate(objects.classes):
         if not solid[k] and objects.scores is None:
             continue  # KITTI's DontCare regions
-        record: dict[str, Any] = {"class": str(name), "distance": _round(away[k], 2), "box2d": _round(objects.boxes2d[k], 1)}
+        record: dict[str, Any] = {
+            "class": str(name),
+            "distance": _round(away[k], 2),
+            "box2d": _round(objects.boxes2d[k], 1),
+        }
         if objects.scores is not None:
             record["score"] = _round(objects.scores[k], 4)
         record |= _outline(outlines[k])
         if solid[k]:
-            record |= {"corners": _round(corners[k], 3), "size": _round(objects.sizes[k], 2),
-                       "heading": _round(np.degrees(objects.rotation_y[k]), 1)}  # fmt: skip
+            record |= {
+                "corners": _round(corners[k], 3),
+                "size": _round(objects.sizes[k], 2),
+                "heading": _round(np.degrees(objects.rotation_y[k]), 1),
+            }
         records.append(record)
     return records
 
@@ -222,23 +237,37 @@ def _objects(objects: Objects, frame: Frame) -> list[dict[str, Any]]:
 def _outline(outline: Wireframe | None) -> dict[str, Any]:
     if outline is None:
         return {"edges": [], "hidden": [], "front": [], "bounds": None}
-    return {"edges": _round(outline.edges.reshape(-1, 4), 1), "hidden": outline.hidden.astype(int).tolist(),
-            "front": _round(outline.front, 1), "bounds": _round(outline.bounds, 1)}  # fmt: skip
+    return {
+        "edges": _round(outline.edges.reshape(-1, 4), 1),
+        "hidden": outline.hidden.astype(int).tolist(),
+        "front": _round(outline.front, 1),
+        "bounds": _round(outline.bounds, 1),
+    }
 
 
 def _class_names(frames: Sequence[Frame]) -> list[str]:
-    return sorted({str(name) for frame in frames for objects in (frame.predictions, frame.ground_truth) if objects is not None
-                   for name in objects.classes})  # fmt: skip
+    return sorted(
+        {
+            str(name)
+            for frame in frames
+            for objects in (frame.predictions, frame.ground_truth)
+            if objects is not None
+            for name in objects.classes
+        }
+    )
 
 
 def _table(
     table: Table, comparison: tuple[str, Table] | None, published: tuple[str, Mapping[str, float]] | None
 ) -> dict[str, Any]:
-    """Each row as lines: measured, then the comparison's, where it has that row; and the published figures as a list."""
+    """Each row as lines: measured, then the comparison's, where it has that row; and the published figures as a
+    list."""
     other: dict[tuple[str, str], Row] = {}
     if comparison is not None:
         if comparison[1].columns != table.columns:
-            raise InputError(f"table {comparison[1].title!r}: found columns {comparison[1].columns}, expected {table.columns}")
+            raise InputError(
+                f"table {comparison[1].title!r}: found columns {comparison[1].columns}, expected {table.columns}"
+            )
         other = {(row.group, row.label): row for row in comparison[1].rows}
     rows = []
     for row in table.rows:

@@ -1,7 +1,9 @@
-"""Colours by class: the same in every picture and page, told apart by colour-blind readers, in a bright and a deep version.
+"""Colours by class: the same in every picture and page, told apart by colour-blind readers, in a bright and a deep
+version.
 
-The hues follow Okabe and Ito's colour-universal set (sky blue, orange, bluish green, ...), with lightness adjusted so that the bright
-version reads on photographs and dark grounds, and the deep one on white. Ground truth has no hue: it is neutral, and dashed.
+The hues follow Okabe and Ito's colour-universal set (sky blue, orange, bluish green, ...), with lightness adjusted so
+that the bright version reads on photographs and dark grounds, and the deep one on white. Ground truth has no hue: it is
+neutral, and dashed.
 """
 
 from __future__ import annotations
@@ -25,7 +27,18 @@ _BRIGHT_DEEP = {
 }
 _OTHERS = tuple(_BRIGHT_DEEP.values())[1:7]
 
-_VIRIDIS = ("#440154", "#482878", "#3E4989", "#31688E", "#26828E", "#1F9E89", "#35B779", "#6ECE58", "#B5DE2B", "#FDE725")
+_VIRIDIS = (
+    "#440154",
+    "#482878",
+    "#3E4989",
+    "#31688E",
+    "#26828E",
+    "#1F9E89",
+    "#35B779",
+    "#6ECE58",
+    "#B5DE2B",
+    "#FDE725",
+)
 
 TRUTH = ("#FFFFFF", "#1F2630")
 
@@ -47,7 +60,8 @@ def rgba(colour: str, opacity: float = 1.0) -> tuple[int, int, int, int]:
 
 
 def viridis(share: np.ndarray) -> np.ndarray:
-    """0..1 (N,) -> (N, 3) RGB 0..255 float: from violet to yellow with evenly rising lightness, readable without colour vision.
+    """0..1 (N,) -> (N, 3) RGB 0..255 float: from violet to yellow with evenly rising lightness, readable without colour
+    vision.
 
     Source: matplotlib/matplotlib's default colour map, by ten of its places.
     """

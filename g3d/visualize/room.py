@@ -73,7 +73,7 @@ class Room:
 
 
 def colour_of(number: int) -> str:
-    """"#RRGGBB" of an id: neighbouring numbers get unlike hues; below 0 grey."""
+    """ "#RRGGBB" of an id: neighbouring numbers get unlike hues; below 0 grey."""
     if number < 0:
         return NOTHING
     red, green, blue = colorsys.hls_to_rgb((number * 137.508 % 360) / 360, 0.52 + 0.12 * (number % 3), 0.62)
@@ -81,11 +81,13 @@ def colour_of(number: int) -> str:
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
-    """"#RRGGBB" as numbers."""
+    """ "#RRGGBB" as numbers."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
-def camera_view(name: str, pose: np.ndarray, intrinsics: np.ndarray, image_size: tuple[int, int], reach: float = 0.5) -> CameraView:
+def camera_view(
+    name: str, pose: np.ndarray, intrinsics: np.ndarray, image_size: tuple[int, int], reach: float = 0.5
+) -> CameraView:
     """The frustum of a camera.
 
     Args:

@@ -26,7 +26,8 @@ def write_room_ply(path: Path, room: Room, layer: str) -> Path:
 
 
 def write_room_glb(path: Path, room: Room, layer: str) -> Path:
-    """Write a glTF scene: the surface in the colours of one layer, and boxes and cameras as thin bars, each a node with its name.
+    """Write a glTF scene: the surface in the colours of one layer, and boxes and cameras as thin bars, each a node with
+    its name.
 
     glTF's y points up: the whole is turned so that the room stands in viewers.
     """

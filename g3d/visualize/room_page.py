@@ -45,14 +45,24 @@ def write_room_page(path: Path, room: Room) -> Path:
         "layers": {name: _layer(layer) for name, layer in room.layers.items()},
         "edges": EDGES,
         "objects": [
-            {"id": thing.id, "name": thing.name, "colour": colour_of(thing.id), "size": thing.size,
-             "corners": None if thing.corners is None else np.round(thing.corners, 4).tolist()}
+            {
+                "id": thing.id,
+                "name": thing.name,
+                "colour": colour_of(thing.id),
+                "size": thing.size,
+                "corners": None if thing.corners is None else np.round(thing.corners, 4).tolist(),
+            }
             for thing in room.objects
         ],
         "cameras": [{"name": camera.name, "corners": np.round(camera.corners, 4).tolist()} for camera in room.cameras],
-    }  # fmt: skip
+    }
     scripts = "\n".join(f"<script>\n{asset(name)}</script>" for name in _SCRIPTS)
-    parts_of_page = {"title": html.escape(room.name), "style": asset("page.css"), "data": json_for_script(data), "scripts": scripts}
+    parts_of_page = {
+        "title": html.escape(room.name),
+        "style": asset("page.css"),
+        "data": json_for_script(data),
+        "scripts": scripts,
+    }
     with atomic_write(path) as file:
         file.write(fill("room.html", parts_of_page).encode())
     return path

@@ -37,7 +37,8 @@ def draw_scene(
         path: a prepared scene's folder, a raw scan's folder (scans/scene0000_00), or a .ply file.
         out: folder of the files.
         formats: which to write.
-        aligned: turn the scene into the axis-aligned frame where its alignment is known. Files and page say which frame they are in.
+        aligned: turn the scene into the axis-aligned frame where its alignment is known. Files and page say which frame
+            they are in.
         frames: a recording (.sens) or folder of frames, whose cameras are drawn.
         layer: the colouring of PLY and GLB; the first one if None.
 
@@ -68,18 +69,25 @@ def load_room(path: Path, aligned: bool = True, frames: Path | None = None) -> R
     elif path.is_dir():
         room, alignment = _raw_room(path)
     else:
-        raise MissingDataError(f"--scene {path}: no such scene", f"expected a folder with {FILE}, a raw scan's folder, or a .ply file")
+        raise MissingDataError(
+            f"--scene {path}: no such scene", f"expected a folder with {FILE}, a raw scan's folder, or a .ply file"
+        )
     turned = alignment if aligned else None
     if alignment is None:
         frame = "The frame is the file's own: no axis alignment is known."
     else:
-        frame = "Axis alignment is applied." if aligned else "Axis alignment is not applied: this is the scan's raw frame."
+        frame = (
+            "Axis alignment is applied." if aligned else "Axis alignment is not applied: this is the scan's raw frame."
+        )
     cameras = _cameras(frames) if frames is not None else []
-    return _turned(Room(room.name, room.vertices, room.faces, room.layers, room.objects, cameras, [frame, *room.notes]), turned)
+    return _turned(
+        Room(room.name, room.vertices, room.faces, room.layers, room.objects, cameras, [frame, *room.notes]), turned
+    )
 
 
 def _turned(room: Room, alignment: np.ndarray | None) -> Room:
-    """The room in the aligned frame. Boxes are those of its objects there: bounds of what was turned, not turned bounds."""
+    """The room in the aligned frame. Boxes are those of its objects there: bounds of what was turned, not turned
+    bounds."""
     vertices = room.vertices if alignment is None else align(room.vertices, alignment)
     ids = room.layers["objects"].ids if "objects" in room.layers else None
     objects = []
@@ -119,7 +127,9 @@ def _prepared_room(path: Path) -> tuple[Room, np.ndarray | None]:
     layers["superpoints"] = Layer(ids=scene.superpoints)
     objects = [RoomObject(number, name) for number, name in sorted(scene.names.items())]
     notes = [] if scene.annotated else ["The scan is not annotated."]
-    return Room(scene.name, scene.vertices, scene.faces if len(scene.faces) else None, layers, objects, (), notes), scene.alignment
+    return Room(
+        scene.name, scene.vertices, scene.faces if len(scene.faces) else None, layers, objects, (), notes
+    ), scene.alignment
 
 
 def _raw_room(path: Path) -> tuple[Room, np.ndarray | None]:
@@ -156,5 +166,7 @@ def _cameras(frames: Path) -> list[CameraView]:
         for frame in chosen:
             if frame.has_pose and frame.colour_intrinsics is not None:
                 size = (round(2 * frame.colour_intrinsics[0, 2]), round(2 * frame.colour_intrinsics[1, 2]))
-                views.append(camera_view(frame.name, frame.pose.astype(float), frame.colour_intrinsics, size, reach=0.25))
+                views.append(
+                    camera_view(frame.name, frame.pose.astype(float), frame.colour_intrinsics, size, reach=0.25)
+                )
     return views

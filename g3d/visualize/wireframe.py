@@ -1,7 +1,7 @@
 """What a 3D box looks like in an image: its edges and its front face, cut at the near plane and at the image's border.
 
-All cutting is done in homogeneous pixels h = P [x y z 1] = (u w, v w, w), where the near plane and the four borders are half-spaces
-a . h >= 0; so a box that reaches behind the camera loses just the part that cannot be seen.
+All cutting is done in homogeneous pixels h = P [x y z 1] = (u w, v w, w), where the near plane and the four borders are
+half-spaces a . h >= 0; so a box that reaches behind the camera loses just the part that cannot be seen.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def camera_centre(camera: np.ndarray) -> np.ndarray:
 
 
 def has_box3d(objects: Objects) -> np.ndarray:
-    """(N,) bool: objects with a 3D box; KITTI's DontCare regions and labels without one have sizes of -1 and locations of -1000."""
+    """(N,) bool: objects with a 3D box; KITTI's DontCare regions and labels without one have sizes of -1 and locations
+    of -1000."""
     return (objects.sizes > 0).all(1) & (objects.locations[:, 2] > -999)
 
 
@@ -49,7 +50,9 @@ def distances(objects: Objects) -> np.ndarray:
     return np.hypot(objects.locations[:, 0], objects.locations[:, 2])
 
 
-def wireframes(objects: Objects, camera: np.ndarray, image_size: tuple[int, int], margin: float = 0.0) -> list[Wireframe | None]:
+def wireframes(
+    objects: Objects, camera: np.ndarray, image_size: tuple[int, int], margin: float = 0.0
+) -> list[Wireframe | None]:
     """Project N boxes; None for those with nothing in view.
 
     Args:

@@ -2,8 +2,9 @@
 
     python tests/benchmarks/clip.py [--points 154000] [--channels 1024] [--threads 1] [--model FOLDER]
 
-A made room of ScanNet's extent and number of points, seen by one 640 x 480 depth camera; CLIP's grid of 24 x 24 tokens. Prints the best of
-several runs: CPU time of the process on one thread, wall time on more. With --model, also a CLIP on one 1296 x 968 image.
+A made room of ScanNet's extent and number of points, seen by one 640 x 480 depth camera; CLIP's grid of 24 x 24 tokens.
+Prints the best of several runs: CPU time of the process on one thread, wall time on more. With --model, also a CLIP on
+one 1296 x 968 image.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ TARGET_MS = 500
 
 
 def seen_by_camera(cloud: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Depth (480, 640), intrinsics and pose of a camera at a wall, looking over the room: the closest of densely drawn points."""
+    """Depth (480, 640), intrinsics and pose of a camera at a wall, looking over the room: the closest of densely drawn
+    points."""
     camera = torch.tensor([[577.0, 0, 319.5], [0, 577, 239.5], [0, 0, 1]])
     forward = torch.nn.functional.normalize(torch.tensor([0.0, 1, -0.35]), dim=0)
     right = torch.tensor([1.0, 0, 0])
@@ -69,7 +71,10 @@ def main() -> None:
     parser.add_argument("--model", help="folder of a CLIP model")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    points, tokens = room(options.points, 0), torch.randn(24, 24, options.channels, generator=torch.Generator().manual_seed(0))
+    points, tokens = (
+        room(options.points, 0),
+        torch.randn(24, 24, options.channels, generator=torch.Generator().manual_seed(0)),
+    )
     frame = seen_by_camera(room(3_000_000, 0))
     superpoints = (points[:, 0] * 7).long() * 40 + (points[:, 1] * 7).long()
     print(f"{options.points} points, {options.channels} channels, {options.threads} threads")
@@ -85,12 +90,17 @@ def main() -> None:
         add = best_ms(lambda: features.add(hits, tokens))  # noqa: B023
         print(
             f"{mapping:<10} {len(hits.pixels)} pixels hit {int((counts > 0).sum())} points {int(counts.sum())} times\n"
-            f"  to points:                find {find:.0f} + add {add:.0f} = {find + add:.0f} ms a frame (target {TARGET_MS})\n"
-            f"  to superpoints, 2 passes: find {find:.0f} + count {count:.0f}, find {find:.0f} + add {add_to_superpoints:.0f} = "
+            f"  to points:                find {find:.0f} + add {add:.0f} = {find + add:.0f} ms a frame "
+            f"(target {TARGET_MS})\n"
+            f"  to superpoints, 2 passes: find {find:.0f} + count {count:.0f}, find {find:.0f} + add "
+            f"{add_to_superpoints:.0f} = "
             f"{2 * find + count + add_to_superpoints:.0f} ms a frame"
         )
     plain = best_ms(lambda: scatter(features.sums, hits, tokens), 2)
-    print(f"add by upsampling to pixels and scatter-add: {plain:.0f} ms; by the published loop over points: 32 ms a point (64 channels)")
+    print(
+        f"add by upsampling to pixels and scatter-add: {plain:.0f} ms; by the published loop over points: "
+        f"32 ms a point (64 channels)"
+    )
     if options.model:
         encoder = ClipPatchEncoder.from_pretrained(options.model, final_norm=True)
         image = np.random.default_rng(0).integers(0, 256, (1, 968, 1296, 3), dtype=np.uint8)

@@ -1,9 +1,11 @@
-"""RGB-D frames to point features: export, views, ENet, projection and pooling, milliseconds of CPU time a frame, one thread.
+"""RGB-D frames to point features: export, views, ENet, projection and pooling, milliseconds of CPU time a frame, one
+thread.
 
     python tests/benchmarks/frames.py [--sens FILE] [--weights scannetv2_enet.pth] [--memory]
 
-Without a stream one of 640 x 480 is made, without weights ENet is filled at random. `--memory` also pools 300 frames into 300 000 points
-and prints the peak. Beside each figure stands that of the published script (ScanNet's reader, daveredrum/ScanRefer), same kind of machine.
+Without a stream one of 640 x 480 is made, without weights ENet is filled at random. `--memory` also pools 300 frames
+into 300 000 points and prints the peak. Beside each figure stands that of the published script (ScanNet's reader,
+daveredrum/ScanRefer), same kind of machine.
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ def milliseconds(work: Callable[[], object], per: int = 1, repeats: int = REPEAT
 
 
 def make_stream(path: Path, frames: int = 8) -> Path:
-    """Noisy slopes in steps of 6 mm: about as hard to compress as a depth camera's pictures (a zlib stream of 80 to 120 KB)."""
+    """Noisy slopes in steps of 6 mm: about as hard to compress as a depth camera's pictures (a zlib stream of 80 to 120
+    KB)."""
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[:480, :640]
 
@@ -90,14 +93,21 @@ def feature_times(source: FrameSource, network: ENet) -> None:
     points, wall = room(POINTS, 0), _inside_the_room(view)
     rng = np.random.default_rng(0)
     cells = torch.full((POINTS,), -1)
-    cells[np.sort(rng.choice(POINTS // 3, SEEN, replace=False))] = torch.from_numpy(rng.integers(0, CELLS[0] * CELLS[1], SEEN))
+    cells[np.sort(rng.choice(POINTS // 3, SEEN, replace=False))] = torch.from_numpy(
+        rng.integers(0, CELLS[0] * CELLS[1], SEEN)
+    )
     features = torch.from_numpy(rng.standard_normal((CHANNELS, CELLS[1], CELLS[0])).astype(np.float32))
     pools = {mode: FeaturePool(POINTS, CHANNELS, mode) for mode in ("max", "first")}
     show("a frame's pictures: decode, resize, crop", milliseconds(lambda: make_view(frame)))
     show("ENet, 328 x 256", milliseconds(lambda: network(normalise(picture))), "323")
     show(f"project {POINTS} points", milliseconds(lambda: see_points(points, wall)), "9.2")
     for mode, pool in pools.items():
-        show(f"pool {SEEN} of {POINTS} x {CHANNELS}, {mode}", milliseconds(lambda pool=pool: pool.add(cells, features)), "297", "10")
+        show(
+            f"pool {SEEN} of {POINTS} x {CHANNELS}, {mode}",
+            milliseconds(lambda pool=pool: pool.add(cells, features)),
+            "297",
+            "10",
+        )
 
 
 def _inside_the_room(view: View) -> View:
@@ -116,7 +126,10 @@ def peak_memory(source: FrameSource, network: ENet, points: int = 300_000, frame
     pool_views(room(points, 0), views(), CHANNELS)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     took = time.process_time() - began
-    print(f"{frames} frames into {points} points: {took:.1f} s of CPU time, peak of the process {peak:.0f} MiB (target 1024)")
+    print(
+        f"{frames} frames into {points} points: {took:.1f} s of CPU time, peak of the process {peak:.0f} "
+        f"MiB (target 1024)"
+    )
 
 
 def show(what: str, found: float, published: str = "", target: str = "") -> None:

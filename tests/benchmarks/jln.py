@@ -1,12 +1,14 @@
-"""How long a forward pass and a training step of preset jln take, with their peak memory, beside the published composition of layers.
+"""How long a forward pass and a training step of preset jln take, with their peak memory, beside the published
+composition of layers.
 
     python tests/benchmarks/jln.py [--threads 2] [--rounds 3] [--resolution 1280 384] [--only forward] [--json]
 
-Every variant runs in a process of its own, for its peak memory; sentences of 40 words are new in every round, so that the text encoder
-works as for a sentence that it never saw; "known" has seen it. A training step is forward, losses, backward and the optimiser, two images;
-a forward pass is one image. "Published" is made of the same weights: torch's MultiheadAttention, deformable attention by its plain
-PyTorch reference, batch norm as layers, all 110 tokens through RoBERTa, torch's dropout, one parameter of the optimiser at a time. The
-bound is the operation count of our graph over the speed of a large matrix product measured in the same process.
+Every variant runs in a process of its own, for its peak memory; sentences of 40 words are new in every round, so that
+the text encoder works as for a sentence that it never saw; "known" has seen it. A training step is forward, losses,
+backward and the optimiser, two images; a forward pass is one image. "Published" is made of the same weights: torch's
+MultiheadAttention, deformable attention by its plain PyTorch reference, batch norm as layers, all 110 tokens through
+RoBERTa, torch's dropout, one parameter of the optimiser at a time. The bound is the operation count of our graph over
+the speed of a large matrix product measured in the same process.
 """
 
 from __future__ import annotations
@@ -51,9 +53,22 @@ def published_way(model: JLN) -> None:
 
     def attend(self: Any, query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None = None) -> Tensor:
         found, _ = F.multi_head_attention_forward(
-            query.transpose(0, 1), key.transpose(0, 1), value.transpose(0, 1), query.shape[2], self.heads, self.in_proj_weight,
-            self.in_proj_bias, None, None, False, self.dropout.p, self.out_proj.weight, self.out_proj.bias, self.training, padding,
-        )  # fmt: skip
+            query.transpose(0, 1),
+            key.transpose(0, 1),
+            value.transpose(0, 1),
+            query.shape[2],
+            self.heads,
+            self.in_proj_weight,
+            self.in_proj_bias,
+            None,
+            None,
+            False,
+            self.dropout.p,
+            self.out_proj.weight,
+            self.out_proj.bias,
+            self.training,
+            padding,
+        )
         return found.transpose(0, 1)
 
     def sample(value: Tensor, shapes: Any, locations: Tensor, weights: Tensor) -> Tensor:
@@ -79,7 +94,9 @@ def made_tokenizer() -> Tensor:
     words = ["<s>", "<pad>", "</s>", "<unk>", *(f"w{k}" for k in range(1000))]
     tokenizer = Tokenizer(models.WordLevel({word: k for k, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
     return torch.frombuffer(bytearray(tokenizer.to_str().encode()), dtype=torch.uint8)
 
 
@@ -88,13 +105,17 @@ def made_targets(batch: int, resolution: tuple[int, int]) -> Targets:
     positions = sum((width // s) * (height // s) for s in (8, 16, 32, 64))
     ones = torch.ones(batch)
     return Targets(
-        label=torch.ones(batch, dtype=torch.int64), box=torch.tensor([[0.5, 0.5, 0.1, 0.2]]).repeat(batch, 1),
-        box3d=torch.tensor([[0.5, 0.5, 0.05, 0.05, 0.1, 0.1]]).repeat(batch, 1), depth=20 * ones,
+        label=torch.ones(batch, dtype=torch.int64),
+        box=torch.tensor([[0.5, 0.5, 0.1, 0.2]]).repeat(batch, 1),
+        box3d=torch.tensor([[0.5, 0.5, 0.05, 0.05, 0.1, 0.1]]).repeat(batch, 1),
+        depth=20 * ones,
         size=torch.tensor([[1.5, 1.6, 3.9]]).repeat(batch, 1),
-        heading_bin=torch.zeros(batch, dtype=torch.int64), heading_res=0 * ones, present=torch.ones(batch, dtype=torch.bool),
+        heading_bin=torch.zeros(batch, dtype=torch.int64),
+        heading_res=0 * ones,
+        present=torch.ones(batch, dtype=torch.bool),
         regions=torch.zeros(batch, positions, dtype=torch.uint8),
         depth_regions=torch.zeros(batch, (width // 16) * (height // 16), dtype=torch.uint8),
-    )  # fmt: skip
+    )
 
 
 class Workload:
@@ -120,8 +141,13 @@ class Workload:
 
     def outputs(self) -> Outputs:
         draw = torch.Generator().manual_seed(0) if self.known else self.draw
-        sentences = [" ".join(f"w{k}" for k in torch.randint(1000, (SENTENCE,), generator=draw).tolist()) for _ in range(self.batch)]
-        cameras = torch.tensor([[721.5, 0, 609.6, 44.9], [0, 721.5, 172.9, 0.2], [0, 0, 1, 0.003]]).expand(self.batch, -1, -1)
+        sentences = [
+            " ".join(f"w{k}" for k in torch.randint(1000, (SENTENCE,), generator=draw).tolist())
+            for _ in range(self.batch)
+        ]
+        cameras = torch.tensor([[721.5, 0, 609.6, 44.9], [0, 721.5, 172.9, 0.2], [0, 0, 1, 0.003]]).expand(
+            self.batch, -1, -1
+        )
         sizes = torch.tensor([[1242.0, 375.0]]).expand(self.batch, -1)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
             found: Outputs = self.model(self.images, None, cameras, sizes, sentences)
@@ -139,7 +165,8 @@ class Workload:
 
 
 def measure(what: str, variant: str, rounds: int, resolution: tuple[int, int]) -> dict[str, float]:
-    """Median and best seconds, least processor seconds of all threads, peak resident gigabytes, and the bound in seconds."""
+    """Median and best seconds, least processor seconds of all threads, peak resident gigabytes, and the bound in
+    seconds."""
     work = Workload(what, variant, resolution)
     run: Callable[[], None] = getattr(work, what)
     run()
@@ -153,8 +180,14 @@ def measure(what: str, variant: str, rounds: int, resolution: tuple[int, int]) -
     with FlopCounterMode(display=False) as counter:
         (work.outputs if what == "forward" else run)()  # the counter cannot work in inference mode
     speed = gemm_speed(torch.bfloat16 if work.bf16 else torch.float32)
-    return {"seconds": statistics.median(seconds), "best": min(seconds), "cpu": min(busy), "gigabytes": peak,
-            "bound": counter.get_total_flops() / speed, "gflops": counter.get_total_flops() / 1e9}  # fmt: skip
+    return {
+        "seconds": statistics.median(seconds),
+        "best": min(seconds),
+        "cpu": min(busy),
+        "gigabytes": peak,
+        "bound": counter.get_total_flops() / speed,
+        "gflops": counter.get_total_flops() / 1e9,
+    }
 
 
 def main() -> None:
@@ -174,16 +207,32 @@ def main() -> None:
     names = [f"{what}/{variant}" for what, variants in VARIANTS.items() for variant in variants]
     report = {}
     for name in (name for name in names if name.startswith(options.only or "")):
-        command = [sys.executable, __file__, "--here", "--only", name, "--threads", str(options.threads), "--rounds", str(options.rounds),
-                   "--resolution", *map(str, options.resolution)]  # fmt: skip
+        command = [
+            sys.executable,
+            __file__,
+            "--here",
+            "--only",
+            name,
+            "--threads",
+            str(options.threads),
+            "--rounds",
+            str(options.rounds),
+            "--resolution",
+            *map(str, options.resolution),
+        ]
         report[name] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     if options.json:
         print(json.dumps(report, indent=1))
         return
-    print(f"{options.resolution[0]}x{options.resolution[1]}, {options.threads} threads; step at batch 2, forward at batch 1")
+    print(
+        f"{options.resolution[0]}x{options.resolution[1]}, {options.threads} threads; step at batch 2, "
+        f"forward at batch 1"
+    )
     print(f"{'':<20}{'median s':>10}{'best s':>10}{'CPU s':>10}{'bound s':>10}{'peak GB':>10}{'GFLOP':>10}")
     for name, row in report.items():
-        print(f"{name:<20}{row['seconds']:>10.2f}{row['best']:>10.2f}{row['cpu']:>10.2f}{row['bound']:>10.2f}{row['gigabytes']:>10.2f}{row['gflops']:>10.0f}")
+        print(
+            f"{name:<20}{row['seconds']:>10.2f}{row['best']:>10.2f}{row['cpu']:>10.2f}{row['bound']:>10.2f}{row['gigabytes']:>10.2f}{row['gflops']:>10.0f}"
+        )
 
 
 if __name__ == "__main__":

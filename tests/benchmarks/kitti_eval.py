@@ -2,9 +2,10 @@
 
     python tests/benchmarks/kitti_eval.py [--frames 3769] [--runs 7] [--json]
 
-Makes label and result files of a split as large as KITTI's val (about 28,000 labels and 26,000 detections of three classes), then times
-reading both folders, the evaluation (three classes, all measures and difficulties, both threshold sets), and the first evaluation of a
-fresh process, compilation included. Medians; wall time. The peers' figures were measured on 2 cores of the same machine class.
+Makes label and result files of a split as large as KITTI's val (about 28,000 labels and 26,000 detections of three
+classes), then times reading both folders, the evaluation (three classes, all measures and difficulties, both threshold
+sets), and the first evaluation of a fresh process, compilation included. Medians; wall time. The peers' figures were
+measured on 2 cores of the same machine class.
 """
 
 from __future__ import annotations
@@ -71,7 +72,10 @@ def draw_detections(rng: np.random.Generator, labels: Objects) -> Objects:
     nothing = draw_labels(rng, int(rng.poisson(1.6)))
     nothing = nothing[np.isin(nothing.classes, ["Car", "Pedestrian", "Cyclist"])]
     parts = (found, twice, nothing)
-    columns = [np.concatenate([getattr(part, name) for part in parts]) for name in ("classes", "sizes", "locations", "rotation_y")]
+    columns = [
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("classes", "sizes", "locations", "rotation_y")
+    ]
     names, sizes, locations, yaw = columns
     count = len(names)
     sizes = sizes * rng.normal(1, 0.04, (count, 1))
@@ -109,7 +113,8 @@ def seconds(work: Callable[[], object], runs: int) -> float:
 def first_evaluation(folder: Path) -> float:
     """Seconds of the first evaluation in a fresh process that has nothing compiled, of a single frame."""
     program = (
-        "import time; from g3d.data.types import Objects; from g3d.metrics.kitti import evaluate; began = time.perf_counter(); "
+        "import time; from g3d.data.types import Objects; from g3d.metrics.kitti import evaluate; began "
+        "= time.perf_counter(); "
         "evaluate([Objects.empty()], [Objects.empty(scored=True)]); print(time.perf_counter() - began)"
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder / "numba")}
@@ -127,7 +132,10 @@ def measure(folder: Path, frames: int, runs: int) -> dict[str, float]:
     evaluate(truth, found)  # compiled or loaded from the cache
 
     def all_of_it() -> None:
-        evaluate(list(read_labels_folder(folder / "label_2", ids).values()), list(read_results_folder(folder / "data", ids).values()))
+        evaluate(
+            list(read_labels_folder(folder / "label_2", ids).values()),
+            list(read_results_folder(folder / "data", ids).values()),
+        )
 
     return {
         "frames": frames,
@@ -142,12 +150,14 @@ def measure(folder: Path, frames: int, runs: int) -> dict[str, float]:
         ),
         "evaluate_s": seconds(lambda: evaluate(truth, found), runs),
         "total_s": seconds(all_of_it, runs),
-    }  # fmt: skip
+    }
 
 
 def report(result: dict[str, float]) -> str:
     peers = [
-        f"  {name}: {peer:.1f} s, {peer / result['total_s']:.0f} times as long" for name, peer in PEERS.items() if result["frames"] == 3769
+        f"  {name}: {peer:.1f} s, {peer / result['total_s']:.0f} times as long"
+        for name, peer in PEERS.items()
+        if result["frames"] == 3769
     ]
     return "\n".join(
         [

@@ -2,11 +2,12 @@
 
     python tests/benchmarks/monodle_step.py [--threads 2] [--rounds 5] [--batch 2] [--resolution 1280 384] [--json]
 
-The published graph is run from the same weights as plain modules: float32, contiguous tensors, every head at every cell, values gathered
-from dense maps, a dense average pool for the quasi-isometric loss, Adam one parameter at a time. Ours runs as the engine runs it:
-channels-last, object heads at object cells only, fused Adam, in float32 and in bfloat16 autocast. The variants take turns in every
-round, so that whatever else the machine does meets all of them; ratios are medians over rounds. The bound is the operation count of our
-graph over the speed of a large matrix product measured in the same run.
+The published graph is run from the same weights as plain modules: float32, contiguous tensors, every head at every
+cell, values gathered from dense maps, a dense average pool for the quasi-isometric loss, Adam one parameter at a time.
+Ours runs as the engine runs it: channels-last, object heads at object cells only, fused Adam, in float32 and in
+bfloat16 autocast. The variants take turns in every round, so that whatever else the machine does meets all of them;
+ratios are medians over rounds. The bound is the operation count of our graph over the speed of a large matrix product
+measured in the same run.
 """
 
 from __future__ import annotations
@@ -49,8 +50,16 @@ def made_targets(batch: int, resolution: tuple[int, int]) -> Targets:
         u, half = 609.6 + 721.5 * x / z, 721.5 / z
         boxes = np.stack([u - 2 * half, 172.9 + 0.2 * half, u + 2 * half, 172.9 + 1.7 * half], 1)
         zeros = np.zeros(8)
-        cars = Objects(np.array(["Car"] * 8), boxes, np.tile([1.5, 1.6, 3.9], (8, 1)), np.stack([x, zeros + 1.7, z], 1),
-                       zeros, zeros, zeros, zeros.astype(np.int64))  # fmt: skip
+        cars = Objects(
+            np.array(["Car"] * 8),
+            boxes,
+            np.tile([1.5, 1.6, 3.9], (8, 1)),
+            np.stack([x, zeros + 1.7, z], 1),
+            zeros,
+            zeros,
+            zeros,
+            zeros.astype(np.int64),
+        )
         targets = encode(cars, camera, (1242, 375), no_augmentation((1242, 375)), DataConfig(resolution=resolution))
         depth = torch.zeros(resolution[1], resolution[0])
         depth[resolution[1] // 3 : resolution[1] // 2, resolution[0] // 4 : resolution[0] // 2] = 20
@@ -180,16 +189,26 @@ def main() -> None:
         for name, times in seconds.items():
             ratio = statistics.median(p / t for p, t in zip(seconds["published"], times, strict=True))
             bound = operations(runs["published"]) / speed["fp32"] if name == "published" else work / speed[name]
-            report[f"{what}, {name}"] = {"seconds": statistics.median(times), "best": min(times), "bound": bound, "times_faster": ratio,
-                                         "times_faster_best": min(seconds["published"]) / min(times)}  # fmt: skip
+            report[f"{what}, {name}"] = {
+                "seconds": statistics.median(times),
+                "best": min(times),
+                "bound": bound,
+                "times_faster": ratio,
+                "times_faster_best": min(seconds["published"]) / min(times),
+            }
     if options.json:
         print(json.dumps(report | {"gemm": {name: value / 1e9 for name, value in speed.items()}}, indent=1))
         return
-    print(f"{width}x{height}, {options.threads} threads; training at batch {options.batch}, forward (with decoding to rows) at batch 1")
+    print(
+        f"{width}x{height}, {options.threads} threads; training at batch {options.batch}, forward (with "
+        f"decoding to rows) at batch 1"
+    )
     print(f"matrix products: {speed['fp32'] / 1e9:.0f} GFLOP/s float32, {speed['bf16'] / 1e9:.0f} GFLOP/s bfloat16")
     print(f"{'':<28}{'median s':>10}{'best s':>10}{'bound s':>10}{'times faster: median':>23}{'of bests':>10}")
     for name, row in report.items():
-        print(f"{name:<28}{row['seconds']:>10.3f}{row['best']:>10.3f}{row['bound']:>10.3f}{row['times_faster']:>23.2f}{row['times_faster_best']:>10.2f}")
+        print(
+            f"{name:<28}{row['seconds']:>10.3f}{row['best']:>10.3f}{row['bound']:>10.3f}{row['times_faster']:>23.2f}{row['times_faster_best']:>10.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Object-wise depth: painting stored rectangles in the network's frame, beside decoding the frame's PNG and loading the published .npy.
+"""Object-wise depth: painting stored rectangles in the network's frame, beside decoding the frame's PNG and loading the
+published .npy.
 
     python tests/benchmarks/object_depth.py [KITTI folder]
 
-Without a folder, a few made streets of KITTI's size are used. Prints medians over the frames; the bound is one write of the map's bytes.
+Without a folder, a few made streets of KITTI's size are used. Prints medians over the frames; the bound is one write of
+the map's bytes.
 """
 
 from __future__ import annotations
@@ -49,16 +51,22 @@ def main() -> None:
         report = prepare_kitti(data, [str(folder / "frames.txt")], folder / "prepared", npy=folder / "npy")
         depth = open_prepared(folder / "prepared")
         sizes = {frame: read_image(kitti.image(frame)).shape[1::-1] for frame in frames}
-        inverse = {f: invert_affine(affine_from_crop(np.array(size) / 2, size[0], RESOLUTION)) for f, size in sizes.items()}
+        inverse = {
+            f: invert_affine(affine_from_crop(np.array(size) / 2, size[0], RESOLUTION)) for f, size in sizes.items()
+        }
 
         png = median_ms(lambda f: read_image(kitti.image(f)), frames)
         npy = median_ms(lambda f: np.load(folder / "npy" / "obj_depth_all" / f"{f}.npy"), frames)
-        ours = median_ms(lambda f: paint_warped(depth.frame(f).of(False), sizes[f], False, inverse[f], RESOLUTION), frames)
+        ours = median_ms(
+            lambda f: paint_warped(depth.frame(f).of(False), sizes[f], False, inverse[f], RESOLUTION), frames
+        )
         bound = median_ms(lambda f: np.zeros((RESOLUTION[1], RESOLUTION[0]), np.float32).fill(1), frames)
         stored = report.bytes_written / len(frames)
         published = sum(file.stat().st_size for file in (folder / "npy").rglob("*.npy")) / len(frames)
-    print(f"{len(frames)} frames, medians in ms: decode PNG {png:.2f}, load published .npy {npy:.2f} (unwarped), "
-          f"ours {ours:.2f} (in the network's frame), bound {bound:.2f}")  # fmt: skip
+    print(
+        f"{len(frames)} frames, medians in ms: decode PNG {png:.2f}, load published .npy {npy:.2f} (unwarped), "
+        f"ours {ours:.2f} (in the network's frame), bound {bound:.2f}"
+    )
     print(f"ours / PNG decode {ours / png:.3f}; bytes a frame: ours {stored:,.0f}, published {published:,.0f}")
 
 

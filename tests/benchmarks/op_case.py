@@ -17,7 +17,8 @@ class Case:
         ours: calls g3d's operator once; inputs are made beforehand.
         flops: arithmetic that any implementation must do.
         bytes: compulsory traffic to and from memory, each input and output once.
-        target_ms: what the operator has to reach on one thread of the reference machine; None where nothing was promised.
+        target_ms: what the operator has to reach on one thread of the reference machine; None where nothing was
+            promised.
         peers: name and version -> a call on the same input.
         missing: peers that are not installed, with the reason.
     """
@@ -32,7 +33,11 @@ class Case:
 
 
 def peer(
-    case_peers: dict[str, Callable[[], Any]], missing: dict[str, str], name: str, module: str, make: Callable[[Any], Callable[[], Any]]
+    case_peers: dict[str, Callable[[], Any]],
+    missing: dict[str, str],
+    name: str,
+    module: str,
+    make: Callable[[Any], Callable[[], Any]],
 ) -> None:
     """Add the peer that `make` builds from an imported module, or note why it is missing."""
     try:

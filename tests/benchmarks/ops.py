@@ -1,10 +1,11 @@
 """The operators beside their peers and their physical bounds, on a CPU: medians, on one thread and on two.
 
-    pip install -e '.[bench]'                                       # the peers; what is not installed is named and left out
-    python tests/benchmarks/ops.py [--only NAME] [--threads 1 2] [--output results.json]
+    pip install -e '.[bench]'                                       # the peers; what is not installed is named and left
+    out python tests/benchmarks/ops.py [--only NAME] [--threads 1 2] [--output results.json]
 
-Ours and the peers take turns on the same input. The bound is the larger of the arithmetic at this machine's matrix multiplication
-rate and the compulsory bytes at its copy rate, both measured in the same process. Targets hold for one thread of the reference machine.
+Ours and the peers take turns on the same input. The bound is the larger of the arithmetic at this machine's matrix
+multiplication rate and the compulsory bytes at its copy rate, both measured in the same process. Targets hold for one
+thread of the reference machine.
 """
 
 from __future__ import annotations
@@ -48,7 +49,10 @@ def main() -> None:
 
 def in_own_process(only: str, threads: int) -> Iterator[dict[str, Any]]:
     """Thread pools take their size when a process starts."""
-    number = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
+    number = {
+        name: str(threads)
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+    }
     command = [sys.executable, __file__, "--worker", "--threads", str(threads), "--only", only]
     with subprocess.Popen(command, env={**os.environ, **number}, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -72,12 +76,20 @@ def measure_all(only: str, threads: int) -> Iterator[dict[str, Any]]:
             if only in case.name:
                 works = {"ours": case.ours, **case.peers}
                 bound = 1000 * max(case.flops / limits["flops_per_second"], case.bytes / limits["bytes_per_second"])
-                yield {"name": case.name, "threads": threads, "target_ms": case.target_ms, "bound_ms": bound, "ms": take_turns(works),
-                       "missing": case.missing, "scaling": scaling(case.ours, threads) if threads > 1 else None}  # fmt: skip
+                yield {
+                    "name": case.name,
+                    "threads": threads,
+                    "target_ms": case.target_ms,
+                    "bound_ms": bound,
+                    "ms": take_turns(works),
+                    "missing": case.missing,
+                    "scaling": scaling(case.ours, threads) if threads > 1 else None,
+                }
 
 
 def scaling(work: Callable[[], Any], threads: int) -> float:
-    """How much faster `threads` are than one, which take turns: on shared processors the speed drifts from one minute to the next."""
+    """How much faster `threads` are than one, which take turns: on shared processors the speed drifts from one minute
+    to the next."""
     import torch
 
     def one() -> None:
@@ -113,8 +125,13 @@ def take_turns(works: dict[str, Callable[[], Any]]) -> dict[str, dict[str, float
     while not times["ours"] or (len(times["ours"]) < ROUNDS and time.perf_counter() - began < SECONDS):
         for name, work in works.items():
             times[name].append(seconds(work))
-    return {name: {"wall": 1000 * statistics.median(w for w, _ in taken), "cpu": 1000 * statistics.median(c for _, c in taken)}
-            for name, taken in times.items()}  # fmt: skip
+    return {
+        name: {
+            "wall": 1000 * statistics.median(w for w, _ in taken),
+            "cpu": 1000 * statistics.median(c for _, c in taken),
+        }
+        for name, taken in times.items()
+    }
 
 
 def seconds(work: Callable[[], Any]) -> tuple[float, float]:
@@ -126,14 +143,24 @@ def seconds(work: Callable[[], Any]) -> tuple[float, float]:
 def print_record(record: dict[str, Any]) -> None:
     threads = f"{record['threads']} thread" + "s" * (record["threads"] > 1)
     if record["name"] == "limits":
-        print(f"\n{threads}: {record['flops_per_second'] / 1e9:.0f} GFLOP/s, {record['bytes_per_second'] / 1e9:.1f} GB/s", flush=True)
+        print(
+            f"\n{threads}: {record['flops_per_second'] / 1e9:.0f} GFLOP/s, {record['bytes_per_second'] / 1e9:.1f} GB/s",
+            flush=True,
+        )
         return
     ours = record["ms"]["ours"]
     target = f", target {record['target_ms']:g}" if record["target_ms"] else ""
-    print(f"{record['name']}, {threads}: {ours['wall']:.2f} ms (cpu {ours['cpu']:.2f}{target}, bound {record['bound_ms']:.2f})", flush=True)
+    print(
+        f"{record['name']}, {threads}: {ours['wall']:.2f} ms (cpu {ours['cpu']:.2f}{target}, bound "
+        f"{record['bound_ms']:.2f})",
+        flush=True,
+    )
     for name, taken in record["ms"].items():
         if name != "ours":
-            print(f"    {taken['wall'] / ours['wall']:6.2f} x  {name}: {taken['wall']:.2f} ms (cpu {taken['cpu']:.2f})", flush=True)
+            print(
+                f"    {taken['wall'] / ours['wall']:6.2f} x  {name}: {taken['wall']:.2f} ms (cpu {taken['cpu']:.2f})",
+                flush=True,
+            )
     for name, why in record["missing"].items():
         print(f"    not installed: {name} ({why})", flush=True)
 
@@ -147,7 +174,9 @@ def print_scaling(records: list[dict[str, Any]]) -> None:
 
 def processor() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 if __name__ == "__main__":

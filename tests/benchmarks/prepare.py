@@ -2,9 +2,10 @@
 
     python tests/benchmarks/prepare.py [--weights scannetv2_enet.pth] [--scan FOLDER SCENE]
 
-Runs scannet_load.py (batch load, _refer), the superpoints of ops.py, frames.py (.sens export, ENet, projection, pooling, memory) and
-clip.py (features onto points), each in a process of its own, on drawn data where no real one is given. Published times: one thread of a
-machine of the same class, running the scripts of daveredrum/ScanRefer, 80chen86/IPDN and Karbo123/segmentator.
+Runs scannet_load.py (batch load, _refer), the superpoints of ops.py, frames.py (.sens export, ENet, projection,
+pooling, memory) and clip.py (features onto points), each in a process of its own, on drawn data where no real one is
+given. Published times: one thread of a machine of the same class, running the scripts of daveredrum/ScanRefer,
+80chen86/IPDN and Karbo123/segmentator.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def main() -> None:
         ("image features onto points", "clip.py", []),
     ):
         print(f"== {title}", flush=True)
-        subprocess.run([sys.executable, str(HERE / script), *arguments], env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True)
+        subprocess.run(
+            [sys.executable, str(HERE / script), *arguments], env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""A made-up scan to measure point operators on: the surfaces of a furnished room, sampled like a depth camera's merged frames."""
+"""A made-up scan to measure point operators on: the surfaces of a furnished room, sampled like a depth camera's merged
+frames."""
 
 from __future__ import annotations
 
@@ -12,12 +13,16 @@ NOISE = 0.005
 
 
 def room(points: int, seed: int) -> Tensor:
-    """(N, 3) float32, metres, z up: floor, walls and 25 boxes of furniture, each point drawn by area, with 5 mm of Gaussian noise."""
+    """(N, 3) float32, metres, z up: floor, walls and 25 boxes of furniture, each point drawn by area, with 5 mm of
+    Gaussian noise."""
     rng = np.random.default_rng(seed)
     size = rng.uniform((0.4, 0.4, 0.4), (1.6, 1.0, 1.2), (FURNITURE, 3))
     low = np.concatenate([rng.uniform(0, 1, (FURNITURE, 2)) * (ROOM[:2] - size[:, :2]), np.zeros((FURNITURE, 1))], 1)
     origins, first_edges, second_edges = [], [], []
-    for corner, extent, top in [(np.zeros(3), np.array(ROOM), False), *((low[i], size[i], True) for i in range(FURNITURE))]:
+    for corner, extent, top in [
+        (np.zeros(3), np.array(ROOM), False),
+        *((low[i], size[i], True) for i in range(FURNITURE)),
+    ]:
         edges = np.diag(extent)
         far = corner + extent
         floor_or_top = corner + edges[2] if top else corner

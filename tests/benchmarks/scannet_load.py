@@ -2,8 +2,9 @@
 
     python tests/benchmarks/scannet_load.py [--vertices 154000] [--repeat 5] [--scan FOLDER SCENE]
 
-Without --scan, a drawn scene of that size is written first. Prints process CPU seconds, minima over the repeats (wall seconds beside them),
-step by step, and the published scripts' times on the same class of machine (1.39 s and 2.3 s at 154 000 vertices).
+Without --scan, a drawn scene of that size is written first. Prints process CPU seconds, minima over the repeats (wall
+seconds beside them), step by step, and the published scripts' times on the same class of machine (1.39 s and 2.3 s at
+154 000 vertices).
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ SCENE = "scene0900_00"
 
 
 def write_scene(root: Path, vertices: int) -> tuple[ScanFiles, LabelTable]:
-    """A drawn bumpy floor in ScanNet's raw layout: as many triangles, segments and objects as a scene of this size has, in mixed order."""
+    """A drawn bumpy floor in ScanNet's raw layout: as many triangles, segments and objects as a scene of this size has,
+    in mixed order."""
     rng = np.random.default_rng(0)
     side = int(vertices**0.5)
     row, column = np.divmod(np.arange(side * side), side)
@@ -50,7 +52,10 @@ def write_scene(root: Path, vertices: int) -> tuple[ScanFiles, LabelTable]:
     corner = np.flatnonzero((row < side - 1) & (column < side - 1))
     faces = np.zeros(2 * len(corner), FACE)
     faces["count"] = 3
-    lower, upper = np.stack([corner, corner + side, corner + 1], 1), np.stack([corner + 1, corner + side, corner + side + 1], 1)
+    lower, upper = (
+        np.stack([corner, corner + side, corner + 1], 1),
+        np.stack([corner + 1, corner + side, corner + side + 1], 1),
+    )
     faces["corners"] = rng.permutation(place[np.concatenate([lower, upper])])
     objects = np.array_split(rng.permutation(stands_for)[: len(stands_for) * 3 // 4], 40)
     names = NYU40_NAMES[1:]
@@ -75,17 +80,34 @@ def write_scene(root: Path, vertices: int) -> tuple[ScanFiles, LabelTable]:
 
 
 def _write_ply(path: Path, points: np.ndarray, faces: np.ndarray, extra: list[str]) -> None:
-    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(points)}", "property float x", "property float y",
-              "property float z", "property uchar red", "property uchar green", "property uchar blue", "property uchar alpha", *extra,
-              f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header"]  # fmt: skip
+    header = [
+        "ply",
+        "format binary_little_endian 1.0",
+        f"element vertex {len(points)}",
+        "property float x",
+        "property float y",
+        "property float z",
+        "property uchar red",
+        "property uchar green",
+        "property uchar blue",
+        "property uchar alpha",
+        *extra,
+        f"element face {len(faces)}",
+        "property list uchar int vertex_indices",
+        "end_header",
+    ]
     path.write_bytes("\n".join(header).encode() + b"\n" + points.tobytes() + faces.tobytes())
 
 
 def batch_load(files: ScanFiles, table: LabelTable, out: Path, timed: Callable) -> None:
     """ScanRefer's files of a scene; `timed(name, work)` runs a step."""
-    without_labels = ScanFiles(files.scene, files.folder, files.mesh, None, files.segments, files.aggregation, files.facts, None)
+    without_labels = ScanFiles(
+        files.scene, files.folder, files.mesh, None, files.segments, files.aggregation, files.facts, None
+    )
     scan: Scan = timed("read", lambda: read_scan(without_labels))
-    arrays = timed("arrays", lambda: scannet_arrays.scene_arrays(scan.mesh, scan.segments, scan.aggregation, table, scan.alignment))
+    arrays = timed(
+        "arrays", lambda: scannet_arrays.scene_arrays(scan.mesh, scan.segments, scan.aggregation, table, scan.alignment)
+    )
     rows = scannet_arrays.sample_rows(files.scene, len(arrays.vertices))
     scene = timed("published form", lambda: scannet_arrays.scanrefer_scene(arrays, rows))
     timed("write", lambda: scannet_published.write_scanrefer(out, files.scene, scene))
@@ -97,7 +119,9 @@ def prepare_refer(files: ScanFiles, out: Path, timed: Callable) -> None:
     points, faces = torch.from_numpy(scan.mesh.vertices), torch.from_numpy(scan.mesh.faces)
     superpoints = timed("superpoints", lambda: mesh_segments(points, faces).numpy())
     instance = timed("instances", lambda: scannet_arrays.refer_instances(scan.segments, scan.aggregation))
-    scene = timed("published form", lambda: scannet_arrays.prepared_scene(scan.mesh, superpoints, scan.labels, instance))
+    scene = timed(
+        "published form", lambda: scannet_arrays.prepared_scene(scan.mesh, superpoints, scan.labels, instance)
+    )
     timed("write", lambda: scannet_published.write_refer(out / f"{files.scene}_refer.pth", scene))
 
 
@@ -133,8 +157,12 @@ def main() -> None:
         else:
             files, table = write_scene(root, options.vertices)
         cases = {
-            "ScanRefer batch load (published 1.39 s, target 0.14 s at 154 000)": lambda timed: batch_load(files, table, out, timed),
-            "_refer preparation (published 2.3 s, target 0.35 s at 154 000)": lambda timed: prepare_refer(files, out, timed),
+            "ScanRefer batch load (published 1.39 s, target 0.14 s at 154 000)": lambda timed: batch_load(
+                files, table, out, timed
+            ),
+            "_refer preparation (published 2.3 s, target 0.35 s at 154 000)": lambda timed: prepare_refer(
+                files, out, timed
+            ),
         }
         for name, work in cases.items():
             print(name)

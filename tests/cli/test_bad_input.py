@@ -170,7 +170,15 @@ def test_a_place_for_results_that_cannot_be_written_is_refused_before_predicting
     image = ("--image", str(world / "training" / "image_2" / "000000.png"), "--fov", "80")
     for arguments in (("eval", "--out", inside), ("eval", "--native", inside), ("infer", *image, "--out", inside)):
         refused(4, *arguments, "--ckpt", str(run), says=(str(tmp_path / "file"), "cannot be written"))
-    refused(2, "eval", "--ckpt", str(run), "--out", str(tmp_path), says=("is a folder; expected the name of a predictions file",))
+    refused(
+        2,
+        "eval",
+        "--ckpt",
+        str(run),
+        "--out",
+        str(tmp_path),
+        says=("is a folder; expected the name of a predictions file",),
+    )
 
 
 def test_truncated_checkpoint(run: Path) -> None:
@@ -191,12 +199,26 @@ def test_checkpoint_of_another_system(run: Path) -> None:
     file = run / "checkpoints" / "last.pt"
     content = torch.load(file, weights_only=True)
     torch.save({**content, "system": "jln"}, file)
-    refused(2, "eval", "--ckpt", str(run), "--preset", "monodle-ddml", says=("of system jln", "preset monodle-ddml is of system monodle"))
+    refused(
+        2,
+        "eval",
+        "--ckpt",
+        str(run),
+        "--preset",
+        "monodle-ddml",
+        says=("of system jln", "preset monodle-ddml is of system monodle"),
+    )
 
 
 def test_checkpoint_of_another_size(run: Path) -> None:
     refused(
-        2, "eval", "--ckpt", str(run), "--set", "model.head_channels=16", says=("does not fit", "depth.0.bias, found (8,), expected (16,)")
+        2,
+        "eval",
+        "--ckpt",
+        str(run),
+        "--set",
+        "model.head_channels=16",
+        says=("does not fit", "depth.0.bias, found (8,), expected (16,)"),
     )
 
 
@@ -205,7 +227,9 @@ class _Bomb:
         return Path.touch, (Path("bomb-went-off"),)
 
 
-@pytest.mark.parametrize("write", [lambda bomb, file: torch.save(bomb, file), lambda bomb, file: file.write_bytes(pickle.dumps(bomb))])
+@pytest.mark.parametrize(
+    "write", [lambda bomb, file: torch.save(bomb, file), lambda bomb, file: file.write_bytes(pickle.dumps(bomb))]
+)
 def test_pickle_that_would_run_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Any) -> None:
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "checkpoint_epoch_140.pth"
@@ -222,7 +246,15 @@ def test_published_checkpoint_needs_its_preset(tmp_path: Path) -> None:
 def test_published_checkpoint_with_a_missing_entry(tmp_path: Path) -> None:
     torch.save({"epoch": 1, "model_state": {"heatmap.2.bias": torch.zeros(3)}}, tmp_path / "c.pth")
     refused(
-        2, "eval", "--ckpt", str(tmp_path / "c.pth"), "--preset", "monodle", "--data", ".", says=("missing", "backbone.base_layer.0.weight")
+        2,
+        "eval",
+        "--ckpt",
+        str(tmp_path / "c.pth"),
+        "--preset",
+        "monodle",
+        "--data",
+        ".",
+        says=("missing", "backbone.base_layer.0.weight"),
     )
 
 
@@ -236,7 +268,9 @@ def test_missing_result_file(world: Path, tmp_path: Path) -> None:
 def test_infer_needs_a_camera(run: Path, drawn_kitti: Path) -> None:
     image = str(drawn_kitti / "training/image_2/000000.png")
     refused(2, "infer", "--ckpt", str(run), "--image", image, says=("either --calib or --focal",))
-    refused(3, "infer", "--ckpt", str(run), "--image", "nowhere.png", "--focal", "100", says=("nowhere.png", "no such file"))
+    refused(
+        3, "infer", "--ckpt", str(run), "--image", "nowhere.png", "--focal", "100", says=("nowhere.png", "no such file")
+    )
 
 
 @pytest.mark.parametrize("focal", ["0", "-5", "nan", "inf"])
@@ -246,14 +280,25 @@ def test_a_focal_length_is_above_0(focal: str) -> None:
 
 def test_devices_that_are_not_supported(world: Path, tmp_path: Path) -> None:
     for device in ("meta", "mps", "tpu"):
-        refused(2, *train(world, tmp_path / "run"), "--device", device, says=(f"--device {device}", "expected auto, cpu, cuda"))
+        refused(
+            2,
+            *train(world, tmp_path / "run"),
+            "--device",
+            device,
+            says=(f"--device {device}", "expected auto, cpu, cuda"),
+        )
 
 
 def test_a_place_to_log_to_that_is_not_installed(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     g3d(*prepare(world))
     monkeypatch.setitem(sys.modules, "wandb", None)
     for more in ((), ("--dry-run",)):
-        refused(4, *train(world, tmp_path / "run", "train.log_to=[wandb]"), *more, says=("train.log_to: wandb is not installed",))
+        refused(
+            4,
+            *train(world, tmp_path / "run", "train.log_to=[wandb]"),
+            *more,
+            says=("train.log_to: wandb is not installed",),
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -262,7 +307,15 @@ def test_a_learning_rate_is_not_scaled_over_the_given_one(world: Path, tmp_path:
 
 
 def test_resuming_with_another_preset(run: Path) -> None:
-    refused(2, "train", "--resume", str(run), "--preset", "monodle", says=("a run of preset monodle-ddml-tiny, not of monodle",))
+    refused(
+        2,
+        "train",
+        "--resume",
+        str(run),
+        "--preset",
+        "monodle",
+        says=("a run of preset monodle-ddml-tiny, not of monodle",),
+    )
     refused(2, "train", "--resume", "auto", "--preset", "mondle", says=("did you mean 'monodle'",))
 
 
@@ -293,7 +346,17 @@ def test_images_of_the_same_name(run: Path, tmp_path: Path, drawn_kitti: Path) -
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         shutil.copy(drawn_kitti / "training/image_2/000000.png", tmp_path / folder)
-    args = ("infer", "--ckpt", str(run), "--image", str(tmp_path / "a"), "--image", str(tmp_path / "b"), "--focal", "100")
+    args = (
+        "infer",
+        "--ckpt",
+        str(run),
+        "--image",
+        str(tmp_path / "a"),
+        "--image",
+        str(tmp_path / "b"),
+        "--focal",
+        "100",
+    )
     refused(2, *args, says=("several images are called '000000'",))
 
 
@@ -301,4 +364,6 @@ def test_diverged_training_says_so(world: Path, tmp_path: Path, monkeypatch: pyt
     g3d(*prepare(world))
     monkeypatch.setattr("g3d.nn.object_losses.SQRT2", np.nan)
     refused(1, *train(world, tmp_path / "run", "train.log_steps=50"), says=("the loss is no longer finite", "depth"))
-    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []  # nothing of it is kept, however seldom it is logged
+    assert (
+        list((tmp_path / "run" / "checkpoints").iterdir()) == []
+    )  # nothing of it is kept, however seldom it is logged

@@ -34,8 +34,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished micro run with predictions for val, and result.json beside them."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    for arguments in (train(world, folder, "train.epochs=1"),
-                      ("eval", "--ckpt", str(folder), "--native", str(folder / "predictions"))):  # fmt: skip
+    for arguments in (
+        train(world, folder, "train.epochs=1"),
+        ("eval", "--ckpt", str(folder), "--native", str(folder / "predictions")),
+    ):
         code, _, err = g3d(*arguments)
         assert code == 0, err
     return folder
@@ -99,7 +101,11 @@ def _a_folder(data: Path) -> None:
     ("spoil", "code", "says"),
     [
         (lambda data: (data / "images/000012.png").unlink(), 3, "images/000012.png: no such file"),
-        (_entry(label_2="Car 0.00 0 1.5"), 2, 'entry 5 (000007_24002_1): label_2: found "Car 0.00 0 1.5", expected the text of a list'),
+        (
+            _entry(label_2="Car 0.00 0 1.5"),
+            2,
+            'entry 5 (000007_24002_1): label_2: found "Car 0.00 0 1.5", expected the text of a list',
+        ),
         (_entry(label_2=["Car", 0, 0]), 2, "label_2: found list, expected a list of 15 fields, written as text"),
         (_entry(label_2="__import__('os')"), 2, "expected the text of a list"),
         (_entry(instanceID=24002.0), 2, "instanceID: found 24002.0, expected a whole number"),
@@ -117,20 +123,42 @@ def _a_folder(data: Path) -> None:
         (_label(f1="60"), 2, "label_2, field truncated: found 60, expected -1 to 1"),
         (_label(f14="-90"), 2, "label_2, field rotation_y: found -90, expected -10 to 10"),
         (_bytes(EXPRESSIONS_FILE, lambda content: content[:-500]), 2, "Mono3DRefer.json: not valid JSON"),
-        (_bytes(EXPRESSIONS_FILE, lambda content: b'{"data": ' + content + b"}"), 2, "found dict, expected a list of expressions"),
+        (
+            _bytes(EXPRESSIONS_FILE, lambda content: b'{"data": ' + content + b"}"),
+            2,
+            "found dict, expected a list of expressions",
+        ),
         (_bytes(GROUPS_FILE, lambda content: content.replace(b'"Near"', b'"near"')), 2, "group 'near' is unknown"),
-        (_bytes(GROUPS_FILE, lambda content: content.replace(b"[24009", b"[24009.0")), 2, "found 24009.0, expected a list of instance ids"),
-        (_bytes(GROUPS_FILE, lambda content: content.replace(b"[24009", b"[5")), 2, "group Near: found instance 5, expected one"),
-        (_bytes(TRAIN_LIST, lambda content: content.replace(b"\n", b".png\n")), 2, "line 1: found '000007.png', expected an id of six"),
+        (
+            _bytes(GROUPS_FILE, lambda content: content.replace(b"[24009", b"[24009.0")),
+            2,
+            "found 24009.0, expected a list of instance ids",
+        ),
+        (
+            _bytes(GROUPS_FILE, lambda content: content.replace(b"[24009", b"[5")),
+            2,
+            "group Near: found instance 5, expected one",
+        ),
+        (
+            _bytes(TRAIN_LIST, lambda content: content.replace(b"\n", b".png\n")),
+            2,
+            "line 1: found '000007.png', expected an id of six",
+        ),
         (_bytes(TRAIN_LIST, lambda content: content + content), 2, "line 3: 000007 is already on line 1"),
-        (_bytes(TRAIN_LIST, lambda content: content.decode().encode("utf-16")), 2, "byte 0 is not text, expected UTF-8"),
+        (
+            _bytes(TRAIN_LIST, lambda content: content.decode().encode("utf-16")),
+            2,
+            "byte 0 is not text, expected UTF-8",
+        ),
         (_bytes(CALIBRATION, lambda content: content.replace(b"P2:", b"P2")), 2, "000012.txt: line P2 is missing"),
         (_smaller_image, 2, "000012.txt: P2: principal point in x: found"),
         (_a_folder, 2, "000012.png: is a folder, expected an image file"),
         (_bytes("images/000012.png", lambda content: content[:-100]), 2, "000012.png: cannot be decoded"),
     ],
 )
-def test_data_that_cannot_be_used(mini_mono3drefer: Path, spoil: Callable[[Path], object], code: int, says: str) -> None:
+def test_data_that_cannot_be_used(
+    mini_mono3drefer: Path, spoil: Callable[[Path], object], code: int, says: str
+) -> None:
     spoil(mini_mono3drefer)
     found, _, err = g3d("prepare", "mono3drefer", "--data", str(mini_mono3drefer))
     assert found == code, err
@@ -141,7 +169,9 @@ def test_data_that_cannot_be_used(mini_mono3drefer: Path, spoil: Callable[[Path]
 
 
 @pytest.mark.parametrize("name", [EXPRESSIONS_FILE, GROUPS_FILE, TRAIN_LIST, CALIBRATION])
-@pytest.mark.parametrize("change", [lambda content: b"\xef\xbb\xbf" + content, lambda content: content.replace(b"\n", b"\r\n")])
+@pytest.mark.parametrize(
+    "change", [lambda content: b"\xef\xbb\xbf" + content, lambda content: content.replace(b"\n", b"\r\n")]
+)
 def test_files_that_windows_wrote_are_read(mini_mono3drefer: Path, name: str, change: Callable[[bytes], bytes]) -> None:
     (mini_mono3drefer / name).write_bytes(change((mini_mono3drefer / name).read_bytes()))
     accepted("prepare", "mono3drefer", "--data", str(mini_mono3drefer))
@@ -149,8 +179,15 @@ def test_files_that_windows_wrote_are_read(mini_mono3drefer: Path, name: str, ch
 
 def test_a_folder_level_too_low_or_too_high(mini_mono3drefer: Path) -> None:
     for folder in (mini_mono3drefer / "images", mini_mono3drefer.parent):
-        refused(3, "prepare", "mono3drefer", "--data", str(folder), says=(f"{folder}: no Mono3DRefer.json in it",),
-                hint=f"{mini_mono3drefer} has one")  # fmt: skip
+        refused(
+            3,
+            "prepare",
+            "mono3drefer",
+            "--data",
+            str(folder),
+            says=(f"{folder}: no Mono3DRefer.json in it",),
+            hint=f"{mini_mono3drefer} has one",
+        )
 
 
 def test_raw_data_that_moved_after_preparation(mini_mono3drefer: Path, tmp_path: Path, run: Path) -> None:
@@ -164,7 +201,9 @@ def test_raw_data_that_moved_after_preparation(mini_mono3drefer: Path, tmp_path:
 
 
 def test_a_text_encoder_without_vocabulary(world: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(world / "text-encoder", tmp_path / "encoder", ignore=shutil.ignore_patterns("tokenizer.json")))
+    folder = Path(
+        shutil.copytree(world / "text-encoder", tmp_path / "encoder", ignore=shutil.ignore_patterns("tokenizer.json"))
+    )
     says = (f"text encoder {folder}: no vocabulary: expected tokenizer.json, vocab.json with merges.txt, or vocab.txt",)
     refused(2, *train(world, tmp_path / "run", f"text.encoder={folder}"), says=says)
     assert not (tmp_path / "run").exists()
@@ -172,17 +211,28 @@ def test_a_text_encoder_without_vocabulary(world: Path, tmp_path: Path) -> None:
 
 def test_a_name_that_the_local_cache_lacks_while_offline(world: Path, tmp_path: Path) -> None:
     settings = ("text.encoder=g3d-tests/absent", "text.offline=true")
-    refused(3, *train(world, tmp_path / "run", *settings), says=("text encoder g3d-tests/absent", "text.offline is set"))
+    refused(
+        3, *train(world, tmp_path / "run", *settings), says=("text encoder g3d-tests/absent", "text.offline is set")
+    )
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ("text.architecture.layer_norm_eps=small", "text.architecture: layer_norm_eps: found 'small', expected a number"),
+        (
+            "text.architecture.layer_norm_eps=small",
+            "text.architecture: layer_norm_eps: found 'small', expected a number",
+        ),
         ("text.architecture.hidden_size=16.5", "text.architecture: hidden_size: found 16.5, expected a whole number"),
-        ("text.architecture.num_hidden_layers=true", "text.architecture: num_hidden_layers: found True, expected a whole number"),
-        ("text.architecture.model_type=[roberta]", "text.architecture: model_type: found ['roberta'], which transformers does not know"),
+        (
+            "text.architecture.num_hidden_layers=true",
+            "text.architecture: num_hidden_layers: found True, expected a whole number",
+        ),
+        (
+            "text.architecture.model_type=[roberta]",
+            "text.architecture: model_type: found ['roberta'], which transformers does not know",
+        ),
         ("text.architecture.pad_token_id=-1", "text.architecture.pad_token_id is -1, which is not its pad token"),
         ("text.architecture.num_hidden_layers=3", "differs from text.architecture: num_hidden_layers is 1, expected 3"),
         ("text.max_words=2", "text.max_words: found 2: input should be greater than or equal to 3"),
@@ -237,16 +287,35 @@ def test_a_run_of_another_network(world: Path, run: Path) -> None:
     refused(2, *infer(run, world, "--text", "a car", "--set", "model.depth_bins=40"), says=says)
 
 
-@pytest.mark.parametrize("setting", ["text.architecture.num_attention_heads=4", "text.encoder=roberta-large",
-                                     "model.start_weights=monodetr.pth", "model.backbone.weights=resnet50.pth"])  # fmt: skip
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "text.architecture.num_attention_heads=4",
+        "text.encoder=roberta-large",
+        "model.start_weights=monodetr.pth",
+        "model.backbone.weights=resnet50.pth",
+    ],
+)
 def test_what_a_checkpoint_carries_cannot_be_set(world: Path, run: Path, setting: str) -> None:
     says = (str(run / "checkpoints" / "last.pt"), setting[:9], "cannot be changed")
-    for arguments in (infer(run, world, "--text", "a car"), ("eval", "--ckpt", str(run)), ("train", "--resume", str(run))):
+    for arguments in (
+        infer(run, world, "--text", "a car"),
+        ("eval", "--ckpt", str(run)),
+        ("train", "--resume", str(run)),
+    ):
         refused(2, *arguments, "--set", setting, says=says)
 
 
 def test_another_network_cannot_be_resumed(run: Path) -> None:
-    refused(2, "train", "--resume", str(run), "--set", "text.frozen=true", says=("last.pt", "its optimiser has other parameters"))
+    refused(
+        2,
+        "train",
+        "--resume",
+        str(run),
+        "--set",
+        "text.frozen=true",
+        says=("last.pt", "its optimiser has other parameters"),
+    )
 
 
 def published(file: Path, preset: str, *settings: str) -> Path:
@@ -265,14 +334,19 @@ def published(file: Path, preset: str, *settings: str) -> Path:
 
 def test_a_published_file_whose_text_encoder_differs(world: Path, tmp_path: Path) -> None:
     file = published(tmp_path / "jln.pth", "jln", "text.architecture.hidden_size=32")
-    arguments = infer(file, world, "--text", "a car", "--preset", "jln", *micro_jln(f"text.encoder={world / 'text-encoder'}"))
+    arguments = infer(
+        file, world, "--text", "a car", "--preset", "jln", *micro_jln(f"text.encoder={world / 'text-encoder'}")
+    )
     says = (f"{file}: ", "its text encoder is not the one of text.architecture", "is (800, 32), expected (800, 16)")
     refused(2, *arguments, says=says, hint="set text.architecture to what the checkpoint was trained with")
 
 
 @pytest.mark.parametrize(
     ("preset", "says"),
-    [("mono3dvg-tr", "of JLN, but this model is Mono3DVG-TR"), ("monodle", "MonoDLE checkpoint does not fit this model")],
+    [
+        ("mono3dvg-tr", "of JLN, but this model is Mono3DVG-TR"),
+        ("monodle", "MonoDLE checkpoint does not fit this model"),
+    ],
 )
 def test_a_published_file_of_another_preset(world: Path, tmp_path: Path, preset: str, says: str) -> None:
     file = published(tmp_path / "jln.pth", "jln")
@@ -297,7 +371,11 @@ def test_weights_to_start_from_that_are_none(world: Path, run: Path, tmp_path: P
         ((), 2, "which sentence?"),
         (("--text", " "), 2, "--text: sentence 1 of 1 is empty"),
         (("--texts", "nowhere.txt"), 3, "sentences nowhere.txt: no such file"),
-        (("--text", "a car", "--fov", "180"), 2, "--fov 180: expected a horizontal field of view in degrees, between 0 and 180"),
+        (
+            ("--text", "a car", "--fov", "180"),
+            2,
+            "--fov 180: expected a horizontal field of view in degrees, between 0 and 180",
+        ),
         (("--text", "a car", "--fov", "nan"), 2, "--fov nan"),
         (("--text", "a car", "--focal", "700"), 2, "give either --calib or --focal or --fov"),
         (("--text", "a car", "--maps"), 2, "--maps: where do the pictures go?"),
@@ -317,7 +395,18 @@ def test_a_question_of_200_words_is_cut_and_that_is_said(run: Path, world: Path)
 def test_answers_to_another_split(run: Path, world: Path, name: str) -> None:
     file = run / "predictions" / name
     says = ("6 of 6 expressions", "(first: 000031_24009_0)")
-    refused(3, "eval", "--predictions", str(file), "--data", str(world), "--split", "test", says=says, hint="another --split")
+    refused(
+        3,
+        "eval",
+        "--predictions",
+        str(file),
+        "--data",
+        str(world),
+        "--split",
+        "test",
+        says=says,
+        hint="another --split",
+    )
 
 
 def test_answers_that_windows_wrote(run: Path, world: Path, tmp_path: Path) -> None:
@@ -340,7 +429,16 @@ def test_answers_that_do_not_fit_their_questions(run: Path, world: Path, tmp_pat
 
 
 def test_answers_given_as_a_run(run: Path, world: Path) -> None:
-    refused(2, "eval", "--predictions", str(run), "--data", str(world), says=("no result files",), hint="RUN/predictions/SPLIT.jsonl")
+    refused(
+        2,
+        "eval",
+        "--predictions",
+        str(run),
+        "--data",
+        str(world),
+        says=("no result files",),
+        hint="RUN/predictions/SPLIT.jsonl",
+    )
 
 
 def test_images_that_moved_are_found_in_the_data(run: Path, world: Path, tmp_path: Path) -> None:
@@ -350,4 +448,14 @@ def test_images_that_moved_are_found_in_the_data(run: Path, world: Path, tmp_pat
     arguments = ("visualize", "--predictions", str(file), "--out", str(tmp_path / "pictures"))
     refused(3, *arguments, says=("not found at elsewhere/000152.png",), hint="--data DIR finds those of a data set")
     accepted(*arguments, "--data", str(world))
-    refused(3, "visualize", "--data", str(world), "--item", "000152", "--out", str(tmp_path), says=("no expression '000152'",))
+    refused(
+        3,
+        "visualize",
+        "--data",
+        str(world),
+        "--item",
+        "000152",
+        "--out",
+        str(tmp_path),
+        says=("no expression '000152'",),
+    )

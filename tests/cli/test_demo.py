@@ -35,7 +35,8 @@ def test_an_unknown_system_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_detector_learns_and_is_quick(tmp_path: Path) -> None:
-    """On unseen streets the trained network finds cars in space; untrained it finds none. Under eight minutes on two cores."""
+    """On unseen streets the trained network finds cars in space; untrained it finds none. Under eight minutes on two
+    cores."""
     report = run(tmp_path, "--system", "monodle")["monodle"]
     print({key: round(value, 1) for key, value in report["metrics"].items()})
     trained, untrained = (report[key]["Car_bev_moderate_R40_loose"] for key in ("metrics", "untrained"))

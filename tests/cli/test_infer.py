@@ -38,15 +38,32 @@ class Pointing:
 
     def predict(self, model: Any, batch: ImageBatch, config: Any) -> list[Prediction]:
         self.batches.append(batch)
-        van = Objects(np.array(["van"]), np.array([[60.0, 40, 140, 90]]), np.array([[2.0, 1.9, 5.0]]), np.array([[-1.5, 1.6, 12.25]]),
-                      np.array([1.57]), np.array([1.6]), np.array([-1.0]), np.array([-1]), np.array([0.87]))  # fmt: skip
-        maps = {"region": np.ones((4, 8), np.float32), "depth": np.full((4, 8), 12.0, np.float32)} if config.decode.maps else None
+        van = Objects(
+            np.array(["van"]),
+            np.array([[60.0, 40, 140, 90]]),
+            np.array([[2.0, 1.9, 5.0]]),
+            np.array([[-1.5, 1.6, 12.25]]),
+            np.array([1.57]),
+            np.array([1.6]),
+            np.array([-1.0]),
+            np.array([-1]),
+            np.array([0.87]),
+        )
+        maps = (
+            {"region": np.ones((4, 8), np.float32), "depth": np.full((4, 8), 12.0, np.float32)}
+            if config.decode.maps
+            else None
+        )
         return [
-            Prediction(batch.ids[k], van, batch.expressions[k], batch.paths[k], batch.image_sizes[k], batch.cameras[k], maps)
+            Prediction(
+                batch.ids[k], van, batch.expressions[k], batch.paths[k], batch.image_sizes[k], batch.cameras[k], maps
+            )
             for k in range(len(batch))
         ]
 
-    def write_native(self, found: Sequence[Prediction], folder: Path, full_precision: bool, root: Path | None) -> list[Path]:
+    def write_native(
+        self, found: Sequence[Prediction], folder: Path, full_precision: bool, root: Path | None
+    ) -> list[Path]:
         return []
 
 
@@ -71,12 +88,20 @@ def ask(street: str, *more: str) -> tuple[int, str, str]:
     return g3d("infer", "--ckpt", "x", "--image", street, *more)
 
 
-def test_sentences_of_options_and_file_are_one_batch_over_one_picture(pointing: Pointing, street: str, tmp_path: Path) -> None:
+def test_sentences_of_options_and_file_are_one_batch_over_one_picture(
+    pointing: Pointing, street: str, tmp_path: Path
+) -> None:
     (tmp_path / "more.txt").write_text("the bus\n\n")
-    code, out, err = ask(street, "--focal", "150", "--text", "the van", "-t", "the car", "--texts", str(tmp_path / "more.txt"), "--json")
+    code, out, err = ask(
+        street, "--focal", "150", "--text", "the van", "-t", "the car", "--texts", str(tmp_path / "more.txt"), "--json"
+    )
     assert code == 0, err
     found = json.loads(out)["predictions"]
-    assert [(p["sample"], p["expression"]) for p in found] == [("street-01", "the van"), ("street-02", "the car"), ("street-03", "the bus")]
+    assert [(p["sample"], p["expression"]) for p in found] == [
+        ("street-01", "the van"),
+        ("street-02", "the car"),
+        ("street-03", "the bus"),
+    ]
     (batch,) = pointing.batches
     assert batch.images.shape == (1, 3, 64, 64)
     assert batch.image_of is not None
@@ -88,7 +113,10 @@ def test_text_output_says_sentence_and_box(pointing: Pointing, street: str) -> N
     assert code == 0, err
     first, second = out.splitlines()
     assert first == f'{street}: "the white van"'
-    assert second == "  van         score 0.87  at x -1.5 y 1.6 z 12.2 m  size 2.0 x 1.9 x 5.0 m  yaw +1.57 rad  box 60 40 140 90"
+    assert (
+        second
+        == "  van         score 0.87  at x -1.5 y 1.6 z 12.2 m  size 2.0 x 1.9 x 5.0 m  yaw +1.57 rad  box 60 40 140 90"
+    )
     assert "warning: no calibration: distances scale with the focal length" in err
     assert pointing.batches[0].cameras[0][0, 0] == pytest.approx(100)
 
@@ -105,8 +133,15 @@ def test_pictures_of_sentences_and_their_maps_are_written(pointing: Pointing, st
     code, _, err = ask(street, "--focal", "150", "--text", "the van", "--text", "the car", "--maps", "--out", str(out))
     assert code == 0, err
     assert {p.relative_to(out).as_posix() for p in out.rglob("*.*")} == {
-        "predictions.jsonl", "index.html", "street-01.png", "street-02.png", "maps/street-01-region.png", "maps/street-01-depth.png",
-        "maps/street-02-region.png", "maps/street-02-depth.png"}  # fmt: skip
+        "predictions.jsonl",
+        "index.html",
+        "street-01.png",
+        "street-02.png",
+        "maps/street-01-region.png",
+        "maps/street-01-depth.png",
+        "maps/street-02-region.png",
+        "maps/street-02-depth.png",
+    }
     code, _, err = ask(street, "--focal", "150", "--text", "the van", "--out", str(tmp_path / "plain"))
     assert code == 0, err
     assert not (tmp_path / "plain" / "maps").exists()
@@ -129,11 +164,15 @@ def test_questions_that_cannot_be_asked(pointing: Pointing, street: str, more: t
     assert pointing.batches == []
 
 
-@pytest.mark.parametrize(("more", "says"), [(("--text", "the van"), "takes no sentence"), (("--maps", "--out", "x"), "makes no maps")])
+@pytest.mark.parametrize(
+    ("more", "says"), [(("--text", "the van"), "takes no sentence"), (("--maps", "--out", "x"), "makes no maps")]
+)
 def test_a_detection_system_takes_no_sentences_and_makes_no_maps(
     pointing: Pointing, street: str, more: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    detector = LoadedModel(pointing, presets.load("monodle"), torch.nn.Identity(), torch.device("cpu"), Path("x"), None, None, None)  # type: ignore[arg-type]
+    detector = LoadedModel(
+        pointing, presets.load("monodle"), torch.nn.Identity(), torch.device("cpu"), Path("x"), None, None, None
+    )  # type: ignore[arg-type]
     monkeypatch.setattr("g3d.engine.model.load_model", lambda *_: detector)
     monkeypatch.setattr(pointing, "takes_expressions", False)
     code, _, err = ask(street, "--focal", "150", *more)

@@ -63,15 +63,33 @@ def _edit(name: str, change: Callable[[Any], object]) -> Callable[[Path], None]:
         (lambda data: (data / "images/000012.png").write_bytes(b"no image"), 2, "expected a PNG or JPEG image"),
         (lambda data: (data / EXPRESSIONS_FILE).unlink(), 3, "no Mono3DRefer.json in it"),
         (lambda data: (data / "Mono3DRefer_test_image.txt").unlink(), 3, "Mono3DRefer_test_image.txt: no such file"),
-        (_edit(EXPRESSIONS_FILE, lambda e: e[5].update(label_2="Car 0 0")), 2, 'entry 5 (000007_24002_1): label_2: found "Car 0 0"'),
-        (_edit(EXPRESSIONS_FILE, lambda e: e[5].update(objectName="lorry")), 2, 'objectName: found "lorry", expected one of'),
+        (
+            _edit(EXPRESSIONS_FILE, lambda e: e[5].update(label_2="Car 0 0")),
+            2,
+            'entry 5 (000007_24002_1): label_2: found "Car 0 0"',
+        ),
+        (
+            _edit(EXPRESSIONS_FILE, lambda e: e[5].update(objectName="lorry")),
+            2,
+            'objectName: found "lorry", expected one of',
+        ),
         (_edit(EXPRESSIONS_FILE, lambda e: e[5].update(description="")), 2, "expected a sentence"),
-        (_edit(GROUPS_FILE, lambda g: g["Near"].append(5)), 2, "group Near: found instance 5, expected one of the test split's"),
-        (_edit(GROUPS_FILE, lambda g: g["Far"].clear()), 2, "instance 24011 of the test split is in none of Near, Medium, Far"),
+        (
+            _edit(GROUPS_FILE, lambda g: g["Near"].append(5)),
+            2,
+            "group Near: found instance 5, expected one of the test split's",
+        ),
+        (
+            _edit(GROUPS_FILE, lambda g: g["Far"].clear()),
+            2,
+            "instance 24011 of the test split is in none of Near, Medium, Far",
+        ),
         (_edit(GROUPS_FILE, lambda g: g.pop("Far")), 2, "group Far is missing"),
     ],
 )
-def test_a_mistake_costs_one_line(mini_mono3drefer: Path, spoil: Callable[[Path], object], code: int, says: str) -> None:
+def test_a_mistake_costs_one_line(
+    mini_mono3drefer: Path, spoil: Callable[[Path], object], code: int, says: str
+) -> None:
     spoil(mini_mono3drefer)
     found, _, err = prepare(mini_mono3drefer)
     errors = [line for line in err.splitlines() if line.startswith("error: ")]

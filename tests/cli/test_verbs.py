@@ -18,7 +18,9 @@ from g3d.cli import output
 
 
 def test_help_imports_no_torch_and_is_quick() -> None:
-    script = "import sys; sys.argv = ['g3d', '--help']\nfrom g3d.cli.app import main\ntry: main()\nexcept SystemExit: pass\n"
+    script = (
+        "import sys; sys.argv = ['g3d', '--help']\nfrom g3d.cli.app import main\ntry: main()\nexcept SystemExit: pass\n"
+    )
     script += "heavy = {'torch', 'numpy', 'numba', 'pydantic', 'PIL'} & set(sys.modules)\nassert not heavy, heavy"
     began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -27,7 +29,9 @@ def test_help_imports_no_torch_and_is_quick() -> None:
     assert time.perf_counter() - began < 30  # not a benchmark: only that nothing heavy crept in
 
 
-@pytest.mark.parametrize("verb", ["train", "eval", "infer", "visualize", "doctor", "demo", "prepare kitti", "prepare demo", "presets show"])
+@pytest.mark.parametrize(
+    "verb", ["train", "eval", "infer", "visualize", "doctor", "demo", "prepare kitti", "prepare demo", "presets show"]
+)
 def test_every_verb_has_help_with_an_example(verb: str) -> None:
     code, out, _ = g3d(*verb.split(), "--help")
     assert code == 0
@@ -61,12 +65,19 @@ def test_doctor_json() -> None:
     assert code == 0
     assert findings["cpu: ball_query"]["state"] == "ok"
     assert findings["cpu: ball_query"]["text"].startswith("Numba, equal to its reference")
-    wanted = {re.split(r"[>=;\[ ]", need)[0].lower() for need in importlib.metadata.requires("g3d") or () if "extra" not in need}
+    wanted = {
+        re.split(r"[>=;\[ ]", need)[0].lower()
+        for need in importlib.metadata.requires("g3d") or ()
+        if "extra" not in need
+    }
     assert wanted <= findings.keys()
 
 
 def test_doctor_says_what_g3d_kernels_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for choice, code, text in (("reference", 0, "PyTorch references only"), ("fast", 4, "expected auto, reference or require")):
+    for choice, code, text in (
+        ("reference", 0, "PyTorch references only"),
+        ("fast", 4, "expected auto, reference or require"),
+    ):
         monkeypatch.setenv("G3D_KERNELS", choice)
         found, out, _ = g3d("doctor", "--json")
         assert found == code
@@ -96,13 +107,17 @@ def test_the_whole_way_on_a_drawn_world(drawn_kitti: Path, tmp_path: Path) -> No
         assert json.loads(out)["metrics"].keys() >= from_model.keys()
 
     image = drawn_kitti / "training" / "image_2" / "000000.png"
-    code, out, err = g3d("infer", "--ckpt", str(run), "--image", str(image), "--focal", "100", "--out", str(tmp_path / "found"), "--json")
+    code, out, err = g3d(
+        "infer", "--ckpt", str(run), "--image", str(image), "--focal", "100", "--out", str(tmp_path / "found"), "--json"
+    )
     assert code == 0, err
     assert json.loads(out)["predictions"][0]["sample"] == "000000"
     assert (tmp_path / "found" / "kitti" / "000000.txt").is_file()
 
     pictures = tmp_path / "pictures"
-    code, out, err = g3d("visualize", "--predictions", str(native), "--data", data, "--item", "000009", "--out", str(pictures))
+    code, out, err = g3d(
+        "visualize", "--predictions", str(native), "--data", data, "--item", "000009", "--out", str(pictures)
+    )
     assert code == 0, err
     assert {Path(line).name for line in out.split()} == {"000009.png", "index.html"}
 
@@ -113,7 +128,9 @@ def test_predictions_of_a_run_are_of_its_split(drawn_kitti: Path, tmp_path: Path
     run, few = tmp_path / "run", tmp_path / "few.txt"
     few.write_text("000008\n000010\n")
     settings = micro("train.epochs=1", f"data.val={few}")
-    assert g3d("train", "--preset", "monodle-ddml-tiny", "--data", str(drawn_kitti), "--out", str(run), *settings)[0] == 0
+    assert (
+        g3d("train", "--preset", "monodle-ddml-tiny", "--data", str(drawn_kitti), "--out", str(run), *settings)[0] == 0
+    )
     code, out, err = g3d("eval", "--ckpt", str(run), "--json")
     assert code == 0, err
     file = run / "predictions" / "few.jsonl"
@@ -140,7 +157,9 @@ def test_an_error_takes_the_progress_bar_away(monkeypatch: pytest.MonkeyPatch, t
 def test_dry_run_writes_nothing(drawn_kitti: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     g3d("prepare", "kitti", "--data", str(drawn_kitti))
     monkeypatch.chdir(tmp_path)
-    code, out, _ = g3d("train", "--preset", "monodle-ddml-tiny", "--data", str(drawn_kitti), "--dry-run", "--json", *micro())
+    code, out, _ = g3d(
+        "train", "--preset", "monodle-ddml-tiny", "--data", str(drawn_kitti), "--dry-run", "--json", *micro()
+    )
     report = json.loads(out)
     assert code == 0
     assert report["steps"] == 4

@@ -1,4 +1,5 @@
-"""Without a preset, `eval` and `visualize` tell the system from the data set, or from the format of its result files."""
+"""Without a preset, `eval` and `visualize` tell the system from the data set, or from the format of its result
+files."""
 
 from __future__ import annotations
 
@@ -45,7 +46,9 @@ def test_answers_are_evaluated_and_drawn_from_either_file(refer: Path, tmp_path:
         assert code == 0, err
         assert json.loads(out)["metrics"]["Overall_oriented_acc50"] == 100
         pictures = tmp_path / f"pictures of {file.name}"
-        code, out, err = g3d("visualize", "--predictions", str(file), *of_test, "--item", answers[2].sample, "--out", str(pictures))
+        code, out, err = g3d(
+            "visualize", "--predictions", str(file), *of_test, "--item", answers[2].sample, "--out", str(pictures)
+        )
         assert code == 0, err
         assert {path.name for path in pictures.iterdir()} == {f"{answers[2].sample}.png", "index.html"}
         page = (pictures / "index.html").read_text()

@@ -25,7 +25,9 @@ def stream(tmp_path: Path) -> Path:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
 
 
 def rename(folder: Path, form: str, out: Path) -> Path:
@@ -59,8 +61,12 @@ def test_every_layout_gives_the_same_frames_in_the_order_of_their_numbers(tmp_pa
     padded = rename(tmp_path / "square", "{kind}/{number:06d}", tmp_path / "25k")
     seven = rename(tmp_path / "square", "frame-{number:06d}.{kind}", tmp_path / "seven")
     np.savetxt(seven / "camera-intrinsics.txt", CAMERA[:3, :3])
-    for path, layout in ((tmp_path / "square", "frames_square"), (tmp_path / "compact", "frames_square"),
-                         (padded, "scannet_frames_25k"), (seven, "7-scenes")):  # fmt: skip
+    for path, layout in (
+        (tmp_path / "square", "frames_square"),
+        (tmp_path / "compact", "frames_square"),
+        (padded, "scannet_frames_25k"),
+        (seven, "7-scenes"),
+    ):
         with open_frames(path) as source:
             expect_frames(source, layout, NUMBERS)
             intrinsics = source.frame(0).depth_intrinsics
@@ -115,7 +121,12 @@ def test_unknown_layouts_and_incomplete_frames(tmp_path: Path, stream: Path, cap
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "found 0 lines"), ("1 0 0 0\n" * 3, "found 3 lines"), ("1 0 0\n" * 4, "4 lines of [3] numbers"), ("1 0 0 x\n" * 4, "'x'")],
+    [
+        ("", "found 0 lines"),
+        ("1 0 0 0\n" * 3, "found 3 lines"),
+        ("1 0 0\n" * 4, "4 lines of [3] numbers"),
+        ("1 0 0 x\n" * 4, "'x'"),
+    ],
 )
 def test_a_pose_file_of_another_form_is_refused(tmp_path: Path, stream: Path, text: str, said: str) -> None:
     export_frames(stream, tmp_path / "f", every=20)
@@ -128,7 +139,10 @@ def test_a_pose_file_of_another_form_is_refused(tmp_path: Path, stream: Path, te
 
 def test_depth_intrinsics_that_are_missing_or_of_another_size_are_refused(tmp_path: Path, stream: Path) -> None:
     export_frames(stream, tmp_path / "f", every=20)
-    with open_frames(tmp_path / "f") as source, pytest.raises(InputError, match=r"centre at \(19.5, 14.5\), the picture has 20"):
+    with (
+        open_frames(tmp_path / "f") as source,
+        pytest.raises(InputError, match=r"centre at \(19.5, 14.5\), the picture has 20"),
+    ):
         source.frame(0).depth_camera((20, 15))
     (tmp_path / "f" / "intrinsic" / "intrinsic_depth.txt").write_text("0 0 1\n" * 3)
     with pytest.raises(InputError, match="focal lengths are 0 and 0"):
@@ -149,7 +163,11 @@ def test_scaled_intrinsics_see_the_same_rays() -> None:
 def test_export_copies_jpegs_keeps_pose_digits_and_names_files_as_published(tmp_path: Path, stream: Path) -> None:
     report = export_frames(stream, tmp_path / "f", every=5)
     assert report == ExportReport(written=3, kept=0, lost=0, frames=12)
-    names = [f"{kind}/{i}.{suffix}" for kind, suffix in (("color", "jpg"), ("depth", "png"), ("pose", "txt")) for i in (0, 10, 5)]
+    names = [
+        f"{kind}/{i}.{suffix}"
+        for kind, suffix in (("color", "jpg"), ("depth", "png"), ("pose", "txt"))
+        for i in (0, 10, 5)
+    ]
     kinds = [f"intrinsic/{kind}_{picture}.txt" for kind in ("extrinsic", "intrinsic") for picture in ("color", "depth")]
     assert list(files_of(tmp_path / "f")) == sorted(names + kinds)
     with SensFile.open(stream) as opened:
@@ -183,7 +201,11 @@ def test_an_export_that_was_stopped_goes_on_and_mends_what_is_cut(tmp_path: Path
     (folder / "color" / "6.jpg").unlink()
     assert export_frames(stream, folder, **settings) == ExportReport(written=5 + 3, kept=3, lost=1, frames=12)
     assert files_of(folder) == files_of(tmp_path / "whole")
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.parent.name != "intrinsic"}
+    before = {
+        path: path.stat().st_mtime_ns
+        for path in folder.rglob("*")
+        if path.is_file() and path.parent.name != "intrinsic"
+    }
     assert export_frames(stream, folder, **settings).written == 0
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
@@ -216,7 +238,9 @@ def test_depth_as_pgm_of_the_cpp_reader_is_read(tmp_path: Path, stream: Path) ->
     for path in folder.glob("*.depth.png"):
         number = int(path.name[6:12])
         pixels = depth_of(number).astype(">u2").tobytes()
-        path.with_suffix(".pgm").write_bytes(b"P5\n# data values are 16-bit each; depth shift is 1000\n40 30\n65535\n" + pixels)
+        path.with_suffix(".pgm").write_bytes(
+            b"P5\n# data values are 16-bit each; depth shift is 1000\n40 30\n65535\n" + pixels
+        )
         path.unlink()
     with open_frames(folder) as source:
         expect_frames(source, "7-scenes", [0, 6])
@@ -274,7 +298,9 @@ def test_exports_that_cannot_be_are_refused_before_anything_is_written(tmp_path:
 def test_compact_depth_keeps_the_unit_and_65535_is_no_reading(tmp_path: Path) -> None:
     path = write_tiny(tmp_path / "unit.sens", depth_shift=500.0)
     export_frames(path, tmp_path / "f", depth="zlib", every=10)
-    np.testing.assert_array_equal(read_depth(tmp_path / "f" / "depth" / "0.zdepth"), (depth_of(0) / 500).astype(np.float32))
+    np.testing.assert_array_equal(
+        read_depth(tmp_path / "f" / "depth" / "0.zdepth"), (depth_of(0) / 500).astype(np.float32)
+    )
     pixels = np.array([[0, 1, 65534, 65535]], np.uint16)
     (tmp_path / "d.png").write_bytes(encode_depth_png(pixels))
     np.testing.assert_array_equal(read_depth(tmp_path / "d.png"), np.float32([[0, 0.001, 65.534, 0]]))
@@ -293,9 +319,16 @@ def test_depth_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     (tmp_path / "short.png").write_bytes(encode_depth_png(depth_of(0))[:-60])
     (tmp_path / "odd.zdepth").write_bytes(b"nothing of the kind")
-    (tmp_path / "cut.zdepth").write_bytes(b"G3DZ" + (40).to_bytes(4, "little") + (30).to_bytes(4, "little") + b"\0\0\x7aD" + b"x\x9c")
-    for name, said in (("eight.png", "pixels of mode L"), ("empty.png", "an empty file"), ("short.png", "cannot be"),
-                       ("odd.zdepth", "does not begin with G3DZ"), ("cut.zdepth", "expected 2400 bytes of pixels, found 0")):  # fmt: skip
+    (tmp_path / "cut.zdepth").write_bytes(
+        b"G3DZ" + (40).to_bytes(4, "little") + (30).to_bytes(4, "little") + b"\0\0\x7aD" + b"x\x9c"
+    )
+    for name, said in (
+        ("eight.png", "pixels of mode L"),
+        ("empty.png", "an empty file"),
+        ("short.png", "cannot be"),
+        ("odd.zdepth", "does not begin with G3DZ"),
+        ("cut.zdepth", "expected 2400 bytes of pixels, found 0"),
+    ):
         with pytest.raises(InputError, match=said):
             read_depth(tmp_path / name)
     with pytest.raises(MissingDataError, match="no such file"):
@@ -313,11 +346,20 @@ def test_the_colour_picture_of_a_raw_stream_is_compressed(tmp_path: Path) -> Non
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real frames are not here")
 def test_real_frames_and_the_stream_made_of_them_agree(tmp_path: Path) -> None:
     export_frames(REAL / "seven_scenes_8frames.sens", tmp_path)
-    with open_frames(REAL) as folder, open_frames(REAL / "seven_scenes_8frames.sens") as stream, open_frames(tmp_path) as exported:
+    with (
+        open_frames(REAL) as folder,
+        open_frames(REAL / "seven_scenes_8frames.sens") as stream,
+        open_frames(tmp_path) as exported,
+    ):
         assert len(folder) == len(stream) == len(exported) == 8
         for index in range(8):
             frames = [source.frame(index) for source in (folder, stream, exported)]
-            for read in (lambda f: f.pose, lambda f: f.depth(), lambda f: f.colour(), lambda f: f.depth_camera((640, 480))):
+            for read in (
+                lambda f: f.pose,
+                lambda f: f.depth(),
+                lambda f: f.colour(),
+                lambda f: f.depth_camera((640, 480)),
+            ):
                 np.testing.assert_array_equal(read(frames[1]), read(frames[0]))
                 np.testing.assert_array_equal(read(frames[2]), read(frames[0]))
             assert 0.3 < frames[0].depth()[frames[0].depth() > 0].mean() < 4

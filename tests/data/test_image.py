@@ -19,7 +19,9 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 @pytest.mark.parametrize("mode", ["RGB", "P", "L", "RGBA", "1", "I;16", "CMYK"])
 def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     path = tmp_path / ("a.tiff" if mode == "CMYK" else "a.png")
-    picture = Image.fromarray(PIXELS.astype(np.uint16)[..., 0]) if mode == "I;16" else Image.fromarray(PIXELS).convert(mode)
+    picture = (
+        Image.fromarray(PIXELS.astype(np.uint16)[..., 0]) if mode == "I;16" else Image.fromarray(PIXELS).convert(mode)
+    )
     picture.save(path)
     pixels = read_image(path)
     assert pixels.shape == (20, 30, 3)
@@ -56,7 +58,9 @@ def test_missing(tmp_path: Path) -> None:
         read_image(tmp_path / "none.png")
 
 
-@pytest.mark.parametrize(("content", "said"), [(b"", "an empty file"), (b"hello, I am text", "data of no known image format")])
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"", "an empty file"), (b"hello, I am text", "data of no known image format")]
+)
 def test_what_is_no_image(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(InputError, match=f"found {said}, expected a PNG or JPEG image"):
@@ -87,7 +91,9 @@ def test_warp_samples_between_pixel_centres_and_is_black_outside() -> None:
 def rectangles(count: int, seed: int) -> DepthRectangles:
     rng = np.random.default_rng(seed)
     low, span = rng.integers(-5, 40, (count, 2)), rng.integers(1, 30, (count, 2))
-    return DepthRectangles(np.concatenate([low, low + span], 1), -np.sort(-rng.uniform(2, 60, count)).astype(np.float32))
+    return DepthRectangles(
+        np.concatenate([low, low + span], 1), -np.sort(-rng.uniform(2, 60, count)).astype(np.float32)
+    )
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -104,10 +110,16 @@ def test_painting_in_the_networks_frame_equals_warping_the_painted_map(seed: int
 def test_nearer_objects_are_in_front_and_edges_round_half_to_even() -> None:
     count = 3
     objects = Objects(
-        np.array(["Car", "Van", "Car"]), np.array([[0.5, 0, 10, 40], [5, 0, 20.5, 40], [0, 0, 50, 60]], float), np.ones((count, 3)),
-        np.array([[0, 0, 9.0], [0, 0, 5.0], [0, 0, 1.9]]), *np.zeros((3, count)), np.zeros(count, np.int64),
-    )  # fmt: skip
+        np.array(["Car", "Van", "Car"]),
+        np.array([[0.5, 0, 10, 40], [5, 0, 20.5, 40], [0, 0, 50, 60]], float),
+        np.ones((count, 3)),
+        np.array([[0, 0, 9.0], [0, 0, 5.0], [0, 0, 1.9]]),
+        *np.zeros((3, count)),
+        np.zeros(count, np.int64),
+    )
     everything = paint(depth_rectangles(objects), (25, 50))
-    assert everything[0].tolist() == [9.0] * 5 + [5.0] * 15 + [0.0] * 5  # 0.5 -> 0, 20.5 -> 20; nearer than 2 m is left out
+    assert (
+        everything[0].tolist() == [9.0] * 5 + [5.0] * 15 + [0.0] * 5
+    )  # 0.5 -> 0, 20.5 -> 20; nearer than 2 m is left out
     assert everything[40:].max() == 0
     assert paint(depth_rectangles(objects, ["Car"]), (25, 50))[0].tolist() == [9.0] * 10 + [0.0] * 15

@@ -50,7 +50,12 @@ def test_label_fields_land_where_they_belong() -> None:
     assert objects.boxes2d[0].tolist() == [0, 192.37, 402.31, 374]
     assert objects.sizes[0].tolist() == [1.6, 1.57, 3.23]
     assert objects.locations[0].tolist() == [-2.7, 1.74, 3.68]
-    assert (objects.rotation_y[0], objects.alpha[0], objects.truncated[0], objects.occluded[0]) == (-1.29, -0.69, 0.88, 3)
+    assert (objects.rotation_y[0], objects.alpha[0], objects.truncated[0], objects.occluded[0]) == (
+        -1.29,
+        -0.69,
+        0.88,
+        3,
+    )
     assert objects.occluded.dtype == np.int64
     assert objects.scores is None
 
@@ -61,7 +66,9 @@ def test_labels_are_printed_as_kitti_prints_them() -> None:
 
 
 def test_results_in_the_published_layout() -> None:
-    objects = parse_objects("Car 0.0 0 1.234567 1 2 3.3333333333333335 4 1 2 3 -0.001 5 6 0.25 0.005678", "here", scored=True)
+    objects = parse_objects(
+        "Car 0.0 0 1.234567 1 2 3.3333333333333335 4 1 2 3 -0.001 5 6 0.25 0.005678", "here", scored=True
+    )
     assert format_results(objects) == "Car 0.0 0 1.23 1.00 2.00 3.33 4.00 1.00 2.00 3.00 -0.00 5.00 6.00 0.25 0.01\n"
 
 
@@ -104,12 +111,36 @@ def test_trailing_spaces_windows_line_ends_and_blank_lines_mean_nothing() -> Non
         (CAR + " 0.5", False, "a.txt: line 3 has 16 columns; a label has 15"),
         (CAR, True, "a.txt: line 3 has 15 columns; a result has 16"),
         (CAR + " 0.5 1", True, "a.txt: line 3 has 17 columns; a result has 16"),
-        (CAR.replace("1.57", "wide"), False, "a.txt: line 3, field width (column 10): found 'wide', expected a finite number"),
-        (CAR.replace("1.57", "nan"), False, "a.txt: line 3, field width (column 10): found 'nan', expected a finite number"),
-        (CAR.replace("3.68", "-inf"), False, "a.txt: line 3, field z (column 14): found '-inf', expected a finite number"),
-        (CAR.replace("3.68", "1e999"), False, "a.txt: line 3, field z (column 14): found '1e999', expected a finite number"),
-        (CAR.replace("3.68", "3_6"), False, "a.txt: line 3, field z (column 14): found '3_6', expected a finite number"),
-        (CAR.replace(" 3 ", " 1.5 "), False, "a.txt: line 3, field occluded (column 3): found '1.5', expected a whole number"),
+        (
+            CAR.replace("1.57", "wide"),
+            False,
+            "a.txt: line 3, field width (column 10): found 'wide', expected a finite number",
+        ),
+        (
+            CAR.replace("1.57", "nan"),
+            False,
+            "a.txt: line 3, field width (column 10): found 'nan', expected a finite number",
+        ),
+        (
+            CAR.replace("3.68", "-inf"),
+            False,
+            "a.txt: line 3, field z (column 14): found '-inf', expected a finite number",
+        ),
+        (
+            CAR.replace("3.68", "1e999"),
+            False,
+            "a.txt: line 3, field z (column 14): found '1e999', expected a finite number",
+        ),
+        (
+            CAR.replace("3.68", "3_6"),
+            False,
+            "a.txt: line 3, field z (column 14): found '3_6', expected a finite number",
+        ),
+        (
+            CAR.replace(" 3 ", " 1.5 "),
+            False,
+            "a.txt: line 3, field occluded (column 3): found '1.5', expected a whole number",
+        ),
         (CAR + " NaN", True, "a.txt: line 3, field score (column 16): found 'NaN', expected a finite number"),
     ],
 )
@@ -128,7 +159,9 @@ def test_lines_that_make_up_for_each_other_are_refused() -> None:
 
 
 def test_type_names_may_look_like_numbers_and_spaces_may_be_any() -> None:
-    objects = parse_objects(CAR.replace("Car", "1_2").replace(" ", "\t") + "\n" + CAR.replace(" ", "\u00a0"), "here", scored=False)
+    objects = parse_objects(
+        CAR.replace("Car", "1_2").replace(" ", "\t") + "\n" + CAR.replace(" ", "\u00a0"), "here", scored=False
+    )
     assert objects.classes.tolist() == ["1_2", "Car"]
     assert objects.locations[0].tolist() == objects.locations[1].tolist() == [-2.7, 1.74, 3.68]
 

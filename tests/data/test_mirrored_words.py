@@ -14,7 +14,10 @@ from g3d.data.mirrored_words import mirrored
         ("the left-hand side, the far-right one, facing left.", "the right-hand side, the far-left one, facing right."),
         ("leftmost, rightward, the lefthand car, leftwards", "rightmost, leftward, the righthand car, rightwards"),
         ("in a northwesterly direction of 10 degrees", "in a northeasterly direction of 10 degrees"),
-        ("north-western, southeast, easternmost, westbound, eastward", "north-eastern, southwest, westernmost, eastbound, westward"),
+        (
+            "north-western, southeast, easternmost, westbound, eastward",
+            "north-eastern, southwest, westernmost, eastbound, westward",
+        ),
         ("north of the south side", "north of the south side"),
         ("it drives NE, then east-southeast", "it drives NW, then west-southwest"),
     ],
@@ -28,14 +31,22 @@ def test_capitals_are_kept() -> None:
     assert mirrored("Left, LEFT, left; West-facing, EASTERN") == "Right, RIGHT, right; East-facing, WESTERN"
 
 
-@pytest.mark.parametrize("word", ["bright", "upright", "copyright", "leftover", "cleft", "Easter", "feast", "Wright", "least"])
+@pytest.mark.parametrize(
+    "word", ["bright", "upright", "copyright", "leftover", "cleft", "Easter", "feast", "Wright", "least"]
+)
 def test_words_that_only_contain_one_stay(word: str) -> None:
     assert mirrored(f"a {word} van") == f"a {word} van"
 
 
 @pytest.mark.parametrize(
     "sentence",
-    ["all right", "at right angles, a right angle, right-angled", "it stops right now", "it has the right of way", "right away"],
+    [
+        "all right",
+        "at right angles, a right angle, right-angled",
+        "it stops right now",
+        "it has the right of way",
+        "right away",
+    ],
 )
 def test_right_that_is_no_side_stays(sentence: str) -> None:
     assert mirrored(sentence) == sentence

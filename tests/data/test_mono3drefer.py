@@ -1,4 +1,5 @@
-"""Reading Mono3DRefer's files and the prepared index: what is found, and one clear line for everything that cannot be used."""
+"""Reading Mono3DRefer's files and the prepared index: what is found, and one clear line for everything that cannot be
+used."""
 
 from __future__ import annotations
 
@@ -12,16 +13,33 @@ import pytest
 
 from g3d.data.mono3drefer import INDEX, MANIFEST, Mono3DReferRoot, read_index, write_index
 from g3d.data.mono3drefer_names import CLASS_NAMES, GROUPS, PUBLISHED_EXPRESSIONS, PUBLISHED_GROUPS, PUBLISHED_OBJECTS
-from g3d.data.mono3drefer_raw import EXPRESSIONS_FILE, GROUPS_FILE, objects_of_rows, read_expressions, read_groups, rows_of_objects
+from g3d.data.mono3drefer_raw import (
+    EXPRESSIONS_FILE,
+    GROUPS_FILE,
+    objects_of_rows,
+    read_expressions,
+    read_groups,
+    rows_of_objects,
+)
 from g3d.errors import InputError, MissingDataError
 from g3d.prepare.mono3drefer import prepare_mono3drefer
 from g3d.systems.jln import config
 
-LABEL = "['Van', '0.10', 1, '2.76', '0.00', '145.87', '52.73', '330.60', 1.89, '1.70', '0.86', '-7.20', '1.54', '8.00', '2.02']"
+LABEL = (
+    "['Van', '0.10', 1, '2.76', '0.00', '145.87', '52.73', '330.60', 1.89, '1.70', '0.86', '-7.20', "
+    "'1.54', '8.00', '2.02']"
+)
 
 
 def entry(**changes: Any) -> dict[str, Any]:
-    values = {"im_name": "000012", "instanceID": 7, "ann_id": 3, "objectName": "van", "label_2": LABEL, "description": " The Van. "}
+    values = {
+        "im_name": "000012",
+        "instanceID": 7,
+        "ann_id": 3,
+        "objectName": "van",
+        "label_2": LABEL,
+        "description": " The Van. ",
+    }
     return {**values, **changes}
 
 
@@ -33,7 +51,12 @@ def written(folder: Path, *entries: Any) -> Path:
 
 def test_an_entry_becomes_an_expression(tmp_path: Path) -> None:
     (expression,) = read_expressions(written(tmp_path, entry())).expressions
-    assert (expression.id, expression.image, expression.instance, expression.annotation) == ("000012_7_3", "000012", 7, 3)
+    assert (expression.id, expression.image, expression.instance, expression.annotation) == (
+        "000012_7_3",
+        "000012",
+        7,
+        3,
+    )
     assert expression.sentence == "The Van."
     found = expression.objects
     assert found.classes.tolist() == [expression.class_name] == ["van"]
@@ -66,9 +89,15 @@ def test_a_score_as_a_sixteenth_field_is_left_out(tmp_path: Path) -> None:
         ({"label_2": LABEL.replace("'8.00'", "1_5")}, None),  # a number in Python's own spelling
         ({"label_2": LABEL.replace("'8.00'", "'1_5'")}, 'label_2, field z: found "1_5", expected a finite number'),
         ({"label_2": LABEL.replace("'8.00'", "True")}, "label_2, field z: found true, expected a finite number"),
-        ({"label_2": LABEL.replace("'0.10', 1", "'0.10', 1.5")}, "label_2, field occluded: found 1.5, expected a whole number"),
+        (
+            {"label_2": LABEL.replace("'0.10', 1", "'0.10', 1.5")},
+            "label_2, field occluded: found 1.5, expected a whole number",
+        ),
         ({"label_2": LABEL.replace("'52.73'", "'-3'")}, "label_2, x1 and x2: found 0 and -3, expected x1 below x2"),
-        ({"label_2": LABEL.replace("'145.87'", "'330.60'")}, "label_2, y1 and y2: found 330.6 and 330.6, expected y1 below y2"),
+        (
+            {"label_2": LABEL.replace("'145.87'", "'330.60'")},
+            "label_2, y1 and y2: found 330.6 and 330.6, expected y1 below y2",
+        ),
         ({"label_2": LABEL.replace("1.89", "0")}, "label_2, field height: found 0, expected metres above 0"),
         ({"label_2": LABEL.replace("'8.00'", "'-2'")}, "label_2, field z: found -2, expected metres above 0"),
         ({"objectName": "Van"}, 'objectName: found "Van" (did you mean van?), expected one of pedestrian'),
@@ -83,7 +112,9 @@ def test_a_score_as_a_sixteenth_field_is_left_out(tmp_path: Path) -> None:
         ({"ann_id": True}, "ann_id: found true, expected a whole number"),
     ],
 )
-def test_a_broken_entry_is_one_line_and_the_others_are_read(tmp_path: Path, changes: dict[str, Any], says: str | None) -> None:
+def test_a_broken_entry_is_one_line_and_the_others_are_read(
+    tmp_path: Path, changes: dict[str, Any], says: str | None
+) -> None:
     path = written(tmp_path, entry(ann_id=0), entry(**changes), entry(ann_id=9))
     entries = read_expressions(path)
     if says is None:
@@ -108,12 +139,20 @@ def test_entries_that_are_no_objects_or_lack_a_field(tmp_path: Path) -> None:
 def test_an_id_comes_once(tmp_path: Path) -> None:
     entries = read_expressions(written(tmp_path, entry(), entry(description="Another.")))
     assert len(entries.expressions) == 1
-    assert "entry 1 (000012_7_3): im_name, instanceID and ann_id: found those of an earlier entry" in entries.broken[0][1].message
+    assert (
+        "entry 1 (000012_7_3): im_name, instanceID and ann_id: found those of an earlier entry"
+        in entries.broken[0][1].message
+    )
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [("[{", "not valid JSON"), ("\xff", "not valid JSON"), ("{}", "found dict, expected a list of expressions"), ("[]", "list is empty")],
+    [
+        ("[{", "not valid JSON"),
+        ("\xff", "not valid JSON"),
+        ("{}", "found dict, expected a list of expressions"),
+        ("[]", "list is empty"),
+    ],
 )
 def test_a_file_that_is_no_list(tmp_path: Path, content: str, says: str) -> None:
     path = tmp_path / EXPRESSIONS_FILE
@@ -176,7 +215,9 @@ def test_the_index_gives_back_every_expression(mini_mono3drefer: Path) -> None:
             assert np.array_equal(rows_of_objects(e.objects), rows_of_objects(known[e.id].objects))
             assert e.objects.classes.tolist() == [e.class_name]
     assert sorted(ids) == sorted(known)
-    assert root.expressions("train").ids() == [e.id for e in raw if e.image in root.split("train")]  # in the file's order
+    assert root.expressions("train").ids() == [
+        e.id for e in raw if e.image in root.split("train")
+    ]  # in the file's order
     some = ["000152_24008_1", "000007_24000_0"]
     assert list(root.by_id([*some, "000007_24000_99"])) == some
 
@@ -251,7 +292,9 @@ def test_an_index_of_other_sentences_is_refused(mini_mono3drefer: Path) -> None:
     prepare_mono3drefer(mini_mono3drefer)
     file = mini_mono3drefer / "Mono3DRefer.json"
     file.write_text(file.read_text().replace("pedestrian on the left", "pedestrian on the road"))
-    with pytest.raises(InputError, match=r"Mono3DRefer.json: has changed since it was prepared[\s\S]*run g3d prepare mono3drefer again"):
+    with pytest.raises(
+        InputError, match=r"Mono3DRefer.json: has changed since it was prepared[\s\S]*run g3d prepare mono3drefer again"
+    ):
         Mono3DReferRoot.find(mini_mono3drefer).expressions("train")
     prepare_mono3drefer(mini_mono3drefer)
     assert "on the road" in Mono3DReferRoot.find(mini_mono3drefer).expressions("train")[0].sentence

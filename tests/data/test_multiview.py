@@ -40,10 +40,14 @@ def flat_view(depth: float = 2.0, published: bool = True) -> View:
 def points_at(cells: list[tuple[int, int]], z: float = 2.0) -> Tensor:
     """Points that the flat view sees at (row, column), metres."""
     fx, fy, cx, cy = published_intrinsics()[[0, 1, 0, 1], [0, 1, 2, 2]]
-    return torch.tensor([[(column - cx) / fx * z, (row - cy) / fy * z, z] for row, column in cells], dtype=torch.float32)
+    return torch.tensor(
+        [[(column - cx) / fx * z, (row - cy) / fy * z, z] for row, column in cells], dtype=torch.float32
+    )
 
 
-@pytest.mark.parametrize("size", [(1296, 968), (640, 480), (320, 240), (162, 121), (328, 256), (100, 300), (401, 305), (2000, 256)])
+@pytest.mark.parametrize(
+    "size", [(1296, 968), (640, 480), (320, 240), (162, 121), (328, 256), (100, 300), (401, 305), (2000, 256)]
+)
 def test_pictures_are_resized_by_height_and_cut_or_padded_in_width(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
@@ -131,7 +135,10 @@ def test_pooling_equals_the_published_loop_also_with_features_of_zeros(mode: str
     features[2] -= 5  # all negative: a cell of zeros then wipes out the maximum
     for feature in features[:5]:
         feature[:, 0] = 0
-    pairs = [[(point, int(rng.integers(0, 15))) for point in np.flatnonzero(rng.uniform(size=points) < 0.6)] for _ in features]
+    pairs = [
+        [(point, int(rng.integers(0, 15))) for point in np.flatnonzero(rng.uniform(size=points) < 0.6)]
+        for _ in features
+    ]
     pool = FeaturePool(points, 4, mode)
     for frame, feature in zip(pairs, features, strict=True):
         cells = torch.full((points,), -1)

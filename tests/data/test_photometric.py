@@ -1,4 +1,5 @@
-"""Photometric distortion: the published order of draws, what it leaves alone, and what becomes of values beyond 0..255."""
+"""Photometric distortion: the published order of draws, what it leaves alone, and what becomes of values beyond
+0..255."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ def image() -> np.ndarray:
 def test_kernel_and_reference_agree_to_the_bit(image: np.ndarray) -> None:
     rng = np.random.default_rng(0)
     for _ in range(10):
-        found = (image.reshape(-1, 3).astype(np.float32) + np.float32(rng.uniform(-32, 32))) * np.float32(rng.uniform(0.5, 1.5))
+        found = (image.reshape(-1, 3).astype(np.float32) + np.float32(rng.uniform(-32, 32))) * np.float32(
+            rng.uniform(0.5, 1.5)
+        )
         found[:40] = found[:40, :1]  # grey
         found[40:44] = 0
         expected = found.copy()
@@ -59,7 +62,10 @@ def test_a_turn_of_the_hue_moves_red_towards_the_next_colour() -> None:
 
 def test_contrast_scales_the_value_whether_it_comes_first_or_last() -> None:
     pixel = np.array([[[10, 90, 250]]], np.uint8)
-    first, last = (distort_float(pixel, Photometric(brightness=-20, contrast=1.4, contrast_first=k, saturation=1.3)) for k in (True, False))
+    first, last = (
+        distort_float(pixel, Photometric(brightness=-20, contrast=1.4, contrast_first=k, saturation=1.3))
+        for k in (True, False)
+    )
     assert np.allclose(first, last, atol=1e-3)
 
 
@@ -79,7 +85,12 @@ def test_a_permutation_takes_channels() -> None:
 def test_the_same_generator_draws_the_same_and_every_step_half_the_time() -> None:
     drawn = [draw_photometric(np.random.default_rng(seed)) for seed in range(400)]
     assert drawn[7] == draw_photometric(np.random.default_rng(7))
-    for name, low, high in (("brightness", -32, 32), ("contrast", 0.5, 1.5), ("saturation", 0.5, 1.5), ("hue", -18, 18)):
+    for name, low, high in (
+        ("brightness", -32, 32),
+        ("contrast", 0.5, 1.5),
+        ("saturation", 0.5, 1.5),
+        ("hue", -18, 18),
+    ):
         values = [getattr(each, name) for each in drawn if getattr(each, name) is not None]
         assert 150 < len(values) < 250
         assert low <= min(values) < max(values) <= high

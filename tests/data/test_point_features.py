@@ -25,7 +25,9 @@ def features_of(scene: str) -> np.ndarray:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for scene in SCENES:
-        write_features(tmp_path / scene / FILE, scene, features_of(scene), rows_fingerprint(points_of(scene)), {"pool": "max"})
+        write_features(
+            tmp_path / scene / FILE, scene, features_of(scene), rows_fingerprint(points_of(scene)), {"pool": "max"}
+        )
     return tmp_path
 
 
@@ -45,7 +47,9 @@ def test_what_is_written_is_read(folder: Path, form: str) -> None:
 def test_a_virtual_file_can_be_moved_with_its_folder(folder: Path, tmp_path: Path) -> None:
     merge_features(folder, folder / "all.hdf5", virtual=True)
     moved = folder.rename(tmp_path.parent / f"{tmp_path.name}_moved")
-    assert np.array_equal(PointFeatures(moved / "all.hdf5").read(SCENES[1], points_of(SCENES[1])), features_of(SCENES[1]))
+    assert np.array_equal(
+        PointFeatures(moved / "all.hdf5").read(SCENES[1], points_of(SCENES[1])), features_of(SCENES[1])
+    )
 
 
 def test_another_subsample_of_the_same_size_is_refused(folder: Path) -> None:
@@ -71,7 +75,9 @@ def test_a_published_file_is_read_with_a_warning(tmp_path: Path, caplog: pytest.
 
 def test_half_precision_takes_half_the_room(tmp_path: Path) -> None:
     scene = SCENES[0]
-    write_features(tmp_path / scene / FILE, scene, features_of(scene), rows_fingerprint(points_of(scene)), {}, half=True)
+    write_features(
+        tmp_path / scene / FILE, scene, features_of(scene), rows_fingerprint(points_of(scene)), {}, half=True
+    )
     found = PointFeatures(tmp_path).read(scene, points_of(scene))
     assert found.dtype == np.float32
     assert np.abs(found - features_of(scene)).max() < 1e-3

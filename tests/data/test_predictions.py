@@ -19,16 +19,38 @@ ARRAYS = ("boxes2d", "sizes", "locations", "rotation_y", "alpha", "truncated", "
 
 def some_objects(count: int, seed: int = 0) -> Objects:
     random = np.random.default_rng(seed)
-    return Objects(np.array(["Car", "Pedestrian", "Person_sitting"])[random.integers(0, 3, count)], random.normal(500, 99, (count, 4)),
-                   random.random((count, 3)), random.normal(0, 20, (count, 3)), random.normal(0, 1, count), random.normal(0, 1, count),
-                   np.full(count, -1.0), np.full(count, -1), np.sort(random.random(count))[::-1])  # fmt: skip
+    return Objects(
+        np.array(["Car", "Pedestrian", "Person_sitting"])[random.integers(0, 3, count)],
+        random.normal(500, 99, (count, 4)),
+        random.random((count, 3)),
+        random.normal(0, 20, (count, 3)),
+        random.normal(0, 1, count),
+        random.normal(0, 1, count),
+        np.full(count, -1.0),
+        np.full(count, -1),
+        np.sort(random.random(count))[::-1],
+    )
 
 
 def record(**changes: Any) -> dict[str, Any]:
-    thing: dict[str, Any] = {"class": "Car", "score": 0.5, "box2d": [1, 2, 3, 4], "size_hwl": [1.5, 1.6, 4], "location": [0, 1.6, 20],
-                             "rotation_y": 0, "alpha": 0}  # fmt: skip
-    good: dict[str, Any] = {"schema": 1, "sample": "000001", "expression": None, "image": None, "image_size": None, "camera": None,
-                            "objects": [thing]}  # fmt: skip
+    thing: dict[str, Any] = {
+        "class": "Car",
+        "score": 0.5,
+        "box2d": [1, 2, 3, 4],
+        "size_hwl": [1.5, 1.6, 4],
+        "location": [0, 1.6, 20],
+        "rotation_y": 0,
+        "alpha": 0,
+    }
+    good: dict[str, Any] = {
+        "schema": 1,
+        "sample": "000001",
+        "expression": None,
+        "image": None,
+        "image_size": None,
+        "camera": None,
+        "objects": [thing],
+    }
     for name, value in changes.items():
         if name.startswith("object_"):
             thing[name.removeprefix("object_")] = value
@@ -71,7 +93,10 @@ def test_every_bit_comes_back(tmp_path: Path) -> None:
 
 
 def test_one_line_per_record_and_unknown_values_left_out(tmp_path: Path) -> None:
-    write_predictions(tmp_path / "p.jsonl", [Prediction("a", some_objects(2), "two\nlines\u2028here"), Prediction("b", some_objects(1))])
+    write_predictions(
+        tmp_path / "p.jsonl",
+        [Prediction("a", some_objects(2), "two\nlines\u2028here"), Prediction("b", some_objects(1))],
+    )
     lines = (tmp_path / "p.jsonl").read_bytes().split(b"\n")
     assert len(lines) == 3
     assert lines[2] == b""
@@ -85,32 +110,38 @@ def test_float32_scores_are_kept_exactly(tmp_path: Path) -> None:
     assert read_predictions(tmp_path / "p.jsonl")[0].objects.scores[0] == np.float32(0.1)
 
 
-@pytest.mark.parametrize(("line", "message"), [
-    ("{", r"p\.jsonl:2: not a JSON record"),
-    ("[]", r"p\.jsonl:2: record: found \[\], expected a JSON object"),
-    (record(schema=2), r":2: schema: found 2, expected 1"),
-    ({"sample": "a"}, r":2: schema: found null, expected 1"),
-    ({k: v for k, v in record().items() if k != "camera"}, r":2: camera is missing \(found: schema, sample"),
-    (record(imagesize=None), r":2: imagesize is not a known field\nDid you mean image_size"),
-    (record(sample=8), r":2: sample: found 8, expected the sample's id"),
-    (record(expression=["a"]), r":2: expression: found \[\"a\"\], expected a string or null"),
-    (record(image_size=[1242, 0]), r":2: image_size: found \[1242, 0\], expected \[width, height\]"),
-    (record(camera=[[1, 2, 3, 4]]), r":2: camera: found .*expected 3 rows of 4 numbers"),
-    (record(camera=[[1, 2, 3, 4], [1, 2, 3], [1, 2, 3, 4]]), r":2: camera\[1\]: found \[1, 2, 3\], expected 4 finite numbers"),
-    (record(objects={}), r":2: objects: found \{\}, expected a list"),
-    (record(objects=[3]), r":2: objects\[0\]: found 3, expected a JSON object"),
-    (record(object_score="0.5"), r":2: objects\[0\]\.score: found \"0\.5\", expected a finite number"),
-    (record(object_score=None), r":2: objects\[0\]\.score: found null, expected a finite number"),
-    (record(object_score=True), r":2: objects\[0\]\.score: found true, expected a finite number"),
-    (record(object_score=float("nan")), r":2: objects\[0\]\.score: found NaN, expected a finite number"),
-    (record(object_box2d=[1, 2, 3]), r":2: objects\[0\]\.box2d: found \[1, 2, 3\], expected 4 finite numbers"),
-    (record(object_location=[1, 2, float("inf")]), r":2: objects\[0\]\.location: .*expected 3 finite numbers"),
-    (record(object_score=10**400), r":2: objects\[0\]\.score: found \[1000.*expected a finite number"),
-    (record(object_occluded=0.5), r":2: objects\[0\]\.occluded: found 0\.5, expected an integer"),
-    (record(object_class=""), r":2: objects\[0\]\.class: found \"\", expected a class name"),
-    (record(object_aplha=1.0), r":2: objects\[0\]\.aplha is not a known field\nDid you mean alpha"),
-    (record(sample="first"), r":2: sample 'first' is already on line 1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", r"p\.jsonl:2: not a JSON record"),
+        ("[]", r"p\.jsonl:2: record: found \[\], expected a JSON object"),
+        (record(schema=2), r":2: schema: found 2, expected 1"),
+        ({"sample": "a"}, r":2: schema: found null, expected 1"),
+        ({k: v for k, v in record().items() if k != "camera"}, r":2: camera is missing \(found: schema, sample"),
+        (record(imagesize=None), r":2: imagesize is not a known field\nDid you mean image_size"),
+        (record(sample=8), r":2: sample: found 8, expected the sample's id"),
+        (record(expression=["a"]), r":2: expression: found \[\"a\"\], expected a string or null"),
+        (record(image_size=[1242, 0]), r":2: image_size: found \[1242, 0\], expected \[width, height\]"),
+        (record(camera=[[1, 2, 3, 4]]), r":2: camera: found .*expected 3 rows of 4 numbers"),
+        (
+            record(camera=[[1, 2, 3, 4], [1, 2, 3], [1, 2, 3, 4]]),
+            r":2: camera\[1\]: found \[1, 2, 3\], expected 4 finite numbers",
+        ),
+        (record(objects={}), r":2: objects: found \{\}, expected a list"),
+        (record(objects=[3]), r":2: objects\[0\]: found 3, expected a JSON object"),
+        (record(object_score="0.5"), r":2: objects\[0\]\.score: found \"0\.5\", expected a finite number"),
+        (record(object_score=None), r":2: objects\[0\]\.score: found null, expected a finite number"),
+        (record(object_score=True), r":2: objects\[0\]\.score: found true, expected a finite number"),
+        (record(object_score=float("nan")), r":2: objects\[0\]\.score: found NaN, expected a finite number"),
+        (record(object_box2d=[1, 2, 3]), r":2: objects\[0\]\.box2d: found \[1, 2, 3\], expected 4 finite numbers"),
+        (record(object_location=[1, 2, float("inf")]), r":2: objects\[0\]\.location: .*expected 3 finite numbers"),
+        (record(object_score=10**400), r":2: objects\[0\]\.score: found \[1000.*expected a finite number"),
+        (record(object_occluded=0.5), r":2: objects\[0\]\.occluded: found 0\.5, expected an integer"),
+        (record(object_class=""), r":2: objects\[0\]\.class: found \"\", expected a class name"),
+        (record(object_aplha=1.0), r":2: objects\[0\]\.aplha is not a known field\nDid you mean alpha"),
+        (record(sample="first"), r":2: sample 'first' is already on line 1"),
+    ],
+)
 def test_bad_record_is_named(tmp_path: Path, line: Any, message: str) -> None:
     path = write_lines(tmp_path / "p.jsonl", record(sample="first"), line)
     with pytest.raises(InputError, match=message):

@@ -1,4 +1,5 @@
-"""What a raw scan becomes: the rules behind the parity cases, the correct variants, VoteNet's published scene from real raw files."""
+"""What a raw scan becomes: the rules behind the parity cases, the correct variants, VoteNet's published scene from real
+raw files."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ def made() -> tuple[Scan, LabelTable]:
 
 
 def groups(*objects: tuple[int, str, list[int]]) -> Aggregation:
-    return Aggregation(tuple(ObjectGroup(k, k, label, np.array(segments, np.int64)) for k, label, segments in objects), 2, {})
+    return Aggregation(
+        tuple(ObjectGroup(k, k, label, np.array(segments, np.int64)) for k, label, segments in objects), 2, {}
+    )
 
 
 def mesh(count: int = 6) -> Mesh:
@@ -69,7 +72,9 @@ def test_summed_normals_are_the_sum_of_unit_face_normals(made: tuple[Scan, Label
 
 def test_published_normals_keep_the_last_face_of_each_column() -> None:
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
-    faces = np.array([[0, 1, 2], [0, 2, 3], [3, 1, 0]], np.int32)  # vertex 0: +x of face 1 from column 0, +y of face 2 from column 2
+    faces = np.array(
+        [[0, 1, 2], [0, 2, 3], [3, 1, 0]], np.int32
+    )  # vertex 0: +x of face 1 from column 0, +y of face 2 from column 2
     found = published_normals(vertices, faces)
     assert np.allclose(found[0], np.array([1, 1, 0]) / np.sqrt(2), atol=1e-6)
     assert np.allclose(vertex_normals(vertices, faces)[0], np.ones(3) / np.sqrt(3), atol=1e-6)
@@ -83,11 +88,18 @@ def test_a_face_without_area_and_a_cloud_without_faces_give_no_normal() -> None:
 
 
 def test_later_labels_and_later_objects_overwrite() -> None:
-    """Objects of one label are labelled together, where the first of them stands: class and instance of segment 20 disagree."""
-    found = scene_arrays(mesh(), SEGMENTS, groups((0, "chair", [10]), (1, "rug", [20]), (2, "chair", [20, 30])), TABLE, None)
+    """Objects of one label are labelled together, where the first of them stands: class and instance of segment 20
+    disagree."""
+    found = scene_arrays(
+        mesh(), SEGMENTS, groups((0, "chair", [10]), (1, "rug", [20]), (2, "chair", [20, 30])), TABLE, None
+    )
     assert found.semantic.tolist() == [5, 5, 20, 20, 5, 0]
     assert found.instance.tolist() == [1, 1, 3, 3, 3, 0]
-    assert found.boxes[:, 6:].tolist() == [[5, 0], [0, 0], [20, 2]]  # the class of a first segment; object 1 has no vertex left
+    assert found.boxes[:, 6:].tolist() == [
+        [5, 0],
+        [0, 0],
+        [20, 2],
+    ]  # the class of a first segment; object 1 has no vertex left
     assert (found.semantic.dtype, found.instance.dtype, found.boxes.dtype) == (np.uint32, np.uint32, np.float64)
 
 
@@ -169,7 +181,14 @@ def test_instances_without_stuff_are_numbered_in_file_order() -> None:
     assert found.tolist() == [IGNORE, IGNORE, 1, 1, 0, IGNORE]
     semantic = prepared_scene(mesh(), np.zeros(6, np.int64), labels, found).semantic
     assert semantic is not None
-    assert ground_truth_ids(semantic, found).tolist() == [0, 0, 5002, 5002, 1001, 0]  # a rug has no class: written as a wall
+    assert ground_truth_ids(semantic, found).tolist() == [
+        0,
+        0,
+        5002,
+        5002,
+        1001,
+        0,
+    ]  # a rug has no class: written as a wall
     assert ground_truth_ids(semantic, np.full(6, IGNORE)).tolist() == [0] * 6
 
 
@@ -178,7 +197,9 @@ def test_what_the_published_preparation_asserts_is_refused() -> None:
     with pytest.raises(InputError, match=r"objects 0 \(chair\) and 1 \(rug\) share segment 20"):
         instances_without_stuff(SEGMENTS, shared, TABLE, np.zeros(6, int))
     with pytest.raises(InputError, match=r"object 3 \(chair\): its vertices have several nyu40 labels, \[0, 5\]"):
-        instances_without_stuff(SEGMENTS, groups((0, "rug", [30]), (3, "chair", [10, 20])), TABLE, np.array([5, 5, 5, 0, 20, 20]))
+        instances_without_stuff(
+            SEGMENTS, groups((0, "rug", [30]), (3, "chair", [10, 20])), TABLE, np.array([5, 5, 5, 0, 20, 20])
+        )
 
 
 def test_prepared_scenes_are_centred() -> None:
@@ -190,7 +211,8 @@ def test_prepared_scenes_are_centred() -> None:
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real ScanNet sample is not here")
 def test_scene0000_00_is_votenets() -> None:
-    """From its raw files: the published boxes exactly, and labels equal at the vertices that the published sample has."""
+    """From its raw files: the published boxes exactly, and labels equal at the vertices that the published sample
+    has."""
     from scipy.spatial import cKDTree
 
     folder = ScanFolder(REAL)

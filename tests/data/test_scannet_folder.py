@@ -69,7 +69,9 @@ def test_labels_of_version_1_are_refused(download: Path) -> None:
 
 def test_an_empty_scan_folder_is_said(download: Path) -> None:
     (download / "scans" / "scene0001_00").mkdir()
-    with pytest.raises(MissingDataError, match=r"scan scene0001_00: .*_vh_clean_2\.ply is missing .the folder is empty"):
+    with pytest.raises(
+        MissingDataError, match=r"scan scene0001_00: .*_vh_clean_2\.ply is missing .the folder is empty"
+    ):
         ScanFolder(download).files("scene0001_00")
     (download / "scans" / "scene0001_00" / "scene0001_00.sens").write_bytes(b"")
     with pytest.raises(MissingDataError, match=r"found: scene0001_00\.sens"):
@@ -96,7 +98,9 @@ def test_an_annotation_needs_the_segments(download: Path) -> None:
 
 def test_files_of_different_scans_are_refused(download: Path) -> None:
     scans = download / "scans"
-    shutil.copy(MADE / "scans/scene0900_00/scene0900_00_vh_clean_2.ply", scans / "scene0000_00/scene0000_00_vh_clean_2.ply")
+    shutil.copy(
+        MADE / "scans/scene0900_00/scene0900_00_vh_clean_2.ply", scans / "scene0000_00/scene0000_00_vh_clean_2.ply"
+    )
     with pytest.raises(InputError, match="4 vertices, the mesh has 7152"):
         read_scan(ScanFolder(download).files("scene0000_00"))
 

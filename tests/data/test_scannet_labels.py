@@ -48,7 +48,9 @@ def test_every_copy_says_the_same(tmp_path: Path, line_end: str, fridge: str) ->
     table = LabelTable.read(path)
     assert table.categories == LabelTable.read(MADE).categories
     assert (table["refrigerator"].nyu40, table.class_of_expression("refrigerator")) == (24, 12)
-    assert len(min(text.splitlines(), key=lambda line: line.count("\t")).split("\t")) == 15  # furnace: a row of 15 columns
+    assert (
+        len(min(text.splitlines(), key=lambda line: line.count("\t")).split("\t")) == 15
+    )  # furnace: a row of 15 columns
     assert table["furnace"].nyu40 == 39
 
 
@@ -72,17 +74,26 @@ def test_the_real_table() -> None:
     assert {table.class_of_expression(name) for name in ("refrigerator", "mini_fridge", "cooler")} == {12}
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("", "no column id, raw_category.*found: nothing"),
-    ("id,raw_category,category,nyu40id,nyu40class\n1,wall,wall,1,wall\n", "no column id"),
-    ("id\tcategory\tnyu40id\n1\twall\t1\n", r"no column raw_category, nyu40class .found: id, category, nyu40id"),
-    ("id\traw_category\tcategory\tnyu40id\tnyu40class\n", "no rows"),
-    ("id\traw_category\tcategory\tnyu40id\tnyu40class\n1\twall\twall\tone\twall\n", "line 2: nyu40id is 'one'"),
-    ("id\traw_category\tcategory\tnyu40id\tnyu40class\n1\twall\twall\t41\twall\n", "line 2: nyu40id is 41"),
-    ("id\traw_category\tcategory\tnyu40id\tnyu40class\n1\twall\twall\t2\twall\n", "nyu40class is 'wall', nyu40id 2 is 'floor'"),
-    ("id\traw_category\tcategory\tnyu40id\tnyu40class\n1\t\twall\t1\twall\n", "line 2: raw_category is empty"),
-    ("id\traw_category\tcategory\tnyu40id\tnyu40class\n" + 2 * "1\twall\twall\t1\twall\n", "line 3: raw_category 'wall' is there twice"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no column id, raw_category.*found: nothing"),
+        ("id,raw_category,category,nyu40id,nyu40class\n1,wall,wall,1,wall\n", "no column id"),
+        ("id\tcategory\tnyu40id\n1\twall\t1\n", r"no column raw_category, nyu40class .found: id, category, nyu40id"),
+        ("id\traw_category\tcategory\tnyu40id\tnyu40class\n", "no rows"),
+        ("id\traw_category\tcategory\tnyu40id\tnyu40class\n1\twall\twall\tone\twall\n", "line 2: nyu40id is 'one'"),
+        ("id\traw_category\tcategory\tnyu40id\tnyu40class\n1\twall\twall\t41\twall\n", "line 2: nyu40id is 41"),
+        (
+            "id\traw_category\tcategory\tnyu40id\tnyu40class\n1\twall\twall\t2\twall\n",
+            "nyu40class is 'wall', nyu40id 2 is 'floor'",
+        ),
+        ("id\traw_category\tcategory\tnyu40id\tnyu40class\n1\t\twall\t1\twall\n", "line 2: raw_category is empty"),
+        (
+            "id\traw_category\tcategory\tnyu40id\tnyu40class\n" + 2 * "1\twall\twall\t1\twall\n",
+            "line 3: raw_category 'wall' is there twice",
+        ),
+    ],
+)
 def test_a_wrong_table_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "labels.tsv"
     path.write_text(text)

@@ -94,10 +94,13 @@ def test_a_file_cut_short_says_where(tmp_path: Path, format: str) -> None:
 
 
 @pytest.mark.parametrize("format", ["binary_little_endian", "ascii"])
-@pytest.mark.parametrize(("faces", "message"), [
-    ([(0, 1, 2, 3), (0, 1, 2, 3)], "face 0 has 4 corners"),
-    ([(0, 1, 2), (0, 1, 2, 3), (0, 1, 2)], "face 1 has a list of 4 numbers in vertex_indices"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("faces", "message"),
+    [
+        ([(0, 1, 2, 3), (0, 1, 2, 3)], "face 0 has 4 corners"),
+        ([(0, 1, 2), (0, 1, 2, 3), (0, 1, 2)], "face 1 has a list of 4 numbers in vertex_indices"),
+    ],
+)
 def test_faces_that_are_no_triangles_are_refused(tmp_path: Path, format: str, faces: list, message: str) -> None:
     if format == "ascii" and len(faces) == 3:
         faces = [*faces[:2], (0, 1, 2)]
@@ -117,18 +120,21 @@ def test_an_empty_mesh_is_refused(tmp_path: Path) -> None:
         read_mesh(ply(tmp_path / "m.ply", faces=[], values=empty))
 
 
-@pytest.mark.parametrize(("edit", "message"), [
-    ((b"ply\n", b"obj\n"), "does not begin with ply"),
-    ((b"format binary_little_endian 1.0\n", b""), "no format line"),
-    ((b"format binary_little_endian 1.0\n", b"format binary_middle_endian 1.0\n"), "header line 2"),
-    ((b"float y", b"float v"), "property y is missing .found: x, v, z, red"),
-    ((b"float y", b"float x"), "vertex has two properties x"),
-    ((b"float y", b"half y"), "header line 6 is 'property half y'"),
-    ((b"element vertex 4", b"element vertex -4"), "header line 4"),
-    ((b"vertex_indices", b"corner_indices"), "property vertex_index is missing"),
-    ((b"list uchar int", b"list uchar float"), "no list of integers"),
-    ((b"uchar red", b"char red"), "red is int8, expected uchar"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        ((b"ply\n", b"obj\n"), "does not begin with ply"),
+        ((b"format binary_little_endian 1.0\n", b""), "no format line"),
+        ((b"format binary_little_endian 1.0\n", b"format binary_middle_endian 1.0\n"), "header line 2"),
+        ((b"float y", b"float v"), "property y is missing .found: x, v, z, red"),
+        ((b"float y", b"float x"), "vertex has two properties x"),
+        ((b"float y", b"half y"), "header line 6 is 'property half y'"),
+        ((b"element vertex 4", b"element vertex -4"), "header line 4"),
+        ((b"vertex_indices", b"corner_indices"), "property vertex_index is missing"),
+        ((b"list uchar int", b"list uchar float"), "no list of integers"),
+        ((b"uchar red", b"char red"), "red is int8, expected uchar"),
+    ],
+)
 def test_a_wrong_header_says_what_is_wrong(tmp_path: Path, edit: tuple[bytes, bytes], message: str) -> None:
     path = ply(tmp_path / "m.ply")
     path.write_bytes(path.read_bytes().replace(*edit))

@@ -42,7 +42,9 @@ def prepared() -> PreparedScene:
 @pytest.fixture
 def scanrefer() -> ScanReferScene:
     ids = np.arange(5, dtype=np.uint32)
-    return ScanReferScene(numbers(5, 9).astype(np.float32), numbers(5, 9).astype(np.float32), ids, ids + 1, numbers(2, 8), numbers(2, 8))
+    return ScanReferScene(
+        numbers(5, 9).astype(np.float32), numbers(5, 9).astype(np.float32), ids, ids + 1, numbers(2, 8), numbers(2, 8)
+    )
 
 
 @pytest.fixture
@@ -58,17 +60,26 @@ def same(a: object, b: object) -> bool:
 def test_scanrefer_files_come_back(tmp_path: Path, scanrefer: ScanReferScene) -> None:
     paths = write_scanrefer(tmp_path, SCENE, scanrefer)
     assert sorted(path.name.removeprefix(SCENE) for path in paths) == [
-        "_aligned_bbox.npy", "_aligned_vert.npy", "_bbox.npy", "_ins_label.npy", "_sem_label.npy", "_vert.npy"
-    ]  # fmt: skip
+        "_aligned_bbox.npy",
+        "_aligned_vert.npy",
+        "_bbox.npy",
+        "_ins_label.npy",
+        "_sem_label.npy",
+        "_vert.npy",
+    ]
     assert sorted(tmp_path.iterdir()) == sorted(paths)
     assert same(read_scanrefer(tmp_path, SCENE), scanrefer)
 
 
-def test_votenets_files_are_never_read_as_scanrefers(tmp_path: Path, votenet: VoteNetScene, scanrefer: ScanReferScene) -> None:
+def test_votenets_files_are_never_read_as_scanrefers(
+    tmp_path: Path, votenet: VoteNetScene, scanrefer: ScanReferScene
+) -> None:
     write_votenet(tmp_path / "votenet", SCENE, votenet)
     write_scanrefer(tmp_path / "scanrefer", SCENE, scanrefer)
     assert same(read_votenet(tmp_path / "votenet", SCENE), votenet)
-    with pytest.raises(InputError, match=r"_vert\.npy: float32 of shape .5, 6., expected .N, 9. as ScanRefer prepares scenes"):
+    with pytest.raises(
+        InputError, match=r"_vert\.npy: float32 of shape .5, 6., expected .N, 9. as ScanRefer prepares scenes"
+    ):
         read_scanrefer(tmp_path / "votenet", SCENE)
     with pytest.raises(InputError, match=r"_vert\.npy: float32 of shape .5, 9., expected .N, 6. as VoteNet"):
         read_votenet(tmp_path / "scanrefer", SCENE)
@@ -104,8 +115,12 @@ def test_published_code_loads_what_is_written(tmp_path: Path, prepared: Prepared
         write(tmp_path / "s.pth", prepared)
         coords, colours, superpoints, semantic, instance = torch.load(tmp_path / "s.pth", weights_only=False)
         assert [a.dtype for a in (coords, colours, superpoints, semantic, instance)] == [
-            np.float32, np.float32, np.int64, np.float64, instance_type
-        ]  # fmt: skip
+            np.float32,
+            np.float32,
+            np.int64,
+            np.float64,
+            instance_type,
+        ]
         assert coords.flags.writeable
         assert np.array_equal(instance, prepared.instance)
 
@@ -123,7 +138,13 @@ def test_written_scenes_name_no_private_module_of_numpy(tmp_path: Path, prepared
 def test_scenes_of_any_numpy_and_torch_are_read(
     tmp_path: Path, prepared: PreparedScene, protocol: int, zipped: bool, module: bytes
 ) -> None:
-    arrays = (prepared.coords.astype(np.float64), prepared.colours, prepared.superpoints, prepared.semantic, prepared.instance)
+    arrays = (
+        prepared.coords.astype(np.float64),
+        prepared.colours,
+        prepared.superpoints,
+        prepared.semantic,
+        prepared.instance,
+    )
     content = io.BytesIO()
     if zipped:
         torch.save(arrays, content, pickle_protocol=protocol)
@@ -150,12 +171,18 @@ def test_a_file_that_names_anything_but_arrays_is_not_run(tmp_path: Path, monkey
     assert not (tmp_path / "harm").exists()
 
 
-@pytest.mark.parametrize(("arrays", "message"), [
-    ((np.zeros((5, 3)),), "expected a tuple of 3 or 5 arrays"),
-    ({"coords": np.zeros((5, 3))}, "expected a tuple of 3 or 5 arrays"),
-    ((np.zeros((5, 3)), np.zeros((4, 3)), np.zeros(5)), r"colours is float64 of shape \(4, 3\), expected numbers of shape \(5, 3\)"),
-    ((np.zeros((5, 3)), np.zeros((5, 3)), np.full(5, -1)), "superpoint -1 is negative"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ((np.zeros((5, 3)),), "expected a tuple of 3 or 5 arrays"),
+        ({"coords": np.zeros((5, 3))}, "expected a tuple of 3 or 5 arrays"),
+        (
+            (np.zeros((5, 3)), np.zeros((4, 3)), np.zeros(5)),
+            r"colours is float64 of shape \(4, 3\), expected numbers of shape \(5, 3\)",
+        ),
+        ((np.zeros((5, 3)), np.zeros((5, 3)), np.full(5, -1)), "superpoint -1 is negative"),
+    ],
+)
 def test_other_contents_are_refused(tmp_path: Path, arrays: object, message: str) -> None:
     torch.save(arrays, tmp_path / "s.pth")
     with pytest.raises(InputError, match=message):

@@ -52,7 +52,11 @@ def test_what_is_written_is_read_back(tmp_path: Path, version: int, caplog: pyte
         np.testing.assert_array_equal(header.depth_intrinsic, HEADER.depth_intrinsic)
         for number in (3, 0, 4):  # in any order
             stored = opened.frame(number)
-            assert (stored.colour, stored.colour_time, stored.depth_time) == (picture(number), 33 * number, 33 * number + 1)
+            assert (stored.colour, stored.colour_time, stored.depth_time) == (
+                picture(number),
+                33 * number,
+                33 * number + 1,
+            )
             np.testing.assert_array_equal(opened.pose(number), pose_of(number))
             np.testing.assert_array_equal(opened.depth(number), depth_of(number))
             assert np.abs(opened.colour(number).astype(int) - (20 * number, 100, 200)).max() < 4
@@ -73,7 +77,9 @@ def test_raw_and_png_colour_and_raw_depth_are_read(tmp_path: Path, colour: str, 
 def test_only_the_bytes_of_the_wanted_frames_are_read(stream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
     pread = os.pread
-    monkeypatch.setattr(os, "pread", lambda descriptor, length, start: (read.append(length), pread(descriptor, length, start))[1])
+    monkeypatch.setattr(
+        os, "pread", lambda descriptor, length, start: (read.append(length), pread(descriptor, length, start))[1]
+    )
     with SensFile.open(stream) as opened:
         read.clear()
         stored = opened.frame(4)
@@ -154,7 +160,9 @@ def test_occi_depth_is_refused_with_what_to_do(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", [0, 2, 5, 0x46445025])
 def test_other_versions_are_refused(stream: Path, version: int) -> None:
-    assert f"version (byte 0) is {version}, expected 3 or 4" in problem(overwrite(stream, 0, struct.pack("<I", version)))
+    assert f"version (byte 0) is {version}, expected 3 or 4" in problem(
+        overwrite(stream, 0, struct.pack("<I", version))
+    )
 
 
 @pytest.mark.parametrize(
@@ -181,8 +189,14 @@ def test_a_blob_size_that_makes_no_sense_names_its_frame(stream: Path) -> None:
 def test_damaged_pictures_name_frame_and_byte(tmp_path: Path) -> None:
     short = zlib.compress(depth_of(0)[:20].tobytes())
     long = zlib.compress(np.zeros((31, 40), np.uint16).tobytes())
-    broken = [frame(0, depth=short), frame(1, depth=b"no zlib"), frame(2, colour=picture(2)[:100]), frame(3, depth=long),
-              frame(4, colour=b""), frame(5, colour=picture(5, "PNG")[:-30])]  # fmt: skip
+    broken = [
+        frame(0, depth=short),
+        frame(1, depth=b"no zlib"),
+        frame(2, colour=picture(2)[:100]),
+        frame(3, depth=long),
+        frame(4, colour=b""),
+        frame(5, colour=picture(5, "PNG")[:-30]),
+    ]
     write_sens(tmp_path / "s.sens", HEADER, broken)
     with SensFile.open(tmp_path / "s.sens") as opened:
         for number, read, said in (
@@ -196,11 +210,17 @@ def test_damaged_pictures_name_frame_and_byte(tmp_path: Path) -> None:
             with pytest.raises(InputError, match=said) as caught:
                 read(number)
             kind = "depth" if read == opened.depth else "colour"
-            assert f"frame {number}, {kind} at byte {getattr(opened.record(number), kind + '_start')}" in caught.value.message
+            assert (
+                f"frame {number}, {kind} at byte {getattr(opened.record(number), kind + '_start')}"
+                in caught.value.message
+            )
 
 
 def test_a_picture_of_another_size_than_the_header_says_is_refused(tmp_path: Path) -> None:
-    with SensFile.open(write_tiny(tmp_path / "s.sens", colour_size=(50, 36))) as opened, pytest.raises(InputError, match="says 50 x 36"):
+    with (
+        SensFile.open(write_tiny(tmp_path / "s.sens", colour_size=(50, 36))) as opened,
+        pytest.raises(InputError, match="says 50 x 36"),
+    ):
         opened.colour(0)
 
 

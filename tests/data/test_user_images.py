@@ -33,7 +33,11 @@ def test_each_sentence_is_asked_about_each_image(photos: Path) -> None:
     assert samples.ids == ["a-01", "a-02", "b-01", "b-02"]
     made = [samples.sample(k, None) for k in range(len(samples))]
     assert [(s.id, s.expression, Path(s.path or "").name) for s in made] == [
-        ("a-01", "the car", "a.png"), ("a-02", "the van", "a.png"), ("b-01", "the car", "b.png"), ("b-02", "the van", "b.png")]  # fmt: skip
+        ("a-01", "the car", "a.png"),
+        ("a-02", "the van", "a.png"),
+        ("b-01", "the car", "b.png"),
+        ("b-02", "the van", "b.png"),
+    ]
 
 
 def test_sentences_about_one_image_share_its_pixels(photos: Path) -> None:
@@ -73,7 +77,9 @@ def test_the_camera_comes_from_a_file_a_folder_a_focal_length_or_a_field_of_view
 
 def test_a_calibration_of_another_image_is_refused(photos: Path) -> None:
     (photos / "a.txt").write_text(P2.format(u=609.5, v=172.9))
-    with pytest.raises(InputError, match=r"a\.txt: principal point \(609\.5, 172\.9\) lies outside the image of 200 x 100"):
+    with pytest.raises(
+        InputError, match=r"a\.txt: principal point \(609\.5, 172\.9\) lies outside the image of 200 x 100"
+    ):
         UserImages(InferRequest((photos,), calibration=photos), RESOLUTION).sample(0, None)
     (photos / "b.txt").unlink()
     with pytest.raises(MissingDataError, match=r"b\.txt: no such file"):

@@ -23,7 +23,8 @@ def content_of(legacy: bool) -> bytes:
 
 @pytest.mark.parametrize("legacy", [False, True])
 def test_damage_of_any_kind_is_bad_input(tmp_path: Path, legacy: bool, recwarn: pytest.WarningsRecorder) -> None:
-    """Bytes changed at random in a file of torch's new and old format: it loads, or is refused; nothing else is raised."""
+    """Bytes changed at random in a file of torch's new and old format: it loads, or is refused; nothing else is
+    raised."""
     messages = []
     draws = random.Random(0)
     file = tmp_path / "c.pth"

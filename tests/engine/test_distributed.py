@@ -18,7 +18,8 @@ from g3d.engine.loader import TrainingLoader
 from g3d.errors import EnvironmentProblem, InputError
 from g3d.prepare.kitti import prepare_kitti
 
-# As in the published schedule, the first steps are small: Adam turns a rounding error in a tiny gradient into a step of the full rate.
+# As in the published schedule, the first steps are small: Adam turns a rounding error in a tiny gradient into a step of
+# the full rate.
 SETTINGS = micro("train.batch=4", "train.epochs=2", "optim.lr=1e-5")
 
 
@@ -26,7 +27,12 @@ def launch(count: int, *args: str) -> subprocess.CompletedProcess[str]:
     launcher = [] if count == 1 else ["torch.distributed.run", "--standalone", "--nproc-per-node", str(count), "-m"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [sys.executable, "-m", *launcher, "g3d", *args], env=env, capture_output=True, text=True, check=False, timeout=240
+        [sys.executable, "-m", *launcher, "g3d", *args],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
     )
 
 
@@ -52,16 +58,28 @@ def test_two_processes_reach_the_losses_of_one(drawn_kitti: Path, tmp_path: Path
         assert b["total"] == pytest.approx(a["total"], rel=1e-4), step
 
     tables = [
-        json.loads(run(world, "eval", "--ckpt", str(tmp_path / "1"), "--json", "--set", "decode.threshold=0.0")) for world in (1, 2, 3)
+        json.loads(run(world, "eval", "--ckpt", str(tmp_path / "1"), "--json", "--set", "decode.threshold=0.0"))
+        for world in (1, 2, 3)
     ]
     assert tables[0]["metrics"] == tables[1]["metrics"] == tables[2]["metrics"]
     predictions = (tmp_path / "1" / "predictions" / "val.jsonl").read_text().splitlines()
-    assert [json.loads(line)["sample"] for line in predictions] == ["000008", "000009", "000010", "000011"]  # each once, in order
+    assert [json.loads(line)["sample"] for line in predictions] == [
+        "000008",
+        "000009",
+        "000010",
+        "000011",
+    ]  # each once, in order
 
 
 @pytest.mark.parametrize(
     ("nodes", "first"),
-    [("gpu[003-005,9],cpu1", "gpu003"), ("node7", "node7"), ("a-[1,3]-ib", "a-1-ib"), ("x1,x2", "x1"), ("rack[01]", "rack01")],
+    [
+        ("gpu[003-005,9],cpu1", "gpu003"),
+        ("node7", "node7"),
+        ("a-[1,3]-ib", "a-1-ib"),
+        ("x1,x2", "x1"),
+        ("rack[01]", "rack01"),
+    ],
 )
 def test_first_host_of_a_slurm_list(nodes: str, first: str) -> None:
     assert first_host(nodes) == first
@@ -77,7 +95,13 @@ def test_slurm_variables_become_torchrun_s() -> None:
         "SLURM_JOB_NODELIST": "n[2-3]",
     }
     slurm_to_torchrun(env)
-    assert (env["RANK"], env["WORLD_SIZE"], env["LOCAL_RANK"], env["MASTER_ADDR"], env["MASTER_PORT"]) == ("5", "8", "1", "n2", "20123")
+    assert (env["RANK"], env["WORLD_SIZE"], env["LOCAL_RANK"], env["MASTER_ADDR"], env["MASTER_PORT"]) == (
+        "5",
+        "8",
+        "1",
+        "n2",
+        "20123",
+    )
 
 
 def test_an_interactive_slurm_shell_is_one_process() -> None:
@@ -111,7 +135,10 @@ def test_ranks_and_accumulation_share_one_global_batch() -> None:
     whole = [flat(step) for step in batches(0, 1, 1)]
     assert [flat(a) + flat(b) for a, b in zip(batches(0, 2, 1), batches(1, 2, 1), strict=True)] == whole
     assert [flat(step) for step in batches(0, 1, 2)] == whole
-    assert whole != [flat(step) for step in TrainingLoader(_Numbers(), list, 4, 1, 0, 8, Processes(0, 1, torch.device("cpu"))).epoch(3)]
+    assert whole != [
+        flat(step)
+        for step in TrainingLoader(_Numbers(), list, 4, 1, 0, 8, Processes(0, 1, torch.device("cpu"))).epoch(3)
+    ]
 
 
 def test_a_batch_that_cannot_be_divided_is_refused() -> None:

@@ -37,7 +37,9 @@ def by_hand(start: Tensor, gradients: list[Tensor], lr: float, decay: float) -> 
 def test_its_steps_are_the_formulas() -> None:
     params = parameters()
     start = [p.detach().clone() for p in params]
-    optimizer = AdamWScaledDecay([{"params": params[:1], "weight_decay": 0.0}, {"params": params[1:]}], lr=1e-2, weight_decay=0.1)
+    optimizer = AdamWScaledDecay(
+        [{"params": params[:1], "weight_decay": 0.0}, {"params": params[1:]}], lr=1e-2, weight_decay=0.1
+    )
     given: list[list[Tensor]] = [[] for _ in params]
     for step in range(6):
         give_gradients(params, step, without=2 if step == 3 else None)  # a parameter without gradient counts no step
@@ -68,9 +70,14 @@ def test_a_resumed_run_takes_the_same_steps_bit_for_bit() -> None:
 def test_every_optimiser_of_a_preset_is_built_with_its_groups(name: str) -> None:
     first, second = (p.detach().float().requires_grad_() for p in parameters(2))
     optim = OptimConfig.model_validate({"name": name, "lr": 1e-3, "weight_decay": 0.5, "betas": (0.8, 0.9)})
-    optimizer = build_optimizer([{"params": [first], "weight_decay": 0.0}, {"params": [second], "lr_scale": 0.1}], optim)
+    optimizer = build_optimizer(
+        [{"params": [first], "weight_decay": 0.0}, {"params": [second], "lr_scale": 0.1}], optim
+    )
     set_learning_rate(optimizer, 1e-2)
-    assert [(g["lr"], g["weight_decay"], g["betas"]) for g in optimizer.param_groups] == [(1e-2, 0.0, (0.8, 0.9)), (1e-3, 0.5, (0.8, 0.9))]
+    assert [(g["lr"], g["weight_decay"], g["betas"]) for g in optimizer.param_groups] == [
+        (1e-2, 0.0, (0.8, 0.9)),
+        (1e-3, 0.5, (0.8, 0.9)),
+    ]
     give_gradients([first, second], 0)
     optimizer.step()
     assert math.isfinite(float(first.detach().sum() + second.detach().sum()))

@@ -28,7 +28,9 @@ def start(data: Path, run: Path) -> list[str]:
 def launch(*args: str) -> subprocess.Popen:
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "g3d", *args]
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
 
 
 def finish(*args: str) -> None:
@@ -38,7 +40,8 @@ def finish(*args: str) -> None:
 
 
 def stop_after(process: subprocess.Popen, run: Path, steps: int, number: int) -> None:
-    """Send a signal as soon as that many steps are in the metrics; to the loading workers too, as terminals and schedulers do."""
+    """Send a signal as soon as that many steps are in the metrics; to the loading workers too, as terminals and
+    schedulers do."""
     metrics = run / "metrics.jsonl"
     while process.poll() is None and (not metrics.is_file() or metrics.read_text().count("\n") < steps):
         time.sleep(0.002)
@@ -97,8 +100,11 @@ def test_resume_auto_takes_the_newest_run(drawn_kitti: Path, undisturbed: Path, 
     os.symlink(undisturbed, runs / "2026-01-01_000000")
     process = subprocess.run(
         [sys.executable, "-m", "g3d", "train", "--resume", "auto", "--preset", "monodle-ddml-tiny"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert process.returncode == 0, process.stderr
     assert process.stdout.strip().endswith("2026-01-01_000000")
 

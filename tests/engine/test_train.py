@@ -65,7 +65,9 @@ def test_a_split_that_shrank(drawn_kitti: Path, saved: Path, monkeypatch: pytest
         resumed(drawn_kitti, saved)
 
 
-def test_the_best_evaluation_s_checkpoint_is_kept(drawn_kitti: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_evaluation_s_checkpoint_is_kept(
+    drawn_kitti: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also against those before a resumption; an evaluation without a score is no best."""
     prepare_kitti(drawn_kitti)
     scores = iter([1.0, 3.0, 2.0, None, 2.5, 3.5])
@@ -75,7 +77,13 @@ def test_the_best_evaluation_s_checkpoint_is_kept(drawn_kitti: Path, tmp_path: P
     def best_after(epochs: int, resume: bool) -> int:
         saved = checkpoint.read(run / "checkpoints" / "last.pt", (f"train.epochs={epochs}",)) if resume else None
         settings = [*MICRO, "train.batch=4", "train.eval_epochs=1", f"train.epochs={epochs}"]
-        train(saved.config if saved else config.load("monodle-ddml-tiny", settings), drawn_kitti, ALONE, out=run, resume=saved)
+        train(
+            saved.config if saved else config.load("monodle-ddml-tiny", settings),
+            drawn_kitti,
+            ALONE,
+            out=run,
+            resume=saved,
+        )
         return int(checkpoint.read(run / "checkpoints" / "best.pt").training["epoch"])
 
     assert best_after(1, resume=False) == 1
@@ -86,7 +94,9 @@ def test_the_best_evaluation_s_checkpoint_is_kept(drawn_kitti: Path, tmp_path: P
     assert [line["score"] for line in recorded if "score" in line] == [1.0, 3.0, 2.0, None, 2.5, 3.5]
 
 
-def test_an_evaluation_that_a_stop_prevented_is_made_later(drawn_kitti: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_evaluation_that_a_stop_prevented_is_made_later(
+    drawn_kitti: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And it is made once. Going on from an earlier checkpoint, a best one from later does not count."""
     prepare_kitti(drawn_kitti)
     scores = iter([5.0, RuntimeError("killed"), 6.0, 1.0])
@@ -106,7 +116,14 @@ def test_an_evaluation_that_a_stop_prevented_is_made_later(drawn_kitti: Path, tm
 
     monkeypatch.setattr("g3d.engine.train.evaluate_model", evaluated)
     run = tmp_path / "run"
-    settings = [*MICRO, "train.batch=4", "train.eval_epochs=1", "train.epochs=2", "train.checkpoint_epochs=1", "train.log_steps=100"]
+    settings = [
+        *MICRO,
+        "train.batch=4",
+        "train.eval_epochs=1",
+        "train.epochs=2",
+        "train.checkpoint_epochs=1",
+        "train.log_steps=100",
+    ]
     with pytest.raises(RuntimeError, match="killed"):
         train(config.load("monodle-ddml-tiny", settings), drawn_kitti, ALONE, out=run)
     assert kept("best.pt") == 1

@@ -9,14 +9,25 @@ from g3d.data.types import Objects
 from g3d.metrics.grounding import GROUPS, grounding_table, oriented_iou, published_iou
 
 GROUPS_FILE: dict[str, set[int]] = {
-    "Unique": {1}, "Multiple": set(), "Near": {1, 2}, "Medium": {2, 3}, "Far": set(), "Easy": {1}, "Moderate": {2}, "Hard": {3}
-}  # fmt: skip
+    "Unique": {1},
+    "Multiple": set(),
+    "Near": {1, 2},
+    "Medium": {2, 3},
+    "Far": set(),
+    "Easy": {1},
+    "Moderate": {2},
+    "Hard": {3},
+}
 
 
-def box(x: float = 0.0, y: float = 1.5, z: float = 20.0, hwl: tuple[float, float, float] = (1.5, 1.6, 4.0), yaw: float = 0.0) -> Objects:
+def box(
+    x: float = 0.0, y: float = 1.5, z: float = 20.0, hwl: tuple[float, float, float] = (1.5, 1.6, 4.0), yaw: float = 0.0
+) -> Objects:
     values = np.array([[x, y, z]]), np.array([[*hwl]]), np.array([yaw])
     one = np.ones(1)
-    return Objects(np.array(["car"]), np.zeros((1, 4)), values[1], values[0], values[2], one, one, np.ones(1, np.int64), one)
+    return Objects(
+        np.array(["car"]), np.zeros((1, 4)), values[1], values[0], values[2], one, one, np.ones(1, np.int64), one
+    )
 
 
 def row(objects: Objects) -> np.ndarray:
@@ -59,8 +70,17 @@ def test_groups_of_the_split_file() -> None:
     found = [box(), box(), box(x=50), box(), box(x=50)]
     table = grounding_table(found, truth, [1, 2, 2, 3, 9], GROUPS_FILE)
     accuracies = {name: table.metrics.get(f"{name}_acc50") for name in GROUPS}
-    assert accuracies == {"Overall": 60, "Unique": 100, "Multiple": 50, "Near": pytest.approx(200 / 3), "Medium": 100, "Far": None,
-                          "Easy": 100, "Moderate": 50, "Hard": 100}  # fmt: skip
+    assert accuracies == {
+        "Overall": 60,
+        "Unique": 100,
+        "Multiple": 50,
+        "Near": pytest.approx(200 / 3),
+        "Medium": 100,
+        "Far": None,
+        "Easy": 100,
+        "Moderate": 50,
+        "Hard": 100,
+    }
     far = next(row for row in table.rows if row.label == "Far")
     assert set(far.values) == {None}
     assert [row.label for row in table.rows] == list(GROUPS)
@@ -78,7 +98,9 @@ def test_a_split_that_the_group_file_does_not_know_has_overall_alone() -> None:
 
 
 def test_no_answer_is_no_overlap_and_of_several_the_first_counts() -> None:
-    several = Objects(**{name: np.concatenate([getattr(box(x=50), name), getattr(box(), name)]) for name in vars(box())})
+    several = Objects(
+        **{name: np.concatenate([getattr(box(x=50), name), getattr(box(), name)]) for name in vars(box())}
+    )
     table = grounding_table([Objects.empty(scored=True), several, box()], [box()] * 3, [1, 2, 3])
     assert table.metrics["Overall_acc25"] == pytest.approx(100 / 3)
     assert any("1 expression has no predicted object" in note for note in table.notes)

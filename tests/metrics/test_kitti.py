@@ -1,4 +1,5 @@
-"""KITTI's average precision: the published figures to the digit, the kernel against its reference, and one test for each rule."""
+"""KITTI's average precision: the published figures to the digit, the kernel against its reference, and one test for
+each rule."""
 
 from __future__ import annotations
 
@@ -19,16 +20,22 @@ from g3d.metrics.kitti import CLASSES, DIFFICULTIES, KittiResult, evaluate
 GOLDEN = Path(__file__).parents[1] / "golden" / "monodle"
 
 
-def car(z: float = 15.0, score: float | None = None, name: str = "Car", height: float = 60, **changes: object) -> Objects:
+def car(
+    z: float = 15.0, score: float | None = None, name: str = "Car", height: float = 60, **changes: object
+) -> Objects:
     """One object; two with z more than 5 m apart do not overlap in any measure."""
     line = f"{name} 0 0 0.1 {100 + 60 * z} 100 {180 + 60 * z} {100 + height} 1.5 1.6 3.6 0 1.6 {z} 0.1"
     objects = parse_objects(line if score is None else f"{line} {score}", "here", scored=score is not None)
-    return replace(objects, **{field: np.array([value], dtype=getattr(objects, field).dtype) for field, value in changes.items()})
+    return replace(
+        objects, **{field: np.array([value], dtype=getattr(objects, field).dtype) for field, value in changes.items()}
+    )
 
 
 def join(*parts: Objects) -> Objects:
     fields = ("classes", "boxes2d", "sizes", "locations", "rotation_y", "alpha", "truncated", "occluded", "scores")
-    return Objects(*(None if getattr(parts[0], f) is None else np.concatenate([getattr(p, f) for p in parts]) for f in fields))
+    return Objects(
+        *(None if getattr(parts[0], f) is None else np.concatenate([getattr(p, f) for p in parts]) for f in fields)
+    )
 
 
 def first_slot(result: KittiResult, measure: str = "3d", difficulty: str = "easy", name: str = "Car") -> float:
@@ -54,21 +61,29 @@ def test_curves_equal_the_published_ones(name: str) -> None:
         for c, label in enumerate(CLASSES):
             assert np.abs(curves[c] - published[f"out.{label}.{measure}.curve"]).max() < 1e-12
             for recalls in (40, 11):
-                difference = result.average_precision(measure, recalls)[c] - published[f"out.{label}.{measure}.R{recalls}"]
+                difference = (
+                    result.average_precision(measure, recalls)[c] - published[f"out.{label}.{measure}.R{recalls}"]
+                )
                 assert np.abs(difference).max() < 1e-10
 
 
 def test_real_detector_gets_its_published_figures(real_kitti: Path) -> None:
     ids = read_split(real_kitti / "val_subset.txt")
     predictions = real_kitti / "predictions"
-    with zipfile.ZipFile(real_kitti / "label_2_official.zip") as labels, zipfile.ZipFile(predictions / "point_gnn_a_val.zip") as data:
+    with (
+        zipfile.ZipFile(real_kitti / "label_2_official.zip") as labels,
+        zipfile.ZipFile(predictions / "point_gnn_a_val.zip") as data,
+    ):
         truth = [parse_objects(labels.read(f"label_2/{frame}.txt").decode(), frame, scored=False) for frame in ids]
         found = [parse_objects(data.read(f"data/{frame}.txt").decode(), frame, scored=True) for frame in ids]
     result = evaluate(truth, found)
     expected = json.loads((predictions / "expected_ap.json").read_text())["python_evaluator_point_gnn_a"]
     for measure, figures in expected.items():
         for recalls in (40, 11):
-            assert result.average_precision(measure, recalls)[0, :, 0].round(4).tolist() == figures[f"R{recalls}"], (measure, recalls)
+            assert result.average_precision(measure, recalls)[0, :, 0].round(4).tolist() == figures[f"R{recalls}"], (
+                measure,
+                recalls,
+            )
         assert (result.curves[measure][0, :, 0] > 0).sum(-1).tolist() == figures["n_nonzero"], measure
 
 
@@ -79,11 +94,16 @@ def random_task(seed: int) -> dict[str, np.ndarray]:
     label_frame, detection_frame = np.sort(rng.integers(0, 9, labels)), np.sort(rng.integers(0, 9, detections))
     overlap = rng.uniform(0, 1, (labels, detections)).round(1) * (label_frame[:, None] == detection_frame)
     return {
-        "label_frame": label_frame, "detection_frame": detection_frame, "overlap": overlap,
-        "label_use": rng.integers(-1, 2, labels).astype(np.int8), "detection_use": rng.choice([-1, 0, 0, 1], detections).astype(np.int8),
-        "label_alpha": rng.uniform(-3, 3, labels), "detection_alpha": rng.uniform(-3, 3, detections),
-        "scores": rng.uniform(0, 1, detections).round(1), "excused": rng.random(detections) < 0.2,
-    }  # fmt: skip
+        "label_frame": label_frame,
+        "detection_frame": detection_frame,
+        "overlap": overlap,
+        "label_use": rng.integers(-1, 2, labels).astype(np.int8),
+        "detection_use": rng.choice([-1, 0, 0, 1], detections).astype(np.int8),
+        "label_alpha": rng.uniform(-3, 3, labels),
+        "detection_alpha": rng.uniform(-3, 3, detections),
+        "scores": rng.uniform(0, 1, detections).round(1),
+        "excused": rng.random(detections) < 0.2,
+    }
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -93,10 +113,21 @@ def test_kernel_equals_reference(seed: int) -> None:
     starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(task["label_use"])))])
     precision, similarity = np.zeros((2, 1, kernel.SLOTS))
     kernel.cpu(
-        starts, columns, task["overlap"][rows, columns][None], task["label_use"][None], task["detection_use"][None],
-        task["label_alpha"], task["detection_alpha"], task["scores"], np.argsort(-task["scores"]), task["excused"][None].astype(float),
-        np.zeros((1, 2), np.int64), np.array([0.35]), precision, similarity,
-    )  # fmt: skip
+        starts,
+        columns,
+        task["overlap"][rows, columns][None],
+        task["label_use"][None],
+        task["detection_use"][None],
+        task["label_alpha"],
+        task["detection_alpha"],
+        task["scores"],
+        np.argsort(-task["scores"]),
+        task["excused"][None].astype(float),
+        np.zeros((1, 2), np.int64),
+        np.array([0.35]),
+        precision,
+        similarity,
+    )
     expected = kernel.reference(**task, limit=0.35)
     assert np.allclose(precision[0], expected[0], rtol=0, atol=1e-12)
     assert np.allclose(similarity[0], expected[1], rtol=0, atol=1e-12)
@@ -105,7 +136,9 @@ def test_kernel_equals_reference(seed: int) -> None:
 def test_a_perfect_detector_with_enough_labels_gets_all() -> None:
     frames = [car(z) for z in np.linspace(10, 40, 41)]
     result = evaluate(frames, [replace(objects, scores=np.array([0.5])) for objects in frames], ["Car"])
-    assert all((result.average_precision(measure, recalls) == 100).all() for measure in result.curves for recalls in (40, 11))
+    assert all(
+        (result.average_precision(measure, recalls) == 100).all() for measure in result.curves for recalls in (40, 11)
+    )
     assert result.table().notes == ()
 
 
@@ -173,7 +206,9 @@ def test_low_detections_of_any_class_are_ignored() -> None:
 
 
 def test_detections_in_unlabelled_regions_are_excused_in_the_image_only() -> None:
-    region = replace(car(30, name="DontCare"), boxes2d=np.array([[0.0, 0, 5000, 300]]), locations=np.full((1, 3), -1000.0))
+    region = replace(
+        car(30, name="DontCare"), boxes2d=np.array([[0.0, 0, 5000, 300]]), locations=np.full((1, 3), -1000.0)
+    )
     result = evaluate([join(car(10), region)], [join(car(10, 0.5), car(30, 0.9))])
     assert first_slot(result, "bbox") == 1
     assert first_slot(result, "3d") == 0.5
@@ -181,14 +216,18 @@ def test_detections_in_unlabelled_regions_are_excused_in_the_image_only() -> Non
 
 
 def test_overlap_must_exceed_the_threshold() -> None:
-    half = replace(car(score=0.5, name="Cyclist"), boxes2d=np.array([[1000.0, 100, 1080, 130]]))  # exactly half of 60 rows
+    half = replace(
+        car(score=0.5, name="Cyclist"), boxes2d=np.array([[1000.0, 100, 1080, 130]])
+    )  # exactly half of 60 rows
     assert first_slot(evaluate([car(name="Cyclist")], [half]), "bbox", "moderate", "Cyclist") == 0
 
 
 def test_the_highest_score_sets_the_threshold_and_the_best_overlap_the_match() -> None:
     near, exact = car(10.2, 0.9, alpha=3.1), car(10, 0.6)
     result = evaluate([car(10), car(20)], [join(near, exact), car(20, 0.5)], ["Car"])
-    assert result.curves["aos"][0, 0, 0, 1] == pytest.approx(2 / 3)  # at 0.5: exact and the far car match, near is wrong
+    assert result.curves["aos"][0, 0, 0, 1] == pytest.approx(
+        2 / 3
+    )  # at 0.5: exact and the far car match, near is wrong
 
 
 def test_aos_weighs_by_the_angle() -> None:

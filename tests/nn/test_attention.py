@@ -36,8 +36,11 @@ def test_agrees_with_torch(same: str, queries: int, padded: bool) -> None:
     torch.testing.assert_close(found, expected)
     inputs = list({id(x): x for x in (query, key, value)}.values())
     weights = torch.randn_like(expected)
-    for a, b in zip(torch.autograd.grad((found * weights).sum(), [*inputs, *ours.parameters()]),
-                    torch.autograd.grad((expected * weights).sum(), [*inputs, *torchs.parameters()]), strict=True):  # fmt: skip
+    for a, b in zip(
+        torch.autograd.grad((found * weights).sum(), [*inputs, *ours.parameters()]),
+        torch.autograd.grad((expected * weights).sum(), [*inputs, *torchs.parameters()]),
+        strict=True,
+    ):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 

@@ -30,10 +30,15 @@ def inputs(queries: int, numbers: int = 2) -> tuple[Tensor, Tensor, Tensor]:
 def test_parameters_have_the_published_names() -> None:
     found = {name: tuple(weight.shape) for name, weight in MSDeformAttn().state_dict().items()}
     assert found == {
-        "sampling_offsets.weight": (256, 256), "sampling_offsets.bias": (256,), "attention_weights.weight": (128, 256),
-        "attention_weights.bias": (128,), "value_proj.weight": (256, 256), "value_proj.bias": (256,), "output_proj.weight": (256, 256),
+        "sampling_offsets.weight": (256, 256),
+        "sampling_offsets.bias": (256,),
+        "attention_weights.weight": (128, 256),
+        "attention_weights.bias": (128,),
+        "value_proj.weight": (256, 256),
+        "value_proj.bias": (256,),
+        "output_proj.weight": (256, 256),
         "output_proj.bias": (256,),
-    }  # fmt: skip
+    }
 
 
 def test_fresh_module_averages_around_the_reference() -> None:
@@ -69,8 +74,12 @@ def test_padding_is_seen_as_zero(module: MSDeformAttn) -> None:
     padding[:, 20:] = True
     changed = maps.clone()
     changed[:, 20:] = 1e6
-    assert torch.equal(module(queries, references, maps, SHAPES, padding), module(queries, references, changed, SHAPES, padding))
-    assert not torch.equal(module(queries, references, maps, SHAPES), module(queries, references, maps, SHAPES, padding))
+    assert torch.equal(
+        module(queries, references, maps, SHAPES, padding), module(queries, references, changed, SHAPES, padding)
+    )
+    assert not torch.equal(
+        module(queries, references, maps, SHAPES), module(queries, references, maps, SHAPES, padding)
+    )
 
 
 def test_gradients_reach_every_input_and_weight(module: MSDeformAttn) -> None:
@@ -101,9 +110,14 @@ def test_compiles_without_a_break(module: MSDeformAttn) -> None:
 
 @pytest.mark.parametrize(
     ("shapes", "numbers", "message"),
-    [([(5, 6)], 2, "shapes: expected 2 levels, found 1"), (SHAPES, 4, r"references: expected \(B, Q, 2, 2 or 6\), found \(2, 5, 2, 4\)")],
+    [
+        ([(5, 6)], 2, "shapes: expected 2 levels, found 1"),
+        (SHAPES, 4, r"references: expected \(B, Q, 2, 2 or 6\), found \(2, 5, 2, 4\)"),
+    ],
 )
-def test_what_does_not_fit_is_refused(module: MSDeformAttn, shapes: list[tuple[int, int]], numbers: int, message: str) -> None:
+def test_what_does_not_fit_is_refused(
+    module: MSDeformAttn, shapes: list[tuple[int, int]], numbers: int, message: str
+) -> None:
     queries, references, maps = inputs(5, numbers)
     with pytest.raises(ValueError, match=message):
         module(queries, references, maps, shapes)

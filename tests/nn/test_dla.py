@@ -27,7 +27,9 @@ def test_dead_weights_take_no_gradient_but_their_statistics_move_in_training() -
     before = backbone.level3.project[1].running_mean.clone()
     sum(level.sum() for level in backbone.train()(torch.randn(2, 3, 64, 64))).backward()
     without = {name for name, p in backbone.named_parameters() if p.grad is None}
-    projects = {f"{level}.project.{name}" for level in ("level3", "level4") for name in ("0.weight", "1.weight", "1.bias")}
+    projects = {
+        f"{level}.project.{name}" for level in ("level3", "level4") for name in ("0.weight", "1.weight", "1.bias")
+    }
     assert without == projects | {"fc.weight", "fc.bias"}
     assert not any(dict(backbone.named_parameters())[name].requires_grad for name in without)
     moved = backbone.level3.project[1].running_mean.clone()

@@ -10,7 +10,19 @@ from torch import Tensor, nn
 from g3d.data.frames import open_frames
 from g3d.data.multiview import make_view
 from g3d.errors import InputError, MissingDataError
-from g3d.nn.enet import CHANNELS, CLASSES, MEAN, STD, Bottleneck, Downsampling, ENet, import_enet, load_enet, normalise, published_name
+from g3d.nn.enet import (
+    CHANNELS,
+    CLASSES,
+    MEAN,
+    STD,
+    Bottleneck,
+    Downsampling,
+    ENet,
+    import_enet,
+    load_enet,
+    normalise,
+    published_name,
+)
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "real"
 WEIGHTS, FRAMES = REAL / "scannet" / "enet" / "scannetv2_enet.pth", REAL / "rgbd_7scenes"
@@ -38,8 +50,14 @@ def test_features_have_128_channels_at_an_eighth(network: ENet, size: tuple[int,
 
 
 def test_the_parts_are_the_published_ones(network: ENet) -> None:
-    kinds = ["down" if isinstance(part, Downsampling) else "asymmetric" if isinstance(part.branch.middle, nn.Sequential)
-             else part.branch.middle.dilation[0] for part in network.bottlenecks]  # fmt: skip
+    kinds = [
+        "down"
+        if isinstance(part, Downsampling)
+        else "asymmetric"
+        if isinstance(part.branch.middle, nn.Sequential)
+        else part.branch.middle.dilation[0]
+        for part in network.bottlenecks
+    ]
     twice = [1, 2, "asymmetric", 4, 1, 8, "asymmetric", 16]
     assert kinds == ["down", 1, 1, 1, 1, "down", *twice, *twice]
     assert len(published_state(network)) == 430
@@ -49,8 +67,13 @@ def test_dropout_scales_when_evaluated_and_only_drops_while_training() -> None:
     torch.manual_seed(0)
     part, x = Bottleneck(32, dropout=0.25), torch.randn(4, 32, 6, 5)
     branch = part.branch.eval()
-    kept = branch.expand_norm(branch.expand(branch.middle_activation(branch.middle_norm(branch.middle(
-        branch.reduce_activation(branch.reduce_norm(branch.reduce(x))))))))  # fmt: skip
+    kept = branch.expand_norm(
+        branch.expand(
+            branch.middle_activation(
+                branch.middle_norm(branch.middle(branch.reduce_activation(branch.reduce_norm(branch.reduce(x)))))
+            )
+        )
+    )
     torch.testing.assert_close(branch(x), 0.75 * kept)
     branch.train()
     for norm in (branch.reduce_norm, branch.middle_norm, branch.expand_norm):

@@ -1,4 +1,5 @@
-"""Features of pictures on points: the published sums computed the long way, the two mappings, superpoints, and a real frame."""
+"""Features of pictures on points: the published sums computed the long way, the two mappings, superpoints, and a real
+frame."""
 
 from __future__ import annotations
 
@@ -50,7 +51,9 @@ def the_long_way(
     where = torch.stack([u * grid.scale[0] + grid.shift[0], v * grid.scale[1] + grid.shift[1]], 2)
     span = torch.tensor([grid.columns, grid.rows])
     normalised = (2 * where + 1) / span - 1
-    features = F.grid_sample(tokens.permute(2, 0, 1)[None], normalised[None].float(), padding_mode="border", align_corners=False)[0]
+    features = F.grid_sample(
+        tokens.permute(2, 0, 1)[None], normalised[None].float(), padding_mode="border", align_corners=False
+    )[0]
     sums, counts = torch.zeros(len(points), channels), torch.zeros(len(points), dtype=torch.int64)
     for row in range(SIZE[1]):
         for column in range(SIZE[0]):
@@ -76,7 +79,9 @@ def test_sums_are_those_of_every_pixel_and_point(device: str, mapping, radius: f
         points, depth, pose = drawn(device, frame)
         points = drawn(device)[0]
         tokens = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(frame))
-        features.add(find_hits(points, depth, CAMERA.to(device), pose, grid, radius=radius, most=most), tokens.to(device))
+        features.add(
+            find_hits(points, depth, CAMERA.to(device), pose, grid, radius=radius, most=most), tokens.to(device)
+        )
         more = the_long_way(points.cpu(), depth.cpu(), pose.cpu(), grid, tokens, radius, most)
         sums, counts = sums + more[0], counts + more[1]
     assert counts.max() > 3
@@ -129,7 +134,10 @@ def test_a_colour_camera_of_its_own_is_looked_through() -> None:
 def test_superpoints_have_the_mean_of_their_points_in_one_pass_or_two(device: str, unseen) -> None:
     grid = grid_on_depth(WHOLE, SIZE)
     superpoints = torch.randint(0, 11, (500,), generator=torch.Generator().manual_seed(1)).to(device)
-    frames = [(find_hits(drawn(device)[0], *_order(drawn(device, frame)), grid), torch.randn(3, 4, 70).to(device)) for frame in range(3)]
+    frames = [
+        (find_hits(drawn(device)[0], *_order(drawn(device, frame)), grid), torch.randn(3, 4, 70).to(device))
+        for frame in range(3)
+    ]
     features, counts = PointFeatures(500, 70, device), sum(hits.counts(500) for hits, _ in frames)
     in_two = SuperpointFeatures(superpoints, counts, 12, 70, unseen)
     for hits, tokens in frames:
@@ -141,7 +149,9 @@ def test_superpoints_have_the_mean_of_their_points_in_one_pass_or_two(device: st
         members = superpoints == superpoint
         members &= (features.counts > 0) if unseen == "skip" else members
         expected = means[members].mean(0) if members.any() else torch.zeros(70, device=device)
-        torch.testing.assert_close(features.superpoint_means(superpoints, 12, unseen)[superpoint], expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            features.superpoint_means(superpoints, 12, unseen)[superpoint], expected, rtol=1e-4, atol=1e-5
+        )
         torch.testing.assert_close(in_two.means[superpoint], expected, rtol=1e-4, atol=1e-5)
 
 
@@ -157,7 +167,9 @@ def test_the_first_points_in_index_order_take_a_feature() -> None:
     hits = find_hits(points, depth, camera, torch.eye(4), grid_on_depth(WHOLE, SIZE), most=2)
     assert hits.pixels.tolist() == [12 * SIZE[0] + 16]
     assert hits.points.tolist() == [[0, 2]]
-    assert find_hits(points, depth, camera, torch.eye(4), grid_on_depth(WHOLE, SIZE), most=6).points.tolist() == [[0, 2, 3, -1, -1, -1]]
+    assert find_hits(points, depth, camera, torch.eye(4), grid_on_depth(WHOLE, SIZE), most=6).points.tolist() == [
+        [0, 2, 3, -1, -1, -1]
+    ]
 
 
 def test_a_picture_without_depth_adds_nothing(device: str) -> None:
@@ -175,7 +187,10 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
     for number in (1, 2, 5):
         torch.set_num_threads(number)
         features = PointFeatures(500, 33)
-        features.add(find_hits(points, depth, CAMERA, pose, grid_on_depth(WHOLE, SIZE)), torch.arange(3 * 4 * 33.0).sin().view(3, 4, 33))
+        features.add(
+            find_hits(points, depth, CAMERA, pose, grid_on_depth(WHOLE, SIZE)),
+            torch.arange(3 * 4 * 33.0).sin().view(3, 4, 33),
+        )
         results.append(features.sums)
     torch.set_num_threads(before)
     assert torch.equal(results[0], results[1])
@@ -238,17 +253,21 @@ def test_points_of_a_real_frame_receive_the_feature_of_their_own_pixel() -> None
     local = torch.stack([(u - camera[0, 2]) * z / camera[0, 0], (v - camera[1, 2]) * z / camera[1, 1], z], 1)
     points = (local @ pose[:3, :3].double().T + pose[:3, 3]).float()
 
-    # Within a hundredth of a millimetre there is the own pixel alone; a grid is linear between the middles of its outermost cells.
+    # Within a hundredth of a millimetre there is the own pixel alone; a grid is linear between the middles of its
+    # outermost cells.
     means = _means(points, depth, camera, pose, grid_on_depth(layout, (640, 480)), tokens, 1e-5)
     inside = (u >= 90) & (u < 550) & (v >= 10) & (v < 470)
     assert (means[inside] - torch.stack([u, v], 1)[inside]).abs().max() < 0.01
     assert not means[(u < 80) | (u >= 560)].any()
     stretched = _means(points, depth, camera, pose, grid_on_depth(layout, (640, 480), "stretched"), tokens, 1e-5)
-    shown = torch.stack([80 + (u + 0.5) * 480 / 640 - 0.5, v], 1)  # the quirk: the crop's columns over the whole picture
+    shown = torch.stack(
+        [80 + (u + 0.5) * 480 / 640 - 0.5, v], 1
+    )  # the quirk: the crop's columns over the whole picture
     inside = (u >= 14) & (u < 626) & (v >= 10) & (v < 470)
     assert (stretched[inside] - shown[inside]).abs().max() < 0.01
 
-    # With the published radius a point has the mean of the pixels around it, which lie no farther than the radius projects.
+    # With the published radius a point has the mean of the pixels around it, which lie no farther than the radius
+    # projects.
     few = ((u >= 200) & (u < 440) & (v >= 120) & (v < 360)).nonzero()[:, 0]
     means = _means(points[few], depth, camera, pose, grid_on_depth(layout, (640, 480)), tokens, 0.04)
     away = (means - torch.stack([u, v], 1)[few]).norm(dim=1)
@@ -256,7 +275,9 @@ def test_points_of_a_real_frame_receive_the_feature_of_their_own_pixel() -> None
     assert away.median() < 3
 
 
-def _means(points: Tensor, depth: Tensor, camera: Tensor, pose: Tensor, grid: GridOnDepth, tokens: Tensor, radius: float) -> Tensor:
+def _means(
+    points: Tensor, depth: Tensor, camera: Tensor, pose: Tensor, grid: GridOnDepth, tokens: Tensor, radius: float
+) -> Tensor:
     features = PointFeatures(len(points), 2)
     features.add(find_hits(points, depth, camera, pose, grid, radius=radius), tokens)
     return features.means()

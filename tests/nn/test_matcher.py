@@ -16,7 +16,9 @@ def test_no_other_assignment_costs_less(queries: int, targets: int) -> None:
     ((rows, columns),) = hungarian([cost])
     few, many = sorted((queries, targets))
     table = cost if queries == many else cost.T
-    least = min(sum(float(table[row, k]) for k, row in enumerate(chosen)) for chosen in itertools.permutations(range(many), few))
+    least = min(
+        sum(float(table[row, k]) for k, row in enumerate(chosen)) for chosen in itertools.permutations(range(many), few)
+    )
     assert cost[rows, columns].sum().item() == pytest.approx(least)
     assert len(rows) == few
     assert rows.tolist() == sorted(set(rows.tolist()))
@@ -24,8 +26,20 @@ def test_no_other_assignment_costs_less(queries: int, targets: int) -> None:
 
 
 def test_matrices_of_different_sizes_are_matched_each_for_itself() -> None:
-    matches = hungarian([torch.tensor([[3.0, 1.0], [1.0, 3.0]]), torch.zeros(4, 0), torch.tensor([[2.0], [1.0], [5.0]]), torch.zeros(0, 2)])
-    assert [(rows.tolist(), columns.tolist()) for rows, columns in matches] == [([0, 1], [1, 0]), ([], []), ([1], [0]), ([], [])]
+    matches = hungarian(
+        [
+            torch.tensor([[3.0, 1.0], [1.0, 3.0]]),
+            torch.zeros(4, 0),
+            torch.tensor([[2.0], [1.0], [5.0]]),
+            torch.zeros(0, 2),
+        ]
+    )
+    assert [(rows.tolist(), columns.tolist()) for rows, columns in matches] == [
+        ([0, 1], [1, 0]),
+        ([], []),
+        ([1], [0]),
+        ([], []),
+    ]
     assert all(part.dtype is torch.int64 for match in matches for part in match)
     assert hungarian([]) == []
 

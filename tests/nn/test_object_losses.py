@@ -21,7 +21,10 @@ def test_generalised_iou_is_the_iou_less_the_empty_share_of_the_hull() -> None:
     iou = axis_aligned_iou(first, second)
     areas = [(b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) for b in (first, second)]
     union = (areas[0][:, None] + areas[1][None]) / (1 + iou)
-    low, high = torch.minimum(first[:, None, :2], second[None, :, :2]), torch.maximum(first[:, None, 2:], second[None, :, 2:])
+    low, high = (
+        torch.minimum(first[:, None, :2], second[None, :, :2]),
+        torch.maximum(first[:, None, 2:], second[None, :, 2:]),
+    )
     hull = (high - low).prod(-1)
     torch.testing.assert_close(found, iou - (hull - union) / hull)
     assert found.min() < 0  # some lie apart

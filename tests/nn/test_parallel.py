@@ -34,7 +34,12 @@ def _everything(rank: int) -> dict[str, Tensor]:
     (gathered.roll(1, 0) * gathered).sum().backward()
     empty = gather_objects(_rows()[:0] if rank == 0 else _rows())
     assert own.grad is not None
-    found = {"sum": sum_over_ranks(torch.tensor([1.0 + rank])), "gathered": gathered.detach(), "grad": own.grad, "empty": empty}
+    found = {
+        "sum": sum_over_ranks(torch.tensor([1.0 + rank])),
+        "gathered": gathered.detach(),
+        "grad": own.grad,
+        "empty": empty,
+    }
 
     network = nn.parallel.DistributedDataParallel(convert_sync_batchnorm(_network()))
     images = (_images()[:1] if rank == 0 else _images()[1:]).clone().requires_grad_()  # one image here, three there
@@ -56,7 +61,9 @@ def _images() -> Tensor:
 
 def _network() -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1), nn.BatchNorm2d(2)).double()
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1), nn.BatchNorm2d(2)
+    ).double()
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
-"""Sine encodings, by their formula, and pixel centres; the encoding's numbers are checked by the parity case depth_predictor."""
+"""Sine encodings, by their formula, and pixel centres; the encoding's numbers are checked by the parity case
+depth_predictor."""
 
 from __future__ import annotations
 

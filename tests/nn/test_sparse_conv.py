@@ -45,7 +45,9 @@ def test_levels_go_to_another_process() -> None:
 def test_a_level_finds_its_rules_once(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[tuple[int, int, int]] = []
     search = layers.submanifold_rules
-    monkeypatch.setattr(layers, "submanifold_rules", lambda *arguments: found.append(arguments[1]) or search(*arguments))
+    monkeypatch.setattr(
+        layers, "submanifold_rules", lambda *arguments: found.append(arguments[1]) or search(*arguments)
+    )
     x = drawn(4)
     block = torch.nn.Sequential(SubMConv3d(4, 4, 3), SubMConv3d(4, 4, 3), SubMConv3d(4, 4, 1))
     back = SparseInverseConv3d(4, 4)(block(SparseConv3d(4, 4)(block(x))))
@@ -75,7 +77,9 @@ def test_kernel_of_one_site_rereads_its_storage_unless_told_otherwise() -> None:
     torch.testing.assert_close(transposed(x).features, x.features @ weight.view(5, 3).T)
 
 
-@pytest.mark.parametrize(("channels", "size"), [((4, 6), (3, 3, 3)), ((3, 3), (1, 3, 5)), ((2, 5), (2, 2, 2)), ((4, 6), (1, 1, 1))])
+@pytest.mark.parametrize(
+    ("channels", "size"), [((4, 6), (3, 3, 3)), ((3, 3), (1, 3, 5)), ((2, 5), (2, 2, 2)), ((4, 6), (1, 1, 1))]
+)
 def test_both_layouts_load(channels: tuple[int, int], size: tuple[int, int, int]) -> None:
     old = torch.randn(*size, *channels)
     shape = (channels[1], *size, channels[0])
@@ -89,14 +93,19 @@ def test_both_layouts_load(channels: tuple[int, int], size: tuple[int, int, int]
 
 
 def test_another_shape_is_no_layout() -> None:
-    with pytest.raises(ValueError, match=r"weight: expected \(6, 3, 3, 3, 4\) or \(3, 3, 3, 4, 6\), found \(3, 3, 3, 6, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"weight: expected \(6, 3, 3, 3, 4\) or \(3, 3, 3, 4, 6\), found \(3, 3, 3, 6, 4\)"
+    ):
         spconv2_weight(torch.zeros(3, 3, 3, 6, 4), (6, 3, 3, 3, 4))
 
 
 @pytest.mark.parametrize(
     ("sites", "message"),
     [
-        (torch.tensor([[0, 9, 0, 0]]), r"expected 0 <= \(batch, x, y, z\) < \(2, 9, 8, 7\), found \(0, 9, 0, 0\) in row 0"),
+        (
+            torch.tensor([[0, 9, 0, 0]]),
+            r"expected 0 <= \(batch, x, y, z\) < \(2, 9, 8, 7\), found \(0, 9, 0, 0\) in row 0",
+        ),
         (torch.tensor([[0, 0, -1, 0]]), r"found \(0, 0, -1, 0\)"),
         (torch.tensor([[2, 0, 0, 0]]), r"found \(2, 0, 0, 0\)"),
         (torch.zeros(1, 3, dtype=torch.int32), r"sites: expected integers \(V, 4\)"),
@@ -116,7 +125,10 @@ def test_an_inverse_needs_a_finer_grid() -> None:
 def test_training_through_the_levels_lowers_a_loss() -> None:
     torch.manual_seed(0)
     x, target = drawn(3), torch.randn(len(drawn(3).sites), 2)
-    way_down, way_up = [SubMConv3d(3, 8, 3), SparseConv3d(8, 16)], [SubMConv3d(16, 16, 3), SparseInverseConv3d(16, 8), SubMConv3d(8, 2, 1)]
+    way_down, way_up = (
+        [SubMConv3d(3, 8, 3), SparseConv3d(8, 16)],
+        [SubMConv3d(16, 16, 3), SparseInverseConv3d(16, 8), SubMConv3d(8, 2, 1)],
+    )
     net = torch.nn.ModuleList(way_down + way_up)
     optimizer = torch.optim.Adam(net.parameters(), 0.02)
     losses = []

@@ -1,4 +1,5 @@
-"""The text encoder: one computation per sentence, frozen as asked, its tokenizer in the state dict, and files that do not fit."""
+"""The text encoder: one computation per sentence, frozen as asked, its tokenizer in the state dict, and files that do
+not fit."""
 
 from __future__ import annotations
 
@@ -72,8 +73,9 @@ def test_a_sentence_without_room_for_a_pad(folder: Path, caplog: pytest.LogCaptu
     assert not caplog.records
     cut = loaded(folder, max_words=14)
     assert not cut(SENTENCES[:1] * 2).padding.any()
-    assert [r.message for r in caplog.records] == ["expression 'the white car on the left, about 10.25 m...': cut to its first 14 tokens "
-                                                   "(text.max_words)"]  # fmt: skip
+    assert [r.message for r in caplog.records] == [
+        "expression 'the white car on the left, about 10.25 m...': cut to its first 14 tokens (text.max_words)"
+    ]
 
 
 def test_upper_case_counts_as_lower_case(folder: Path) -> None:
@@ -160,7 +162,9 @@ def test_only_the_tokenizer_for_weights_that_come_without(folder: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, encoder.parameters(), strict=True))
 
 
-def test_features_on_disk_are_used_by_the_next_process(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_features_on_disk_are_used_by_the_next_process(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     first = loaded(folder)
     first.cache_in(tmp_path / "cache")
     expected = first(SENTENCES)
@@ -280,13 +284,21 @@ def test_a_folder_that_does_not_fit_is_refused_in_one_line(folder: Path, tmp_pat
 def test_entries_that_change_nothing_may_differ(tmp_path: Path) -> None:
     folder = write_encoder(tmp_path, "bert")
     config = json.loads((folder / "config.json").read_text())
-    extra = {"architectures": ["BertForMaskedLM"], "position_embedding_type": "absolute", "initializer_range": 0.5, "anything": 1}
+    extra = {
+        "architectures": ["BertForMaskedLM"],
+        "position_embedding_type": "absolute",
+        "initializer_range": 0.5,
+        "anything": 1,
+    }
     (folder / "config.json").write_text(json.dumps({**config, **extra}))
     assert loaded(folder, "bert").has_tokenizer
 
 
 def test_a_tokenizer_must_fit_the_architecture(folder: Path) -> None:
-    for entries, said in (({"vocab_size": 30}, "text.architecture.vocab_size is 30"), ({"pad_token_id": 110}, "pad_token_id is 110")):
+    for entries, said in (
+        ({"vocab_size": 30}, "text.architecture.vocab_size is 30"),
+        ({"pad_token_id": 110}, "pad_token_id is 110"),
+    ):
         with pytest.raises(InputError, match=said):
             TextEncoder(architecture("bert", **entries), WIDTH).load_tokenizer(str(folder))
 
@@ -294,10 +306,16 @@ def test_a_tokenizer_must_fit_the_architecture(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
-        ({"model_type": "robertaa"}, "text.architecture: model_type: found 'robertaa', which transformers does not know; did you mean '"),
+        (
+            {"model_type": "robertaa"},
+            "text.architecture: model_type: found 'robertaa', which transformers does not know; did you mean '",
+        ),
         ({"hidden_sise": 16}, "hidden_sise: unknown entry of a roberta config; did you mean 'hidden_size'?"),
         ({"num_attention_heads": 3}, "no such network"),
-        ({"max_position_embeddings": 25}, "text.max_words: found 24, but text.architecture has positions for 23 tokens"),
+        (
+            {"max_position_embeddings": 25},
+            "text.max_words: found 24, but text.architecture has positions for 23 tokens",
+        ),
         ({"model_type": "t5"}, "unknown entry of a t5 config"),
     ],
 )
@@ -316,7 +334,9 @@ def test_an_architecture_that_cannot_be_is_refused(entries: dict[str, Any], said
         ("g3d-tests/absent", MissingDataError, "text.offline is set"),
     ],
 )
-def test_a_name_that_is_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: type[G3DError], said: str) -> None:
+def test_a_name_that_is_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: type[G3DError], said: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error) as caught:
         TextEncoder(architecture(), WIDTH).load(name, offline=True)
@@ -345,7 +365,9 @@ def test_a_name_in_the_local_cache_is_read_without_the_hub(
     assert torch.equal(encoder(SENTENCES).features, loaded(folder)(SENTENCES).features)
     (copy_of_hub / "snapshots" / "abc123" / "model.safetensors").unlink()
     if offline:
-        with pytest.raises(MissingDataError, match=r"neither a folder nor complete in the local cache, and text\.offline is set"):
+        with pytest.raises(
+            MissingDataError, match=r"neither a folder nor complete in the local cache, and text\.offline is set"
+        ):
             encoder.load("g3d-tests/tiny", offline)
 
 

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-KINDS = ("wild", "whole", "tiny", "fifths", "rectangle", "doubled", "tenths", "star", "outside", "steep", "flat", "rounding")
+KINDS = (
+    "wild",
+    "whole",
+    "tiny",
+    "fifths",
+    "rectangle",
+    "doubled",
+    "tenths",
+    "star",
+    "outside",
+    "steep",
+    "flat",
+    "rounding",
+)
 
 
 def polygon(kind: str, rng: np.random.Generator) -> list[float]:
@@ -31,6 +44,8 @@ def polygon(kind: str, rng: np.random.Generator) -> list[float]:
             "tiny": lambda: rng.uniform(0, 3, (count, 2)),
             "fifths": lambda: rng.integers(0, 200, (count, 2)) / 5 + 0.3 * rng.integers(0, 2, (count, 2)),
             "tenths": lambda: np.round(rng.uniform(-5, 50, (count, 2)), 1),
-            "rounding": lambda: rng.integers(-10, 250, (count, 2)) / 5 + rng.choice([-0.1, 0.1, 0.09999999999999999], (count, 2)),
+            "rounding": lambda: (
+                rng.integers(-10, 250, (count, 2)) / 5 + rng.choice([-0.1, 0.1, 0.09999999999999999], (count, 2))
+            ),
         }[kind]()
     return [float(number) for number in points.ravel()]

@@ -23,7 +23,9 @@ def device(request: pytest.FixtureRequest) -> str:
 @pytest.mark.parametrize(("radius", "k"), [(0.07, 8), (0.25, 3), (0.25, 70), (5.0, 16), (1e-21, 4)])
 def test_equals_reference(device: str, kind: str, pad: str, radius: float, k: int) -> None:
     points, offsets = (tensor.to(device) for tensor in ragged([drawn(kind, count, count) for count in (900, 1, 40)]))
-    centres, centre_offsets = (tensor.to(device) for tensor in ragged([drawn(kind, count, count) for count in (70, 0, 65)]))
+    centres, centre_offsets = (
+        tensor.to(device) for tensor in ragged([drawn(kind, count, count) for count in (70, 0, 65)])
+    )
     found = ball_query(points, centres, radius, k, offsets, centre_offsets, pad)
     assert torch.equal(found, reference(points, offsets, centres, centre_offsets, radius, k, pad == "first"))
 
@@ -33,7 +35,10 @@ def test_equals_reference(device: str, kind: str, pad: str, radius: float, k: in
 def test_equals_reference_on_a_real_scan(device: str, scene: str, radius: float, k: int) -> None:
     points = real_scan(scene).to(device)
     centres = points[::400]
-    offsets, centre_offsets = torch.tensor([0, len(points)], device=device), torch.tensor([0, len(centres)], device=device)
+    offsets, centre_offsets = (
+        torch.tensor([0, len(points)], device=device),
+        torch.tensor([0, len(centres)], device=device),
+    )
     found = ball_query(points[None], centres[None], radius, k)[0]
     assert torch.equal(found, reference(points, offsets, centres, centre_offsets, radius, k, True))
 
@@ -50,7 +55,9 @@ def test_dense_batch_gives_indices_into_each_cloud(device: str, pad: str) -> Non
 def test_centre_without_a_hit_takes_the_first_point() -> None:
     far = torch.full((1, 1, 3), 9.0)
     assert ball_query(torch.zeros(1, 4, 3), far, 0.1, 3).tolist() == [[[0, 0, 0]]]
-    assert ball_query(torch.zeros(4, 3), far[0], 0.1, 3, torch.tensor([0, 2, 4]), torch.tensor([0, 0, 1])).tolist() == [[2, 2, 2]]
+    assert ball_query(torch.zeros(4, 3), far[0], 0.1, 3, torch.tensor([0, 2, 4]), torch.tensor([0, 0, 1])).tolist() == [
+        [2, 2, 2]
+    ]
     assert ball_query(torch.zeros(1, 4, 3), far, 0.1, 3, pad="none").tolist() == [[[-1, -1, -1]]]
 
 
@@ -97,7 +104,9 @@ def test_result_does_not_depend_on_threads() -> None:
 
 def test_input_need_not_be_contiguous(device: str) -> None:
     points = drawn("uniform", 300).T.contiguous().T.to(device)[None]
-    assert torch.equal(ball_query(points, points[:, ::7], 0.2, 8), ball_query(points.contiguous(), points[:, ::7].contiguous(), 0.2, 8))
+    assert torch.equal(
+        ball_query(points, points[:, ::7], 0.2, 8), ball_query(points.contiguous(), points[:, ::7].contiguous(), 0.2, 8)
+    )
 
 
 def test_nothing_to_do(device: str) -> None:

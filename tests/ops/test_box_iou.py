@@ -50,7 +50,11 @@ def test_equals_reference_where_edges_and_corners_coincide(device: str, iou, vol
     shift, turn = torch.meshgrid(steps, torch.tensor([0, 0.25, 0.5, 1.0], dtype=torch.float64) * math.pi, indexing="ij")
     rows = torch.zeros(len(steps), 4, 7, dtype=torch.float64)
     rows[..., 0], rows[..., 2], rows[..., 6] = shift, shift.flip(1) / 2, turn
-    first = torch.cat([rows + boxes([0, 0, 0, 1, *size, 0]) for size in ([1, 2], [2, 2], [1e-3, 4], [0.5, 1])]).flatten(0, 1).to(device)
+    first = (
+        torch.cat([rows + boxes([0, 0, 0, 1, *size, 0]) for size in ([1, 2], [2, 2], [1e-3, 4], [0.5, 1])])
+        .flatten(0, 1)
+        .to(device)
+    )
     assert (iou(first, first) - reference(first[:, None], first[None], volume)).abs().max() < 1e-12
 
 
@@ -219,7 +223,9 @@ def test_aligned_boxes_in_space(device: str, dtype: torch.dtype) -> None:
 
 def test_aligned_boxes_in_space_are_centre_and_extents() -> None:
     unit = boxes([0, 0, 0, 1, 1, 1])
-    assert axis_aligned_iou_3d(unit, boxes([0.5, 0, 0, 1, 1, 1], [1, 0, 0, 1, 1, 1], [0, 0, 0, 1, 0, 1])).tolist() == [[1 / 3, 0, 0]]
+    assert axis_aligned_iou_3d(unit, boxes([0.5, 0, 0, 1, 1, 1], [1, 0, 0, 1, 1, 1], [0, 0, 0, 1, 0, 1])).tolist() == [
+        [1 / 3, 0, 0]
+    ]
     flat = boxes([0, 0, 0, 1, 1, 0], [0, 0, 0, 1, 1, -1])
     assert axis_aligned_iou_3d(flat, flat).eq(0).all()
 
@@ -250,7 +256,9 @@ def test_registration() -> None:
 def test_arrays_that_are_not_contiguous(columns: int) -> None:
     wide = torch.rand(20, 2 * columns, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     overlap = axis_aligned_iou if columns == 4 else axis_aligned_iou_3d
-    assert torch.equal(overlap(wide[:, ::2], wide[:, 1::2]), overlap(wide[:, ::2].contiguous(), wide[:, 1::2].contiguous()))
+    assert torch.equal(
+        overlap(wide[:, ::2], wide[:, 1::2]), overlap(wide[:, ::2].contiguous(), wide[:, 1::2].contiguous())
+    )
 
 
 def test_axis_aligned_boxes() -> None:

@@ -44,9 +44,12 @@ print("right")
 def start(folder: Path, program: str = PROGRAM, **environment: str) -> subprocess.Popen[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "OMP_"))}
     return subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**inherited, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", **environment},
-    )  # fmt: skip
+    )
 
 
 def finish(process: subprocess.Popen[str]) -> str:
@@ -86,7 +89,10 @@ def test_eight_processes_starting_together_compile_once(folder: Path) -> None:
 @pytest.mark.slow
 def test_a_killed_process_leaves_no_lock(folder: Path) -> None:
     (folder / "__pycache__").mkdir()
-    hold = "import fcntl, time; f = open('__pycache__/g3d.lock', 'a'); fcntl.flock(f, 2); print('held', flush=True); time.sleep(99)"
+    hold = (
+        "import fcntl, time; f = open('__pycache__/g3d.lock', 'a'); fcntl.flock(f, 2); print('held', "
+        "flush=True); time.sleep(99)"
+    )
     holder = subprocess.Popen([sys.executable, "-c", hold], cwd=folder, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
@@ -100,7 +106,11 @@ def test_a_killed_process_leaves_no_lock(folder: Path) -> None:
 def test_folders_that_cannot_be_written_cost_one_warning(folder: Path) -> None:
     (folder / "__pycache__").write_text("a file where the cache's folder would be: no user can write there")
     (folder / ".cache").write_text("likewise")
-    environment = {"HOME": str(folder), "XDG_CACHE_HOME": str(folder / ".cache" / "x"), "NUMBA_CACHE_DIR": str(folder / ".cache" / "n")}
+    environment = {
+        "HOME": str(folder),
+        "XDG_CACHE_HOME": str(folder / ".cache" / "x"),
+        "NUMBA_CACHE_DIR": str(folder / ".cache" / "n"),
+    }
     program = PROGRAM + "doubling.cpu(np.arange(3), out[:3])"
     log = finish(start(folder, program, OMP_NUM_THREADS="2", **environment))
     assert log.count("WARNING") == 1
@@ -133,7 +143,10 @@ def test_a_full_disk_costs_one_warning(folder: Path) -> None:
 @pytest.mark.slow
 def test_a_forked_process_runs_without_threads(folder: Path) -> None:
     # OpenMP ends a process that uses it after a fork; data loaders fork.
-    forked = PROGRAM + "import os\nif os.fork() == 0:\n    doubling.cpu(values, out)\n    os._exit(7)\nassert os.wait()[1] >> 8 == 7\n"
+    forked = (
+        PROGRAM + "import os\nif os.fork() == 0:\n    doubling.cpu(values, out)\n    os._exit(7)\nassert "
+        "os.wait()[1] >> 8 == 7\n"
+    )
     finish(start(folder, forked, OMP_NUM_THREADS="2"))
 
 
@@ -145,7 +158,10 @@ def test_torch_keeps_its_number_of_threads(folder: Path) -> None:
 
 
 def test_without_numba_a_kernel_says_so(folder: Path) -> None:
-    program = "import sys\nsys.modules['numba'] = None\nimport numpy as np, doubling\nfrom g3d.errors import EnvironmentProblem\n"
+    program = (
+        "import sys\nsys.modules['numba'] = None\nimport numpy as np, doubling\nfrom g3d.errors import "
+        "EnvironmentProblem\n"
+    )
     program += "try:\n    doubling.cpu(np.ones(1), np.ones(1))\nexcept EnvironmentProblem as error:\n"
     program += "    print('right' if 'Numba cannot be imported' in str(error) else error)\n"
     finish(start(folder, program))

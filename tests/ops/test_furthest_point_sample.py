@@ -1,4 +1,5 @@
-"""Furthest point sampling: every path gives the reference's indices, and each rule of the semantics has its own test."""
+"""Furthest point sampling: every path gives the reference's indices, and each rule of the semantics has its own
+test."""
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ def test_equals_reference_on_a_real_scan(device: str, scene: str) -> None:
 
 @pytest.mark.slow
 def test_equals_reference_on_a_whole_scan(device: str) -> None:
-    points, offsets = (tensor.to(device) for tensor in ragged([real_scan("scene0000_00"), real_scan("scene0001_00")[:20000]]))
+    points, offsets = (
+        tensor.to(device) for tensor in ragged([real_scan("scene0000_00"), real_scan("scene0001_00")[:20000]])
+    )
     assert torch.equal(furthest_point_sample(points, 4096, offsets, True), reference(points, offsets, 4096, True))
 
 

@@ -15,12 +15,18 @@ def device(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def example(clouds: int, channels: int, points: int, found: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+def example(
+    clouds: int, channels: int, points: int, found: int, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:
     draw = torch.Generator().manual_seed(3)
-    return torch.randn(clouds, channels, points, generator=draw, dtype=dtype), torch.randint(0, points, (clouds, found), generator=draw)
+    return torch.randn(clouds, channels, points, generator=draw, dtype=dtype), torch.randint(
+        0, points, (clouds, found), generator=draw
+    )
 
 
-@pytest.mark.parametrize("sizes", [(2, 5, 30, 700), (1, 70, 300, 10), (1, 1, 1, 1), (3, 0, 4, 5), (1, 2, 4, 0), (0, 2, 4, 3)])
+@pytest.mark.parametrize(
+    "sizes", [(2, 5, 30, 700), (1, 70, 300, 10), (1, 1, 1, 1), (3, 0, 4, 5), (1, 2, 4, 0), (0, 2, 4, 3)]
+)
 def test_equals_reference(device: str, sizes: tuple[int, int, int, int]) -> None:
     features, indices = (tensor.to(device) for tensor in example(*sizes))
     assert torch.equal(gather_points(features, indices), reference(features, indices))

@@ -42,7 +42,9 @@ def drawn(pixels: int, k: int, points: int, rows: int, size: tuple[int, int]) ->
 
 
 @pytest.mark.parametrize(("pixels", "k", "points", "rows", "size"), EXAMPLES)
-def test_equals_reference(device: str, threads: int, pixels: int, k: int, points: int, rows: int, size: tuple[int, int]) -> None:
+def test_equals_reference(
+    device: str, threads: int, pixels: int, k: int, points: int, rows: int, size: tuple[int, int]
+) -> None:
     arguments = [a.to(device) for a in drawn(pixels, k, points, rows, size)]
     found, expected = lift_weights(*arguments, rows, size), reference(*arguments, rows, *size)
     assert torch.equal(found[0], expected[0])
@@ -69,7 +71,9 @@ def test_the_matrix_times_the_grid_is_the_sum_of_interpolated_features(device: s
 def test_cells_of_a_row_ascend_and_none_weighs_nothing(device: str) -> None:
     hits = torch.tensor([[2], [2], [-1]], device=device)
     positions = torch.tensor([[1.25, 0.0], [0.0, 1.0], [0.5, 0.5]], device=device)
-    offsets, cells, weights = lift_weights(hits, positions, torch.arange(3, device=device), torch.ones(3, device=device), 3, (3, 2))
+    offsets, cells, weights = lift_weights(
+        hits, positions, torch.arange(3, device=device), torch.ones(3, device=device), 3, (3, 2)
+    )
     assert offsets.tolist() == [0, 0, 0, 3]
     assert cells.tolist() == [1, 2, 3]
     assert weights.tolist() == [0.75, 0.25, 1]

@@ -45,7 +45,9 @@ def test_kernels_equal_their_references(height: int, width: int) -> None:
     assert torch.equal(torch.ops.g3d.rle_decode(counts, lengths, height, width), masks)
     assert torch.equal(kernel.decode_reference(counts, lengths, height, width), masks)
     for intersect in (False, True):
-        assert torch.equal(torch.ops.g3d.rle_merge(counts, lengths, intersect), kernel.merge_reference(counts, lengths, intersect))
+        assert torch.equal(
+            torch.ops.g3d.rle_merge(counts, lengths, intersect), kernel.merge_reference(counts, lengths, intersect)
+        )
     common = torch.ops.g3d.rle_common(counts, lengths, counts, lengths)
     assert torch.equal(common, kernel.common_reference(counts, lengths, counts, lengths))
     packed = torch.ops.g3d.rle_pack(counts, lengths)
@@ -66,12 +68,19 @@ def test_codes_are_those_of_pycocotools(height: int, width: int) -> None:
     assert torch.equal(strings_to_masks(texts, height, width), masks)
     assert rle_area(counts).tolist() == theirs.area(codes).tolist()
     left_top_size = torch.from_numpy(theirs.toBbox(codes)).long()
-    assert torch.equal(rle_boxes(counts, height), torch.cat([left_top_size[:, :2], left_top_size[:, :2] + left_top_size[:, 2:]], 1))
+    assert torch.equal(
+        rle_boxes(counts, height), torch.cat([left_top_size[:, :2], left_top_size[:, :2] + left_top_size[:, 2:]], 1)
+    )
     for intersect in (False, True):
-        assert rle_to_strings([rle_merge(counts, intersect)])[0] == theirs.merge(codes, intersect=intersect)["counts"].decode()
+        assert (
+            rle_to_strings([rle_merge(counts, intersect)])[0]
+            == theirs.merge(codes, intersect=intersect)["counts"].decode()
+        )
     assert np.array_equal(rle_iou(counts[:2], counts).numpy(), theirs.iou(codes[:2], codes, [0] * 6))
     crowd = [1, 0, 1, 0, 1, 0]
-    assert np.array_equal(rle_iou(counts[:2], counts, torch.tensor(crowd).bool()).numpy(), theirs.iou(codes[:2], codes, crowd))
+    assert np.array_equal(
+        rle_iou(counts[:2], counts, torch.tensor(crowd).bool()).numpy(), theirs.iou(codes[:2], codes, crowd)
+    )
 
 
 def test_counts_run_down_the_columns_and_start_with_zeros() -> None:
@@ -175,8 +184,12 @@ def test_bad_counts_are_named() -> None:
         rle_decode([good, torch.tensor([4, 7])], 3, 4)
     with pytest.raises(ValueError, match=r"mask\[0\]: expected runs that sum to 12 pixels, found 10"):
         strings_to_masks(rle_to_strings([torch.tensor([3, 7])]), 3, 4)
-    with pytest.raises(ValueError, match=r"mask\[0\]: expected runs that sum to 12 pixels, found one of 4611686018427387916"):
-        strings_to_masks(rle_to_strings([torch.tensor([2**62, 2**62, 2**62, 2**62 + 12])]), 3, 4)  # 64 bits sum them to 12
+    with pytest.raises(
+        ValueError, match=r"mask\[0\]: expected runs that sum to 12 pixels, found one of 4611686018427387916"
+    ):
+        strings_to_masks(
+            rle_to_strings([torch.tensor([2**62, 2**62, 2**62, 2**62 + 12])]), 3, 4
+        )  # 64 bits sum them to 12
     with pytest.raises(ValueError, match=r"counts\[1\]: a run has the length -1"):
         rle_decode([good, torch.tensor([13, -1])], 3, 4)
     with pytest.raises(ValueError, match=r"counts\[0\]: expected \(R > 0,\) int64 on cpu, found \(2,\) torch.float32"):

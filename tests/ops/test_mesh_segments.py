@@ -30,7 +30,10 @@ def grid(rows: int, columns: int, height: Tensor) -> tuple[Tensor, Tensor]:
     y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
     corner = (y * columns + x)[:-1, :-1].flatten()
     faces = torch.cat(
-        [torch.stack([corner, corner + 1, corner + columns], 1), torch.stack([corner + 1, corner + columns + 1, corner + columns], 1)]
+        [
+            torch.stack([corner, corner + 1, corner + columns], 1),
+            torch.stack([corner + 1, corner + columns + 1, corner + columns], 1),
+        ]
     )
     return torch.stack([x.flatten(), y.flatten(), height.flatten()], 1).float(), faces
 
@@ -43,7 +46,9 @@ def by_oracle(vertices: Tensor, faces: Tensor, threshold: float, min_vertices: i
     return reference_segments(vertices, *reference_graph(vertices, faces), threshold, min_vertices, True)
 
 
-@pytest.mark.parametrize(("rows", "columns", "size"), [(20, 30, 0.0), (20, 30, 0.05), (20, 30, 0.5), (2, 2, 1.0), (40, 3, 3.0)])
+@pytest.mark.parametrize(
+    ("rows", "columns", "size"), [(20, 30, 0.0), (20, 30, 0.05), (20, 30, 0.5), (2, 2, 1.0), (40, 3, 3.0)]
+)
 @pytest.mark.parametrize(("threshold", "min_vertices"), [(0.01, 20), (0.001, 1), (0.5, 5)])
 def test_equals_oracle(device: str, rows: int, columns: int, size: float, threshold: float, min_vertices: int) -> None:
     vertices, faces = hills(rows, columns, size)
@@ -80,7 +85,8 @@ def test_made_scene_as_the_published_segmenters() -> None:
 
 
 def test_real_scan(real_scan: tuple[Tensor, Tensor]) -> None:
-    """Roots are those of ScanNet/ScanNet's Segmentator built by g++ -O2; of the official file, another build's, 626 of 668 segments are."""
+    """Roots are those of ScanNet/ScanNet's Segmentator built by g++ -O2; of the official file, another build's, 626 of
+    668 segments are."""
     vertices, faces = real_scan
     found, roots = mesh_segments(vertices, faces), mesh_segments(vertices, faces, roots=True)
     assert zlib.crc32(roots.int().numpy().tobytes()) == 1016323788

@@ -30,9 +30,17 @@ def threads() -> Iterator[None]:
 
 
 def draw(
-    batch: int, queries: int, heads: int, channels: int, points: int, shapes: list[tuple[int, int]], dtype: torch.dtype, device: str = "cpu"
+    batch: int,
+    queries: int,
+    heads: int,
+    channels: int,
+    points: int,
+    shapes: list[tuple[int, int]],
+    dtype: torch.dtype,
+    device: str = "cpu",
 ) -> Arguments:
-    """Locations in -0.25..1.25, none so near a pixel's centre that rounding decides on which side: gradients jump there."""
+    """Locations in -0.25..1.25, none so near a pixel's centre that rounding decides on which side: gradients jump
+    there."""
     rng = torch.Generator().manual_seed(3)
     samples = (batch, queries, heads, len(shapes), points)
     value = torch.randn(batch, sum(h * w for h, w in shapes), heads, channels, generator=rng, dtype=torch.float64)
@@ -77,7 +85,9 @@ def test_gradient_is_the_derivative(device: str, case: tuple) -> None:
     value, shapes, locations, weights = draw(*case, torch.float64)
     leaves = [t.to(device).requires_grad_() for t in (value, locations, weights)]
     # on CUDA atomic additions come in any order
-    assert torch.autograd.gradcheck(lambda v, p, w: ms_deform_attn(v, shapes, p, w), leaves, nondet_tol=0 if device == "cpu" else 1e-12)
+    assert torch.autograd.gradcheck(
+        lambda v, p, w: ms_deform_attn(v, shapes, p, w), leaves, nondet_tol=0 if device == "cpu" else 1e-12
+    )
 
 
 def test_reference_gradient_is_that_of_autograd() -> None:
@@ -110,7 +120,10 @@ def test_layout_in_memory_does_not_matter(device: str) -> None:
     assert torch.equal(ms_deform_attn(apart[0], shapes, *apart[1:]), expected)
     transposed = value.transpose(1, 3).contiguous().transpose(1, 3)
     grad = torch.ones(1, device=device).expand_as(expected)
-    found, wanted = gradients((transposed, shapes, *apart[1:]), grad), gradients((value, shapes, locations, weights), grad)
+    found, wanted = (
+        gradients((transposed, shapes, *apart[1:]), grad),
+        gradients((value, shapes, locations, weights), grad),
+    )
     for got, want in zip(found, wanted, strict=True):
         torch.testing.assert_close(got, want)
 
@@ -121,7 +134,9 @@ def test_half_precision_maps_are_summed_in_float32(device: str, dtype: torch.dty
     value = value.to(dtype)
     found = ms_deform_attn(value, shapes, locations, weights)
     assert found.dtype == dtype
-    torch.testing.assert_close(found, ms_deform_attn(value.float(), shapes, locations, weights).to(dtype), rtol=1e-2, atol=1e-3)
+    torch.testing.assert_close(
+        found, ms_deform_attn(value.float(), shapes, locations, weights).to(dtype), rtol=1e-2, atol=1e-3
+    )
     to_value, to_locations, to_weights = gradients((value, shapes, locations, weights), torch.ones_like(found))
     assert (to_value.dtype, to_locations.dtype, to_weights.dtype) == (dtype, torch.float32, torch.float32)
     half = gradients((value, shapes, locations.to(dtype), weights.to(dtype)), torch.ones_like(found))
@@ -157,7 +172,9 @@ def test_nothing_to_sample(device: str, batch: int, queries: int, points: int) -
     value, shapes, locations, weights = draw(batch, queries, 2, 8, points, [(2, 3)], torch.float32, device)
     found = ms_deform_attn(value, shapes, locations, weights)
     assert torch.equal(found, torch.zeros(batch, queries, 16, device=device))
-    for gradient, of in zip(gradients((value, shapes, locations, weights), found), (value, locations, weights), strict=True):
+    for gradient, of in zip(
+        gradients((value, shapes, locations, weights), found), (value, locations, weights), strict=True
+    ):
         assert torch.equal(gradient, torch.zeros_like(of))
 
 
@@ -167,9 +184,15 @@ def test_nothing_to_sample(device: str, batch: int, queries: int, points: int) -
         ({"value": torch.zeros(1, 6, 16)}, r"value: expected \(B, S, H, D > 0\), found \(1, 6, 16\)"),
         ({"shapes": [(2, 4)]}, r"value: expected 8 positions as the levels \[\(2, 4\)\] have, found 6"),
         ({"shapes": []}, "shapes: expected at least one height and width above 0"),
-        ({"locations": torch.zeros(1, 4, 2, 2, 3, 2)}, r"locations: expected \(1, Q, 2, 1, P, 2\), found \(1, 4, 2, 2, 3, 2\)"),
+        (
+            {"locations": torch.zeros(1, 4, 2, 2, 3, 2)},
+            r"locations: expected \(1, Q, 2, 1, P, 2\), found \(1, 4, 2, 2, 3, 2\)",
+        ),
         ({"weights": torch.zeros(1, 4, 2, 1, 2)}, r"weights: expected \(1, 4, 2, 1, 3\), found \(1, 4, 2, 1, 2\)"),
-        ({"weights": torch.zeros(1, 4, 2, 1, 3, dtype=torch.int64)}, "weights: expected a floating dtype, found torch.int64"),
+        (
+            {"weights": torch.zeros(1, 4, 2, 1, 3, dtype=torch.int64)},
+            "weights: expected a floating dtype, found torch.int64",
+        ),
         ({"value": torch.zeros(1, 6, 2, 8, device="meta")}, "locations: expected on meta as value, found on cpu"),
     ],
 )
@@ -196,7 +219,8 @@ def test_registration() -> None:
 
 @pytest.mark.slow
 def test_speed_of_an_encoder_layer(threads: None) -> None:
-    """10,200 queries on one thread in well under a tenth of the 404 ms that grid_sample takes: the vectors are there."""
+    """10,200 queries on one thread in well under a tenth of the 404 ms that grid_sample takes: the vectors are
+    there."""
     torch.set_num_threads(1)
     arguments = draw(1, 10_200, 8, 32, 4, [(48, 160), (24, 80), (12, 40), (6, 20)], torch.float32)
     ms_deform_attn(*arguments)

@@ -43,7 +43,9 @@ def test_keeps_what_the_rule_keeps(device: str, columns: int, spread: float, thr
     classes = torch.arange(120) % 3
     found = nms_3d(boxes.to(device), scores.to(device), threshold, classes.to(device))
     assert found.tolist() == one_by_one(boxes, scores, threshold, classes)
-    assert nms_3d(boxes.to(device), scores.to(device), threshold).tolist() == one_by_one(boxes, scores, threshold, classes * 0)
+    assert nms_3d(boxes.to(device), scores.to(device), threshold).tolist() == one_by_one(
+        boxes, scores, threshold, classes * 0
+    )
 
 
 @pytest.mark.parametrize("columns", [6, 7])

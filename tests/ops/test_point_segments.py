@@ -47,7 +47,9 @@ def test_normals_equal_reference(k: int) -> None:
     found, expected = module._normals(cloud, near), reference(cloud, near)
     if k > 2:
         assert (found - expected).abs().max() < 1e-6
-    offsets = cloud.double()[near] - cloud.double()[near].mean(1, keepdim=True)  # on a line the direction is open: compare how thin it is
+    offsets = cloud.double()[near] - cloud.double()[near].mean(
+        1, keepdim=True
+    )  # on a line the direction is open: compare how thin it is
     spread = [((offsets @ n.double()[:, :, None]) ** 2).sum((1, 2)) for n in (found, expected)]
     assert (spread[0] - spread[1]).abs().max() < 1e-8
 

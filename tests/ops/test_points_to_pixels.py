@@ -25,7 +25,8 @@ def device(request: pytest.FixtureRequest) -> str:
 
 
 def drawn(points: int, frames: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Points around cameras that are turned and moved at random: points, intrinsics, camera_to_world, depth of 9 x 7 pixels."""
+    """Points around cameras that are turned and moved at random: points, intrinsics, camera_to_world, depth of 9 x 7
+    pixels."""
     draw = torch.Generator().manual_seed(seed)
     turn = torch.linalg.qr(torch.randn(frames, 3, 3, generator=draw)).Q
     poses = torch.eye(4).repeat(frames, 1, 1)
@@ -34,7 +35,9 @@ def drawn(points: int, frames: int, seed: int = 0) -> tuple[Tensor, Tensor, Tens
     return torch.randn(points, 3, generator=draw) * 3, cameras, poses, torch.rand(frames, 7, 9, generator=draw) * 4
 
 
-@pytest.mark.parametrize("options", [{}, {"near": 0.5, "far": 3.0}, {"near": 0.1, "far": 4.0, "published_frustum": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"near": 0.5, "far": 3.0}, {"near": 0.1, "far": 4.0, "published_frustum": True}]
+)
 @pytest.mark.parametrize("occluded", [True, False])
 @pytest.mark.parametrize(("points", "frames"), [(20000, 3), (1, 1), (0, 2), (50, 0)])
 def test_equals_oracle(
@@ -50,14 +53,24 @@ def test_equals_oracle(
         assert (found >= 0).sum() > 50
 
 
-def test_real_scan_equals_oracle(device: str, real_scan: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the middle of the room in four directions. The depth is the nearest vertex's, so each pixel still sees one at least."""
+def test_real_scan_equals_oracle(
+    device: str, real_scan: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the middle of the room in four directions. The depth is the nearest vertex's, so each pixel still sees one
+    at least."""
     points, poses = real_scan[0].to(device), torch.eye(4).repeat(4, 1, 1)
-    quarter, ahead = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), torch.tensor([[0.0, 0, 1], [1, 0, 0], [0, -1, 0]])
+    quarter, ahead = (
+        torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]),
+        torch.tensor([[0.0, 0, 1], [1, 0, 0], [0, -1, 0]]),
+    )
     for k in range(4):
         poses[k, :3, :3] = torch.linalg.matrix_power(quarter, k) @ ahead
         poses[k, :3, 3] = real_scan[0].mean(0)
-    camera, poses, size = torch.tensor([[60.0, 0, 31.5], [0, 60, 23.5], [0, 0, 1]]).to(device), poses.to(device), (64, 48)
+    camera, poses, size = (
+        torch.tensor([[60.0, 0, 31.5], [0, 60, 23.5], [0, 0, 1]]).to(device),
+        poses.to(device),
+        (64, 48),
+    )
     whole = points_to_pixels(points, camera, poses, size, near=0.3)
     z = torch.stack([(points - pose[:3, 3]) @ pose[:3, 2] for pose in poses]).masked_fill(whole < 0, torch.inf)
     depth = z.new_full((4, 48 * 64), torch.inf).scatter_reduce(1, whole.clamp(min=0), z, "amin").view(4, 48, 64)
@@ -75,14 +88,20 @@ def test_as_the_published_projection() -> None:
     if not CASE.is_file():
         pytest.skip("the published results are not here")
     with np.load(CASE) as case:
-        points, depth, poses, camera = (torch.from_numpy(case[f"in.{name}"]) for name in ("points", "depth", "pose", "intrinsic"))
-        found = points_to_pixels(points, camera[:3, :3], poses, (41, 32), depth, near=0.1, far=4.0, published_frustum=True)
+        points, depth, poses, camera = (
+            torch.from_numpy(case[f"in.{name}"]) for name in ("points", "depth", "pose", "intrinsic")
+        )
+        found = points_to_pixels(
+            points, camera[:3, :3], poses, (41, 32), depth, near=0.1, far=4.0, published_frustum=True
+        )
         frame, point = (found >= 0).nonzero(as_tuple=True)
         assert frame.bincount(minlength=6).tolist() == case["out.counts"].tolist()
         assert point.tolist() == case["out.point_index"].tolist()
         assert found[frame, point].tolist() == case["out.pixel_index"].tolist()
     whole = points_to_pixels(points, camera[:3, :3], poses, (41, 32), depth, near=0.1, far=4.0)
-    assert torch.equal(whole[frame, point], found[frame, point])  # without the published frustum the same pixels, and more of them
+    assert torch.equal(
+        whole[frame, point], found[frame, point]
+    )  # without the published frustum the same pixels, and more of them
     assert (whole >= 0).sum() > len(point)
 
 
@@ -99,7 +118,14 @@ def test_halves_round_to_the_even_pixel() -> None:
 
 
 def test_borders_are_half_a_pixel_out() -> None:
-    assert at([-0.9, 0, 2.0], [-0.91, 0, 2], [0.89, 0, 2], [0.91, 0, 2], [0, 0.69, 2], [0, 0.71, 2]) == [27, -1, 35, -1, 58, -1]
+    assert at([-0.9, 0, 2.0], [-0.91, 0, 2], [0.89, 0, 2], [0.91, 0, 2], [0, 0.69, 2], [0, 0.71, 2]) == [
+        27,
+        -1,
+        35,
+        -1,
+        58,
+        -1,
+    ]
 
 
 def test_what_lies_behind_or_at_the_camera_is_not_seen() -> None:
@@ -120,7 +146,11 @@ def test_a_point_is_seen_where_the_depth_is_its_own() -> None:
 
 def test_poses_are_camera_to_world() -> None:
     pose = torch.tensor([[0.0, 0, 1, 5], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]])  # looks along x from x = 5
-    assert points_to_pixels(torch.tensor([[7.0, 0, 0], [3, 0, 0], [7, 0.2, 0]]), CAMERA, pose, SIZE).tolist() == [31, -1, 32]
+    assert points_to_pixels(torch.tensor([[7.0, 0, 0], [3, 0, 0], [7, 0.2, 0]]), CAMERA, pose, SIZE).tolist() == [
+        31,
+        -1,
+        32,
+    ]
 
 
 @pytest.mark.parametrize("pose", [torch.full((4, 4), -torch.inf), torch.full((4, 4), torch.nan), torch.zeros(4, 4)])
@@ -147,7 +177,9 @@ def test_one_picture_is_one_of_several() -> None:
     cloud, cameras, poses, depth = drawn(3000, 3)
     several = points_to_pixels(cloud, cameras, poses, SIZE, depth)
     for frame in range(3):
-        assert torch.equal(points_to_pixels(cloud, cameras[frame : frame + 1], poses[frame], SIZE, depth[frame]), several[frame])
+        assert torch.equal(
+            points_to_pixels(cloud, cameras[frame : frame + 1], poses[frame], SIZE, depth[frame]), several[frame]
+        )
     assert torch.equal(points_to_pixels(cloud, CAMERA, poses, SIZE)[1], points_to_pixels(cloud, CAMERA, poses[1], SIZE))
 
 
@@ -173,7 +205,9 @@ def test_pixels_of_a_large_picture_keep_their_number(device: str, monkeypatch: p
 def test_points_and_cameras_may_require_gradients() -> None:
     points, camera, pose = torch.rand(5, 3) + 1, CAMERA.clone(), torch.eye(4)
     expected = points_to_pixels(points, camera, pose, SIZE)
-    assert torch.equal(points_to_pixels(points.requires_grad_(), camera.requires_grad_(), pose.requires_grad_(), SIZE), expected)
+    assert torch.equal(
+        points_to_pixels(points.requires_grad_(), camera.requires_grad_(), pose.requires_grad_(), SIZE), expected
+    )
 
 
 def test_bad_arguments_are_named() -> None:

@@ -1,4 +1,5 @@
-"""Polygons are drawn to the pixel as COCO draws them: by codes that pycocotools made, and beside it where it is installed."""
+"""Polygons are drawn to the pixel as COCO draws them: by codes that pycocotools made, and beside it where it is
+installed."""
 
 from __future__ import annotations
 
@@ -22,7 +23,10 @@ def stored() -> list[tuple[list[float], int, int, str]]:
     """Polygon, height, width, and its code."""
     with np.load(TESTS / "golden" / "coco" / "polygons.npz") as held:
         points = np.split(held["points"], held["sizes"].cumsum()[:-1].astype(int))
-        return [(p.tolist(), int(h), int(w), c.decode()) for p, (h, w), c in zip(points, held["images"], held["codes"], strict=True)]
+        return [
+            (p.tolist(), int(h), int(w), c.decode())
+            for p, (h, w), c in zip(points, held["images"], held["codes"], strict=True)
+        ]
 
 
 def test_codes_are_those_of_coco() -> None:
@@ -48,7 +52,9 @@ def test_codes_beside_pycocotools(kind: str) -> None:
         found = polygons_to_rle(shapes, height, width)
         assert rle_to_strings(found) == [code["counts"].decode() for code in expected]
         assert rle_to_strings([rle_merge(found)])[0] == theirs.merge(expected)["counts"].decode()
-        assert torch.equal(polygons_to_mask(shapes, height, width), torch.from_numpy(theirs.decode(theirs.merge(expected))).bool())
+        assert torch.equal(
+            polygons_to_mask(shapes, height, width), torch.from_numpy(theirs.decode(theirs.merge(expected))).bool()
+        )
 
 
 def test_masks_of_refcoco_annotations() -> None:

@@ -1,4 +1,5 @@
-"""The library of operators: what G3D_KERNELS chooses, what happens where a fast path cannot run, and that every operator is complete."""
+"""The library of operators: what G3D_KERNELS chooses, what happens where a fast path cannot run, and that every
+operator is complete."""
 
 from __future__ import annotations
 
@@ -29,7 +30,14 @@ def doubling():
             raise KernelUnavailable("no threes")
         return values * 2
 
-    made = Operator("test_doubling", reference=reference, cpu=cpu, cuda=None, fake=torch.empty_like, example=lambda: (torch.ones(2),))
+    made = Operator(
+        "test_doubling",
+        reference=reference,
+        cpu=cpu,
+        cuda=None,
+        fake=torch.empty_like,
+        example=lambda: (torch.ones(2),),
+    )
     yield made
     del OPERATORS["test_doubling"]
 
@@ -93,15 +101,20 @@ def test_the_self_check_sees_a_wrong_kernel(doubling: Operator) -> None:
 def test_every_operator_is_registered_for_tracing() -> None:
     for name, operator in load_all().items():
         if name != "test_doubling":
-            torch.library.opcheck(operator.definition, operator.example(), test_utils=("test_schema", "test_faketensor"))
+            torch.library.opcheck(
+                operator.definition, operator.example(), test_utils=("test_schema", "test_faketensor")
+            )
 
 
 def test_strides_are_those_that_tracing_was_told() -> None:
-    """Compiled code trusts them: of input whose axes lie in another order, every result is as contiguous as its fake."""
+    """Compiled code trusts them: of input whose axes lie in another order, every result is as contiguous as its
+    fake."""
     for name, operator in load_all().items():
         given = [_reversed_in_memory(a) if isinstance(a, Tensor) else a for a in operator.example()]
         with FakeTensorMode(shape_env=ShapeEnv()) as fake:
-            told = operator.definition(*[fake.from_tensor(a, static_shapes=True) if isinstance(a, Tensor) else a for a in given])
+            told = operator.definition(
+                *[fake.from_tensor(a, static_shapes=True) if isinstance(a, Tensor) else a for a in given]
+            )
         for path in (operator.cpu, operator.reference):
             found = path(*given)
             pairs = zip(*((r,) if isinstance(r, Tensor) else r for r in (told, found)), strict=True)
@@ -127,6 +140,8 @@ def test_second_derivatives_that_are_not_there_are_refused() -> None:
     from g3d.ops.group_points import gather_points
 
     features = torch.rand(1, 2, 5, requires_grad=True)
-    (first,) = torch.autograd.grad(gather_points(features, torch.tensor([[1, 3]])).square().sum(), features, create_graph=True)
+    (first,) = torch.autograd.grad(
+        gather_points(features, torch.tensor([[1, 3]])).square().sum(), features, create_graph=True
+    )
     with pytest.raises(RuntimeError, match="group_points_backward has no derivative"):
         torch.autograd.grad(first.sum(), features)

@@ -37,7 +37,9 @@ def threads(request: pytest.FixtureRequest):
 def test_equals_reference(device: str, threads: int, rows: int, channels: int, count: int) -> None:
     values, segments = (a.to(device) for a in drawn(rows, channels, count))
     assert torch.equal(segment_reduce(values, segments, count), reference_sum(values, segments, count))
-    for found, expected in zip(segment_max(values, segments, count), reference_max(values, segments, count), strict=True):
+    for found, expected in zip(
+        segment_max(values, segments, count), reference_max(values, segments, count), strict=True
+    ):
         assert torch.equal(found, expected)
 
 
@@ -137,7 +139,9 @@ def test_bad_arguments_are_named() -> None:
         segment_max(values, segments - 1, 5)
     with pytest.raises(ValueError, match=r"segments: expected \(3,\) int64 on cpu, found \(3,\) torch.int32 on cpu"):
         segment_reduce(values, segments.int(), 5)
-    with pytest.raises(ValueError, match=r"values: expected \(N, C\) or \(N,\) floating point, found \(3, 2\) torch.int64"):
+    with pytest.raises(
+        ValueError, match=r"values: expected \(N, C\) or \(N,\) floating point, found \(3, 2\) torch.int64"
+    ):
         segment_reduce(values.long(), segments, 5)
     with pytest.raises(ValueError, match="reduce: expected sum, mean or max, found 'min'"):
         segment_reduce(values, segments, 5, "min")  # type: ignore[arg-type]

@@ -1,4 +1,5 @@
-"""Sparse convolution: every path gives the reference's numbers, forward and gradient, and the reference those of a dense convolution."""
+"""Sparse convolution: every path gives the reference's numbers, forward and gradient, and the reference those of a
+dense convolution."""
 
 from __future__ import annotations
 
@@ -61,7 +62,9 @@ def test_equals_reference_forward_and_gradient(device: str, kind: str, channels:
     found = sparse_conv(features, weight, rules)
     expected = reference(features, weight, *rules)
     close(found, expected)
-    for ours, plain in zip(*(torch.autograd.grad(out, (features, weight), gradient) for out in (found, expected)), strict=True):
+    for ours, plain in zip(
+        *(torch.autograd.grad(out, (features, weight), gradient) for out in (found, expected)), strict=True
+    ):
         close(ours, plain)
 
 
@@ -102,7 +105,12 @@ def test_strided_and_inverse_are_dense_convolutions_at_the_sites() -> None:
     features, weight, _ = drawn(rules, (5, 4), torch.float64)
     down = sparse_conv(features, weight, rules)
     b, x, y, z = coarse.long().T
-    close(down, F.conv3d(dense(features, sites, SHAPE), weight.view(2, 2, 2, 5, 4).permute(4, 3, 0, 1, 2), stride=2)[b, :, x, y, z])
+    close(
+        down,
+        F.conv3d(dense(features, sites, SHAPE), weight.view(2, 2, 2, 5, 4).permute(4, 3, 0, 1, 2), stride=2)[
+            b, :, x, y, z
+        ],
+    )
     up = sparse_conv(down, weight.transpose(1, 2), rules.inverse())
     kernel = weight.view(2, 2, 2, 5, 4).permute(4, 3, 0, 1, 2)  # conv_transpose3d reads (C_in, C_out, ...)
     whole = F.conv_transpose3d(dense(down, coarse, (4, 4, 5)), kernel, stride=2)
@@ -116,11 +124,15 @@ def test_strided_and_inverse_are_dense_convolutions_at_the_sites() -> None:
 def test_gradients_in_double_precision(device: str, kind: str) -> None:
     rules = rules_of(kind, drawn_sites(25).to(device))
     features, weight, _ = drawn(rules, (3, 2), torch.float64)
-    assert torch.autograd.gradcheck(lambda x, w: sparse_conv(x, w, rules), (features.requires_grad_(), weight.requires_grad_()))
+    assert torch.autograd.gradcheck(
+        lambda x, w: sparse_conv(x, w, rules), (features.requires_grad_(), weight.requires_grad_())
+    )
 
 
 def test_numbers_do_not_depend_on_the_number_of_threads() -> None:
-    sites = voxelize(torch.randint(0, 40, (20000, 4), generator=torch.Generator().manual_seed(5)) // torch.tensor([40, 1, 1, 1])).sites
+    sites = voxelize(
+        torch.randint(0, 40, (20000, 4), generator=torch.Generator().manual_seed(5)) // torch.tensor([40, 1, 1, 1])
+    ).sites
     rules = submanifold_rules(sites, (3, 3, 3))
     features, weight, gradient = drawn(rules, (8, 40))
     before, results = torch.get_num_threads(), []
@@ -144,7 +156,9 @@ def test_half_precision_is_summed_in_float32(device: str, dtype: torch.dtype) ->
     weight.requires_grad_()
     found = sparse_conv(features, weight, rules)
     assert found.dtype == dtype
-    torch.testing.assert_close(found, reference(features.float(), weight.float(), *rules).to(dtype), rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(
+        found, reference(features.float(), weight.float(), *rules).to(dtype), rtol=1e-2, atol=1e-2
+    )
     assert torch.autograd.grad(found, weight, gradient)[0].dtype == dtype
 
 
@@ -164,7 +178,9 @@ def test_any_strides() -> None:
     found = sparse_conv(features.T.contiguous().T, spaced, transposed)
     assert torch.equal(found, expected)
     (by_stride,) = torch.autograd.grad(found, spaced, gradient.T.contiguous().T)
-    assert torch.equal(by_stride, torch.ops.g3d.sparse_conv_weight_gradient(features, gradient, rules.neighbours, rules.order))
+    assert torch.equal(
+        by_stride, torch.ops.g3d.sparse_conv_weight_gradient(features, gradient, rules.neighbours, rules.order)
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -184,7 +200,9 @@ def test_what_does_not_fit_is_refused() -> None:
     features, weight, _ = drawn(rules, (4, 5))
     with pytest.raises(ValueError, match=rf"features: expected floating point \({len(features)}, C_in\)"):
         sparse_conv(features[1:], weight, rules)
-    with pytest.raises(ValueError, match=r"weight: expected torch.float32 \(8, 4, C_out\), found torch.float32 \(7, 4, 5\)"):
+    with pytest.raises(
+        ValueError, match=r"weight: expected torch.float32 \(8, 4, C_out\), found torch.float32 \(7, 4, 5\)"
+    ):
         sparse_conv(features, weight[1:], rules)
     with pytest.raises(ValueError, match=r"weight: expected torch.float32 .* found torch.float64"):
         sparse_conv(features, weight.double(), rules)
@@ -194,7 +212,9 @@ def test_registration() -> None:
     rules = rules_of("strided", drawn_sites(40))
     features, weight, gradient = drawn(rules, (3, 4))
     torch.library.opcheck(torch.ops.g3d.sparse_conv, (features.requires_grad_(), weight.requires_grad_(), *rules))
-    torch.library.opcheck(torch.ops.g3d.sparse_conv_weight_gradient, (features.detach(), gradient, rules.neighbours, rules.order))
+    torch.library.opcheck(
+        torch.ops.g3d.sparse_conv_weight_gradient, (features.detach(), gradient, rules.neighbours, rules.order)
+    )
 
 
 def test_compiles_as_one_graph() -> None:

@@ -30,7 +30,9 @@ def drawn(count: int, low: int, high: int) -> Tensor:
     return voxelize(sites).sites
 
 
-@pytest.mark.parametrize(("count", "low", "high"), [(2500, 0, 14), (400, -9, 9), (30, -(2**19), 2**19), (1, 3, 4), (0, 0, 1)])
+@pytest.mark.parametrize(
+    ("count", "low", "high"), [(2500, 0, 14), (400, -9, 9), (30, -(2**19), 2**19), (1, 3, 4), (0, 0, 1)]
+)
 def test_submanifold_equals_reference(device: str, count: int, low: int, high: int) -> None:
     sites = drawn(count, low, high).to(device)
     order = site_order(sites)
@@ -65,8 +67,11 @@ def test_no_neighbours_across_clouds_or_around_the_grid() -> None:
 
 
 def _expected_pairs(sites: Tensor, shape: tuple[int, int, int]) -> set[tuple[tuple[int, ...], int, int]]:
-    return {((b, x // 2, y // 2, z // 2), x % 2 * 4 + y % 2 * 2 + z % 2, row) for row, (b, x, y, z) in enumerate(sites.tolist())
-            if x // 2 < shape[0] // 2 and y // 2 < shape[1] // 2 and z // 2 < shape[2] // 2}  # fmt: skip
+    return {
+        ((b, x // 2, y // 2, z // 2), x % 2 * 4 + y % 2 * 2 + z % 2, row)
+        for row, (b, x, y, z) in enumerate(sites.tolist())
+        if x // 2 < shape[0] // 2 and y // 2 < shape[1] // 2 and z // 2 < shape[2] // 2
+    }
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 8), (9, 8, 7), (1, 9, 9)])

@@ -15,14 +15,18 @@ def device(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def example(clouds: int, channels: int, known: int, points: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
+def example(
+    clouds: int, channels: int, known: int, points: int, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor, Tensor]:
     draw = torch.Generator().manual_seed(3)
     features = torch.randn(clouds, channels, known, generator=draw, dtype=dtype)
     weights = torch.rand(clouds, points, 3, generator=draw, dtype=dtype)
     return features, torch.randint(0, known, (clouds, points, 3), generator=draw), weights
 
 
-@pytest.mark.parametrize("sizes", [(2, 5, 30, 700), (1, 70, 3, 10), (1, 2, 1, 1), (3, 0, 4, 5), (1, 2, 4, 0), (0, 2, 4, 3)])
+@pytest.mark.parametrize(
+    "sizes", [(2, 5, 30, 700), (1, 70, 3, 10), (1, 2, 1, 1), (3, 0, 4, 5), (1, 2, 4, 0), (0, 2, 4, 3)]
+)
 def test_equals_reference(device: str, sizes: tuple[int, int, int, int]) -> None:
     features, indices, weights = (tensor.to(device) for tensor in example(*sizes))
     assert torch.equal(three_interpolate(features, indices, weights), reference(features, indices, weights))
@@ -34,7 +38,9 @@ def test_gradients_equal_the_reference(device: str, sizes: tuple[int, int, int, 
     result = three_interpolate(features.requires_grad_(), indices, weights.requires_grad_())
     gradient = torch.randn_like(result)
     found = torch.autograd.grad(result, (features, weights), gradient)
-    for ours, expected in zip(found, backward_reference(gradient, features.detach(), indices, weights.detach()), strict=True):
+    for ours, expected in zip(
+        found, backward_reference(gradient, features.detach(), indices, weights.detach()), strict=True
+    ):
         torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -56,7 +62,9 @@ def test_half_precision_is_computed_in_float32(device: str, dtype: torch.dtype) 
 
 def test_neighbour_without_weight_adds_nothing() -> None:
     features = torch.tensor([[[1.0, 10, 100]]])
-    assert three_interpolate(features, torch.tensor([[[0, 1, 2]]]), torch.tensor([[[0.5, 0.5, 0.0]]])).tolist() == [[[5.5]]]
+    assert three_interpolate(features, torch.tensor([[[0, 1, 2]]]), torch.tensor([[[0.5, 0.5, 0.0]]])).tolist() == [
+        [[5.5]]
+    ]
 
 
 def test_result_does_not_depend_on_threads() -> None:
@@ -93,6 +101,8 @@ def test_bad_arguments_are_named() -> None:
 
 def test_registration(device: str) -> None:
     features, indices, weights = (tensor.to(device) for tensor in example(1, 3, 5, 8))
-    torch.library.opcheck(torch.ops.g3d.three_interpolate, (features.requires_grad_(), indices, weights.requires_grad_()))
+    torch.library.opcheck(
+        torch.ops.g3d.three_interpolate, (features.requires_grad_(), indices, weights.requires_grad_())
+    )
     arguments = (torch.rand(1, 3, 8, device=device), features.detach(), indices, weights.detach())
     torch.library.opcheck(torch.ops.g3d.three_interpolate_backward, arguments)

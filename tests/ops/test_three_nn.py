@@ -80,7 +80,9 @@ def test_result_does_not_depend_on_threads() -> None:
 
 def test_input_need_not_be_contiguous(device: str) -> None:
     points = drawn("uniform", 300).T.contiguous().T.to(device)[None]
-    assert_equal(three_nn(points[:, ::2], points[:, ::7]), three_nn(points[:, ::2].contiguous(), points[:, ::7].contiguous()))
+    assert_equal(
+        three_nn(points[:, ::2], points[:, ::7]), three_nn(points[:, ::2].contiguous(), points[:, ::7].contiguous())
+    )
 
 
 def test_nothing_to_do(device: str) -> None:
@@ -102,4 +104,6 @@ def test_bad_arguments_are_named() -> None:
 
 
 def test_registration(device: str) -> None:
-    torch.library.opcheck(torch.ops.g3d.three_nn, (torch.rand(1, 50, 3, device=device), torch.rand(1, 6, 3, device=device)))
+    torch.library.opcheck(
+        torch.ops.g3d.three_nn, (torch.rand(1, 50, 3, device=device), torch.rand(1, 6, 3, device=device))
+    )

@@ -25,11 +25,14 @@ def drawn(count: int, low: int, high: int) -> Tensor:
 
 
 def agrees_with_reference(sites: Tensor) -> bool:
-    return all(torch.equal(found, expected) for found, expected in zip(voxelize(sites), reference(sites.int()), strict=True))
+    return all(
+        torch.equal(found, expected) for found, expected in zip(voxelize(sites), reference(sites.int()), strict=True)
+    )
 
 
 @pytest.mark.parametrize(
-    ("count", "low", "high"), [(3000, 0, 9), (3000, -200, 200), (500, -(2**14), 2**14), (40, 5, 6), (1, -7, -6), (0, 0, 1)]
+    ("count", "low", "high"),
+    [(3000, 0, 9), (3000, -200, 200), (500, -(2**14), 2**14), (40, 5, 6), (1, -7, -6), (0, 0, 1)],
 )
 def test_equals_reference(device: str, count: int, low: int, high: int) -> None:
     assert agrees_with_reference(drawn(count, low, high).to(device))
@@ -44,7 +47,9 @@ def test_equals_reference_on_a_real_scan(device: str) -> None:
 
 
 def test_voxels_are_numbered_by_their_first_point_and_keep_its_points_in_order() -> None:
-    voxels = voxelize(torch.tensor([[0, 9, 9, 9], [0, 1, 1, 1], [0, 9, 9, 9], [1, 1, 1, 1], [0, 1, 1, 1], [0, 9, 9, 9]]))
+    voxels = voxelize(
+        torch.tensor([[0, 9, 9, 9], [0, 1, 1, 1], [0, 9, 9, 9], [1, 1, 1, 1], [0, 1, 1, 1], [0, 9, 9, 9]])
+    )
     assert voxels.sites.tolist() == [[0, 9, 9, 9], [0, 1, 1, 1], [1, 1, 1, 1]]
     assert voxels.point_to_voxel.tolist() == [0, 1, 0, 2, 1, 0]
     assert [part.tolist() for part in voxels.points.tensor_split(voxels.offsets[1:-1])] == [[0, 2, 5], [1, 4], [3]]
@@ -86,7 +91,10 @@ def test_sites_are_truncated_from_the_minimum_of_each_cloud() -> None:
         (torch.zeros(3, 3, dtype=torch.int32), r"expected integers \(N, 4\), found torch.int32 \(3, 3\)"),
         (torch.zeros(3, 4), "expected integers"),
         (torch.full((1, 4), 2**31), "expected numbers within int32, found 2147483648"),
-        (torch.tensor([[0, -(2**30), 0, 0], [0, 2**30, 2**30, 1]]), r"within 62 bits, found extents \[1, 2147483649, 1073741825, 2\]"),
+        (
+            torch.tensor([[0, -(2**30), 0, 0], [0, 2**30, 2**30, 1]]),
+            r"within 62 bits, found extents \[1, 2147483649, 1073741825, 2\]",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(sites: Tensor, message: str) -> None:

@@ -1,4 +1,5 @@
-"""Furthest point sampling as the published CUDA kernel does it, equal distances included: more than the case's tolerance asks."""
+"""Furthest point sampling as the published CUDA kernel does it, equal distances included: more than the case's
+tolerance asks."""
 
 from pathlib import Path
 

@@ -15,7 +15,10 @@ SMALLEST = 128  # extent of the grid
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict:
-    scenes = [{key: torch.from_numpy(arrays[f"in.scene{n}.{key}"]) for key in ("xyz", "rgb", "superpoint_raw")} for n in range(2)]
+    scenes = [
+        {key: torch.from_numpy(arrays[f"in.scene{n}.{key}"]) for key in ("xyz", "rgb", "superpoint_raw")}
+        for n in range(2)
+    ]
     sites = [points_to_sites(scene["xyz"], VOXEL, n) for n, scene in enumerate(scenes)]
     voxels = voxelize(torch.cat(sites))
     xyz = torch.cat([scene["xyz"] for scene in scenes]).float()
@@ -41,7 +44,12 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict:
         "batch_offsets": offsets,
         "fps16": furthest_point_sample(centres, 16, offsets, skip_origin=True) - offsets[:-1, None],
     }
-    within = {"voxel_feats": means.detach(), "sp_feats": pooled.detach(), "sp_coords": centres, "grad_feats": features.grad}
+    within = {
+        "voxel_feats": means.detach(),
+        "sp_feats": pooled.detach(),
+        "sp_coords": centres,
+        "grad_feats": features.grad,
+    }
     tolerance = case["tolerance"]["floats abs"]
     return {name: compare(f"out.{name}", value.numpy(), arrays[f"out.{name}"]) for name, value in exact.items()} | {
         name: compare(f"out.{name}", value.numpy(), arrays[f"out.{name}"], tolerance) for name, value in within.items()

@@ -16,9 +16,17 @@ from g3d.systems.jln import official
 from g3d.systems.jln.model import JLN, Outputs
 from parity_kinds.monodle import filled_state
 
-OUTPUTS = {"pred_logits": "logits", "pred_boxes": "boxes", "pred_3d_dim": "sizes", "pred_depth": "depth", "pred_angle": "angle",
-           "decoder_vt_feature": "visual_token", "global_text_feature": "text_token", "perd_forback_classifier": "regions",
-           "perd_forback_classifier_depth": "depth_regions"}  # fmt: skip
+OUTPUTS = {
+    "pred_logits": "logits",
+    "pred_boxes": "boxes",
+    "pred_3d_dim": "sizes",
+    "pred_depth": "depth",
+    "pred_angle": "angle",
+    "decoder_vt_feature": "visual_token",
+    "global_text_feature": "text_token",
+    "perd_forback_classifier": "regions",
+    "perd_forback_classifier_depth": "depth_regions",
+}
 """Published names of what the network returns, and ours."""
 
 
@@ -43,7 +51,9 @@ def seeded_images(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Tensor
     seed, shape = re.search(r"RandomState\((\d+)\)", formula), re.search(r"standard_normal\(\(([\d,]+)\)\)", formula)
     assert seed
     assert shape
-    images = np.random.RandomState(int(seed[1])).standard_normal([int(n) for n in shape[1].split(",")]).astype(np.float32)
+    images = (
+        np.random.RandomState(int(seed[1])).standard_normal([int(n) for n in shape[1].split(",")]).astype(np.float32)
+    )
     np.testing.assert_array_equal(images.reshape(len(images), -1)[:, :8], arrays["in.image_check"])
     return torch.from_numpy(images)
 
@@ -51,7 +61,9 @@ def seeded_images(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Tensor
 def words_of(model: JLN, ids: Tensor, mask: Tensor) -> Words:
     """The text encoder's features of token ids (B, W) and their attention mask."""
     with torch.no_grad():
-        return Words(model.text_encoder.model(input_ids=ids.long(), attention_mask=mask.long()).last_hidden_state, mask == 0)
+        return Words(
+            model.text_encoder.model(input_ids=ids.long(), attention_mask=mask.long()).last_hidden_state, mask == 0
+        )
 
 
 def run_model(model: JLN, images: Tensor, words: Words, arrays: dict[str, np.ndarray]) -> Outputs:

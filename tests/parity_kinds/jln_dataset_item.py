@@ -32,8 +32,12 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     label = expression.objects
     found: dict[str, np.ndarray | Check] = {
         "text": Check("text", 0.0, "exact", (sample.expression or "").lower() == item["text"]),
-        "image_u8_sub": compare("out.image_u8_sub", image.permute(1, 2, 0).numpy()[::4, ::4], arrays["out.image_u8_sub"], 1),
-        "image_mean_std": np.stack([normalised.mean((0, 1)), normalised.std((0, 1))]),  # running float32 sums, pixel after pixel
+        "image_u8_sub": compare(
+            "out.image_u8_sub", image.permute(1, 2, 0).numpy()[::4, ::4], arrays["out.image_u8_sub"], 1
+        ),
+        "image_mean_std": np.stack(
+            [normalised.mean((0, 1)), normalised.std((0, 1))]
+        ),  # running float32 sums, pixel after pixel
         "P2": sample.camera.astype(np.float32),
         "img_size": np.array(sample.image_size),
         "gt_3dbox": np.concatenate([label.sizes[0], label.locations[0]]),
@@ -54,7 +58,14 @@ def _augmentation(drawn: dict | None, size: tuple[int, int]) -> Augmentation:
 
 def _targets(targets: Targets, camera: np.ndarray) -> dict[str, np.ndarray]:
     """The published arrays: one row for the one object."""
-    names = {"labels": "label", "boxes": "box", "boxes_3d": "box3d", "size_3d": "size", "src_size_3d": "size", "mask_2d": "present"}
+    names = {
+        "labels": "label",
+        "boxes": "box",
+        "boxes_3d": "box3d",
+        "size_3d": "size",
+        "src_size_3d": "size",
+        "mask_2d": "present",
+    }
     found = {name: getattr(targets, ours)[None].numpy() for name, ours in names.items()}
     found |= {name: getattr(targets, name)[None, None].numpy() for name in ("depth", "heading_bin", "heading_res")}
     return found | {
@@ -67,7 +78,8 @@ def _targets(targets: Targets, camera: np.ndarray) -> dict[str, np.ndarray]:
 def _size_2d(box: np.ndarray, image_size: tuple[int, int], augmentation: Augmentation) -> np.ndarray:
     """Width and height of the 2D box in network pixels, which no loss uses, with the published float32 at every step.
 
-    The published transform is solved from three points in float32: the centre, the middle of the upper side, and one at its left.
+    The published transform is solved from three points in float32: the centre, the middle of the upper side, and one at
+    its left.
     """
     corners = box.astype(np.float32).reshape(2, 2)
     if augmentation.flip:

@@ -12,7 +12,9 @@ MAX_DEPTH = 60.0
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray]:
     maps, bins = arrays["out.target_bins"], 80
-    logits = torch.from_numpy(np.random.RandomState(1081).standard_normal((3, 81, *maps.shape[1:])).astype(np.float32)).requires_grad_()
+    logits = torch.from_numpy(
+        np.random.RandomState(1081).standard_normal((3, 81, *maps.shape[1:])).astype(np.float32)
+    ).requires_grad_()
     counts = arrays["in.boxes_per_image"]
     present = torch.arange(int(counts.max())) < torch.from_numpy(counts)[:, None]
     boxes, depth = torch.zeros(*present.shape, 4), torch.zeros(present.shape)

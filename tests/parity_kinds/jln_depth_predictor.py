@@ -15,10 +15,16 @@ SHAPES = ((2, 256, 8, 20), (2, 256, 4, 10), (2, 256, 2, 5))
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray]:
     config, weights = ModelConfig(), case["weights"]
-    predictor = DepthPredictor(config.channels, config.heads, config.feedforward, 0.0, config.depth_bins, config.max_depth).eval()
+    predictor = DepthPredictor(
+        config.channels, config.heads, config.feedforward, 0.0, config.depth_bins, config.max_depth
+    ).eval()
     bins = predictor.depth_bin_values.clone()
-    filled = {name: torch.from_numpy(fill_array(weights["prefix"] + name, value.shape, gain=weights["gain"], salt=weights["salt"]))
-              for name, value in predictor.state_dict().items()}  # fmt: skip
+    filled = {
+        name: torch.from_numpy(
+            fill_array(weights["prefix"] + name, value.shape, gain=weights["gain"], salt=weights["salt"])
+        )
+        for name, value in predictor.state_dict().items()
+    }
     predictor.load_state_dict(filled | {"depth_bin_values": bins})
     stream = np.random.RandomState(51)
     maps = [torch.from_numpy(stream.standard_normal(shape).astype(np.float32)) for shape in SHAPES]

@@ -22,7 +22,10 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
 
     printed = {row.label: [f"{value:.2f}%" for value in row.values[:3] if value is not None] for row in table.rows}
     wrong = [name for name, row in case["out_table"].items() if printed[name] != row]
-    boxes = (np.stack([np.concatenate([o.locations[0], o.sizes[0], o.rotation_y]) for o in objects]) for objects in (found, truth))
+    boxes = (
+        np.stack([np.concatenate([o.locations[0], o.sizes[0], o.rotation_y]) for o in objects])
+        for objects in (found, truth)
+    )
     return {
         "iou": published_iou(*boxes),
         "table": Check("table", float(len(wrong)), "equal when printed", not wrong, ", ".join(wrong)),
@@ -32,4 +35,6 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
 def _label(row: np.ndarray) -> Objects:
     """An object of h w l x y z; the published evaluation needs no heading."""
     none = np.zeros(1)
-    return Objects(np.array(["car"]), np.zeros((1, 4)), row[None, :3], row[None, 3:], none, none, none, np.zeros(1, np.int64))
+    return Objects(
+        np.array(["car"]), np.zeros((1, 4)), row[None, :3], row[None, 3:], none, none, none, np.zeros(1, np.int64)
+    )

@@ -1,4 +1,5 @@
-"""Images and sentences -> everything that the network returns and what comes out of each of its stages, in evaluation mode."""
+"""Images and sentences -> everything that the network returns and what comes out of each of its stages, in evaluation
+mode."""
 
 import re
 from collections.abc import Callable
@@ -36,7 +37,10 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     ids, mask = (torch.from_numpy(arrays[f"in.{name}"]) for name in ("token_ids", "attention_mask"))
     words = words_of(model, ids, mask)
     stages: dict[str, Tensor] = {"roberta": words.features}
-    hooks = [model.get_submodule(module).register_forward_hook(_keep(stages, stage, read)) for stage, (module, read) in STAGES.items()]
+    hooks = [
+        model.get_submodule(module).register_forward_hook(_keep(stages, stage, read))
+        for stage, (module, read) in STAGES.items()
+    ]
     with torch.inference_mode():
         outputs = run_model(model, seeded_images(case, arrays), words, arrays)
     for hook in hooks:
@@ -58,7 +62,9 @@ def _probes(case: dict, arrays: dict[str, np.ndarray], stages: dict[str, Tensor]
     checks = {}
     for name in (name for name in arrays if name.startswith("mid.")):
         stage = name.removeprefix("mid.").removesuffix("_sub").removesuffix("_stats")
-        value = summary(stages[stage].numpy()) if name.endswith("_stats") else _stored(case, name, stages[stage]).numpy()
+        value = (
+            summary(stages[stage].numpy()) if name.endswith("_stats") else _stored(case, name, stages[stage]).numpy()
+        )
         absolute = 1e-3 if stage.startswith("backbone") else case["tolerance"]["abs"]
         checks[name] = compare(name, value, arrays[name], absolute, case["tolerance"]["rel"])
     return checks

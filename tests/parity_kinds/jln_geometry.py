@@ -19,7 +19,9 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     one_hot = np.eye(HEADING_BINS)[bins]
     crops = zip(arrays["in.center"], arrays["in.crop_size"][:, 0], strict=True)
     affine = [affine_from_crop(center, width, RESOLUTION) for center, width in crops]
-    regions = [region_masks(box.reshape(2, 2), RESOLUTION, IMAGE_SIZE, "published") for box in arrays["in.region_boxes"]]
+    regions = [
+        region_masks(box.reshape(2, 2), RESOLUTION, IMAGE_SIZE, "published") for box in arrays["in.region_boxes"]
+    ]
     camera, points = arrays["in.P2"], arrays["in.points"]
     pixels = project_at_depth(points, camera)
     return {

@@ -16,7 +16,8 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     )
     counts = arrays["in.targets_per_image"].tolist()
     costs = [
-        matching_costs(*image, LossConfig()) for image in zip(logits, boxes, labels.long().split(counts), truth.split(counts), strict=True)
+        matching_costs(*image, LossConfig())
+        for image in zip(logits, boxes, labels.long().split(counts), truth.split(counts), strict=True)
     ]
     found: dict[str, np.ndarray] = {}
     for k, (cost, (queries, targets)) in enumerate(zip(costs, hungarian(costs), strict=True)):

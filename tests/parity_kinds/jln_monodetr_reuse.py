@@ -17,7 +17,9 @@ START = "depthaware_transformer."  # of public names; files may have "transforme
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Check]:
-    config: Any = presets.load("jln", ["text.architecture={vocab_size: 8, num_hidden_layers: 1}"])  # MonoDETR has nothing of it
+    config: Any = presets.load(
+        "jln", ["text.architecture={vocab_size: 8, num_hidden_layers: 1}"]
+    )  # MonoDETR has nothing of it
     model = JLN(config.model, config.text)
     return _checks(case, model, START) | _checks(case, model, "transformer.")
 
@@ -40,16 +42,21 @@ def _checks(case: dict, model: JLN, spelling: str) -> dict[str, Check]:
     return {
         f"{spelling} intended": Check(said, intended - arrived - twice, f"all {intended}", arrived + twice == intended),
         f"{spelling} not used": Check("reported as not used", len(unused), f"all {len(case['not_used'])}", not unused),
-        f"{spelling} new": Check(f"{len(report.fresh)} new names keep their values", len(kept) + len(left), "exact", not kept and not left),
+        f"{spelling} new": Check(
+            f"{len(report.fresh)} new names keep their values", len(kept) + len(left), "exact", not kept and not left
+        ),
     }
 
 
 def _monodetr(case: dict, own: dict[str, Tensor], spelling: str) -> dict[str, Tensor]:
-    """A checkpoint with MonoDETR's names; what this network takes has its shapes, what is held twice has equal values."""
+    """A checkpoint with MonoDETR's names; what this network takes has its shapes, what is held twice has equal
+    values."""
     twins = {f"{START}decoder.bbox_embed.0.": "bbox_embed.0.", f"{START}decoder.dim_embed.0.": "dim_embed_3d.0."}
     state = {name.replace(START, spelling): torch.zeros(1) for name in case["not_used"]}
     for public in case["intended"]:
-        source = next((top + public.removeprefix(start) for start, top in twins.items() if public.startswith(start)), public)
+        source = next(
+            (top + public.removeprefix(start) for start, top in twins.items() if public.startswith(start)), public
+        )
         like = own[our_name(case["intended"][source])]
         filled = like if public.endswith("depth_bin_values") else torch.from_numpy(fill_array(source, like.shape))
         state[public.replace(START, spelling)] = filled

@@ -14,4 +14,6 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     output = ms_deform_attn(value, arrays["in.shapes_hw"].tolist(), locations, weights)
     gradients = torch.autograd.grad(output, inputs, torch.from_numpy(arrays["in.grad_out"]))
     names = ("grad_value", "grad_locations", "grad_weights")
-    return {"output": output.detach().numpy()} | {name: gradient.numpy() for name, gradient in zip(names, gradients, strict=True)}
+    return {"output": output.detach().numpy()} | {
+        name: gradient.numpy() for name, gradient in zip(names, gradients, strict=True)
+    }

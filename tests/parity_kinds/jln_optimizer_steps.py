@@ -11,7 +11,9 @@ from g3d.engine.optimizers import AdamWScaledDecay
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray]:
     def steps(weight_decay: float) -> np.ndarray:
         parameter = torch.from_numpy(arrays["in.param"].copy()).requires_grad_()
-        optimizer = AdamWScaledDecay([parameter], lr=case["lr"], betas=case["betas"], eps=case["eps"], weight_decay=weight_decay)
+        optimizer = AdamWScaledDecay(
+            [parameter], lr=case["lr"], betas=case["betas"], eps=case["eps"], weight_decay=weight_decay
+        )
         after = []
         for gradient in arrays["in.grads"]:
             parameter.grad = torch.from_numpy(gradient.copy())

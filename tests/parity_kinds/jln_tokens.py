@@ -1,7 +1,7 @@
 """Token ids of sentences by roberta-base's own tokenizer.
 
-tests/golden/jln/roberta_excerpt holds those entries of its vocabulary and merges (Liu et al. 2019, MIT licence) that the case's sentences
-need; G3D_ROBERTA names a folder with all of them.
+tests/golden/jln/roberta_excerpt holds those entries of its vocabulary and merges (Liu et al. 2019, MIT licence) that
+the case's sentences need; G3D_ROBERTA names a folder with all of them.
 """
 
 import os

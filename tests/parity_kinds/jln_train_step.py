@@ -22,7 +22,8 @@ SENTENCES = {
 """The case's sentences and what roberta-base's tokenizer makes of them, which the case does not say."""
 PAD, WORDS = 1, 110
 LOSS, NORMS = 1e-4, 3e-3
-"""Relative tolerances, which the case gives in words; and of single gradients, as a share of the largest of their tensor:"""
+"""Relative tolerances, which the case gives in words; and of single gradients, as a share of the largest of their
+tensor:"""
 BACKBONE_GRADIENT, GRADIENT = 1e-2, 1e-3
 
 
@@ -38,13 +39,17 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Ch
     terms = losses(outputs, targets, LossConfig(depth_map_boxes="published"), 60.0)
     terms["total"].backward()
 
-    found = {name: terms[ours].detach().numpy() for name, ours in TERMS.items()} | logged_only(outputs.logits.detach(), targets)
+    found = {name: terms[ours].detach().numpy() for name, ours in TERMS.items()} | logged_only(
+        outputs.logits.detach(), targets
+    )
     checks = {name: compare(f"out.{name}", value, arrays[f"out.{name}"], 0.0, LOSS) for name, value in found.items()}
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     names = [our_name(name) for name in case["grad_norm_names"]]
     norms = np.array([gradients[name].norm().item() if name in gradients else -1.0 for name in names])
     checks["grad_norms"] = compare("out.grad_norms", norms, arrays["out.grad_norms"], 0.0, NORMS)
-    checks["trained"] = Check("names of trained parameters", len(set(names) ^ set(gradients)), "the case's", set(names) == set(gradients))
+    checks["trained"] = Check(
+        "names of trained parameters", len(set(names) ^ set(gradients)), "the case's", set(names) == set(gradients)
+    )
     for name in (name for name in arrays if name.startswith("out.grad_first64.")):
         published = name.removeprefix("out.grad_first64.")
         share = BACKBONE_GRADIENT if published.startswith("backbone.") else GRADIENT

@@ -22,7 +22,9 @@ from g3d.systems.monodle.targets import Targets
 def filled_state(case: dict[str, Any], folder: Path) -> dict[str, Tensor]:
     """The official state dict that a case's manifest, gain and salt describe."""
     weights = case.get("weights", {})
-    manifest = case.get("manifest") or json.loads(beside(folder, weights.get("manifest", "state_dict.json")).read_text())
+    manifest = case.get("manifest") or json.loads(
+        beside(folder, weights.get("manifest", "state_dict.json")).read_text()
+    )
     gain, salt = (weights.get(key, case.get(key, default)) for key, default in (("gain", 1.0), ("salt", "")))
     state: dict[str, Tensor] = {}
     for name, entry in manifest.items():
@@ -46,7 +48,14 @@ def filled_model(case: dict[str, Any], folder: Path) -> MonoDLE:
 
 def model_like(state: dict[str, Tensor]) -> MonoDLE:
     """A network with the widths of a state dict, with fresh weights."""
-    first = ("base_layer.0", "level1.0", "level2.tree1.conv1", "level3.tree1.tree1.conv1", "level4.tree1.tree1.conv1", "level5.tree1.conv1")
+    first = (
+        "base_layer.0",
+        "level1.0",
+        "level2.tree1.conv1",
+        "level3.tree1.tree1.conv1",
+        "level4.tree1.tree1.conv1",
+        "level5.tree1.conv1",
+    )
     channels = [len(state[f"backbone.{name}.weight"]) for name in first]
     return MonoDLE(channels, len(state["heatmap.0.weight"]), any(name.startswith("obj_depth.") for name in state))
 
@@ -62,19 +71,35 @@ def seeded_image(arrays: dict[str, np.ndarray]) -> Tensor:
 
 def targets_from(arrays: dict[str, np.ndarray]) -> Targets:
     """The published batch of targets (in.target.*) as ours."""
-    t = {name.removeprefix("in.target."): torch.from_numpy(value) for name, value in arrays.items() if name.startswith("in.target.")}
+    t = {
+        name.removeprefix("in.target."): torch.from_numpy(value)
+        for name, value in arrays.items()
+        if name.startswith("in.target.")
+    }
     return Targets(
-        heatmap=t["heatmap"], cells=t["indices"], offset_2d=t["offset_2d"], offset_3d=t["offset_3d"], size_2d=t["size_2d"],
-        depth=t["depth"][..., 0], heading_bin=t["heading_bin"][..., 0], heading_res=t["heading_res"][..., 0], size_3d=t["size_3d"],
-        src_size_3d=t["src_size_3d"], mask_2d=t["mask_2d"].bool(), mask_3d=t["mask_3d"].bool(),
+        heatmap=t["heatmap"],
+        cells=t["indices"],
+        offset_2d=t["offset_2d"],
+        offset_3d=t["offset_3d"],
+        size_2d=t["size_2d"],
+        depth=t["depth"][..., 0],
+        heading_bin=t["heading_bin"][..., 0],
+        heading_res=t["heading_res"][..., 0],
+        size_3d=t["size_3d"],
+        src_size_3d=t["src_size_3d"],
+        mask_2d=t["mask_2d"].bool(),
+        mask_3d=t["mask_3d"].bool(),
         obj_depth=t.get("obj_depth", torch.zeros(len(t["heatmap"]), 0, 0)),
-    )  # fmt: skip
+    )
 
 
 def loss_config(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> LossConfig:
     """The published losses with the case's K, B and radius, which it gives as arrays or in its description."""
     names = (("K", "K", "K", 1.5), ("B", "B", "B", 0.5), ("radius", "rad", "radius", 10.0))
-    values = {ours: float(arrays.get(f"in.{theirs}", setting(case, theirs, word, default))) for ours, theirs, word, default in names}
+    values = {
+        ours: float(arrays.get(f"in.{theirs}", setting(case, theirs, word, default)))
+        for ours, theirs, word, default in names
+    }
     used = not any(name.startswith("out.loss.") for name in arrays) or "out.loss.qi" in arrays
     return LossConfig(quasi_isometric=QuasiIsometricConfig(**values) if used else None, size3d_divisor="residual")
 
@@ -90,13 +115,18 @@ def setting(case: dict[str, Any], key: str, word: str, default: float) -> float:
 def data_config(config: dict[str, Any], resolution: tuple[int, int]) -> DataConfig:
     """The published `dataset` section as ours."""
     return DataConfig(
-        resolution=resolution, classes=tuple(config["writelist"]), class_merging=config["class_merging"],
-        center="3d" if config["use_3d_center"] else "2d", box2d={"anno": "annotated", "proj": "projected"}[config["bbox2d_type"]],
-    )  # fmt: skip
+        resolution=resolution,
+        classes=tuple(config["writelist"]),
+        class_merging=config["class_merging"],
+        center="3d" if config["use_3d_center"] else "2d",
+        box2d={"anno": "annotated", "proj": "projected"}[config["bbox2d_type"]],
+    )
 
 
 def augment_config(config: dict[str, Any]) -> AugmentConfig:
-    return AugmentConfig(flip=config["random_flip"], crop=config["random_crop"], scale=config["scale"], shift=config["shift"])
+    return AugmentConfig(
+        flip=config["random_flip"], crop=config["random_crop"], scale=config["scale"], shift=config["shift"]
+    )
 
 
 def mini_kitti(case: dict[str, Any], folder: Path) -> KittiRoot:
@@ -106,7 +136,8 @@ def mini_kitti(case: dict[str, Any], folder: Path) -> KittiRoot:
 
 
 def beside(folder: Path, name: str) -> Path:
-    """A file or folder that a case uses: in the case's own folder or, for cases kept elsewhere, among those that the tests know."""
+    """A file or folder that a case uses: in the case's own folder or, for cases kept elsewhere, among those that the
+    tests know."""
     tests = Path(__file__).parents[1]
     places = (folder, folder.parent, tests.parents[1] / "shared" / "golden" / "monodle", tests / "golden" / "monodle")
     return next((place / name for place in places if (place / name).exists()), folder / name)

@@ -22,14 +22,25 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     # The published decode is given the factors from feature to image pixels, and no image size.
     sizes = arrays["in.bbox_downsample_ratio"] * [width, height]
     images = [
-        objects_from_rows(rows, camera.astype(np.float64), tuple(size), (4 * width, 4 * height), float(arrays["in.threshold"]),
-                          mean_sizes=arrays["in.cls_mean_size"].astype(np.float64))
+        objects_from_rows(
+            rows,
+            camera.astype(np.float64),
+            tuple(size),
+            (4 * width, 4 * height),
+            float(arrays["in.threshold"]),
+            mean_sizes=arrays["in.cls_mean_size"].astype(np.float64),
+        )
         for rows, camera, size in zip(detections, arrays["in.P2"], sizes, strict=True)
-    ]  # fmt: skip
+    ]
     ids = arrays["in.img_id"].tolist()
-    rows = np.concatenate([np.column_stack([np.full(len(o), i), published_rows(o)]) for i, o in zip(ids, images, strict=True)])
+    rows = np.concatenate(
+        [np.column_stack([np.full(len(o), i), published_rows(o)]) for i, o in zip(ids, images, strict=True)]
+    )
     absolute, relative = tolerance_of(case["tolerance"], "rows")
-    found: dict[str, np.ndarray | Check] = {"dets": detections, "rows": compare_rows(rows, arrays["out.rows"], absolute, relative, 2)}
+    found: dict[str, np.ndarray | Check] = {
+        "dets": detections,
+        "rows": compare_rows(rows, arrays["out.rows"], absolute, relative, 2),
+    }
     for name, text in case.get("result_files", {}).items():
         found[name] = compare_lines(name, format_results(images[ids.index(int(Path(name).stem))], 2), text)
     return found
@@ -38,7 +49,9 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
 def published_rows(objects: Objects) -> np.ndarray:
     """(N, 14): class, alpha, x1 y1 x2 y2, h w l, x y z, ry, score."""
     classes = [CLASS_NAMES.index(name) for name in objects.classes]
-    return np.column_stack([classes, objects.alpha, objects.boxes2d, objects.sizes, objects.locations, objects.rotation_y, objects.scores])
+    return np.column_stack(
+        [classes, objects.alpha, objects.boxes2d, objects.sizes, objects.locations, objects.rotation_y, objects.scores]
+    )
 
 
 def compare_rows(found: np.ndarray, expected: np.ndarray, absolute: float, relative: float, alpha: int) -> Check:
@@ -49,15 +62,25 @@ def compare_rows(found: np.ndarray, expected: np.ndarray, absolute: float, relat
     error = np.abs(found - expected)
     for column in (alpha, -2):
         error[:, column] = angle_difference(found[:, column], expected[:, column])
-    return Check("rows", float(error.max(initial=0)), words, bool((error <= absolute + relative * np.abs(expected)).all()))
+    return Check(
+        "rows", float(error.max(initial=0)), words, bool((error <= absolute + relative * np.abs(expected)).all())
+    )
 
 
 def compare_lines(name: str, found: str, expected: str) -> Check:
     """Result lines: the same words, numbers at most one unit of their last printed digit apart."""
     ours, theirs = ([line.split() for line in text.splitlines()] for text in (found, expected))
     if [(len(a), a[0]) for a in ours] != [(len(b), b[0]) for b in theirs]:
-        return Check(name, float("nan"), "same lines", False, f"{len(ours)} lines, expected {len(theirs)}, or other classes")
+        return Check(
+            name, float("nan"), "same lines", False, f"{len(ours)} lines, expected {len(theirs)}, or other classes"
+        )
     pairs = [(a, b) for x, y in zip(ours, theirs, strict=True) for a, b in zip(x[1:], y[1:], strict=True)]
     error = max((abs(float(a) - float(b)) for a, b in pairs), default=0.0)
     rounded = sum(a != b for a, b in pairs)
-    return Check(name, error, "one unit of the last printed digit", error <= 0.0101, f"{rounded} of {len(pairs)} numbers rounded otherwise")
+    return Check(
+        name,
+        error,
+        "one unit of the last printed digit",
+        error <= 0.0101,
+        f"{rounded} of {len(pairs)} numbers rounded otherwise",
+    )

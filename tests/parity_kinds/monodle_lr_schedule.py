@@ -10,8 +10,12 @@ from parity_kinds.monodle import setting
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray]:
-    shared = {"lr": float(arrays["in.base_lr"]), "decay_epochs": tuple(arrays["in.decay_list"].tolist()),
-              "decay_rate": float(arrays["in.decay_rate"]), "decay_counts_warmup": False}  # fmt: skip
+    shared = {
+        "lr": float(arrays["in.base_lr"]),
+        "decay_epochs": tuple(arrays["in.decay_list"].tolist()),
+        "decay_rate": float(arrays["in.decay_rate"]),
+        "decay_counts_warmup": False,
+    }
     warm = OptimConfig(**shared, warmup_epochs=int(setting(case, "warmup_epochs", "warm-up", 5)), warmup_lr=1e-5)
     plain = OptimConfig(**shared)
     return {

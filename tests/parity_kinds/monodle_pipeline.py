@@ -15,7 +15,11 @@ from g3d.systems.monodle.model import find_peaks, values_in_maps
 from parity_kinds.monodle import angle_difference, filled_model, mini_kitti, summary
 from parity_kinds.monodle_decode import published_rows
 
-ABSOLUTE, RELATIVE, SWAP = 1e-2, 1e-3, 1e-4  # as the case's note says: rows may change places when scores are this close
+ABSOLUTE, RELATIVE, SWAP = (
+    1e-2,
+    1e-3,
+    1e-4,
+)  # as the case's note says: rows may change places when scores are this close
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray | Check]:
@@ -34,14 +38,21 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
         objects = decode(peaks, values, [camera], [size], resolution, float(arrays["in.threshold"]))[0]
     found: dict[str, np.ndarray | Check] = {
         f"stats.{name}": _close(f"stats.{name}", summary(value.numpy()), arrays[f"out.stats.{name}"])
-        for name, value in maps.items() if f"out.stats.{name}" in arrays
-    }  # fmt: skip
+        for name, value in maps.items()
+        if f"out.stats.{name}" in arrays
+    }
     found["dets"] = _match("dets", detections, arrays["out.dets"], score=1, angles=())
     found["dets, all cells"] = _match("dets, all cells", dense, arrays["out.dets"], score=1, angles=())
     found["rows"] = _match("rows", published_rows(objects), arrays["out.rows"], score=13, angles=(1, 12))
     lines = [line.split() for line in format_results(objects, 2).splitlines()]
-    found["result_file"] = _match("result_file", _numbers(lines), _numbers([line.split() for line in case["result_file"]]),
-                                  score=13, angles=(1, 12), slack=0.005)  # fmt: skip
+    found["result_file"] = _match(
+        "result_file",
+        _numbers(lines),
+        _numbers([line.split() for line in case["result_file"]]),
+        score=13,
+        angles=(1, 12),
+        slack=0.005,
+    )
     return found
 
 
@@ -51,8 +62,11 @@ def _close(name: str, found: np.ndarray, expected: np.ndarray) -> Check:
     return Check(name, float(error.max()), f"{ABSOLUTE:g} or {RELATIVE:g} relative", within)
 
 
-def _match(name: str, found: np.ndarray, expected: np.ndarray, score: int, angles: tuple[int, ...], slack: float = 0.0) -> Check:
-    """Rows in order of rank; a row may stand elsewhere if the scores differ by less than SWAP. `slack`: rounding of printed numbers."""
+def _match(
+    name: str, found: np.ndarray, expected: np.ndarray, score: int, angles: tuple[int, ...], slack: float = 0.0
+) -> Check:
+    """Rows in order of rank; a row may stand elsewhere if the scores differ by less than SWAP. `slack`: rounding of
+    printed numbers."""
     words = f"{ABSOLUTE + slack:g} or {RELATIVE:g} relative"
     if found.shape != expected.shape:
         return Check(name, float("nan"), words, False, f"shape {found.shape}, expected {expected.shape}")

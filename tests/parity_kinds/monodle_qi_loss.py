@@ -21,6 +21,9 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
         loss.backward()
         upper, lower, pairs = bound_violations(x.detach(), depth, config)
         assert x.grad is not None
-        found |= {f"{number}.loss": loss.detach().numpy(), f"{number}.grad": x.grad.numpy(),
-                  f"{number}.upper_lower_pairs": np.array([len(upper), len(lower), pairs])}  # fmt: skip
+        found |= {
+            f"{number}.loss": loss.detach().numpy(),
+            f"{number}.grad": x.grad.numpy(),
+            f"{number}.upper_lower_pairs": np.array([len(upper), len(lower), pairs]),
+        }
     return found

@@ -19,16 +19,24 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     root, frame, config = mini_kitti(case, folder), f"{int(case['frame']):06d}", case["config"]
     height, width = (4 * n for n in arrays["out.heatmap"].shape[1:])
     data = data_config(config, (width, height))
-    image, objects, camera = read_image(root.image(frame)), read_labels(root.label(frame)), read_calibration(root.calibration(frame))
+    image, objects, camera = (
+        read_image(root.image(frame)),
+        read_labels(root.label(frame)),
+        read_calibration(root.calibration(frame)),
+    )
     size = (image.shape[1], image.shape[0])
     augmentation = _drawn(case, arrays, size)
     transform = augmentation.transform(size, data.resolution)
     warped = warp_image(image[:, ::-1] if augmentation.flip else image, transform, data.resolution)
-    cars_only = depth_map_of_cars(data) and not config.get("use_dontcare")  # DontCare lengthens the published list, and no more
+    cars_only = depth_map_of_cars(data) and not config.get(
+        "use_dontcare"
+    )  # DontCare lengthens the published list, and no more
     rectangles = depth_rectangles(objects, ["Car"] if cars_only else None) if config.get("obj_depth", True) else None
     targets = encode(objects, camera, size, augmentation, data, config["meanshape"], rectangles)
 
-    found: dict[str, np.ndarray | Check] = {f"draw.{name}": check for name, check in _compare_draws(arrays, augmentation).items()}
+    found: dict[str, np.ndarray | Check] = {
+        f"draw.{name}": check for name, check in _compare_draws(arrays, augmentation).items()
+    }
     found |= {
         "trans": transform,
         "trans_inv": invert_affine(transform),
@@ -58,5 +66,13 @@ def _drawn(case: dict, arrays: dict[str, np.ndarray], size: tuple[int, int]) -> 
 
 def _compare_draws(arrays: dict[str, np.ndarray], augmentation: Augmentation) -> dict[str, Check]:
     """The draws from the case's seed against those it records."""
-    drawn = {"flip": augmentation.flip, "crop": augmentation.crop, "aug_scale": augmentation.scale, "center": augmentation.center}
-    return {name: compare(f"in.{name}", np.asarray(value), arrays[f"in.{name}"], 1e-9, note="drawn again") for name, value in drawn.items()}
+    drawn = {
+        "flip": augmentation.flip,
+        "crop": augmentation.crop,
+        "aug_scale": augmentation.scale,
+        "center": augmentation.center,
+    }
+    return {
+        name: compare(f"in.{name}", np.asarray(value), arrays[f"in.{name}"], 1e-9, note="drawn again")
+        for name, value in drawn.items()
+    }

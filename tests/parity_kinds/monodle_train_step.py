@@ -26,9 +26,14 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
         reported.append([*values, values[0] - sum(values[1:])])
         if step == 0:
             gradients = {name: p.grad for name, p in model.named_parameters()}
-            norms = np.array([-1.0 if (g := gradients[name]) is None else g.norm().item() for name in case["parameter_order"]])
+            norms = np.array(
+                [-1.0 if (g := gradients[name]) is None else g.norm().item() for name in case["parameter_order"]]
+            )
         optimizer.step()
     state = model.state_dict()
-    after = {name: state[name.removeprefix("out.after.")].flatten()[: len(expected)].numpy()
-             for name, expected in arrays.items() if name.startswith("out.after.")}  # fmt: skip
+    after = {
+        name: state[name.removeprefix("out.after.")].flatten()[: len(expected)].numpy()
+        for name, expected in arrays.items()
+        if name.startswith("out.after.")
+    }
     return {"losses": np.array(reported), "grad_norm": norms, **after}

@@ -1,4 +1,5 @@
-"""Scene arrays of ScanRefer and VoteNet: all vertices, a legacy draw, without alignment or annotation, shared segments, one object."""
+"""Scene arrays of ScanRefer and VoteNet: all vertices, a legacy draw, without alignment or annotation, shared segments,
+one object."""
 
 import tempfile
 from collections.abc import Iterator
@@ -11,8 +12,15 @@ from g3d.data.scannet_arrays import SceneArrays, published_sample_rows, scanrefe
 from g3d.data.scannet_raw import Aggregation, read_aggregation
 from parity_kinds.scannet import made_scan
 
-FIELDS = {"vert": "vertices", "vert_xyz": "vertices", "aligned_vert": "aligned", "sem_label": "semantic", "ins_label": "instance",
-          "bbox": "boxes", "aligned_bbox": "aligned_boxes"}  # fmt: skip
+FIELDS = {
+    "vert": "vertices",
+    "vert_xyz": "vertices",
+    "aligned_vert": "aligned",
+    "sem_label": "semantic",
+    "ins_label": "instance",
+    "bbox": "boxes",
+    "aligned_bbox": "aligned_boxes",
+}
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Check]:

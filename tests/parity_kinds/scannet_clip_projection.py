@@ -43,9 +43,15 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
         "in.tokens_frame0": compare("in.tokens_frame0", stand_ins, arrays["in.tokens_frame0"], 1e-6),
         listed_name: _listed(listed_name, every[0], arrays[listed_name]),
         "point_pixel_count": compare("point_pixel_count", features.counts.numpy(), arrays["out.point_pixel_count"], 1),
-        "point_feat_2d": compare("point_feat_2d", features.means().numpy(), arrays["out.point_feat_2d"], allowed["point_feat_2d"]),
-        "sp_feat_2d": compare("sp_feat_2d", features.superpoint_means(superpoints, count).numpy(), arrays[sp_name], allowed["sp_feat_2d"]),
-        "sp_feat_2d, two passes": compare("sp_feat_2d, two passes", in_two_passes.means.numpy(), arrays[sp_name], allowed["sp_feat_2d"]),
+        "point_feat_2d": compare(
+            "point_feat_2d", features.means().numpy(), arrays["out.point_feat_2d"], allowed["point_feat_2d"]
+        ),
+        "sp_feat_2d": compare(
+            "sp_feat_2d", features.superpoint_means(superpoints, count).numpy(), arrays[sp_name], allowed["sp_feat_2d"]
+        ),
+        "sp_feat_2d, two passes": compare(
+            "sp_feat_2d, two passes", in_two_passes.means.numpy(), arrays[sp_name], allowed["sp_feat_2d"]
+        ),
         "ball.index": ball_query(*ball, settings["radius"], settings["K"], pad="none")[0].numpy(),
     }
 
@@ -53,7 +59,9 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
 def tokens(frame: int, channels: int) -> torch.Tensor:
     """The stand-ins: (24, 24, C) float32."""
     row, column, channel = np.ogrid[:CELLS, :CELLS, :channels]
-    return torch.from_numpy(np.sin(0.31 * row * (1 + channel % 5) + 0.17 * column * (1 + channel // 5) + 0.7 * frame).astype(np.float32))
+    return torch.from_numpy(
+        np.sin(0.31 * row * (1 + channel % 5) + 0.17 * column * (1 + channel // 5) + 0.7 * frame).astype(np.float32)
+    )
 
 
 def _hits(stream: SensFile, frame: int, points: torch.Tensor, settings: dict) -> PixelHits:
@@ -62,7 +70,9 @@ def _hits(stream: SensFile, frame: int, points: torch.Tensor, settings: dict) ->
     layout = PatchLayout(CELLS, CELLS, (0, 0, *size), size)
     depth = torch.from_numpy(to_metres(stream.depth(frame), header.depth_shift))
     grid = grid_on_depth(layout, header.depth_size, "stretched")
-    pose = stream.pose(frame).astype(np.float64).round(6)  # the published exporter's digits decide whether some pixels hit
+    pose = (
+        stream.pose(frame).astype(np.float64).round(6)
+    )  # the published exporter's digits decide whether some pixels hit
     matrices = (torch.from_numpy(matrix.astype(np.float64)) for matrix in (header.depth_intrinsic, pose))
     return find_hits(points, depth, *matrices, grid, radius=settings["radius"], most=settings["K"])
 
@@ -75,4 +85,10 @@ def _listed(name: str, hits: PixelHits, expected: np.ndarray) -> Check:
     if found.shape != expected.shape:
         return Check(name, float("nan"), "99.9 % equal", False, f"shape {found.shape}, expected {expected.shape}")
     different = float((found != expected).mean())
-    return Check(name, different, "99.9 % equal", different <= 0.001, f"{(expected >= 0).sum()} hits; the error is the share that differs")
+    return Check(
+        name,
+        different,
+        "99.9 % equal",
+        different <= 0.001,
+        f"{(expected >= 0).sum()} hits; the error is the share that differs",
+    )

@@ -1,4 +1,5 @@
-"""Multiview features: frames of the made stream, ENet with the published weights, points to pixels, pooling. Runs from ../shared only."""
+"""Multiview features: frames of the made stream, ENet with the published weights, points to pixels, pooling. Runs from
+../shared only."""
 
 import tempfile
 from dataclasses import replace
@@ -34,7 +35,10 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     found: dict[str, np.ndarray | Check] = {
         "frame_ids": np.array([int(name) for name in names]),
         "enet_input_frame0_stride8": _within(
-            "enet_input_frame0_stride8", normalise(torch.from_numpy(pictures["0"])[None])[0, :, ::8, ::8].numpy(), arrays, FEATURES
+            "enet_input_frame0_stride8",
+            normalise(torch.from_numpy(pictures["0"])[None])[0, :, ::8, ::8].numpy(),
+            arrays,
+            FEATURES,
         ),
     }
     found |= _features(case, arrays, views, made, features)
@@ -43,7 +47,9 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     for mode, label in (("max", "maxpool"), ("first", "first")):
         found |= _pooled(arrays, label, _pool(points, [(views[name], made[name]) for name in names], mode))
     stats = _stats(_pool(points, [(small[name], features(small[name].colour)) for name in names], "max"))
-    found["f320_point_features_maxpool_stats"] = _within("f320_point_features_maxpool_stats", stats, arrays, FROM_STREAM_MEAN)
+    found["f320_point_features_maxpool_stats"] = _within(
+        "f320_point_features_maxpool_stats", stats, arrays, FROM_STREAM_MEAN
+    )
     return found
 
 
@@ -53,7 +59,10 @@ def _views(path: Path, size: tuple[int, int] | None) -> dict[str, View]:
         export_frames(path, name, reencode=True, keep_lost=True, size=size)
         with open_frames(name) as source:
             views = {frame: make_view(source.frame(i)) for i, frame in enumerate(source.names)}
-    return {n: replace(view, pose=np.array([[float(f"{x:f}") for x in row] for row in view.pose], np.float32)) for n, view in views.items()}
+    return {
+        n: replace(view, pose=np.array([[float(f"{x:f}") for x in row] for row in view.pose], np.float32))
+        for n, view in views.items()
+    }
 
 
 def _features(case: dict, arrays: dict, views: dict, made: dict, features) -> dict[str, Check]:
@@ -65,14 +74,18 @@ def _features(case: dict, arrays: dict, views: dict, made: dict, features) -> di
     return {
         "enet_features": compare("out.enet_features", stack[given], expected[given], FEATURES),
         "from stream": compare("enet_features from the .sens", again, expected, FROM_STREAM),
-        "from stream, mean": Check("enet_features from the .sens, mean", mean, f"{FROM_STREAM_MEAN:g}", bool(mean <= FROM_STREAM_MEAN)),
+        "from stream, mean": Check(
+            "enet_features from the .sens, mean", mean, f"{FROM_STREAM_MEAN:g}", bool(mean <= FROM_STREAM_MEAN)
+        ),
     }
 
 
 def _projection(arrays: dict, prefix: str, points: torch.Tensor, views: list[View]) -> dict[str, np.ndarray | Check]:
     """Pairs of point and cell, as sets: the same, or for other arithmetic (planes through borders) all but 0.1 %."""
     expected = set()
-    for frame, (rows, cells) in enumerate(zip(arrays[f"out.{prefix}indices_3d"], arrays[f"out.{prefix}indices_2d"], strict=True)):
+    for frame, (rows, cells) in enumerate(
+        zip(arrays[f"out.{prefix}indices_3d"], arrays[f"out.{prefix}indices_2d"], strict=True)
+    ):
         expected |= {(frame, int(row), int(cell)) for row, cell in zip(rows, cells, strict=True) if row >= 0}
     found = set()
     for frame, view in enumerate(views):
@@ -99,9 +112,11 @@ def _pool(points: torch.Tensor, views: list[tuple[View, torch.Tensor]], mode: st
 
 def _pooled(arrays: dict, label: str, pool: FeaturePool) -> dict[str, np.ndarray | Check]:
     name = f"point_features_{label}"
-    return {f"covered_{label}": pool.seen.numpy(),
-            f"{name}_stride6": _within(f"{name}_stride6", pool.features[::6].numpy(), arrays, FEATURES),
-            f"{name}_stats": _within(f"{name}_stats", _stats(pool), arrays, FEATURES)}  # fmt: skip
+    return {
+        f"covered_{label}": pool.seen.numpy(),
+        f"{name}_stride6": _within(f"{name}_stride6", pool.features[::6].numpy(), arrays, FEATURES),
+        f"{name}_stats": _within(f"{name}_stats", _stats(pool), arrays, FEATURES),
+    }
 
 
 def _stats(pool: FeaturePool) -> np.ndarray:

@@ -8,7 +8,13 @@ import torch
 from parity_check import Check, compare
 
 from g3d.data.scannet_arrays import PreparedScene, instances_without_stuff, prepared_scene, refer_instances
-from g3d.data.scannet_published import read_ground_truth, read_prepared, write_ground_truth, write_inst_nostuff, write_refer
+from g3d.data.scannet_published import (
+    read_ground_truth,
+    read_prepared,
+    write_ground_truth,
+    write_inst_nostuff,
+    write_refer,
+)
 from g3d.ops.mesh_segments import mesh_segments
 from parity_kinds.scannet import made_scan
 
@@ -43,7 +49,8 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Ch
 
 
 def _by_appearance(labels: np.ndarray) -> np.ndarray:
-    """Superpoints numbered in the order in which they first occur: which vertex stands for one depends on how ties are sorted."""
+    """Superpoints numbered in the order in which they first occur: which vertex stands for one depends on how ties are
+    sorted."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     return first.argsort().argsort()[inverse]
 
@@ -51,5 +58,10 @@ def _by_appearance(labels: np.ndarray) -> np.ndarray:
 def _fields(name: str, scene: PreparedScene) -> dict[str, np.ndarray]:
     assert scene.semantic is not None
     assert scene.instance is not None
-    return {f"{name}.val.coords": scene.coords, f"{name}.val.colors": scene.colours, f"{name}.val.superpoint": scene.superpoints,
-            f"{name}.val.sem_label": scene.semantic, f"{name}.val.instance_label": scene.instance}  # fmt: skip
+    return {
+        f"{name}.val.coords": scene.coords,
+        f"{name}.val.colors": scene.colours,
+        f"{name}.val.superpoint": scene.superpoints,
+        f"{name}.val.sem_label": scene.semantic,
+        f"{name}.val.instance_label": scene.instance,
+    }

@@ -1,4 +1,5 @@
-"""The made scene's mesh -> superpoints, as partitions, for the thresholds and smallest sizes that the arrays' names state."""
+"""The made scene's mesh -> superpoints, as partitions, for the thresholds and smallest sizes that the arrays' names
+state."""
 
 import re
 from pathlib import Path

@@ -44,11 +44,15 @@ def _facts(stream: SensFile, facts: dict, poses: np.ndarray) -> dict[str, Check]
     """What the case's JSON says of the header and of every frame."""
     header = stream.header
     pairs = {
-        "version": header.version, "sensor_name": header.sensor, "color_compression": CODES[header.colour_compression],
-        "depth_compression": CODES[header.depth_compression], "color_size": list(header.colour_size),
-        "depth_size": list(header.depth_size), "depth_shift": header.depth_shift,
+        "version": header.version,
+        "sensor_name": header.sensor,
+        "color_compression": CODES[header.colour_compression],
+        "depth_compression": CODES[header.depth_compression],
+        "color_size": list(header.colour_size),
+        "depth_size": list(header.depth_size),
+        "depth_shift": header.depth_shift,
         "invalid_pose_frames": [i for i, pose in enumerate(poses) if not is_valid_pose(pose)],
-    }  # fmt: skip
+    }
     checks = {name: _equal(name, value, facts[name]) for name, value in pairs.items()}
     for number, said in enumerate(facts["frames"]):
         frame = stream.frame(number)
@@ -70,12 +74,15 @@ def _facts(stream: SensFile, facts: dict, poses: np.ndarray) -> dict[str, Check]
             {key: value for key, value in said.items() if key != "reencoded_jpeg_mean_abs_diff"},
         )
         apart = abs(change - said["reencoded_jpeg_mean_abs_diff"])
-        checks[f"recoding {number}"] = Check(f"frame {number} compressed anew", apart, "0.01 grey levels (encoders differ)", apart <= 0.01)
+        checks[f"recoding {number}"] = Check(
+            f"frame {number} compressed anew", apart, "0.01 grey levels (encoders differ)", apart <= 0.01
+        )
     return checks
 
 
 def _exported(path: Path, facts: dict, poses: np.ndarray, published: np.ndarray) -> dict[str, Check]:
-    """The exported folder: names, intrinsics as published, poses equal to the published six decimals and to the stream's bits."""
+    """The exported folder: names, intrinsics as published, poses equal to the published six decimals and to the
+    stream's bits."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         export_frames(path, folder, every=10)
@@ -90,7 +97,9 @@ def _exported(path: Path, facts: dict, poses: np.ndarray, published: np.ndarray)
     return {
         "exported_names_skip10": _equal("exported_names_skip10", names, facts["exported_names_skip10"]),
         "intrinsic_depth_txt": _equal("intrinsic_depth_txt", intrinsic, facts["intrinsic_depth_txt"]),
-        "pose_txt": Check("out.pose_txt", float(apart), "6 decimals", apart <= 5.1e-7 and not np.isfinite(published[lost]).any()),
+        "pose_txt": Check(
+            "out.pose_txt", float(apart), "6 decimals", apart <= 5.1e-7 and not np.isfinite(published[lost]).any()
+        ),
         "poses exact": Check("exported poses, in float32", 0.0, "exact", exact),
     }
 
@@ -100,7 +109,13 @@ def _published_pose(pose: np.ndarray) -> str:
 
 
 def _equal(name: str, found: object, expected: object) -> Check:
-    return Check(name, float(found != expected), "equal", found == expected, "" if found == expected else f"{found}, expected {expected}")
+    return Check(
+        name,
+        float(found != expected),
+        "equal",
+        found == expected,
+        "" if found == expected else f"{found}, expected {expected}",
+    )
 
 
 def _at_most(name: str, found: np.ndarray, expected: np.ndarray, most: int) -> Check:

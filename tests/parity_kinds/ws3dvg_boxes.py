@@ -1,4 +1,5 @@
-"""Corners, overlaps and suppression of boxes: WS-3DVG's (axis-aligned, z up) and Group-Free 3D's (oriented, camera frame, y down)."""
+"""Corners, overlaps and suppression of boxes: WS-3DVG's (axis-aligned, z up) and Group-Free 3D's (oriented, camera
+frame, y down)."""
 
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from g3d.ops.nms import nms_3d
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Check]:
-    centres, sizes, headings = ([arrays[f"in.{name}{which}"] for which in ("", "2")] for name in ("center", "size", "heading"))
+    centres, sizes, headings = (
+        [arrays[f"in.{name}{which}"] for which in ("", "2")] for name in ("center", "size", "heading")
+    )
     count = len(centres[0])
     pairs = (torch.arange(count), torch.arange(count))
     level = [torch.from_numpy(np.hstack([c, s])) for c, s in zip(centres, sizes, strict=True)]
@@ -58,7 +61,8 @@ def _level_corners(boxes: torch.Tensor) -> np.ndarray:
 
 
 def _turned_about_y(centres: np.ndarray, sizes: np.ndarray, headings: np.ndarray) -> np.ndarray:
-    """What WS-3DVG does with a heading: it takes the scene's y for the axis of the yaw. No data set of it has headings."""
+    """What WS-3DVG does with a heading: it takes the scene's y for the axis of the yaw. No data set of it has
+    headings."""
     along_x, along_y, along_z = sizes.T
     bottom = centres + np.stack([np.zeros_like(along_y), along_y / 2, np.zeros_like(along_y)], -1)
     return box_corners(bottom, np.stack([along_y, along_z, along_x], -1), headings)[:, [0, 4, 7, 3, 1, 5, 6, 2]]

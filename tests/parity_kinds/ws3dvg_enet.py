@@ -28,7 +28,10 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Ch
         "block_out_mean": torch.tensor(means),
     }
     relative, absolute = (float(re.search(rf"{word} (\S+)", case["tolerance"])[1]) for word in ("rtol", "atol"))
-    return {name: compare(f"out.{name}", value.numpy(), arrays[f"out.{name}"], absolute, relative) for name, value in found.items()}
+    return {
+        name: compare(f"out.{name}", value.numpy(), arrays[f"out.{name}"], absolute, relative)
+        for name, value in found.items()
+    }
 
 
 def _network(case: dict, folder: Path) -> ENet:

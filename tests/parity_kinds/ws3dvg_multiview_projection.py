@@ -35,9 +35,13 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Ch
         "point_index": cells_check,
         "pixel_index": cells_check,
         "counts": Check("out.counts", differ, f"{most} points", differ <= most),
-        "features_s5": compare("out.features_s5", features[::5][agree[::5]], arrays["out.features_s5"][agree[::5]], ABSOLUTE),
+        "features_s5": compare(
+            "out.features_s5", features[::5][agree[::5]], arrays["out.features_s5"][agree[::5]], ABSOLUTE
+        ),
         "filled": compare("out.filled", seen[agree].astype(np.int32), arrays["out.filled"][agree]),
-        "features_mean": compare("out.features_mean", features.mean(0), arrays["out.features_mean"], APART if apart else ABSOLUTE),
+        "features_mean": compare(
+            "out.features_mean", features.mean(0), arrays["out.features_mean"], APART if apart else ABSOLUTE
+        ),
     }
 
 

@@ -17,12 +17,17 @@ ABSOLUTE, RELATIVE = 1e-6, 1e-5  # the cases say in words: integers equal, float
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Check]:
     found = {f"out.{name}": value.detach().numpy() for name, value in _compute(arrays).items()}
-    return {name: compare(name, found[name], expected, *((ABSOLUTE, RELATIVE) if expected.dtype.kind == "f" else ()))
-            for name, expected in arrays.items() if name in found}  # fmt: skip
+    return {
+        name: compare(name, found[name], expected, *((ABSOLUTE, RELATIVE) if expected.dtype.kind == "f" else ()))
+        for name, expected in arrays.items()
+        if name in found
+    }
 
 
 def _compute(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    given = {name.removeprefix("in."): torch.from_numpy(value) for name, value in arrays.items() if name.startswith("in.")}
+    given = {
+        name.removeprefix("in."): torch.from_numpy(value) for name, value in arrays.items() if name.startswith("in.")
+    }
     points, centres, radius = given["xyz"], given["centres"], given["radius"].item()
     features = given["features"].requires_grad_()
     chosen = furthest_point_sample(points, given["fps_npoint"].item(), skip_origin=True)
@@ -36,7 +41,9 @@ def _compute(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     if "g_gather" in given:
         found["gathered"] = gather_points(features, chosen)
         found["grad_gather"] = torch.autograd.grad(found["gathered"], features, given["g_gather"])[0]
-    return found | _interpolation(given, points[:, :: 1 if "g_group" in given else 16])  # the real scan's every 16th point
+    return found | _interpolation(
+        given, points[:, :: 1 if "g_group" in given else 16]
+    )  # the real scan's every 16th point
 
 
 def _interpolation(given: dict[str, torch.Tensor], points: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -15,7 +15,9 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Ch
     state = {name: torch.from_numpy(values) for name, values in fill_state_dict(manifest).items()}
     network = ENet()
     import_enet(state, network)
-    own = {published: value for name, value in network.state_dict().items() if (published := published_name(name, network))}
+    own = {
+        published: value for name, value in network.state_dict().items() if (published := published_name(name, network))
+    }
     unequal = [name for name in state if name in own and not torch.equal(own[name], state[name])]
     apart = set(own) ^ set(state)
     return {

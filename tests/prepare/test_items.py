@@ -38,7 +38,9 @@ def sources(tmp_path: Path) -> list[Item]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()
+    }
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -61,8 +63,11 @@ def test_only_what_changed_is_made_anew(sources: list[Item], tmp_path: Path) -> 
     (out / "item4" / "a" / "copy.txt").unlink()
     (out / "item5" / "manifest.json").write_text("{")
     found = plan(RECIPE, sources, out)
-    assert found.outdated == {"item2": "its input files have changed", "item4": "a/copy.txt is missing or of another size",
-                              "item5": "its manifest is damaged"}  # fmt: skip
+    assert found.outdated == {
+        "item2": "its input files have changed",
+        "item4": "a/copy.txt is missing or of another size",
+        "item5": "its manifest is damaged",
+    }
     assert found.bytes == 3000
     assert prepare(RECIPE, sources, out).made == ("item2", "item4", "item5")
     assert (out / "item2" / "a" / "copy.txt").read_text() == "otherother"
@@ -75,7 +80,10 @@ def test_broken_items_leave_nothing_and_stop_nobody(sources: list[Item], tmp_pat
     sources[1].inputs[0].write_text("broken")
     sources[6].inputs[0].unlink()
     done = prepare(RECIPE, sources, tmp_path / "out")
-    assert [(name, str(error)) for name, error in done.broken] == [("item1", "item1.txt is broken"), ("item6", "item6.txt is missing")]
+    assert [(name, str(error)) for name, error in done.broken] == [
+        ("item1", "item1.txt is broken"),
+        ("item6", "item6.txt is missing"),
+    ]
     assert sorted(os.listdir(tmp_path / "out")) == ["item0", "item2", "item3", "item4", "item5", "item7"]
 
 
@@ -91,9 +99,11 @@ def start(sources: list[Item], out: Path, work: str = "copy_slowly", **how: Any)
     tests = Path(__file__).parents[1]
     program = (
         f"import sys; sys.path[:0] = [{str(tests)!r}]\n"
-        f"from pathlib import Path\nfrom items import {work} as work\nfrom g3d.prepare.items import Item, Recipe, prepare\n"
+        f"from pathlib import Path\nfrom items import {work} as work\nfrom g3d.prepare.items import Item, "
+        f"Recipe, prepare\n"
         "if __name__ == '__main__':\n"
-        f"    items = [Item(f'item{{i}}', (Path({str(sources[0].inputs[0].parent)!r}) / f'item{{i}}.txt',), 1000) for i in range(8)]\n"
+        f"    items = [Item(f'item{{i}}', (Path({str(sources[0].inputs[0].parent)!r}) / "
+        f"f'item{{i}}.txt',), 1000) for i in range(8)]\n"
         f"    prepare(Recipe('copy', 1, {{'repeat': 2}}, work), items, Path({str(out)!r}), workers=2)\n"
     )
     file = out.with_suffix(".py")
@@ -143,7 +153,9 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_too_little_room_is_said_before_the_work(sources: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_room_is_said_before_the_work(
+    sources: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(runner.shutil, "disk_usage", lambda place: namedtuple("usage", "free")(7999))
     with pytest.raises(EnvironmentProblem, match=r"0\.0 GB are needed"):
         prepare(RECIPE, sources, tmp_path / "out")
@@ -166,8 +178,19 @@ def test_a_shard_that_is_none_is_refused(text: str) -> None:
     [
         ({}, (0, 1)),
         ({"RANK": "2", "WORLD_SIZE": "4"}, (2, 4)),
-        ({"SLURM_ARRAY_TASK_ID": "11", "SLURM_ARRAY_TASK_MIN": "10", "SLURM_ARRAY_TASK_COUNT": "4", "RANK": "0"}, (1, 4)),
-        ({"SLURM_ARRAY_TASK_ID": "6", "SLURM_ARRAY_TASK_MIN": "2", "SLURM_ARRAY_TASK_STEP": "2", "SLURM_ARRAY_TASK_COUNT": "4"}, (2, 4)),
+        (
+            {"SLURM_ARRAY_TASK_ID": "11", "SLURM_ARRAY_TASK_MIN": "10", "SLURM_ARRAY_TASK_COUNT": "4", "RANK": "0"},
+            (1, 4),
+        ),
+        (
+            {
+                "SLURM_ARRAY_TASK_ID": "6",
+                "SLURM_ARRAY_TASK_MIN": "2",
+                "SLURM_ARRAY_TASK_STEP": "2",
+                "SLURM_ARRAY_TASK_COUNT": "4",
+            },
+            (2, 4),
+        ),
         ({"SLURM_PROCID": "1", "SLURM_NTASKS": "2"}, (1, 2)),
     ],
 )

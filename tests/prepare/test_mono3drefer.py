@@ -41,7 +41,16 @@ def test_counts(mini_mono3drefer: Path) -> None:
     assert report.images == {"train": 2, "val": 1, "test": 1}
     assert report.objects == {"train": 6, "val": 3, "test": 3}
     assert report.expressions == {"train": 12, "val": 6, "test": 6}
-    assert report.groups == {"Unique": 1, "Multiple": 0, "Near": 1, "Medium": 1, "Far": 1, "Easy": 1, "Moderate": 1, "Hard": 1}
+    assert report.groups == {
+        "Unique": 1,
+        "Multiple": 0,
+        "Near": 1,
+        "Medium": 1,
+        "Far": 1,
+        "Easy": 1,
+        "Moderate": 1,
+        "Hard": 1,
+    }
     assert report.classes["pedestrian"] == 2
     assert sum(report.classes.values()) == 12
     assert report.words == (pytest.approx(301 / 24), 16)
@@ -74,7 +83,9 @@ def test_workers_give_the_same_bytes(mini_mono3drefer: Path, tmp_path: Path) -> 
     assert contents[0] == contents[1]
 
 
-def test_kitti_and_mono3drefer_may_share_a_prepared_folder(drawn_kitti: Path, mini_mono3drefer: Path, tmp_path: Path) -> None:
+def test_kitti_and_mono3drefer_may_share_a_prepared_folder(
+    drawn_kitti: Path, mini_mono3drefer: Path, tmp_path: Path
+) -> None:
     kitti = shutil.copytree(drawn_kitti, tmp_path / "both", ignore=shutil.ignore_patterns("g3d"))
     shutil.copytree(mini_mono3drefer, kitti, dirs_exist_ok=True)
     verbs = [("prepare", name, "--data", str(kitti)) for name in ("kitti", "mono3drefer")]
@@ -130,7 +141,10 @@ def test_a_label_that_is_no_list_and_one_of_another_image(mini_mono3drefer: Path
     edit(mini_mono3drefer / EXPRESSIONS_FILE, change)
     first, second = broken(mini_mono3drefer)
     assert 'entry 0 (000007_24000_0): label_2: found "Pedestrian 0.00 0"' in first.message
-    assert "000152_24006_0: label_2, x1 y1 x2 y2: found 2614.7 113.87 6420 375, expected a box that meets the image" in second.message
+    assert (
+        "000152_24006_0: label_2, x1 y1 x2 y2: found 2614.7 113.87 6420 375, expected a box that meets the image"
+        in second.message
+    )
 
 
 def test_an_expression_of_200_words_is_a_note(mini_mono3drefer: Path) -> None:
@@ -164,7 +178,10 @@ def test_expressions_whose_image_no_list_names(mini_mono3drefer: Path) -> None:
 def test_an_image_in_two_splits(mini_mono3drefer: Path) -> None:
     (mini_mono3drefer / "Mono3DRefer_val_image.txt").write_text("000152\n000007\n")
     (error,) = broken(mini_mono3drefer)
-    assert "Mono3DRefer_val_image.txt: images that are in Mono3DRefer_train_image.txt as well: found 1 (first: 000007)" in error.message
+    assert (
+        "Mono3DRefer_val_image.txt: images that are in Mono3DRefer_train_image.txt as well: found 1 (first: 000007)"
+        in error.message
+    )
 
 
 def test_images_without_expressions_and_instances_with_two_labels_are_notes(mini_mono3drefer: Path) -> None:
@@ -172,7 +189,9 @@ def test_images_without_expressions_and_instances_with_two_labels_are_notes(mini
         shutil.copy(mini_mono3drefer / folder / f"000007.{suffix}", mini_mono3drefer / folder / f"000008.{suffix}")
     with (mini_mono3drefer / "Mono3DRefer_train_image.txt").open("a") as file:
         file.write("000008\n")
-    edit(mini_mono3drefer / EXPRESSIONS_FILE, lambda e: e[1].update(label_2=e[1]["label_2"].replace("'8.00'", "'8.10'")))
+    edit(
+        mini_mono3drefer / EXPRESSIONS_FILE, lambda e: e[1].update(label_2=e[1]["label_2"].replace("'8.00'", "'8.10'"))
+    )
     report = prepare_mono3drefer(mini_mono3drefer)
     assert report.notes == (
         "images of train without an expression: 1 (first: 000008)",
@@ -195,8 +214,12 @@ def test_keeping_going_leaves_the_broken_out(mini_mono3drefer: Path) -> None:
     report = prepare_mono3drefer(mini_mono3drefer, keep_going=True)
     assert len(report.broken) == 2
     assert Mono3DReferRoot.find(mini_mono3drefer).expressions("train").ids() == [
-        "000007_24000_1", "000007_24001_0", "000007_24001_1", "000007_24002_0", "000007_24002_1",
-    ]  # fmt: skip
+        "000007_24000_1",
+        "000007_24001_0",
+        "000007_24001_1",
+        "000007_24002_0",
+        "000007_24002_1",
+    ]
 
 
 def test_a_place_that_cannot_be_written(mini_mono3drefer: Path, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""`prepare superpoints`, `multiview` and `clip`: image features reach the points that the frames show, and know which these are."""
+"""`prepare superpoints`, `multiview` and `clip`: image features reach the points that the frames show, and know which
+these are."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ LOST = np.full((4, 4), -np.inf)
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two prepared scans; three frames of the first, of which one was not located; ENet's weights; a tiny CLIP. Read only."""
+    """Two prepared scans; three frames of the first, of which one was not located; ENet's weights; a tiny CLIP. Read
+    only."""
     root = draw_scans(tmp_path_factory.mktemp("scannet"), 2, side=40)
     assert g3d("prepare", "scannet", "--data", str(root), "--maximum", "1500")[0] == 0
     draw_frames(root / "frames" / SCENE)
@@ -42,12 +44,23 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = ENet()
     state = {name: value for key, value in network.state_dict().items() if (name := published_name(key, network))}
     torch.save(state, root / "enet.pth")
-    config = transformers.CLIPVisionConfig(hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=56,
-                                           patch_size=14)  # fmt: skip
+    config = transformers.CLIPVisionConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=56, patch_size=14
+    )
     transformers.CLIPVisionModel(config).save_pretrained(root / "clip")
-    settings = {"do_resize": True, "size": {"shortest_edge": 56}, "do_center_crop": True, "crop_size": {"height": 56, "width": 56},
-                "do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 3, "do_rescale": True,
-                "rescale_factor": 1 / 255, "do_convert_rgb": True}  # fmt: skip
+    settings = {
+        "do_resize": True,
+        "size": {"shortest_edge": 56},
+        "do_center_crop": True,
+        "crop_size": {"height": 56, "width": 56},
+        "do_normalize": True,
+        "image_mean": [0.5] * 3,
+        "image_std": [0.5] * 3,
+        "resample": 3,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_convert_rgb": True,
+    }
     (root / "clip" / "preprocessor_config.json").write_text(json.dumps(settings))
     return root
 
@@ -60,10 +73,14 @@ def draw_frames(folder: Path) -> None:
     for number, pose in enumerate((POSE, LOST, POSE)):
         Image.fromarray(random.integers(0, 256, (240, 320, 3), np.uint8)).save(folder / "color" / f"{20 * number}.jpg")
         (folder / "depth" / f"{20 * number}.png").write_bytes(encode_depth_png(np.full((480, 640), 2000, np.uint16)))
-        (folder / "pose" / f"{20 * number}.txt").write_text("".join(" ".join(f"{v:.6f}" for v in row) + "\n" for row in pose))
+        (folder / "pose" / f"{20 * number}.txt").write_text(
+            "".join(" ".join(f"{v:.6f}" for v in row) + "\n" for row in pose)
+        )
     for kind, focal, centre in (("depth", 577.87, (319.5, 239.5)), ("color", 288.9, (159.5, 119.5))):
         rows = [[focal, 0, centre[0], 0], [0, focal, centre[1], 0], [0, 0, 1, 0], [0, 0, 0, 1]]
-        (folder / "intrinsic" / f"intrinsic_{kind}.txt").write_text("".join(" ".join(map(str, row)) + "\n" for row in rows))
+        (folder / "intrinsic" / f"intrinsic_{kind}.txt").write_text(
+            "".join(" ".join(map(str, row)) + "\n" for row in rows)
+        )
 
 
 def on_the_wall(points: np.ndarray) -> np.ndarray:
@@ -73,8 +90,23 @@ def on_the_wall(points: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("pool", ["max", "first"])
 def test_enet_features_reach_the_points_that_frames_show(data: Path, tmp_path: Path, pool: str) -> None:
     merged = tmp_path / "enet.hdf5"
-    code, out, err = g3d("prepare", "multiview", "--data", str(data), "--frames", str(data / "frames"), "--weights", str(data / "enet.pth"),
-                         "--scene", SCENE, "--pool", pool, "--merge", str(merged), "--json")  # fmt: skip
+    code, out, err = g3d(
+        "prepare",
+        "multiview",
+        "--data",
+        str(data),
+        "--frames",
+        str(data / "frames"),
+        "--weights",
+        str(data / "enet.pth"),
+        "--scene",
+        SCENE,
+        "--pool",
+        pool,
+        "--merge",
+        str(merged),
+        "--json",
+    )
     assert code == 0, err
     assert json.loads(out)["facts"][SCENE]["frames"] == 2
     scene = read_scene(data / "g3d" / "scenes" / SCENE, "vertices", "rows")
@@ -86,8 +118,23 @@ def test_enet_features_reach_the_points_that_frames_show(data: Path, tmp_path: P
 
 
 def test_clip_features_reach_the_superpoints_that_frames_show(data: Path) -> None:
-    code, out, err = g3d("prepare", "clip", "--data", str(data), "--frames", str(data / "frames"), "--encoder", str(data / "clip"),
-                         "--offline", "--scene", SCENE, "--every", "1", "--published", "--json")  # fmt: skip
+    code, out, err = g3d(
+        "prepare",
+        "clip",
+        "--data",
+        str(data),
+        "--frames",
+        str(data / "frames"),
+        "--encoder",
+        str(data / "clip"),
+        "--offline",
+        "--scene",
+        SCENE,
+        "--every",
+        "1",
+        "--published",
+        "--json",
+    )
     assert code == 0, err
     assert json.loads(out)["facts"][SCENE]["frames"] == 2
     scene = read_scene(data / "g3d" / "scenes" / SCENE)
@@ -102,8 +149,23 @@ def test_clip_features_reach_the_superpoints_that_frames_show(data: Path) -> Non
 
 def test_another_encoder_in_the_same_folder_is_noticed(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data / "clip", tmp_path / "clip")
-    asked = ("prepare", "clip", "--data", str(data), "--out", str(tmp_path / "out"), "--frames", str(data / "frames"),
-             "--encoder", str(tmp_path / "clip"), "--offline", "--scene", SCENE, "--every", "1")  # fmt: skip
+    asked = (
+        "prepare",
+        "clip",
+        "--data",
+        str(data),
+        "--out",
+        str(tmp_path / "out"),
+        "--frames",
+        str(data / "frames"),
+        "--encoder",
+        str(tmp_path / "clip"),
+        "--offline",
+        "--scene",
+        SCENE,
+        "--every",
+        "1",
+    )
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "scenes").symlink_to(data / "g3d" / "scenes")
     assert g3d(*asked)[0] == 0
@@ -116,7 +178,9 @@ def test_another_encoder_in_the_same_folder_is_noticed(data: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("mapping", ["stretched", "cropped"])
-def test_poses_have_the_published_digits_where_the_mapping_is_published(data: Path, mapping: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_poses_have_the_published_digits_where_the_mapping_is_published(
+    data: Path, mapping: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     used = []
     monkeypatch.setattr(clip, "find_hits", lambda points, depth, camera, pose, grid: used.append(pose))
     encoder = ClipPatchEncoder.from_pretrained(str(data / "clip"), final_norm=False, local_only=True)
@@ -129,8 +193,17 @@ def test_poses_have_the_published_digits_where_the_mapping_is_published(data: Pa
 
 
 def test_scenes_without_frames_are_listed(data: Path, tmp_path: Path) -> None:
-    code, _, err = g3d("prepare", "multiview", "--data", str(data), "--frames", str(data / "frames"),
-                       "--weights", str(data / "enet.pth"), "--redo")  # fmt: skip
+    code, _, err = g3d(
+        "prepare",
+        "multiview",
+        "--data",
+        str(data),
+        "--frames",
+        str(data / "frames"),
+        "--weights",
+        str(data / "enet.pth"),
+        "--redo",
+    )
     assert code == 1
     assert "scene0001_00: no frames (looked for" in err
 
@@ -143,9 +216,22 @@ def test_the_parts_before_the_last_do_not_merge(data: Path, tmp_path: Path) -> N
     merged = tmp_path / "enet.hdf5"
     for shard in ("1/2", "2/2"):
         assert not merged.exists()
-        code, _, err = g3d("prepare", "multiview", "--data", str(data), "--out", str(tmp_path / "out"),
-                           "--frames", str(tmp_path / "frames"), "--weights", str(data / "enet.pth"), "--merge", str(merged),
-                           "--shard", shard)  # fmt: skip
+        code, _, err = g3d(
+            "prepare",
+            "multiview",
+            "--data",
+            str(data),
+            "--out",
+            str(tmp_path / "out"),
+            "--frames",
+            str(tmp_path / "frames"),
+            "--weights",
+            str(data / "enet.pth"),
+            "--merge",
+            str(merged),
+            "--shard",
+            shard,
+        )
         assert code == 0, err
         assert ("1 scenes are missing" in err) == (shard == "1/2")
     assert merged.exists()
@@ -159,7 +245,9 @@ def test_without_prepared_scenes_it_says_what_to_do(tmp_path: Path, data: Path) 
 
 @pytest.mark.parametrize("name", ["tpu", "cuda:99"])
 def test_a_device_that_is_not_there_is_said(data: Path, tmp_path: Path, name: str) -> None:
-    code, _, err = g3d("prepare", "multiview", "--data", str(data), "--weights", str(data / "enet.pth"), "--device", name)
+    code, _, err = g3d(
+        "prepare", "multiview", "--data", str(data), "--weights", str(data / "enet.pth"), "--device", name
+    )
     assert code == (4 if name.startswith("cuda") else 2)
     assert f"--device {name}" in err
 
@@ -167,14 +255,26 @@ def test_a_device_that_is_not_there_is_said(data: Path, tmp_path: Path, name: st
 def test_superpoints_of_a_mesh_and_of_its_points(data: Path, tmp_path: Path) -> None:
     mesh = data / "scans" / SCENE / f"{SCENE}_vh_clean_2.ply"
     for source in ("mesh", "points"):
-        code, out, err = g3d("prepare", "superpoints", "--data", str(mesh), "--out", str(tmp_path / source), "--from", source,
-                             "--segs-json", "--json")  # fmt: skip
+        code, out, err = g3d(
+            "prepare",
+            "superpoints",
+            "--data",
+            str(mesh),
+            "--out",
+            str(tmp_path / source),
+            "--from",
+            source,
+            "--segs-json",
+            "--json",
+        )
         assert code == 0, err
         facts = json.loads(out)["facts"][mesh.stem]
         assert facts["source"] == source
         found = load_file(tmp_path / source / "superpoints" / mesh.stem / "superpoints.safetensors")["superpoints"]
         assert len(np.unique(found)) == found.max() + 1 == facts["superpoints"] >= 5
-    written = json.loads((tmp_path / "mesh" / "superpoints" / mesh.stem / f"{mesh.stem}.0.010000.segs.json").read_text())
+    written = json.loads(
+        (tmp_path / "mesh" / "superpoints" / mesh.stem / f"{mesh.stem}.0.010000.segs.json").read_text()
+    )
     official = json.loads((data / "scans" / SCENE / f"{mesh.stem}.0.010000.segs.json").read_text())
     assert written["segIndices"] == official["segIndices"]
 
@@ -190,7 +290,9 @@ def test_superpoints_of_what_is_not_there(data: Path, tmp_path: Path) -> None:
 
 
 def test_superpoints_of_the_folder_of_scans_itself(data: Path, tmp_path: Path) -> None:
-    code, out, err = g3d("prepare", "superpoints", "--data", str(data / "scans"), "--out", str(tmp_path), "--scene", SCENE, "--json")
+    code, out, err = g3d(
+        "prepare", "superpoints", "--data", str(data / "scans"), "--out", str(tmp_path), "--scene", SCENE, "--json"
+    )
     assert code == 0, err
     assert json.loads(out)["made"] == [SCENE]
 
@@ -221,7 +323,9 @@ def test_recordings_become_folders_of_frames(tmp_path: Path) -> None:
     assert "b.sens" in err
 
 
-@pytest.mark.parametrize("arguments", [("superpoints", "--from", "air"), ("clip", "--mapping", "x"), ("scannet", "--normals", "x")])
+@pytest.mark.parametrize(
+    "arguments", [("superpoints", "--from", "air"), ("clip", "--mapping", "x"), ("scannet", "--normals", "x")]
+)
 def test_unknown_words_are_refused(data: Path, arguments: tuple[str, ...]) -> None:
     code, _, err = g3d("prepare", arguments[0], "--data", str(data), *arguments[1:])
     assert code == 2

@@ -39,7 +39,9 @@ def test_real_frames_match_their_published_form(real_kitti: Path, tmp_path: Path
     (tmp_path / "ids.txt").write_text("\n".join(ids))
     report = prepare_kitti(real_kitti, [str(tmp_path / "ids.txt")], tmp_path / "out", decode=True)
     assert report.broken == ()
-    assert sum(report.objects.values()) == sum(len(read_labels(real_kitti / "label_2" / f"{frame}.txt")) for frame in ids)
+    assert sum(report.objects.values()) == sum(
+        len(read_labels(real_kitti / "label_2" / f"{frame}.txt")) for frame in ids
+    )
     assert report.bytes_written < 10_000  # the published maps of these frames: 33 MB
 
 
@@ -85,7 +87,9 @@ def test_a_damaged_file_says_what_to_do(drawn_kitti: Path, tmp_path: Path, conte
         open_prepared(tmp_path / "prepared")
 
 
-def test_frames_in_train_and_val_are_pointed_out(drawn_kitti: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_frames_in_train_and_val_are_pointed_out(
+    drawn_kitti: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "kitti").mkdir()
     (tmp_path / "kitti" / "training").symlink_to(drawn_kitti / "training")
     (tmp_path / "kitti" / "ImageSets").mkdir()
@@ -97,8 +101,9 @@ def test_frames_in_train_and_val_are_pointed_out(drawn_kitti: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("argument", ["out", "npy"])
-def test_a_place_that_cannot_be_written_is_said_before_the_work(drawn_kitti: Path, tmp_path: Path, argument: str,
-                                                                monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_place_that_cannot_be_written_is_said_before_the_work(
+    drawn_kitti: Path, tmp_path: Path, argument: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setattr(runner, "run", None)  # no frame may be looked at
     with pytest.raises(EnvironmentProblem, match="file is no folder") as caught:

@@ -38,7 +38,9 @@ def prepared(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prepared with every published form; read only."""
     out = tmp_path_factory.mktemp("prepared")
     forms = [part for form in ("scanrefer", "votenet", "refer", "inst_nostuff") for part in ("--published", form)]
-    code, stdout, err = g3d("prepare", "scannet", "--data", str(raw), "--out", str(out), *forms, "--maximum", "900", "--json")
+    code, stdout, err = g3d(
+        "prepare", "scannet", "--data", str(raw), "--out", str(out), *forms, "--maximum", "900", "--json"
+    )
     assert code == 0, err
     assert json.loads(stdout)["facts"]["scene0001_00"]["objects"] == 5
     return out
@@ -74,7 +76,9 @@ def test_published_forms_lie_where_published_code_looks(prepared: Path) -> None:
     refer = read_prepared(prepared / "published" / "refer" / "scannetv2" / "val" / "scene0002_00_refer.pth")
     assert np.array_equal(refer.superpoints, scene.superpoints)
     assert np.array_equal(refer.instance, scene.objects)
-    things = read_prepared(prepared / "published" / "inst_nostuff" / "scannetv2" / "train" / "scene0000_00_inst_nostuff.pth")
+    things = read_prepared(
+        prepared / "published" / "inst_nostuff" / "scannetv2" / "train" / "scene0000_00_inst_nostuff.pth"
+    )
     assert set(np.unique(things.instance)) == {-100, 0, 1, 2}
 
 
@@ -98,7 +102,9 @@ def test_the_second_time_nothing_is_done(prepared: Path, raw: Path) -> None:
 
 
 def test_a_dry_run_says_what_it_needs(raw: Path, tmp_path: Path) -> None:
-    code, text, _ = g3d("prepare", "scannet", "--data", str(raw), "--out", str(tmp_path / "out"), "--dry-run", "--split", "train")
+    code, text, _ = g3d(
+        "prepare", "scannet", "--data", str(raw), "--out", str(tmp_path / "out"), "--dry-run", "--split", "train"
+    )
     assert code == 0
     assert "0 done, 2 to do" in text
     assert "GB free" in text
@@ -120,7 +126,9 @@ def test_published_forms_are_planned_and_checked_as_well(raw: Path, prepared: Pa
 def test_scenes_of_a_split_that_are_not_there_are_said(raw: Path, tmp_path: Path) -> None:
     names = tmp_path / "list.txt"
     names.write_text("scene0000_00\nscene0777_00\n")
-    code, text, err = g3d("prepare", "scannet", "--data", str(raw), "--out", str(tmp_path), "--split", str(names), "--dry-run")
+    code, text, err = g3d(
+        "prepare", "scannet", "--data", str(raw), "--out", str(tmp_path), "--split", str(names), "--dry-run"
+    )
     assert (code, "1 to do" in text) == (0, True)
     assert "1 of the 2 scenes" in err
     assert "scene0777_00" in err
@@ -133,7 +141,9 @@ def test_settings_without_sense_are_refused(raw: Path, tmp_path: Path, option: t
     assert not (tmp_path / "out").exists()
 
 
-def test_a_link_that_another_process_makes_meanwhile_is_as_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_that_another_process_makes_meanwhile_is_as_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file, link = tmp_path / "file", tmp_path / "place" / "link"
     file.write_text("content")
     make = os.link
@@ -149,7 +159,12 @@ def test_a_link_that_another_process_makes_meanwhile_is_as_good(tmp_path: Path, 
 
 def test_shards_make_the_whole(raw: Path, tmp_path: Path, prepared: Path) -> None:
     for shard in ("1/2", "2/2"):
-        assert g3d("prepare", "scannet", "--data", str(raw), "--out", str(tmp_path), "--maximum", "900", "--shard", shard)[0] == 0
+        assert (
+            g3d("prepare", "scannet", "--data", str(raw), "--out", str(tmp_path), "--maximum", "900", "--shard", shard)[
+                0
+            ]
+            == 0
+        )
     for scene in range(4):
         name = f"scenes/scene{scene:04d}_00/{FILE}"
         assert (tmp_path / name).read_bytes() == (prepared / name).read_bytes()
@@ -162,7 +177,9 @@ def test_broken_scans_are_listed_and_the_others_made(raw: Path, tmp_path: Path) 
     mesh.write_bytes(mesh.read_bytes()[:5000])
     segments = tmp_path / "raw" / "scans" / "scene0002_00" / "scene0002_00_vh_clean_2.0.010000.segs.json"
     segments.write_text('{"segIndices": [1, 2, 3]}')
-    code, out, err = g3d("prepare", "scannet", "--data", str(tmp_path / "raw"), "--out", str(tmp_path / "out"), "--json")
+    code, out, err = g3d(
+        "prepare", "scannet", "--data", str(tmp_path / "raw"), "--out", str(tmp_path / "out"), "--json"
+    )
     report = json.loads(out)
     assert code == 1
     assert report["made"] == ["scene0000_00", "scene0003_00"]
@@ -220,4 +237,6 @@ def test_kills_leave_the_bytes_of_an_undisturbed_run(tmp_path: Path) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()
+    }

@@ -34,7 +34,9 @@ def test_2d_boxes_hold_the_whole_silhouette_to_the_pixel(index: int) -> None:
         if line is None:
             continue
         rows, columns = np.nonzero(silhouette_mask(silhouette, frame))
-        found = np.array([columns.min(), rows.min(), columns.max(), rows.max()]) / frame.samples + 0.5 / frame.samples - 0.5
+        found = (
+            np.array([columns.min(), rows.min(), columns.max(), rows.max()]) / frame.samples + 0.5 / frame.samples - 0.5
+        )
         found = np.clip(found, 0, [width - 1, height - 1] * 2)
         box = labels.objects.boxes2d[line]
         outward = np.where([True, True, False, False], found - box, box - found)
@@ -69,11 +71,15 @@ def test_3d_boxes_are_the_extent_of_the_meshes_and_project_around_the_silhouette
     scene, frame, _ = made(index)
     for actor, silhouette in zip(scene.actors, frame.silhouettes, strict=True):
         cos, sin = np.cos(actor.rotation_y), np.sin(actor.rotation_y)
-        local = (actor.mesh.triangles.reshape(-1, 3) - actor.location) @ np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+        local = (actor.mesh.triangles.reshape(-1, 3) - actor.location) @ np.array(
+            [[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]]
+        )
         height, width, length = actor.size
         np.testing.assert_allclose(local.min(0), [-length / 2, -height, -width / 2], atol=1e-9)
         np.testing.assert_allclose(local.max(0), [length / 2, 0, width / 2], atol=1e-9)
-        corners = project(box_corners(actor.location[None], actor.size[None], np.array([actor.rotation_y]))[0], scene.camera.matrix)
+        corners = project(
+            box_corners(actor.location[None], actor.size[None], np.array([actor.rotation_y]))[0], scene.camera.matrix
+        )
         pixels = silhouette[..., :2].reshape(-1, 2)
         assert (pixels.min(0) >= corners.min(0) - 1e-6).all()
         assert (pixels.max(0) <= corners.max(0) + 1e-6).all()
@@ -114,7 +120,9 @@ def test_things_stand_on_the_ground_and_apart(index: int) -> None:
 
 def separated(first: np.ndarray, second: np.ndarray) -> bool:
     axes = [corners[a] - corners[b] for corners in (first, second) for a, b in ((0, 1), (1, 2))]
-    return any((first @ axis).max() < (second @ axis).min() or (second @ axis).max() < (first @ axis).min() for axis in axes)
+    return any(
+        (first @ axis).max() < (second @ axis).min() or (second @ axis).max() < (first @ axis).min() for axis in axes
+    )
 
 
 def one_car(x: float, z: float, yaw: float = -np.pi / 2) -> tuple[Scene, FrameLabels]:
@@ -128,7 +136,9 @@ def one_car(x: float, z: float, yaw: float = -np.pi / 2) -> tuple[Scene, FrameLa
         rotation_y=yaw,
         mesh=car.mesh.placed(-car.location, 0).placed((0, 0, 0), yaw - car.rotation_y).placed(location, 0),
     )
-    nothing = replace(car.mesh, triangles=car.mesh.triangles[:0], colours=car.mesh.colours[:0], materials=car.mesh.materials[:0])
+    nothing = replace(
+        car.mesh, triangles=car.mesh.triangles[:0], colours=car.mesh.colours[:0], materials=car.mesh.materials[:0]
+    )
     scene = replace(scene, actors=(moved,), fixtures=nothing)
     return scene, label_frame(scene, render(scene))
 
@@ -180,6 +190,8 @@ def test_people_have_their_hair_behind_their_faces(pose: int) -> None:
     for model in (people.pedestrian(pose), people.cyclist(pose)):
         head = model.triangles[:, :, 1].mean(1) < -0.85 * model.size[0]
         places = {
-            name: model.triangles[(model.parts == k) & head, :, 0].mean() for k, name in enumerate(model.names) if name in ("skin", "hair")
+            name: model.triangles[(model.parts == k) & head, :, 0].mean()
+            for k, name in enumerate(model.names)
+            if name in ("skin", "hair")
         }
         assert places["skin"] > places["hair"]

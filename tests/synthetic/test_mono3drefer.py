@@ -1,4 +1,5 @@
-"""The made Mono3DRefer: the published layout, the streets' own files, splits without overlap, groups that partition the test objects."""
+"""The made Mono3DRefer: the published layout, the streets' own files, splits without overlap, groups that partition the
+test objects."""
 
 from __future__ import annotations
 
@@ -63,7 +64,9 @@ def test_images_and_calibration_are_the_streets_own(world: Path) -> None:
             assert (made / folder / f"{frame}.{suffix}").samefile(world / "training" / source / f"{frame}.{suffix}")
 
 
-def test_a_file_system_without_hard_links_gets_copies(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_hard_links_gets_copies(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(source: Path, target: Path) -> None:
         raise OSError("no links")
 
@@ -81,7 +84,9 @@ def test_entries_have_the_published_fields_and_a_label_line_of_the_streets(world
         assert " ".join(row) in lines
         assert len(row) == 15
         assert entry["objectName"] == CLASS_WORDS[row[0]]
-        by_instance.setdefault(entry["instanceID"], set()).add((entry["im_name"], entry["objectName"], entry["label_2"]))
+        by_instance.setdefault(entry["instanceID"], set()).add(
+            (entry["im_name"], entry["objectName"], entry["label_2"])
+        )
     assert sorted(by_instance) == list(range(len(by_instance)))
     assert all(len(same) == 1 for same in by_instance.values())
     names = [(entry["im_name"], entry["instanceID"], entry["ann_id"]) for entry in entries(world / "mono3drefer")]

@@ -40,11 +40,15 @@ def test_every_sample_shows_the_triangle_that_its_ray_meets_first(samples: int) 
 def test_triangles_that_share_an_edge_leave_no_gap_and_no_overlap() -> None:
     rng = np.random.default_rng(1)
     turn = 2 * np.pi * np.arange(6) / 6 + 0.2
-    rim = np.stack([3.3 * np.cos(turn), 2.3 * np.sin(turn), 6 + 0.8 * np.cos(turn)], -1)  # flat, so convex on the screen too
+    rim = np.stack(
+        [3.3 * np.cos(turn), 2.3 * np.sin(turn), 6 + 0.8 * np.cos(turn)], -1
+    )  # flat, so convex on the screen too
     pixels = project_points(rim, CAMERA)
     columns, rows = np.meshgrid(np.arange(SIZE[0]), np.arange(SIZE[1]))
     along = np.roll(pixels, -1, 0) - pixels
-    inside = np.all([a[0] * (rows - p[1]) - a[1] * (columns - p[0]) > 0 for p, a in zip(pixels, along, strict=True)], axis=0)
+    inside = np.all(
+        [a[0] * (rows - p[1]) - a[1] * (columns - p[0]) > 0 for p, a in zip(pixels, along, strict=True)], axis=0
+    )
     for _ in range(20):
         hub = rng.uniform((-0.8, -0.8, 5.2), (0.8, 0.8, 6.8))
         covered = sum(coverage(np.array([hub, rim[k], rim[(k + 1) % 6]])).astype(int) for k in range(6))

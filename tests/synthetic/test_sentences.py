@@ -1,4 +1,5 @@
-"""Every sentence is true of exactly one visible thing: a second reading of its meaning, written apart from the first, finds only that."""
+"""Every sentence is true of exactly one visible thing: a second reading of its meaning, written apart from the first,
+finds only that."""
 
 from __future__ import annotations
 
@@ -18,7 +19,14 @@ from g3d.synthetic.statements import FAMILIES, Statement, holds, visible_things
 from g3d.synthetic.vehicles import PAINTS
 
 FRAMES = range(60)
-CLASSES = {"car": "Car", "van": "Van", "truck": "Truck", "pedestrian": "Pedestrian", "cyclist": "Cyclist", "bus": "Misc"}
+CLASSES = {
+    "car": "Car",
+    "van": "Van",
+    "truck": "Truck",
+    "pedestrian": "Pedestrian",
+    "cyclist": "Cyclist",
+    "bus": "Misc",
+}
 OTHER_SIDE = {"left": "right", "right": "left"}
 
 
@@ -66,18 +74,24 @@ def reads_true(said: Statement, thing: dict[str, Any], things: list[dict[str, An
     u = column(thing) / width
     left, right = thing["box2d"][0] / width <= 0.002, thing["box2d"][2] / width >= 0.996
     hiding = [other["type"] for other in things if distance(other) < distance(thing) and overlap(thing, other) > 0]
-    return bool({
-        "noun": lambda: is_a(thing, value),
-        "side": lambda: {"left": u < 0.5, "right": u > 0.5, "middle": 1 / 3 < u < 2 / 3}[value],
-        "facing": lambda: heading(thing) == value,
-        "distance": lambda: abs(distance(thing) - value) <= (0.55 if value < 20 else 2.55),
-        "range": lambda: distance(thing) < 15 if value == "near" else distance(thing) > 25,
-        "bearing": lambda: abs(math.degrees(math.atan2(thing["location"][0], thing["location"][2])) - value) <= 2.6,
-        "height": lambda: abs(thing["size"][0] - value) < 0.06,
-        "length": lambda: abs(thing["size"][2] - value) < 0.06,
-        "seen": lambda: {"whole": thing["visible"] > 0.9 and thing["truncated"] == 0, "cut left": left, "cut right": right}[value],
-        "hidden by": lambda: thing["visible"] < 0.9 and CLASSES[value] in hiding,
-    }[family]())  # fmt: skip
+    return bool(
+        {
+            "noun": lambda: is_a(thing, value),
+            "side": lambda: {"left": u < 0.5, "right": u > 0.5, "middle": 1 / 3 < u < 2 / 3}[value],
+            "facing": lambda: heading(thing) == value,
+            "distance": lambda: abs(distance(thing) - value) <= (0.55 if value < 20 else 2.55),
+            "range": lambda: distance(thing) < 15 if value == "near" else distance(thing) > 25,
+            "bearing": lambda: abs(math.degrees(math.atan2(thing["location"][0], thing["location"][2])) - value) <= 2.6,
+            "height": lambda: abs(thing["size"][0] - value) < 0.06,
+            "length": lambda: abs(thing["size"][2] - value) < 0.06,
+            "seen": lambda: {
+                "whole": thing["visible"] > 0.9 and thing["truncated"] == 0,
+                "cut left": left,
+                "cut right": right,
+            }[value],
+            "hidden by": lambda: thing["visible"] < 0.9 and CLASSES[value] in hiding,
+        }[family]()
+    )
 
 
 def overlap(first: dict[str, Any], second: dict[str, Any]) -> float:
@@ -87,7 +101,12 @@ def overlap(first: dict[str, Any], second: dict[str, Any]) -> float:
 
 @cache
 def all_sentences() -> list[tuple[dict[str, Any], int, Sentence]]:
-    return [(scene(frame), number, said) for frame in FRAMES for number, found in describe(scene(frame)).items() for said in found]
+    return [
+        (scene(frame), number, said)
+        for frame in FRAMES
+        for number, found in describe(scene(frame)).items()
+        for said in found
+    ]
 
 
 def test_an_independent_reading_finds_exactly_the_object_that_is_meant() -> None:
@@ -95,7 +114,9 @@ def test_an_independent_reading_finds_exactly_the_object_that_is_meant() -> None
     for frame, number, sentence in all_sentences():
         visible = [thing for thing in frame["objects"] if thing["status"] != "hidden"]
         fitting = [
-            thing["id"] for thing in visible if all(reads_true(said, thing, visible, frame["image_size"][0]) for said in sentence.meaning)
+            thing["id"]
+            for thing in visible
+            if all(reads_true(said, thing, visible, frame["image_size"][0]) for said in sentence.meaning)
         ]
         assert fitting == [number], sentence
         checked += 1
@@ -126,7 +147,9 @@ def test_an_objects_sentences_differ_and_have_8_to_40_words() -> None:
 
 def test_every_family_occurs_about_a_third_state_a_distance_and_few_distance_and_direction() -> None:
     families = [{said.family for said in sentence.meaning} for *_, sentence in all_sentences()]
-    share = {name: count / len(families) for name, count in Counter(name for found in families for name in found).items()}
+    share = {
+        name: count / len(families) for name, count in Counter(name for found in families for name in found).items()
+    }
     assert set(share) == set(FAMILIES)
     assert 0.25 < share["distance"] < 0.4
     both = [
@@ -139,21 +162,34 @@ def test_every_family_occurs_about_a_third_state_a_distance_and_few_distance_and
 def test_texts_say_what_is_meant_and_no_other_colour() -> None:
     for *_, sentence in all_sentences():
         words = re.findall(r"[a-z]+", sentence.text.lower())
-        colours = {said.value if said.family == "colour" else said.value[-1] for said in sentence.meaning if said.family in
-                   ("colour", "order", "left of", "right of", "behind", "in front of", "next to")} - {None}  # fmt: skip
+        colours = {
+            said.value if said.family == "colour" else said.value[-1]
+            for said in sentence.meaning
+            if said.family in ("colour", "order", "left of", "right of", "behind", "in front of", "next to")
+        } - {None}
         assert {word for word in words if word in PAINTS or word in ("pink", "purple")} == colours
-        numbers = {f"{abs(said.value):g}" for said in sentence.meaning if said.family in ("distance", "bearing", "height", "length")}
+        numbers = {
+            f"{abs(said.value):g}"
+            for said in sentence.meaning
+            if said.family in ("distance", "bearing", "height", "length")
+        }
         assert {f"{float(number):g}" for number in re.findall(r"\d+(?:\.\d+)?", sentence.text)} == numbers
 
 
 def test_left_and_right_are_words_of_their_own_that_say_what_the_picture_shows() -> None:
     for *_, sentence in all_sentences():
-        said = {side for family, value in sentence.meaning for side in ("left", "right")
-                if side in str(family).split() or side in str(value[0] if family == "order" else value).split()}  # fmt: skip
+        said = {
+            side
+            for family, value in sentence.meaning
+            for side in ("left", "right")
+            if side in str(family).split() or side in str(value[0] if family == "order" else value).split()
+        }
         said |= {"left" if value < 0 else "right" for family, value in sentence.meaning if family == "bearing"}
         assert set(re.findall(r"\b(?:left|right)\b", sentence.text)) == said
         assert not re.findall(r"(?:left|right)(?=\w|-)", sentence.text)
-        assert mirrored_words(sentence.text) == re.sub(r"\b(?:left|right)\b", lambda side: OTHER_SIDE[side[0]], sentence.text)
+        assert mirrored_words(sentence.text) == re.sub(
+            r"\b(?:left|right)\b", lambda side: OTHER_SIDE[side[0]], sentence.text
+        )
 
 
 def mirrored(frame: dict[str, Any]) -> dict[str, Any]:
@@ -184,7 +220,10 @@ def test_a_mirrored_sentence_is_true_of_the_mirrored_picture() -> None:
             thing = next(thing for thing in things if thing.id == number)
             for sentence in found:
                 for said in sentence.meaning:
-                    if said.value not in ("cut left", "cut right"):  # KITTI's last column is W - 1: the two edges are not alike
+                    if said.value not in (
+                        "cut left",
+                        "cut right",
+                    ):  # KITTI's last column is W - 1: the two edges are not alike
                         assert holds(swapped(said), thing, things), said
 
 

@@ -178,7 +178,10 @@ def test_arguments_out_of_range_are_refused(tmp_path: Path, arguments: dict, mes
 
 def test_shares_choose_the_classes() -> None:
     settings = SceneSettings(SIZE, shares={"Pedestrian": 1.0, "Cyclist": 1.0})
-    assert {actor.type for index in range(8) for actor in sample_scene(settings, 0, index).actors} == {"Pedestrian", "Cyclist"}
+    assert {actor.type for index in range(8) for actor in sample_scene(settings, 0, index).actors} == {
+        "Pedestrian",
+        "Cyclist",
+    }
 
 
 def test_most_frames_hold_two_to_eight_cars_from_five_to_forty_five_metres() -> None:

@@ -1,4 +1,5 @@
-"""The made text encoder: Hugging Face's layout, the same for the same seed, every text can be read, nothing is downloaded."""
+"""The made text encoder: Hugging Face's layout, the same for the same seed, every text can be read, nothing is
+downloaded."""
 
 from __future__ import annotations
 

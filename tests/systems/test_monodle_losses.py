@@ -40,8 +40,21 @@ def random_targets(batch: int, objects_2d: list[int], objects_3d: list[int], see
         return low + (high - low) * torch.rand(batch, SLOTS, *shape, generator=g, dtype=torch.float64)
 
     sizes, bins = values(3, low=1, high=4), torch.randint(0, 12, (batch, SLOTS), generator=g)
-    return Targets(heatmap, cells, values(2), values(2), values(2, high=9), values(low=4, high=50), bins, values(low=-0.2, high=0.2),
-                   sizes, sizes, mask_2d, mask_3d, depth_map)  # fmt: skip
+    return Targets(
+        heatmap,
+        cells,
+        values(2),
+        values(2),
+        values(2, high=9),
+        values(low=4, high=50),
+        bins,
+        values(low=-0.2, high=0.2),
+        sizes,
+        sizes,
+        mask_2d,
+        mask_3d,
+        depth_map,
+    )
 
 
 def network() -> MonoDLE:
@@ -64,7 +77,9 @@ def outputs_of(targets: Targets, seed: int = 0) -> Outputs:
         return (scale * torch.randn(len(targets.cells), *shape, generator=g, dtype=torch.float64)).requires_grad_()
 
     objects = ObjectValues(*(leaf(SLOTS, n) for n in (2, 2, 2, 2, 3, 2 * HEADING_BINS)))
-    return Outputs(leaf(3, H, W), leaf(2, H, W), leaf(8, H, W, scale=10), objects)  # features: some pairs too far, some too near
+    return Outputs(
+        leaf(3, H, W), leaf(2, H, W), leaf(8, H, W, scale=10), objects
+    )  # features: some pairs too far, some too near
 
 
 @pytest.mark.parametrize(("objects_2d", "objects_3d"), [([0, 0], [0, 0]), ([3, 1], [0, 0])])
@@ -73,7 +88,9 @@ def test_terms_without_objects_are_zero_with_finite_gradients(objects_2d: list[i
     outputs = outputs_of(targets)
     terms = losses(outputs, targets, CONFIG)
     terms["total"].backward()
-    empty = ["offset_3d", "depth", "size_3d", "obj_depth", "quasi_isometric"] + ["offset_2d", "size_2d", "heading"] * (objects_2d == [0, 0])
+    empty = ["offset_3d", "depth", "size_3d", "obj_depth", "quasi_isometric"] + ["offset_2d", "size_2d", "heading"] * (
+        objects_2d == [0, 0]
+    )
     assert {name: value.item() for name, value in terms.items() if name in empty} == dict.fromkeys(empty, 0.0)
     leaves = [outputs.heatmap, outputs.obj_depth, outputs.features, *outputs.objects]
     assert all(leaf is not None and leaf.grad is not None and leaf.grad.isfinite().all() for leaf in leaves)
@@ -142,7 +159,10 @@ def test_lower_sign_flipped_pushes_apart_what_is_too_close() -> None:
 
 
 def test_stop_gradient_leaves_the_last_object_alone() -> None:
-    x, depth = torch.tensor([[0.0], [30.0], [60.0], [60.5], [0.1]]), torch.arange(5.0)  # 0 and 4 too close, the others too far apart
+    x, depth = (
+        torch.tensor([[0.0], [30.0], [60.0], [60.5], [0.1]]),
+        torch.arange(5.0),
+    )  # 0 and 4 too close, the others too far apart
     for stop in (True, False):
         leaf = x.clone().requires_grad_()
         quasi_isometric_loss(leaf, depth, QuasiIsometricConfig(stop_gradient=stop, B=0.0)).backward()
@@ -168,7 +188,9 @@ def test_nearest_resize_keeps_depths_apart() -> None:
 
 def test_autocast_computes_losses_in_float32() -> None:
     targets = random_targets(1, [2], [2])
-    single = Targets(*(v.float() if v.is_floating_point() else v for v in (getattr(targets, f.name) for f in fields(Targets))))
+    single = Targets(
+        *(v.float() if v.is_floating_point() else v for v in (getattr(targets, f.name) for f in fields(Targets)))
+    )
     model, x = network().float(), images(1).float()
     with torch.autocast("cpu", torch.bfloat16):
         outputs = model(x, single.cells)

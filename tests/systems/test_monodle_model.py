@@ -47,9 +47,17 @@ def test_gradients_of_heads_at_cells_are_those_of_the_dense_maps() -> None:
         model = small()
         values = model(images, cells).objects if sparse else values_in_maps(model.maps(images), cells)
         sum((value**2).sum() for value in values).backward()
-        gradients.append({name: p.grad for name, p in model.named_parameters() if name.startswith(("depth", "heading", "backbone.level5"))})
+        gradients.append(
+            {
+                name: p.grad
+                for name, p in model.named_parameters()
+                if name.startswith(("depth", "heading", "backbone.level5"))
+            }
+        )
     for name, gradient in gradients[0].items():
-        torch.testing.assert_close(gradient, gradients[1][name], rtol=1e-3, atol=1e-4 * gradients[1][name].abs().max().item())
+        torch.testing.assert_close(
+            gradient, gradients[1][name], rtol=1e-3, atol=1e-4 * gradients[1][name].abs().max().item()
+        )
 
 
 def test_detect_reads_the_heads_at_the_strongest_peaks() -> None:
@@ -144,4 +152,6 @@ def test_imagenet_weights_go_to_the_backbone() -> None:
 
 def test_full_network_has_the_published_names_and_shapes() -> None:
     state = MonoDLE(object_depth=True).state_dict()
-    assert {name: list(value.shape) for name, value in state.items()} == {name: entry["shape"] for name, entry in MANIFEST.items()}
+    assert {name: list(value.shape) for name, value in state.items()} == {
+        name: entry["shape"] for name, entry in MANIFEST.items()
+    }

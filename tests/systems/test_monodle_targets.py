@@ -37,14 +37,20 @@ def cars(*places: tuple[float, float], yaw: float = 0.4, name: str = "Car") -> O
     corners = project(box_corners(locations, sizes, yaws), CAMERA)
     boxes = np.concatenate([corners.min(1), corners.max(1)], 1)
     alpha = wrap_angle(yaws - np.arctan2(locations[:, 0], locations[:, 2]))
-    return Objects(np.array([name] * count), boxes, sizes, locations, yaws, alpha, np.zeros(count), np.zeros(count, np.int64))
+    return Objects(
+        np.array([name] * count), boxes, sizes, locations, yaws, alpha, np.zeros(count), np.zeros(count, np.int64)
+    )
 
 
 def encoded(objects: Objects, **settings: object) -> Targets:
-    return encode(objects, CAMERA, SIZE, no_augmentation(SIZE), DataConfig(**settings), rectangles=depth_rectangles(objects))
+    return encode(
+        objects, CAMERA, SIZE, no_augmentation(SIZE), DataConfig(**settings), rectangles=depth_rectangles(objects)
+    )
 
 
-@pytest.mark.parametrize(("width", "height", "radius"), [(20, 10, 3), (80, 50, 16), (5, 3, 1), (150, 40, 17), (0.1, 0.1, 0)])
+@pytest.mark.parametrize(
+    ("width", "height", "radius"), [(20, 10, 3), (80, 50, 16), (5, 3, 1), (150, 40, 17), (0.1, 0.1, 0)]
+)
 def test_gaussian_radius_is_the_published_one(width: float, height: float, radius: int) -> None:
     assert gaussian_radius(width, height) == radius
 
@@ -92,7 +98,14 @@ def test_labels_at_depth_zero_do_no_harm() -> None:
 
 def test_flip_mirrors_labels_and_keeps_depth() -> None:
     objects = cars((-4.0, 20.0))
-    flipped = encode(objects, CAMERA, SIZE, replace(no_augmentation(SIZE), flip=True), DataConfig(), rectangles=depth_rectangles(objects))
+    flipped = encode(
+        objects,
+        CAMERA,
+        SIZE,
+        replace(no_augmentation(SIZE), flip=True),
+        DataConfig(),
+        rectangles=depth_rectangles(objects),
+    )
     plain = encoded(objects)
     x, mirrored = (int(t.cells[0]) % 320 + float(t.offset_3d[0, 0]) for t in (plain, flipped))
     assert x + mirrored == pytest.approx(320, abs=1e-3)
@@ -117,7 +130,9 @@ def test_draws_are_made_in_the_published_order() -> None:
     flip, _, scale, x, y = rng.uniform() < 0.5, rng.uniform(), rng.randn(), rng.randn(), rng.randn()
     assert augmentation.flip == flip
     assert augmentation.scale == pytest.approx(np.clip(scale * 0.4 + 1, 0.6, 1.4))
-    np.testing.assert_allclose(augmentation.center, [621 + 1242 * np.clip(x * 0.1, -0.2, 0.2), 187.5 + 375 * np.clip(y * 0.1, -0.2, 0.2)])
+    np.testing.assert_allclose(
+        augmentation.center, [621 + 1242 * np.clip(x * 0.1, -0.2, 0.2), 187.5 + 375 * np.clip(y * 0.1, -0.2, 0.2)]
+    )
 
 
 def test_object_depth_is_empty_when_not_asked_for() -> None:
@@ -130,7 +145,9 @@ def test_object_depth_is_empty_when_not_asked_for() -> None:
 def test_decoding_perfect_heads_gives_the_labels_back(resolution: tuple[int, int], mean_sizes: bool) -> None:
     objects = cars((-6.0, 18.0), (0.5, 30.0), (9.0, 45.0), yaw=2.0)
     targets = encode(objects, CAMERA, SIZE, no_augmentation(SIZE), DataConfig(resolution=resolution), mean_sizes)
-    found = decode(*perfect_heads(targets, 3), [CAMERA], [SIZE], resolution, 0.2, True, MEAN_SIZES if mean_sizes else None)[0]
+    found = decode(
+        *perfect_heads(targets, 3), [CAMERA], [SIZE], resolution, 0.2, True, MEAN_SIZES if mean_sizes else None
+    )[0]
     assert found.classes.tolist() == ["Car"] * 3
     for name in ("boxes2d", "locations", "sizes", "alpha"):
         np.testing.assert_allclose(getattr(found, name), getattr(objects, name), atol=2e-3)
@@ -141,7 +158,9 @@ def test_decoding_perfect_heads_gives_the_labels_back(resolution: tuple[int, int
 def test_published_way_back_is_off_in_height_only() -> None:
     objects = cars((0.5, 8.0))
     targets = encoded(objects)
-    exact, published = (decode(*perfect_heads(targets, 1), [CAMERA], [SIZE], (1280, 384), 0.2, e)[0].boxes2d[0] for e in (True, False))
+    exact, published = (
+        decode(*perfect_heads(targets, 1), [CAMERA], [SIZE], (1280, 384), 0.2, e)[0].boxes2d[0] for e in (True, False)
+    )
     np.testing.assert_allclose(published[[0, 2]], exact[[0, 2]], atol=1e-3)
     assert (published[3] - published[1]) / (exact[3] - exact[1]) == pytest.approx(375 / 96 / (1242 / 320), abs=1e-6)
 
@@ -151,9 +170,13 @@ def perfect_heads(targets: Targets, count: int) -> tuple[Peaks, ObjectValues]:
     bins = torch.nn.functional.one_hot(targets.heading_bin[:count], HEADING_BINS).double()
     raw = torch.logit(1 / (1 + targets.depth[:count].double()) - 1e-6)
     heads = ObjectValues(
-        targets.offset_2d[:count], targets.size_2d[:count], torch.stack([raw, torch.zeros(count)], 1), targets.offset_3d[:count],
-        targets.size_3d[:count], torch.cat([bins, bins * targets.heading_res[:count, None]], 1),
-    )  # fmt: skip
+        targets.offset_2d[:count],
+        targets.size_2d[:count],
+        torch.stack([raw, torch.zeros(count)], 1),
+        targets.offset_3d[:count],
+        targets.size_3d[:count],
+        torch.cat([bins, bins * targets.heading_res[:count, None]], 1),
+    )
     peaks = Peaks(torch.full((1, count), 0.9), torch.ones(1, count, dtype=torch.int64), targets.cells[None, :count])
     return peaks, ObjectValues(*(value[None] for value in heads))
 

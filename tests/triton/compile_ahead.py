@@ -29,7 +29,9 @@ def main() -> None:
         spec.loader.exec_module(module)
         for kernel, signature, constants, options in module.AHEAD:
             for capability in (80, 90):
-                binary = triton.compile(source_of(kernel, signature, constants), target=GPUTarget("cuda", capability, 32), options=options)
+                binary = triton.compile(
+                    source_of(kernel, signature, constants), target=GPUTarget("cuda", capability, 32), options=options
+                )
                 print(f"{file.stem} {kernel.__name__} sm_{capability} {len(binary.asm['cubin'])} bytes", flush=True)
 
 

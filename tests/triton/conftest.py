@@ -1,4 +1,5 @@
-"""Triton kernels against their references: on the GPU with `pytest -m cuda`, or anywhere with TRITON_INTERPRET=1 in the environment.
+"""Triton kernels against their references: on the GPU with `pytest -m cuda`, or anywhere with TRITON_INTERPRET=1 in the
+environment.
 
 tests/ops/test_triton.py runs this folder under the interpreter in a process of its own.
 """

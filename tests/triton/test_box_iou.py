@@ -14,9 +14,22 @@ from g3d.kernels import box_iou
 from g3d.kernels import nms as suppression
 from g3d.kernels.box_iou_cuda import nms, rotated_iou, rotated_iou_kernel
 
-_SIGNATURE = {"a": "*fp64", "b": "*fp64", "rows": "*i64", "columns": "*i64", "out": "*fp64", "n": "i32", "m": "i32", "total": "i32",
-              "PAIRS": "constexpr", "BLOCK": "constexpr"}  # fmt: skip
-AHEAD = [(rotated_iou_kernel, _SIGNATURE, {"PAIRS": pairs, "BLOCK": 256}, {"enable_fp_fusion": False}) for pairs in (False, True)]
+_SIGNATURE = {
+    "a": "*fp64",
+    "b": "*fp64",
+    "rows": "*i64",
+    "columns": "*i64",
+    "out": "*fp64",
+    "n": "i32",
+    "m": "i32",
+    "total": "i32",
+    "PAIRS": "constexpr",
+    "BLOCK": "constexpr",
+}
+AHEAD = [
+    (rotated_iou_kernel, _SIGNATURE, {"PAIRS": pairs, "BLOCK": 256}, {"enable_fp_fusion": False})
+    for pairs in (False, True)
+]
 
 
 def random_boxes(count: int, spread: float, seed: int) -> Tensor:
@@ -25,7 +38,13 @@ def random_boxes(count: int, spread: float, seed: int) -> Tensor:
 
 
 def coinciding_boxes() -> Tensor:
-    rows = [[x, 0, z, 1, w, 2, turn * math.pi] for x in (-1.0, 0, 1) for z in (0, 0.5) for w in (1, 2, 1e-3) for turn in (0, 0.25, 0.5, 1)]
+    rows = [
+        [x, 0, z, 1, w, 2, turn * math.pi]
+        for x in (-1.0, 0, 1)
+        for z in (0, 0.5)
+        for w in (1, 2, 1e-3)
+        for turn in (0, 0.25, 0.5, 1)
+    ]
     return torch.tensor([*rows, [0, 0, 0, 1, 0, 2, 0], [0, 0, 0, 0, 2, 2, 0]], dtype=torch.float64)
 
 

@@ -13,7 +13,15 @@ from g3d.kernels.furthest_point_sample_cuda import furthest_point_sample, sample
 AHEAD = [
     (
         sample_kernel,
-        {"axes": "*fp32", "nearest": "*fp32", "offsets": "*i64", "places": "*i64", "count": "i32", "k": "i32", "BLOCK": "constexpr"},
+        {
+            "axes": "*fp32",
+            "nearest": "*fp32",
+            "offsets": "*i64",
+            "places": "*i64",
+            "count": "i32",
+            "k": "i32",
+            "BLOCK": "constexpr",
+        },
         {"BLOCK": block},
         {"enable_fp_fusion": False, "num_warps": block // 256},
     )
@@ -25,9 +33,17 @@ AHEAD = [
 @pytest.mark.parametrize(("sizes", "k"), [((600, 300), 20), ((1,), 3), ((5, 40), 50)])
 @pytest.mark.parametrize("steps", [1000, 6])
 def test_equals_reference(device: str, sizes: tuple[int, ...], k: int, skip_origin: bool, steps: int) -> None:
-    points = torch.rand(sum(sizes), 3, generator=torch.Generator().manual_seed(7)).mul(steps).round().div(20 * steps).to(device)
+    points = (
+        torch.rand(sum(sizes), 3, generator=torch.Generator().manual_seed(7))
+        .mul(steps)
+        .round()
+        .div(20 * steps)
+        .to(device)
+    )
     offsets = torch.tensor([0, *sizes]).cumsum(0).to(device)
-    assert torch.equal(furthest_point_sample(points, offsets, k, skip_origin), reference(points, offsets, k, skip_origin))
+    assert torch.equal(
+        furthest_point_sample(points, offsets, k, skip_origin), reference(points, offsets, k, skip_origin)
+    )
 
 
 def test_empty_cloud_is_refused(device: str) -> None:

@@ -33,7 +33,10 @@ def _case(
     draw = torch.Generator().manual_seed(3)
     positions = sum(h * w for h, w in zip(shapes[::2], shapes[1::2], strict=True))
     samples = (batch, queries, heads, len(shapes) // 2, points)
-    value, locations = torch.randn(batch, positions, heads, channels, generator=draw), torch.rand(*samples, 2, generator=draw) * 1.6 - 0.3
+    value, locations = (
+        torch.randn(batch, positions, heads, channels, generator=draw),
+        torch.rand(*samples, 2, generator=draw) * 1.6 - 0.3,
+    )
     return value.to(device), shapes, locations.to(device), torch.rand(samples, generator=draw).to(device)
 
 
@@ -41,12 +44,16 @@ def _case(
     ("batch", "queries", "heads", "channels", "points", "shapes"),
     [(2, 5, 2, 8, 2, [4, 6, 2, 3]), (1, 17, 1, 32, 1, [3, 3]), (1, 3, 2, 5, 3, [1, 1, 2, 1]), (2, 0, 1, 4, 1, [2, 2])],
 )
-def test_equals_reference(device: str, batch: int, queries: int, heads: int, channels: int, points: int, shapes: list[int]) -> None:
+def test_equals_reference(
+    device: str, batch: int, queries: int, heads: int, channels: int, points: int, shapes: list[int]
+) -> None:
     arguments = _case(device, batch, queries, heads, channels, points, shapes)
     expected = reference(*arguments)
     torch.testing.assert_close(ms_deform_attn(*arguments), expected, rtol=1e-4, atol=1e-5)
     grad = torch.randn(expected.shape, generator=torch.Generator().manual_seed(4)).to(device)
-    for found, wanted in zip(ms_deform_attn_backward(grad, *arguments), reference_backward(grad, *arguments), strict=True):
+    for found, wanted in zip(
+        ms_deform_attn_backward(grad, *arguments), reference_backward(grad, *arguments), strict=True
+    ):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 
 

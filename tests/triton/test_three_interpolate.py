@@ -13,17 +13,29 @@ from g3d.kernels.three_interpolate_cuda import three_interpolate, three_interpol
 AHEAD = [
     (
         three_interpolate_kernel,
-        {"features": f"*{dtype}", "indices": "*i64", "weights": "*fp32", "result": f"*{dtype}", "channels": "i32", "known": "i32",
-         "count": "i32", "DOUBLE": "constexpr", "CHANNELS": "constexpr", "BLOCK": "constexpr"},
+        {
+            "features": f"*{dtype}",
+            "indices": "*i64",
+            "weights": "*fp32",
+            "result": f"*{dtype}",
+            "channels": "i32",
+            "known": "i32",
+            "count": "i32",
+            "DOUBLE": "constexpr",
+            "CHANNELS": "constexpr",
+            "BLOCK": "constexpr",
+        },
         {"DOUBLE": dtype == "fp64", "CHANNELS": 32, "BLOCK": 256},
         {"enable_fp_fusion": False},
     )
     for dtype in ("fp32", "bf16", "fp64")
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-@pytest.mark.parametrize(("clouds", "channels", "known", "points"), [(2, 5, 30, 300), (1, 40, 3, 10), (1, 2, 4, 0), (0, 2, 4, 3)])
+@pytest.mark.parametrize(
+    ("clouds", "channels", "known", "points"), [(2, 5, 30, 300), (1, 40, 3, 10), (1, 2, 4, 0), (0, 2, 4, 3)]
+)
 def test_equals_reference(device: str, clouds: int, channels: int, known: int, points: int, dtype: torch.dtype) -> None:
     draw = torch.Generator().manual_seed(6)
     features = torch.rand(clouds, channels, known, generator=draw).to(device, dtype)

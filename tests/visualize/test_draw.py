@@ -41,7 +41,11 @@ def test_items_choose_and_order(tmp_path: Path, images: Path) -> None:
 
 
 def test_sentences_of_one_sample_get_a_picture_each(tmp_path: Path, images: Path) -> None:
-    everything = [prediction(expression="the near car"), prediction(expression="the far car"), prediction("000002", expression="it")]
+    everything = [
+        prediction(expression="the near car"),
+        prediction(expression="the far car"),
+        prediction("000002", expression="it"),
+    ]
     written = visualize_predictions(everything, None, tmp_path / "out", image_root=images)
     assert [path.name for path in written] == ["000001-01.png", "000001-02.png", "000002.png", "index.html"]
 
@@ -71,7 +75,9 @@ def test_the_image_size_may_be_unknown(tmp_path: Path, images: Path) -> None:
 
 def test_missing_image_is_named_before_anything_is_written(tmp_path: Path, images: Path) -> None:
     with pytest.raises(MissingDataError, match=r"image of sample '000002': not found at .*images/gone\.png"):
-        visualize_predictions([prediction(), prediction("000002", "gone.png")], None, tmp_path / "out", image_root=images)
+        visualize_predictions(
+            [prediction(), prediction("000002", "gone.png")], None, tmp_path / "out", image_root=images
+        )
     assert not (tmp_path / "out").exists()
 
 

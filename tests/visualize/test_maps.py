@@ -54,7 +54,9 @@ def test_a_word_that_is_too_wide_is_cut() -> None:
 
 
 def test_2d_boxes_are_always_drawn_for_sentences(tmp_path: Path) -> None:
-    without, asked = (np.asarray(draw_overlay(frame(tmp_path, FOUND, expression=words), labels=False)) for words in (None, "the car"))
+    without, asked = (
+        np.asarray(draw_overlay(frame(tmp_path, FOUND, expression=words), labels=False)) for words in (None, "the car")
+    )
     assert tuple(without[20, 60]) == GREY
     assert (np.asarray(asked)[20, 11:109] != GREY).any()  # objects() puts 2D boxes at 10 20 110 90
 

@@ -31,7 +31,8 @@ def same_as_image(picture: Image.Image) -> bool:
 
 
 def test_corners_are_drawn_where_they_project(tmp_path: Path) -> None:
-    # 2 x 2 x 4 m box, bottom 1 m below the camera, its near side 9 m ahead: corners at 200 +- 200 * 2 / 9 and 100 +- 200 / 9
+    # 2 x 2 x 4 m box, bottom 1 m below the camera, its near side 9 m ahead: corners at 200 +- 200 * 2 / 9 and 100 +-
+    # 200 / 9
     picture = draw_overlay(frame(tmp_path, objects(("Car", 0.9, (0, 1, 10), 0))), labels=False)
     for x in (200 - 400 / 9, 200 + 400 / 9):
         for y in (100 - 200 / 9, 100 + 200 / 9):
@@ -50,11 +51,14 @@ def test_the_front_face_is_tinted_and_the_back_is_not(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("location", [(0, 1, -10), (60, 1, 10)])
 def test_what_cannot_be_seen_leaves_the_image_as_it_is(tmp_path: Path, location: tuple[float, float, float]) -> None:
-    assert same_as_image(draw_overlay(frame(tmp_path, objects(("Car", 0.9, location, 0)), objects(("Car", None, location, 0)))))
+    assert same_as_image(
+        draw_overlay(frame(tmp_path, objects(("Car", 0.9, location, 0)), objects(("Car", None, location, 0))))
+    )
 
 
 def test_a_box_partly_behind_the_camera_is_cut(tmp_path: Path) -> None:
-    # length from 1 m behind to 3 m ahead, 1 to 3 m to the right: only the far end is in the image, its corner at 200 + 200 / 3
+    # length from 1 m behind to 3 m ahead, 1 to 3 m to the right: only the far end is in the image, its corner at 200 +
+    # 200 / 3
     picture = draw_overlay(frame(tmp_path, objects(("Car", 0.9, (2, 1, 1), np.pi / 2))), labels=False)
     assert near(picture, (200 + 200 / 3, 100 + 200 / 3), CAR)
     assert (np.asarray(picture)[:, : 200 + 60] == GREY).all()
@@ -91,7 +95,9 @@ def test_labels_say_class_score_and_distance() -> None:
 def test_labels_of_neighbours_do_not_cover_each_other(tmp_path: Path) -> None:
     def label_pixels(*depths: float) -> int:
         boxes = objects(*[("Car", 0.9, (0, 1, z), 0) for z in depths])
-        with_labels, without = (np.asarray(draw_overlay(frame(tmp_path, boxes), labels=on), int) for on in (True, False))
+        with_labels, without = (
+            np.asarray(draw_overlay(frame(tmp_path, boxes), labels=on), int) for on in (True, False)
+        )
         return int(((np.abs(with_labels - CAR).max(-1) < 40) & (np.abs(without - CAR).max(-1) >= 40)).sum())
 
     assert label_pixels(20, 20.1) > 1.7 * label_pixels(20)
@@ -136,7 +142,9 @@ def test_class_colours_are_fixed_and_differ() -> None:
 
 
 def test_png_is_written_whole(tmp_path: Path) -> None:
-    path = render_frame_png(frame(tmp_path, objects(("Car", 0.9, (0, 1, 10), 0)), expression="the car ahead"), tmp_path / "deep" / "a.png")
+    path = render_frame_png(
+        frame(tmp_path, objects(("Car", 0.9, (0, 1, 10), 0)), expression="the car ahead"), tmp_path / "deep" / "a.png"
+    )
     with Image.open(path) as picture:
         assert picture.format == "PNG"
         assert picture.width == SIZE[0]

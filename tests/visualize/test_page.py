@@ -87,12 +87,16 @@ def test_nothing_is_fetched(tmp_path: Path) -> None:
         assert tag not in ("link", "iframe", "object", "base")
     three = (files("g3d.visualize") / "assets" / "three.bundle.min.js").read_text("utf-8")
     assert sum(text.strip() == three.strip() for text in tags.scripts) == 1
-    own = "".join(text for text in tags.scripts if text.strip() != three.strip()).replace("http://www.w3.org/2000/svg", "")
+    own = "".join(text for text in tags.scripts if text.strip() != three.strip()).replace(
+        "http://www.w3.org/2000/svg", ""
+    )
     style = re.search(r"<style>(.*?)</style>", path.read_text(), re.S)
     assert style
     for text in (own, style[1]):
         assert not re.search(r"https?:|//[a-z]+\.|@import|url\(|fetch\(|XMLHttpRequest|WebSocket|import\(", text)
-    policy = next(a["content"] for tag, a in tags.tags if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy")
+    policy = next(
+        a["content"] for tag, a in tags.tags if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    )
     assert policy is not None
     assert "default-src 'none'" in policy
 
@@ -120,7 +124,9 @@ def test_objects_out_of_view_and_without_3d_box_are_kept_apart(tmp_path: Path) -
 
 
 def test_a_frame_where_nothing_was_found_is_shown(tmp_path: Path) -> None:
-    (shown,) = data_of(write_page(tmp_path / "page.html", [frame(tmp_path, Objects.empty(scored=True))], "page"))["frames"]
+    (shown,) = data_of(write_page(tmp_path / "page.html", [frame(tmp_path, Objects.empty(scored=True))], "page"))[
+        "frames"
+    ]
     assert shown["predictions"] == []
     assert shown["truth"] is None
 
@@ -155,15 +161,24 @@ def test_maps_are_small_pictures_each_of_them_once(tmp_path: Path) -> None:
     assert len(data["pictures"]) == 4
     kind, shown = picture(data, 1)
     assert (kind, shown.size) == ("image/png", (2, 2))
-    assert np.asarray(shown.convert("RGBA"))[..., 3].tolist() == [[0, 168], [168, 168]]  # nothing is known where depth is 0
+    assert np.asarray(shown.convert("RGBA"))[..., 3].tolist() == [
+        [0, 168],
+        [168, 168],
+    ]  # nothing is known where depth is 0
     assert data["maps"]["depth"]["colours"][0] == "#fde725"
     assert data["maps"]["depth"]["colours"][-1] == "#440154"
 
 
 def test_an_answer_is_measured_against_its_label(tmp_path: Path) -> None:
     truth = objects(("car", None, (0, 1, 10), 0))
-    for found, expected in ((objects(("car", 0.9, (0, 1, 10), 0)), 1), (objects(("car", 0.9, (2, 1, 10), 0)), 1 / 3), (FOUND[:0], None)):
-        (shown,) = data_of(write_page(tmp_path / "page.html", [frame(tmp_path, found, truth, expression="the car")], "page"))["frames"]
+    for found, expected in (
+        (objects(("car", 0.9, (0, 1, 10), 0)), 1),
+        (objects(("car", 0.9, (2, 1, 10), 0)), 1 / 3),
+        (FOUND[:0], None),
+    ):
+        (shown,) = data_of(
+            write_page(tmp_path / "page.html", [frame(tmp_path, found, truth, expression="the car")], "page")
+        )["frames"]
         assert shown["iou"] == pytest.approx(expected, abs=1e-3)
     (shown,) = data_of(write_page(tmp_path / "page.html", [street(tmp_path)], "page"))["frames"]
     assert shown["iou"] is None
@@ -184,12 +199,17 @@ def test_frames_beyond_the_bound_are_left_out_and_the_page_says_so(tmp_path: Pat
 
 
 def test_figures_stand_beside_the_comparison_and_the_published_ones(tmp_path: Path) -> None:
-    table = Table("AP", ("Easy", "Hard"), (Row("3D", (50.0, None), "Car"), Row("BEV", (60.0, float("nan")), "Car")), {"a": 50.0})
+    table = Table(
+        "AP", ("Easy", "Hard"), (Row("3D", (50.0, None), "Car"), Row("BEV", (60.0, float("nan")), "Car")), {"a": 50.0}
+    )
     untrained = Table("AP", ("Easy", "Hard"), (Row("3D", (1.0, 0.5), "Car"),))
     published = ("the paper", {"a": 51.0, "b": 2.0})
     path = write_page(tmp_path / "p.html", [street(tmp_path)], "page", table, ("untrained", untrained), published)
     shown = data_of(path)["table"]
-    assert shown["rows"][0]["lines"] == [{"name": "measured", "values": [50.0, None]}, {"name": "untrained", "values": [1.0, 0.5]}]
+    assert shown["rows"][0]["lines"] == [
+        {"name": "measured", "values": [50.0, None]},
+        {"name": "untrained", "values": [1.0, 0.5]},
+    ]
     assert shown["rows"][1]["lines"] == [{"name": "measured", "values": [60.0, None]}]
     assert shown["published"] == {"source": "the paper", "figures": [["a", 50.0, 51.0], ["b", None, 2.0]]}
     with pytest.raises(InputError, match="found columns"):

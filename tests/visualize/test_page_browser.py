@@ -22,8 +22,16 @@ from g3d.visualize.palette import class_colour, rgba
 playwright = pytest.importorskip("playwright.sync_api")
 
 # What a browser needs as root, without a screen or a GPU, and without calling home.
-FLAGS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # fmt: skip
+FLAGS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +58,9 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     table = Table("Average precision", ("Easy", "Hard"), (Row("3D", (12.5, None), "Car"),), {"car": 12.5}, ("A note.",))
     untrained = Table("Average precision", ("Easy", "Hard"), (Row("3D", (0.25, 0.0), "Car"),))
-    return write_page(folder / "page.html", frames, "Streets", table, ("untrained", untrained), ("the paper", {"car": 13.0}))
+    return write_page(
+        folder / "page.html", frames, "Streets", table, ("untrained", untrained), ("the paper", {"car": 13.0})
+    )
 
 
 class Reader:
@@ -159,7 +169,9 @@ def test_lines_lie_at_the_projected_pixels(reader: Reader) -> None:
     box = reader.tab.locator(".picture g.found").bounding_box()
     stage = reader.tab.locator(".picture .stage").bounding_box()
     scale = stage["width"] / 400
-    bounds = reader.tab.evaluate("JSON.parse(document.getElementById('data').textContent).frames[0].predictions[0].bounds")
+    bounds = reader.tab.evaluate(
+        "JSON.parse(document.getElementById('data').textContent).frames[0].predictions[0].bounds"
+    )
     assert box["x"] - stage["x"] == pytest.approx((bounds[0] + 0.5) * scale, abs=4)
     assert box["x"] + box["width"] - stage["x"] == pytest.approx((bounds[2] + 0.5) * scale, abs=4)
     assert box["y"] - stage["y"] == pytest.approx((bounds[1] + 0.5) * scale, abs=4)
@@ -243,12 +255,16 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two images with three and one sentences, and maps under the first sentence."""
     folder = tmp_path_factory.mktemp("answers")
     truth = objects(("car", None, (-3, 1, 10.5), 0.5))
-    near = frame(folder, objects(("car", 0.04, (-3, 1, 10), 0.5)), truth, "a-01", "the near car on the left " + 50 * "and so on ")
+    near = frame(
+        folder, objects(("car", 0.04, (-3, 1, 10), 0.5)), truth, "a-01", "the near car on the left " + 50 * "and so on "
+    )
     Image.new("RGB", (400, 200), (60, 120, 60)).save(folder / "b.png")
     maps = {"region": np.eye(5, 10), "depth": np.full((5, 10), 33.0)}
     frames = [
         replace(near, maps=maps),
-        replace(near, name="a-02", expression="the far van on the right", predictions=objects(("van", 0.6, (3, 1, 30), 0))),
+        replace(
+            near, name="a-02", expression="the far van on the right", predictions=objects(("van", 0.6, (3, 1, 30), 0))
+        ),
         replace(near, name="a-03", expression="the bus", predictions=near.predictions[:0], ground_truth=None),
         replace(near, name="b", image=folder / "b.png", expression="the tram on the left"),
     ]
@@ -335,7 +351,12 @@ def test_a_page_of_detections_has_no_maps_to_choose(reader: Reader) -> None:
 def test_a_page_of_labels_speaks_of_labels(browser: Any, tmp_path: Path) -> None:
     truth = objects(("van", None, (-3, 1, 10.5), 0.5))
     first = frame(tmp_path, truth[:0], truth, "a-01", "the van")
-    page = write_page(tmp_path / "page.html", [first, replace(first, name="a-02", expression="a white van")], "Labels", labels_only=True)
+    page = write_page(
+        tmp_path / "page.html",
+        [first, replace(first, name="a-02", expression="a white van")],
+        "Labels",
+        labels_only=True,
+    )
     opened = Reader(browser, page)
     assert opened.text(".objects h2") == "Labels"
     assert opened.text("#count") == "1 labelled"
@@ -343,7 +364,9 @@ def test_a_page_of_labels_speaks_of_labels(browser: Any, tmp_path: Path) -> None
     assert opened.tab.locator("#scores").is_hidden()
     assert opened.text(".sentences .answer >> nth=1") == "van  11 m"
     opened.context.close()
-    detections = Reader(browser, write_page(tmp_path / "kitti.html", [replace(first, expression=None)], "Labels", labels_only=True))
+    detections = Reader(
+        browser, write_page(tmp_path / "kitti.html", [replace(first, expression=None)], "Labels", labels_only=True)
+    )
     assert detections.text("#summary") == "1 frame, 1 label"
     detections.context.close()
     assert opened.problems == detections.problems == []

@@ -26,10 +26,14 @@ INTRINSICS = np.array([[500.0, 0, 319.5], [0, 500, 239.5], [0, 0, 1]])
 def room(request: pytest.FixtureRequest) -> Room:
     vertices = np.random.default_rng(0).uniform(-3, 5, (60, 3)).astype(np.float32)
     faces = np.arange(60, dtype=np.int32).reshape(20, 3) if request.param == "mesh" else None
-    layers = {"colours": Layer(np.random.default_rng(1).integers(0, 256, (60, 3), np.uint8)),
-              "superpoints": Layer(ids=np.arange(60, dtype=np.int32) // 7 - 1)}  # fmt: skip
+    layers = {
+        "colours": Layer(np.random.default_rng(1).integers(0, 256, (60, 3), np.uint8)),
+        "superpoints": Layer(ids=np.arange(60, dtype=np.int32) // 7 - 1),
+    }
     things = [RoomObject(3, "chair </script>", CORNERS, (1.0, 1.0, 1.0)), RoomObject(4, "wall")]
-    return Room("scene <1>", vertices, faces, layers, things, [camera_view("0", POSE, INTRINSICS, (640, 480))], ["raw frame"])
+    return Room(
+        "scene <1>", vertices, faces, layers, things, [camera_view("0", POSE, INTRINSICS, (640, 480))], ["raw frame"]
+    )
 
 
 def page_data(path: Path) -> dict:
@@ -41,7 +45,9 @@ def test_the_page_carries_everything_and_fetches_nothing(room: Room, tmp_path: P
     data = page_data(path)
     places = np.frombuffer(base64.b64decode(data["positions"]), "<u2").reshape(-1, 3) * data["step"] + data["low"]
     assert np.abs(places - room.vertices).max() < 1e-3
-    assert np.array_equal(np.frombuffer(base64.b64decode(data["layers"]["superpoints"]["ids"]), "<i4"), room.layers["superpoints"].ids)
+    assert np.array_equal(
+        np.frombuffer(base64.b64decode(data["layers"]["superpoints"]["ids"]), "<i4"), room.layers["superpoints"].ids
+    )
     assert data["layers"]["superpoints"]["palette"]["-1"] == colour_of(-1)
     assert (data["faces"] is None) == (room.faces is None)
     assert [thing["name"] for thing in data["objects"]] == ["chair </script>", "wall"]
@@ -86,7 +92,9 @@ def test_the_page_draws_in_a_browser(room: Room, tmp_path: Path) -> None:
 
     write_room_page(tmp_path / "page.html", room)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--enable-unsafe-swiftshader"])
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--enable-unsafe-swiftshader"]
+        )
         page = browser.new_page()
         problems: list[str] = []
         page.on("pageerror", lambda error: problems.append(str(error)))

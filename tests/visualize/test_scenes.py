@@ -47,8 +47,21 @@ def test_a_scan_without_annotation_says_so(raw: Path) -> None:
 
 def test_any_mesh_can_be_drawn_in_every_format(raw: Path, tmp_path: Path) -> None:
     mesh = raw / "scans" / "scene0000_00" / "scene0000_00_vh_clean_2.labels.ply"
-    code, out, _ = g3d("visualize", "--scene", str(mesh), "--out", str(tmp_path), "--format", "html", "--format", "ply", "--format", "glb",
-                       "--layer", "labels")  # fmt: skip
+    code, out, _ = g3d(
+        "visualize",
+        "--scene",
+        str(mesh),
+        "--out",
+        str(tmp_path),
+        "--format",
+        "html",
+        "--format",
+        "ply",
+        "--format",
+        "glb",
+        "--layer",
+        "labels",
+    )
     assert code == 0
     assert [Path(line).suffix for line in out.split()] == [".html", ".ply", ".glb"]
     assert all(Path(line).stat().st_size > 1000 for line in out.split())

@@ -34,9 +34,13 @@ def test_a_box_in_view_has_its_twelve_edges_at_the_projected_corners() -> None:
 
 
 def test_a_box_ahead_shows_its_near_face_and_hides_the_edges_behind() -> None:
-    outline = only(objects(("Car", 1.0, (0, 1, 10), 0)))  # seen square on: only the long side facing the camera is visible
+    outline = only(
+        objects(("Car", 1.0, (0, 1, 10), 0))
+    )  # seen square on: only the long side facing the camera is visible
     assert outline.hidden.sum() == 8
-    assert np.allclose(outline.edges[~outline.hidden][..., 0].max() - outline.edges[~outline.hidden][..., 0].min(), 200 * 4 / 9)
+    assert np.allclose(
+        outline.edges[~outline.hidden][..., 0].max() - outline.edges[~outline.hidden][..., 0].min(), 200 * 4 / 9
+    )
 
 
 def test_a_box_behind_the_camera_or_beside_the_image_is_nothing() -> None:
@@ -72,7 +76,9 @@ def _on_line(piece: np.ndarray, whole: np.ndarray) -> bool:
 
 @pytest.mark.parametrize("change", [{"sizes": [[-1.0, -1, -1]]}, {"locations": [[-1000.0, -1000, -1000]]}])
 def test_regions_without_a_3d_box_are_not_drawn(change: dict) -> None:
-    region = Objects(**{**objects(("DontCare", None, (0, 1, 10), -10)).__dict__, **{k: np.array(v) for k, v in change.items()}})
+    region = Objects(
+        **{**objects(("DontCare", None, (0, 1, 10), -10)).__dict__, **{k: np.array(v) for k, v in change.items()}}
+    )
     assert not has_box3d(region).any()
     assert only(region) is None
 
@@ -93,7 +99,11 @@ def test_real_labels_project_onto_their_2d_boxes(real_kitti: Path) -> None:
         labels = labels[has_box3d(labels)]
         with Image.open(real_kitti / "image_2" / f"{path.stem}.png") as image:
             outlines = wireframes(labels, read_calibration(real_kitti / "calib" / path.name), image.size)
-        overlaps += [_overlap(outline.bounds, box) for outline, box in zip(outlines, labels.boxes2d, strict=True) if outline is not None]
+        overlaps += [
+            _overlap(outline.bounds, box)
+            for outline, box in zip(outlines, labels.boxes2d, strict=True)
+            if outline is not None
+        ]
     assert len(overlaps) > 20
     assert np.mean(overlaps) > 0.9
 

@@ -1,7 +1,7 @@
 """The text-guided adapter: visual and depth features weighted by how well each place fits the sentence.
 
-Mono3DVG-TR section 3.4; JLN adds heads that say which places belong to the object. Letters in shapes: B samples, P positions of all levels,
-N those of stride 16, W words, C channels.
+Mono3DVG-TR section 3.4; JLN adds heads that say which places belong to the object. Letters in shapes: B samples, P
+positions of all levels, N those of stride 16, W words, C channels.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Adapted(NamedTuple):
 
 
 class TextGuidedAdapter(nn.Module):
-    """Scores every cell of stride 16 by its likeness to what it finds in the sentence, and weighs all features by it."""
+    """Scores every cell of stride 16 by its likeness to what it finds in the sentence, and weighs all features by
+    it."""
 
     def __init__(self, channels: int, heads: int, points: int, dropout: float) -> None:
         super().__init__()
@@ -40,7 +41,10 @@ class TextGuidedAdapter(nn.Module):
         self.tf_scale, self.tf_sigma = nn.Parameter(torch.tensor([1.0])), nn.Parameter(torch.tensor([0.5]))
         self.img2img_msdeform_attn = MSDeformAttn(channels, LEVELS, heads, points)
         self.norm_img, self.norm_text_cond_img = nn.LayerNorm(channels), nn.LayerNorm(channels)
-        self.depth2textcross_attn, self.depth2depth_attn = Attention(channels, heads, dropout), Attention(channels, heads, dropout)
+        self.depth2textcross_attn, self.depth2depth_attn = (
+            Attention(channels, heads, dropout),
+            Attention(channels, heads, dropout),
+        )
         self.norm_depth, self.norm_text_cond_depth = nn.LayerNorm(channels), nn.LayerNorm(channels)
 
     def forward(
@@ -79,12 +83,15 @@ class TextGuidedAdapter(nn.Module):
 
     def _score(self, visual: Tensor, read: Tensor) -> Tensor:
         """(B, N, C) twice -> (B, N): a bell curve over one minus their cosine."""
-        cosine = F.cosine_similarity(at_least_float32(self.orig_proj(visual)), at_least_float32(self.adapt_proj(read)), dim=2)
+        cosine = F.cosine_similarity(
+            at_least_float32(self.orig_proj(visual)), at_least_float32(self.adapt_proj(read)), dim=2
+        )
         return self.tf_scale * torch.exp(-((1 - cosine) ** 2) / (2 * self.tf_sigma**2))
 
 
 def score_pyramid(score: Tensor) -> Tensor:
-    """Scores at stride 16 (B, h, w) -> (B, P): doubled for stride 8, the largest of 3x3 cells for 32 and again for 64."""
+    """Scores at stride 16 (B, h, w) -> (B, P): doubled for stride 8, the largest of 3x3 cells for 32 and again for
+    64."""
     middle = score[:, None]
     fine = F.interpolate(middle, scale_factor=2, mode="bilinear", align_corners=False)
     coarse = F.max_pool2d(middle, 3, 2, 1)

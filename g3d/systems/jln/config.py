@@ -1,4 +1,5 @@
-"""The schema of JLN and Mono3DVG-TR presets. Every switch that names a quirk of the published code says which value reproduces it."""
+"""The schema of JLN and Mono3DVG-TR presets. Every switch that names a quirk of the published code says which value
+reproduces it."""
 
 from __future__ import annotations
 
@@ -6,7 +7,15 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from g3d import config
 from g3d.config import Schema
@@ -20,19 +29,25 @@ STRIDES = (8, 16, 32, 64)
 class DataConfig(config.DataConfig):
     dataset: Literal["mono3drefer"] = "mono3drefer"
     test: str = Field("test", description="split with the distance and difficulty groups")
-    resolution: tuple[PositiveInt, PositiveInt] = Field((1280, 384), description="network input, width and height, multiples of 64")
+    resolution: tuple[PositiveInt, PositiveInt] = Field(
+        (1280, 384), description="network input, width and height, multiples of 64"
+    )
     sentences: PositiveInt = Field(
         1,
-        description="above 1, an epoch has each image once with so many of its sentences, drawn anew, and train.batch counts images; "
+        description="above 1, an epoch has each image once with so many of its sentences, drawn anew, and "
+        "train.batch counts images; "
         "1 as published: each sentence once, with its own copy of the image",
     )
     depth_map: Literal["object", "scene"] = Field(
         "object",
-        description="what the depth map learns; object: that of the sentence, all else is background, as published; scene: all objects of "
+        description="what the depth map learns; object: that of the sentence, all else is background, as published; "
+        "scene: all objects of "
         "the image that sentences are about",
     )
     region_masks: Literal["exact", "published"] = Field(
-        "exact", description="published: boxes divided by the original image's size, and negative starts wrap (masks 3 % too large)"
+        "exact",
+        description="published: boxes divided by the original image's size, and negative starts wrap (masks 3 % too "
+        "large)",
     )
 
     @field_validator("resolution")
@@ -49,10 +64,14 @@ class AugmentConfig(Schema):
         "clip", description="values beyond 0..255; wrap as published: bright spots turn dark"
     )
     flip: NonNegativeFloat = Field(0.5, le=1, description="probability of a horizontal flip")
-    flip_words: bool = Field(True, description="a flipped image's sentence swaps left and right, east and west; false as published")
+    flip_words: bool = Field(
+        True, description="a flipped image's sentence swaps left and right, east and west; false as published"
+    )
     crop: NonNegativeFloat = Field(0.5, le=1, description="probability of a random scale and shift")
     scale: NonNegativeFloat = Field(0.05, description="spread and bound of the random scale")
-    shift: NonNegativeFloat = Field(0.05, description="spread of the random shift, in image sizes; its bound is twice that")
+    shift: NonNegativeFloat = Field(
+        0.05, description="spread of the random shift, in image sizes; its bound is twice that"
+    )
 
 
 class TextConfig(Schema):
@@ -60,19 +79,27 @@ class TextConfig(Schema):
 
     encoder: str = Field("roberta-base", description="name on the Hugging Face hub, or a folder in its layout")
     architecture: dict[str, Any] = Field(
-        description="entries of the encoder's config.json: model_type, hidden_size, ...; those left out have that model type's defaults"
+        description="entries of the encoder's config.json: model_type, hidden_size, ...; those left out have that "
+        "model type's defaults"
     )
-    max_words: int = Field(110, ge=3, description="tokens a sentence is padded or cut to; its start and its end take one each")
+    max_words: int = Field(
+        110, ge=3, description="tokens a sentence is padded or cut to; its start and its end take one each"
+    )
     frozen: bool = Field(True, description="the encoder is not trained")
     dropout: bool = Field(False, description="true as published: the frozen encoder's dropouts stay active in training")
     offline: bool = Field(False, description="never ask the hub, only its local cache")
-    cache: Path | None = Field(None, description="folder for the word features of a frozen encoder, computed once per sentence")
+    cache: Path | None = Field(
+        None, description="folder for the word features of a frozen encoder, computed once per sentence"
+    )
 
     @field_validator("architecture")
     @classmethod
     def _numbers(cls, value: dict[str, Any]) -> dict[str, Any]:
         """Other sections turn 1e-5, which YAML reads as text, into a number by their types; here nothing else would."""
-        return {key: float(entry) if isinstance(entry, str) and _EXPONENT.fullmatch(entry) else entry for key, entry in value.items()}
+        return {
+            key: float(entry) if isinstance(entry, str) and _EXPONENT.fullmatch(entry) else entry
+            for key, entry in value.items()
+        }
 
     @model_validator(mode="after")
     def _consistent(self) -> TextConfig:
@@ -86,10 +113,16 @@ class TextConfig(Schema):
 class BackboneConfig(Schema):
     """A ResNet with frozen batch norm; the defaults are ResNet-50."""
 
-    blocks: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field((3, 4, 6, 3), description="bottlenecks in the four stages")
+    blocks: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
+        (3, 4, 6, 3), description="bottlenecks in the four stages"
+    )
     width: PositiveInt = Field(64, description="channels after the first convolution; stage k has 4 x width x 2^k")
-    norm: Literal["frozen", "batch"] = Field("frozen", description="batch: trained batch norm, for networks without ImageNet weights")
-    frozen_stages: NonNegativeInt = Field(2, le=5, description="of five (stem and four stages), how many are not trained")
+    norm: Literal["frozen", "batch"] = Field(
+        "frozen", description="batch: trained batch norm, for networks without ImageNet weights"
+    )
+    frozen_stages: NonNegativeInt = Field(
+        2, le=5, description="of five (stem and four stages), how many are not trained"
+    )
     weights: Path | None = Field(
         None, description="ImageNet weights to start training from, in torchvision's names (resnet50-0676ba61.pth)"
     )
@@ -108,16 +141,19 @@ class ModelConfig(Schema):
     dropout: NonNegativeFloat = Field(0.1, lt=1)
     reference: Literal["learned", "regions"] = Field(
         "learned",
-        description="where the decoder looks first; learned: one point for all, as published; regions: the place that the region heads "
+        description="where the decoder looks first; learned: one point for all, as published; regions: the place "
+        "that the region heads "
         "mark most, joint only: networks without MonoDETR's weights learn to point much sooner",
     )
     positions: Literal["queries", "features"] = Field(
         "queries",
-        description="where position encodings are added; queries: of attention only, as published; features: to the image's features too, "
+        description="where position encodings are added; queries: of attention only, as published; features: to the "
+        "image's features too, "
         "from which small networks learn sooner what left and near mean",
     )
     word_mask: bool = Field(
-        False, description="the visual encoder ignores padded words; false as published, and as its weights were trained"
+        False,
+        description="the visual encoder ignores padded words; false as published, and as its weights were trained",
     )
     depth_bins: PositiveInt = Field(80, description="depth classes up to max_depth; one more is background")
     max_depth: PositiveFloat = Field(60.0, description="metres")
@@ -153,15 +189,20 @@ class LossConfig(Schema):
     contrastive: NonNegativeFloat = Field(4.0, description="global visual against global text token, joint only")
     temperature: PositiveFloat = Field(0.06, description="of the contrastive term")
     contrastive_gather: bool = Field(
-        True, description="contrast over all processes; false: each its own part of the batch. The published run has one process: the same"
+        True,
+        description="contrast over all processes; false: each its own part of the batch. The published run has one "
+        "process: the same",
     )
     depth_map_boxes: Literal["clamped", "published"] = Field(
-        "clamped", description="published: a box that starts left of or above the image wraps around, and may paint nothing"
+        "clamped",
+        description="published: a box that starts left of or above the image wraps around, and may paint nothing",
     )
 
 
 class DecodeConfig(Schema):
-    exact_inverse: bool = Field(True, description="false: the published way back to the image, off by up to 1.2 pixels in y")
+    exact_inverse: bool = Field(
+        True, description="false: the published way back to the image, off by up to 1.2 pixels in y"
+    )
     maps: bool = Field(False, description="predictions carry region and depth maps, to draw")
 
 

@@ -1,7 +1,7 @@
 """The depth map's classes, its targets painted from 2D boxes, and its loss.
 
-Depth classes are linearly increasing intervals (LID): bin k begins at min_depth + b k (k + 1) / 2, so that far bins are wider. The class
-after the last bin is everything else: background and what lies beyond max_depth.
+Depth classes are linearly increasing intervals (LID): bin k begins at min_depth + b k (k + 1) / 2, so that far bins are
+wider. The class after the last bin is everything else: background and what lies beyond max_depth.
 
 Source: CaDDN (Reading et al., CVPR 2021), as in ZrrSkywalker/MonoDETR.
 """
@@ -26,13 +26,16 @@ class DepthTargets(NamedTuple):
 
 
 def depth_bin(depth: Tensor, bins: int, max_depth: float) -> Tensor:
-    """The class of each depth in metres -> int64 of the same shape: 0..bins - 1; `bins` where no bin holds it or it is not finite."""
+    """The class of each depth in metres -> int64 of the same shape: 0..bins - 1; `bins` where no bin holds it or it is
+    not finite."""
     width = 2 * (max_depth - MIN_DEPTH) / (bins * (bins + 1))
     place = -0.5 + 0.5 * torch.sqrt(1 + 8 * (depth - MIN_DEPTH) / width)
     return torch.where((place >= 0) & (place <= bins), place, bins).long()  # NaN fails both
 
 
-def paint_depths(boxes: Tensor, depth: Tensor, present: Tensor, size: tuple[int, int], published: bool = False) -> DepthTargets:
+def paint_depths(
+    boxes: Tensor, depth: Tensor, present: Tensor, size: tuple[int, int], published: bool = False
+) -> DepthTargets:
     """Fill the boxes of each sample with their depths; where boxes overlap, the nearest is seen.
 
     Args:
@@ -40,8 +43,8 @@ def paint_depths(boxes: Tensor, depth: Tensor, present: Tensor, size: tuple[int,
         depth: (B, K) metres, above 0.
         present: (B, K) bool, boxes that are painted.
         size: height and width of the map.
-        published: a start or end below 0 counts from the far side, as in Python's slices: a box that starts left of or above the image
-            wraps around and mostly paints nothing. Otherwise boxes are clipped to the map.
+        published: a start or end below 0 counts from the far side, as in Python's slices: a box that starts left of or
+            above the image wraps around and mostly paints nothing. Otherwise boxes are clipped to the map.
     """
     columns = _covered(boxes[..., 0], boxes[..., 2], size[1], published)
     rows = _covered(boxes[..., 1], boxes[..., 3], size[0], published)
@@ -71,7 +74,8 @@ def focal_depth_loss(logits: Tensor, classes: Tensor) -> Tensor:
 
 
 def depth_map_loss(logits: Tensor, targets: DepthTargets, max_depth: float) -> Tensor:
-    """Sum over all pixels of the focal cross-entropy, 13 times as heavy inside the boxes: logits (B, bins + 1, h, w) -> scalar."""
+    """Sum over all pixels of the focal cross-entropy, 13 times as heavy inside the boxes: logits (B, bins + 1, h, w) ->
+    scalar."""
     classes = depth_bin(targets.depth, logits.shape[1] - 1, max_depth)
     weights = torch.where(targets.inside, INSIDE_WEIGHT, OUTSIDE_WEIGHT).to(logits.dtype)
     return (focal_depth_loss(logits, classes) * weights).sum()

@@ -21,7 +21,8 @@ from g3d.systems.jln.depth_map import MIN_DEPTH
 
 
 class Depth(NamedTuple):
-    """logits (I, K + 1, h, w) over bins, the last one background; depth (I, h, w) expected metres; tokens (I, h w, C)."""
+    """logits (I, K + 1, h, w) over bins, the last one background; depth (I, h, w) expected metres; tokens (I, h w,
+    C)."""
 
     logits: Tensor
     depth: Tensor
@@ -40,7 +41,9 @@ class DepthPredictor(nn.Module):
 
     depth_bin_values: Tensor
 
-    def __init__(self, channels: int, heads: int, feedforward: int, dropout: float, bins: int, max_depth: float) -> None:
+    def __init__(
+        self, channels: int, heads: int, feedforward: int, dropout: float, bins: int, max_depth: float
+    ) -> None:
         super().__init__()
         self.max_depth = max_depth
         self.register_buffer("depth_bin_values", depth_bin_values(bins, max_depth))
@@ -48,9 +51,13 @@ class DepthPredictor(nn.Module):
         self.proj = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.GroupNorm(32, channels))
         self.upsample = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.GroupNorm(32, channels))
         self.depth_head = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1), nn.GroupNorm(32, channels), nn.ReLU(inplace=True),
-            nn.Conv2d(channels, channels, 3, padding=1), nn.GroupNorm(32, channels), nn.ReLU(inplace=True),
-        )  # fmt: skip
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.GroupNorm(32, channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.GroupNorm(32, channels),
+            nn.ReLU(inplace=True),
+        )
         self.depth_classifier = nn.Conv2d(channels, bins + 1, 1)
         self.depth_encoder = DepthEncoder(channels, heads, feedforward, dropout)
         self.depth_pos_embed = nn.Embedding(math.ceil(max_depth) + 1, channels)
@@ -58,11 +65,14 @@ class DepthPredictor(nn.Module):
     def forward(self, maps: Sequence[Tensor]) -> Depth:
         """maps: (I, C, 2h, 2w), (I, C, h, w), (I, C, h/2, w/2) at strides 8, 16, 32."""
         fine, middle, coarse = maps[:3]
-        # Doubled after the projection: each value four times changes neither a 1x1 convolution nor a group's statistics.
+        # Doubled after the projection: each value four times changes neither a 1x1 convolution nor a group's
+        # statistics.
         coarse = F.interpolate(self.upsample(coarse), size=middle.shape[-2:], mode="nearest")
         source = (self.proj(middle) + coarse + self.downsample(fine)) / 3
         hidden = self.depth_head(source)
-        with torch.autocast(hidden.device.type, enabled=False):  # an expectation over bins of up to 1.5 m shows every rounded logit
+        with torch.autocast(
+            hidden.device.type, enabled=False
+        ):  # an expectation over bins of up to 1.5 m shows every rounded logit
             logits = self.depth_classifier(at_least_float32(hidden))
             depth = torch.einsum("bkhw,k->bhw", logits.softmax(1), self.depth_bin_values)
         _, channels, height, width = source.shape
@@ -75,7 +85,9 @@ class DepthPredictor(nn.Module):
         depth = depth.clamp(0, self.max_depth)
         below = depth.floor()
         above = (below + 1).clamp(max=self.depth_pos_embed.num_embeddings - 1)
-        return torch.lerp(self.depth_pos_embed(below.long()), self.depth_pos_embed(above.long()), (depth - below)[..., None])
+        return torch.lerp(
+            self.depth_pos_embed(below.long()), self.depth_pos_embed(above.long()), (depth - below)[..., None]
+        )
 
 
 class DepthEncoder(nn.Module):
@@ -111,7 +123,8 @@ class DepthEncoderLayer(nn.Module):
 
 
 def depth_bin_values(bins: int, max_depth: float) -> Tensor:
-    """(bins + 1,) metres: the middle of each bin of g3d.systems.jln.depth_map in index, and max_depth for the background."""
+    """(bins + 1,) metres: the middle of each bin of g3d.systems.jln.depth_map in index, and max_depth for the
+    background."""
     width = 2 * (max_depth - MIN_DEPTH) / (bins * (bins + 1))
     index = torch.arange(bins, dtype=torch.float64) + 0.5
     values = index**2 * (width / 2) - width / 8 + MIN_DEPTH

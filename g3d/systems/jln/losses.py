@@ -1,7 +1,8 @@
 """Training losses of JLN (Song and Huang) and, without the last three, of Mono3DVG-TR (Zhan et al., AAAI 2024).
 
-Every sample has at most one object. Terms of the object are sums over the N objects of the global batch, over N; the others are means over
-the samples of the global batch: of all processes. Without any object the object's terms are 0 with zero gradients.
+Every sample has at most one object. Terms of the object are sums over the N objects of the global batch, over N; the
+others are means over the samples of the global batch: of all processes. Without any object the object's terms are 0
+with zero gradients.
 """
 
 from __future__ import annotations
@@ -35,15 +36,17 @@ def losses(outputs: Outputs, targets: Targets, config: LossConfig, max_depth: fl
         max_depth: metres, where the depth map's last bin ends.
 
     Returns:
-        Scalars, float32 or wider: label, box, giou, center, size, angle, depth, depth_map; with a joint network also region,
-        depth_region, contrastive; all unweighted; and total. In a run of several processes the mean over the processes is the value of
-        the global batch.
+        Scalars, float32 or wider: label, box, giou, center, size, angle, depth, depth_map; with a joint network also
+        region, depth_region, contrastive; all unweighted; and total. In a run of several processes the mean over the
+        processes is the value of the global batch.
 
     Raises:
         ValueError: the region outputs are not those of four levels around the depth map.
     """
     with torch.autocast(outputs.logits.device.type, enabled=False):
-        outputs = outputs._replace(**{name: at_least_float32(value) for name, value in outputs._asdict().items() if value is not None})
+        outputs = outputs._replace(
+            **{name: at_least_float32(value) for name, value in outputs._asdict().items() if value is not None}
+        )
         query = _queries(outputs, targets, config)
         pairs = _pair(outputs, targets, query)
         sizes = SizeErrors.of(pairs.size, pairs.true_size)
@@ -52,19 +55,29 @@ def losses(outputs: Outputs, targets: Targets, config: LossConfig, max_depth: fl
         terms = {"label": _label_loss(outputs.logits, targets, query) * per_object}
         terms |= {name: value * per_object for name, value in _object_terms(pairs, targets).items()}
         terms["size"] = sizes.loss(*size_sums) * per_object
-        terms["depth_map"] = _depth_map_term(outputs, targets, max_depth, config.depth_map_boxes == "published") * per_sample
+        terms["depth_map"] = (
+            _depth_map_term(outputs, targets, max_depth, config.depth_map_boxes == "published") * per_sample
+        )
         if outputs.regions is not None:
             terms |= {name: value * per_sample for name, value in _region_terms(outputs, targets).items()}
             if config.pointing:
-                terms["pointing"] = pointing_loss(outputs.regions, targets.regions, _areas(outputs)[0]).sum() * per_sample
+                terms["pointing"] = (
+                    pointing_loss(outputs.regions, targets.regions, _areas(outputs)[0]).sum() * per_sample
+                )
         if outputs.visual_token is not None and outputs.text_token is not None:
-            terms["contrastive"] = contrastive_loss(outputs.visual_token, outputs.text_token, config.temperature, config.contrastive_gather)
-        total = sum((getattr(config, name) * value for name, value in terms.items()), torch.zeros((), device=outputs.logits.device))
+            terms["contrastive"] = contrastive_loss(
+                outputs.visual_token, outputs.text_token, config.temperature, config.contrastive_gather
+            )
+        total = sum(
+            (getattr(config, name) * value for name, value in terms.items()),
+            torch.zeros((), device=outputs.logits.device),
+        )
     return terms | {"total": total}
 
 
 def contrastive_loss(visual: Tensor, text: Tensor, temperature: float, gather: bool = False) -> Tensor:
-    """Cross-entropy of each image's sentence among all sentences and of each sentence's image among all images, averaged.
+    """Cross-entropy of each image's sentence among all sentences and of each sentence's image among all images,
+    averaged.
 
     Sentences about the same object count as each other's negatives, as published.
 
@@ -81,7 +94,8 @@ def contrastive_loss(visual: Tensor, text: Tensor, temperature: float, gather: b
 
 
 def matching_costs(logits: Tensor, boxes: Tensor, labels: Tensor, true_boxes: Tensor, config: LossConfig) -> Tensor:
-    """What it costs to match each query of a sample with each target, for `g3d.nn.matcher.hungarian`; weighted as the losses are.
+    """What it costs to match each query of a sample with each target, for `g3d.nn.matcher.hungarian`; weighted as the
+    losses are.
 
     Args:
         logits: (Q, classes). boxes: (Q, 6), u v l r t b.
@@ -105,13 +119,15 @@ def matching_costs(logits: Tensor, boxes: Tensor, labels: Tensor, true_boxes: Te
 
 
 def box_corners_2d(boxes: Tensor) -> Tensor:
-    """(..., 6) u v l r t b -> (..., 4) x1 y1 x2 y2: a centre and the distances to the left, right, upper and lower side."""
+    """(..., 6) u v l r t b -> (..., 4) x1 y1 x2 y2: a centre and the distances to the left, right, upper and lower
+    side."""
     u, v, left, right, top, bottom = boxes.unbind(-1)
     return torch.stack([u - left, v - top, u + right, v + bottom], -1)
 
 
 class _Pairs(NamedTuple):
-    """The matched query's values, (B, ...) each, and what they should be; both are the same numbers where a sample has no object, which
+    """The matched query's values, (B, ...) each, and what they should be; both are the same numbers where a sample has
+    no object, which
     then adds no error and gets no gradient."""
 
     box: Tensor
@@ -125,14 +141,17 @@ class _Pairs(NamedTuple):
 
 
 def _queries(outputs: Outputs, targets: Targets, config: LossConfig) -> Tensor:
-    """(B,) int64, the query that is matched with each sample's object; 0 where there is none. One query needs no matching."""
+    """(B,) int64, the query that is matched with each sample's object; 0 where there is none. One query needs no
+    matching."""
     count, queries = outputs.logits.shape[:2]
     found = torch.zeros(count, dtype=torch.int64, device=outputs.logits.device)
     if queries == 1:
         return found
     rows = targets.present.nonzero()[:, 0].tolist()
     costs = [
-        matching_costs(outputs.logits[k], outputs.boxes[k], targets.label[k : k + 1], targets.box3d[k : k + 1], config).detach()
+        matching_costs(
+            outputs.logits[k], outputs.boxes[k], targets.label[k : k + 1], targets.box3d[k : k + 1], config
+        ).detach()
         for k in rows
     ]
     for k, (query, _) in zip(rows, hungarian(costs), strict=True):
@@ -196,12 +215,15 @@ def _depth_map_term(outputs: Outputs, targets: Targets, max_depth: float, publis
 
 
 def _region_terms(outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
-    """Sums over samples of the mean squared errors: visual regions as a mean over the levels' means, depth regions over the one level."""
+    """Sums over samples of the mean squared errors: visual regions as a mean over the levels' means, depth regions over
+    the one level."""
     assert outputs.regions is not None
     assert outputs.depth_regions is not None
     areas = _areas(outputs)
     if sum(areas) != outputs.regions.shape[1]:
-        raise ValueError(f"regions: expected {sum(areas)} positions, levels of {areas}, found {outputs.regions.shape[1]}")
+        raise ValueError(
+            f"regions: expected {sum(areas)} positions, levels of {areas}, found {outputs.regions.shape[1]}"
+        )
     levels = ((outputs.regions - targets.regions) ** 2).split(areas, 1)
     return {
         "region": torch.stack([level.mean(1) for level in levels]).mean(0).sum(),
@@ -216,7 +238,8 @@ def _areas(outputs: Outputs) -> list[int]:
 
 
 def pointing_loss(regions: Tensor, truth: Tensor, finest: int) -> Tensor:
-    """How unlikely it is that the place which the finest level picks lies in the object: (B,), 0 where the object covers no place.
+    """How unlikely it is that the place which the finest level picks lies in the object: (B,), 0 where the object
+    covers no place.
 
     Unlike a squared error over all places, it weighs near and far objects alike.
 
@@ -232,7 +255,8 @@ def pointing_loss(regions: Tensor, truth: Tensor, finest: int) -> Tensor:
 
 
 def _global_counts(present: Tensor, sizes: SizeErrors) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-    """Factors that turn this process's sums over objects and over samples into its share of the global means, and the global size sums."""
+    """Factors that turn this process's sums over objects and over samples into its share of the global means, and the
+    global size sums."""
     samples = present.new_full((), len(present), dtype=torch.float64)
     local = [present.sum().double(), samples, sizes.absolute.detach().double(), sizes.relative.detach().double()]
     objects, samples, absolute, relative = sum_over_ranks(torch.stack(local)).to(sizes.absolute.dtype)

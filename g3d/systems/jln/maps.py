@@ -16,7 +16,10 @@ _STEP = 4  # pixels of the image per cell of a map
 
 
 def image_maps(
-    outputs: Outputs, transforms: Sequence[np.ndarray], image_sizes: Sequence[tuple[int, int]], resolution: tuple[int, int]
+    outputs: Outputs,
+    transforms: Sequence[np.ndarray],
+    image_sizes: Sequence[tuple[int, int]],
+    resolution: tuple[int, int],
 ) -> list[dict[str, np.ndarray]]:
     """For each sample, maps over its image, one cell for every 4 x 4 pixels.
 
@@ -27,8 +30,8 @@ def image_maps(
         resolution: width, height of the network's input.
 
     Returns:
-        "depth": (h, w) float32, metres; and, of JLN, "region": how much each place belongs to the object of the sentence, 0..1, from
-        the finest level. Places that the network does not see are 0.
+        "depth": (h, w) float32, metres; and, of JLN, "region": how much each place belongs to the object of the
+        sentence, 0..1, from the finest level. Places that the network does not see are 0.
     """
     width, height = resolution
     found = []

@@ -1,7 +1,7 @@
 """The JLN network, and Mono3DVG-TR with `joint: false`: an image and a sentence to one 3D box.
 
-Letters in shapes: I images of H x W pixels, B samples (one sentence each), Q = 1 queries, C channels, P positions of all four levels
-(strides 8, 16, 32, 64), h x w the map of stride 16.
+Letters in shapes: I images of H x W pixels, B samples (one sentence each), Q = 1 queries, C channels, P positions of
+all four levels (strides 8, 16, 32, 64), h x w the map of stride 16.
 """
 
 from __future__ import annotations
@@ -31,9 +31,11 @@ PUBLISHED_NAMES = {
     "mono3dvg_transformer.": "transformer.",
     "text_encoder.": "text_encoder.model.",
 }
-"""Beginnings of parameter names in published checkpoints and what they are here; the first that fits counts, all other names are the same.
+"""Beginnings of parameter names in published checkpoints and what they are here; the first that fits counts, all other
+names are the same.
 
-A published file holds some weights twice, as mono3dvg_transformer.decoder.bbox_embed and .dim_embed: they are bbox_embed and dim_embed_3d.
+A published file holds some weights twice, as mono3dvg_transformer.decoder.bbox_embed and .dim_embed: they are
+bbox_embed and dim_embed_3d.
 """
 
 
@@ -42,7 +44,8 @@ class Outputs(NamedTuple):
 
     Attributes:
         logits: (B, Q, 9) of CLASS_NAMES, each for itself.
-        boxes: (B, Q, 6) projected 3D centre u, v and its distances l, r, t, b to the 2D box's sides, 0..1 of the network's image.
+        boxes: (B, Q, 6) projected 3D centre u, v and its distances l, r, t, b to the 2D box's sides, 0..1 of the
+            network's image.
         sizes: (B, Q, 3) height, width, length in metres.
         depth: (B, Q, 2) metres and log variance.
         angle: (B, Q, 24) 12 bin logits and 12 residuals of the observation angle.
@@ -67,7 +70,8 @@ class Outputs(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """What the network knows of I images before it reads a sentence: maps (I, C, h, w) of four levels, and their depth."""
+    """What the network knows of I images before it reads a sentence: maps (I, C, h, w) of four levels, and their
+    depth."""
 
     maps: list[Tensor]
     depth: Depth
@@ -120,8 +124,8 @@ class JLN(nn.Module):
             cameras: (B, 3, 4) float32, projection matrices of the original images.
             image_sizes: (B, 2) float32, width and height of the original images, pixels.
             expressions: B sentences, or their word features.
-            guide: (B, P) the true regions, 0 or 1, where they are known: with `reference: regions` the decoder looks at any place in them,
-                and learns from the right object before the region heads have found it.
+            guide: (B, P) the true regions, 0 or 1, where they are known: with `reference: regions` the decoder looks at
+                any place in them, and learns from the right object before the region heads have found it.
 
         Raises:
             ValueError: the image size does not fit.
@@ -155,22 +159,35 @@ class JLN(nn.Module):
         words = expressions if isinstance(expressions, Words) else self.text_encoder(expressions)
         depth = encoded.depth
         resized = self.resizer(words.features)
-        grounded = self.transformer(encoded.maps, depth.tokens, resized, words.padding, self.query_embed.weight, image_of, guide)
-        with torch.autocast(cameras.device.type, enabled=False):  # in bfloat16 a centre would be off by pixels, a depth by percents
-            return self._heads(grounded, rows_of(depth.logits, image_of), rows_of(depth.depth, image_of), cameras, image_sizes)
+        grounded = self.transformer(
+            encoded.maps, depth.tokens, resized, words.padding, self.query_embed.weight, image_of, guide
+        )
+        with torch.autocast(
+            cameras.device.type, enabled=False
+        ):  # in bfloat16 a centre would be off by pixels, a depth by percents
+            return self._heads(
+                grounded, rows_of(depth.logits, image_of), rows_of(depth.depth, image_of), cameras, image_sizes
+            )
 
-    def _heads(self, grounded: Grounded, depth_logits: Tensor, depth_map: Tensor, cameras: Tensor, image_sizes: Tensor) -> Outputs:
+    def _heads(
+        self, grounded: Grounded, depth_logits: Tensor, depth_map: Tensor, cameras: Tensor, image_sizes: Tensor
+    ) -> Outputs:
         queries = at_least_float32(grounded.queries)
         centre = F.pad(torch.logit(grounded.reference, eps=1e-5), (0, 4))
         boxes = (self.bbox_embed(queries) + centre).sigmoid()
         sizes = self.dim_embed_3d(queries)
         depth = self._depth(self.depth_embed(queries), boxes, sizes, depth_map, cameras, image_sizes)
         extras = (None if x is None else at_least_float32(x) for x in grounded[2:])
-        return Outputs(self.class_embed(queries), boxes, sizes, depth, self.angle_embed(queries), depth_logits, depth_map, *extras)
+        return Outputs(
+            self.class_embed(queries), boxes, sizes, depth, self.angle_embed(queries), depth_logits, depth_map, *extras
+        )
 
     @staticmethod
-    def _depth(raw: Tensor, boxes: Tensor, sizes: Tensor, depth_map: Tensor, cameras: Tensor, image_sizes: Tensor) -> Tensor:
-        """The mean of three depths: regressed, from the object's height in metres and pixels, and read from the depth map at its centre."""
+    def _depth(
+        raw: Tensor, boxes: Tensor, sizes: Tensor, depth_map: Tensor, cameras: Tensor, image_sizes: Tensor
+    ) -> Tensor:
+        """The mean of three depths: regressed, from the object's height in metres and pixels, and read from the depth
+        map at its centre."""
         regressed = depth_from_raw(raw[..., :1])
         pixels = (boxes[..., 4:5] + boxes[..., 5:6]) * image_sizes[:, None, 1:]
         geometric = sizes[..., :1] / pixels.clamp(min=1) * cameras[:, None, :1, 0]

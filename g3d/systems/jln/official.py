@@ -1,7 +1,8 @@
-"""Published files -> this network: checkpoints of JLN and Mono3DVG-TR, and MonoDETR and ImageNet weights to start training from.
+"""Published files -> this network: checkpoints of JLN and Mono3DVG-TR, and MonoDETR and ImageNet weights to start
+training from.
 
-Parameter names are those of the published code under other beginnings (`PUBLISHED_NAMES`). Every entry of a file is loaded, or the report
-says why not; everything of ours that a file should have must be in it.
+Parameter names are those of the published code under other beginnings (`PUBLISHED_NAMES`). Every entry of a file is
+loaded, or the report says why not; everything of ours that a file should have must be in it.
 """
 
 from __future__ import annotations
@@ -40,13 +41,13 @@ def import_official(checkpoint: Mapping[str, Any], model: JLN) -> ImportReport:
     """Load a published checkpoint of JLN or Mono3DVG-TR. It holds no tokenizer: `TextEncoder.load_tokenizer` reads one.
 
     Args:
-        checkpoint: as `torch.load` gives it: {epoch, model_state, optimizer_state, best_result, best_epoch}, or the state dict alone; a
-            `module.` prefix is removed, older files' `depthaware_transformer` is understood.
+        checkpoint: as `torch.load` gives it: {epoch, model_state, optimizer_state, best_result, best_epoch}, or the
+            state dict alone; a `module.` prefix is removed, older files' `depthaware_transformer` is understood.
         model: changed only if everything fits.
 
     Raises:
-        InputError: no state dict; of the other system; another text encoder, another number of depth bins; entries missing, unknown or of
-            another shape: the first ones are listed.
+        InputError: no state dict; of the other system; another text encoder, another number of depth bins; entries
+            missing, unknown or of another shape: the first ones are listed.
     """
     stored = state_dict_of(checkpoint, "model_state")
     state = {name.replace("depthaware_transformer", "mono3dvg_transformer"): value for name, value in stored.items()}
@@ -54,8 +55,14 @@ def import_official(checkpoint: Mapping[str, Any], model: JLN) -> ImportReport:
         raise InputError("checkpoint: holds entries both as depthaware_transformer and as mono3dvg_transformer")
     _check_system(state, model)
     ignored = _duplicates(state)
-    ignored |= {name: "the text encoder's pooler, which nothing uses" for name in state if name.startswith("text_encoder.pooler.")}
-    ignored |= {name: "a constant that older transformers stored" for name in state if name.endswith("embeddings.position_ids")}
+    ignored |= {
+        name: "the text encoder's pooler, which nothing uses"
+        for name in state
+        if name.startswith("text_encoder.pooler.")
+    }
+    ignored |= {
+        name: "a constant that older transformers stored" for name in state if name.endswith("embeddings.position_ids")
+    }
     _check_text_encoder({name: value for name, value in state.items() if name not in ignored}, model)
     _check_depth_bins(state, model)
     source = "JLN checkpoint" if model.transformer.joint else "Mono3DVG-TR checkpoint"
@@ -65,9 +72,10 @@ def import_official(checkpoint: Mapping[str, Any], model: JLN) -> ImportReport:
 def import_start(checkpoint: Mapping[str, Any], model: JLN) -> ImportReport:
     """Load what a MonoDETR checkpoint has of this network, to start training from; the rest keeps its fresh weights.
 
-    Taken: backbone, input projections, depth predictor, visual encoder, decoder layers that are here too, box, size, angle and depth
-    heads. The published rule loses the whole transformer of files whose names start with `depthaware_transformer.`; here both
-    spellings are understood, and a file must have all that MonoDETR shares with this network.
+    Taken: backbone, input projections, depth predictor, visual encoder, decoder layers that are here too, box, size,
+        angle and depth
+    heads. The published rule loses the whole transformer of files whose names start with `depthaware_transformer.`;
+    here both spellings are understood, and a file must have all that MonoDETR shares with this network.
 
     Raises:
         InputError: no state dict, entries missing or of another shape.
@@ -79,19 +87,28 @@ def import_start(checkpoint: Mapping[str, Any], model: JLN) -> ImportReport:
     own = model.state_dict()
     ignored = _duplicates(state)
     ignored |= {name: "made anew: other classes" for name in state if name.startswith(("class_embed.", "mean_size"))}
-    ignored |= {name: "made anew: one query, for the sentence's object" for name in state if name.startswith("query_embed.")}
-    ignored |= {name: "of a part that this network does not have" for name in state if name not in ignored and our_name(name) not in own}
+    ignored |= {
+        name: "made anew: one query, for the sentence's object" for name in state if name.startswith("query_embed.")
+    }
+    ignored |= {
+        name: "of a part that this network does not have"
+        for name in state
+        if name not in ignored and our_name(name) not in own
+    }
     fresh = {name: "new since MonoDETR" for name in own if _NEW_SINCE_MONODETR.match(name)}
     _check_depth_bins(state, model)
     report = load_published(model, state, "MonoDETR checkpoint", ignored, fresh, our_name)
     given = {_of_monodetr(name): name for name in stored}  # the report in the file's own names
     return ImportReport(
-        tuple(given[name] for name in report.taken), {given[name]: why for name, why in report.ignored.items()}, report.fresh
+        tuple(given[name] for name in report.taken),
+        {given[name]: why for name, why in report.ignored.items()},
+        report.fresh,
     )
 
 
 def import_backbone(checkpoint: Mapping[str, Any], model: JLN) -> ImportReport:
-    """Load torchvision's ImageNet weights (resnet50-0676ba61.pth, or the older resnet50-19c8e357.pth) into the backbone.
+    """Load torchvision's ImageNet weights (resnet50-0676ba61.pth, or the older resnet50-19c8e357.pth) into the
+    backbone.
 
     Raises:
         InputError: as `import_start`.
@@ -99,8 +116,11 @@ def import_backbone(checkpoint: Mapping[str, Any], model: JLN) -> ImportReport:
     state = state_dict_of(checkpoint, "state_dict")
     own = model.backbone.state_dict()
     ignored = {name: "the classifier of ImageNet" for name in state if name.startswith("fc.")}
-    ignored |= {name: "a counter that frozen batch norms do not keep"
-                for name in state if name.endswith("num_batches_tracked") and name not in own}  # fmt: skip
+    ignored |= {
+        name: "a counter that frozen batch norms do not keep"
+        for name in state
+        if name.endswith("num_batches_tracked") and name not in own
+    }
     return load_published(model.backbone, state, "ResNet weight file", ignored)
 
 
@@ -108,14 +128,19 @@ def _of_monodetr(name: str) -> str:
     """A MonoDETR name, in either spelling -> what the published JLN calls it."""
     name = re.sub(r"^(depthaware_)?transformer\.", _TRANSFORMER, name)
     name = re.sub(rf"^({re.escape(_TRANSFORMER)}encoder\.layers\.\d+)\.self_attn\.", r"\1.msdeform_attn.", name)
-    return re.sub(r"^depth_predictor\.(\w+)\.", lambda found: f"depth_predictor.{_OLD_MONODETR.get(found[1], found[1])}.", name)
+    return re.sub(
+        r"^depth_predictor\.(\w+)\.", lambda found: f"depth_predictor.{_OLD_MONODETR.get(found[1], found[1])}.", name
+    )
 
 
 def _duplicates(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Weights that a file holds a second time, as parts of the decoder. The published loader too ends with those of the other name."""
+    """Weights that a file holds a second time, as parts of the decoder. The published loader too ends with those of the
+    other name."""
     reasons = {}
     for name, value in state.items():
-        target = next((used + name.removeprefix(start) for start, used in _ALIASES.items() if name.startswith(start)), "")
+        target = next(
+            (used + name.removeprefix(start) for start, used in _ALIASES.items() if name.startswith(start)), ""
+        )
         if target in state:
             same = torch.equal(value, state[target])
             reasons[name] = "held twice, the other is used" if same else f"{target} is used in its place, which differs"
@@ -127,19 +152,29 @@ def _check_system(state: Mapping[str, Tensor], model: JLN) -> None:
     if joint and not model.transformer.joint:
         raise InputError("checkpoint: of JLN, but this model is Mono3DVG-TR (model.joint: false)", "use --preset jln")
     if model.transformer.joint and not joint and f"{_TRANSFORMER}level_embed" in state:
-        raise InputError("checkpoint: of Mono3DVG-TR, but this model is JLN (model.joint: true)", "use --preset mono3dvg-tr")
+        raise InputError(
+            "checkpoint: of Mono3DVG-TR, but this model is JLN (model.joint: true)", "use --preset mono3dvg-tr"
+        )
 
 
 def _check_text_encoder(state: Mapping[str, Tensor], model: JLN) -> None:
-    """That the file's text encoder is of the preset's architecture, before its hundreds of entries are listed one by one."""
-    found = {name.removeprefix("text_encoder."): tuple(v.shape) for name, v in state.items() if name.startswith("text_encoder.")}
+    """That the file's text encoder is of the preset's architecture, before its hundreds of entries are listed one by
+    one."""
+    found = {
+        name.removeprefix("text_encoder."): tuple(v.shape)
+        for name, v in state.items()
+        if name.startswith("text_encoder.")
+    }
     own = {name: tuple(value.shape) for name, value in model.text_encoder.model.state_dict().items()}
     if not found or found == own:
         return
     unequal = [name for name in own if own[name] != found.get(name, own[name])]
     reasons = [f"{unequal[0]} is {found[unequal[0]]}, expected {own[unequal[0]]}"] if unequal else []
-    reasons += [f"{len(names)} entries {what} (first: {min(names)})"
-                for what, names in (("unknown", found.keys() - own.keys()), ("missing", own.keys() - found.keys())) if names]  # fmt: skip
+    reasons += [
+        f"{len(names)} entries {what} (first: {min(names)})"
+        for what, names in (("unknown", found.keys() - own.keys()), ("missing", own.keys() - found.keys()))
+        if names
+    ]
     raise InputError(
         f"checkpoint: its text encoder is not the one of text.architecture: {'; '.join(reasons)}",
         "set text.architecture to what the checkpoint was trained with (published: roberta-base, as in preset jln)",
@@ -147,8 +182,14 @@ def _check_text_encoder(state: Mapping[str, Tensor], model: JLN) -> None:
 
 
 def _check_depth_bins(state: Mapping[str, Tensor], model: JLN) -> None:
-    """The file's depth bins must be those of model.depth_bins and model.max_depth, with which the losses make their targets."""
+    """The file's depth bins must be those of model.depth_bins and model.max_depth, with which the losses make their
+    targets."""
     found, own = state.get("depth_predictor.depth_bin_values"), model.depth_predictor.depth_bin_values
-    if found is not None and (found.shape != own.shape or not torch.allclose(found.float(), own.detach().cpu(), rtol=1e-4, atol=1e-4)):
-        raise InputError(f"checkpoint: {len(found) - 1} depth bins up to {float(found.max()):g} m, but model.depth_bins is {len(own) - 1} "
-                         f"and model.max_depth {float(own.max()):g}")  # fmt: skip
+    if found is not None and (
+        found.shape != own.shape or not torch.allclose(found.float(), own.detach().cpu(), rtol=1e-4, atol=1e-4)
+    ):
+        raise InputError(
+            f"checkpoint: {len(found) - 1} depth bins up to {float(found.max()):g} m, but model.depth_bins is "
+            f"{len(own) - 1} "
+            f"and model.max_depth {float(own.max()):g}"
+        )

@@ -4,8 +4,8 @@
                        "label_2_pre": "[1, alpha, x1, y1, x2, y2, h, w, l, x, y, z, rotation_y, score]",
                        "label_2_gt": [h, w, l, x, y, z], "IoU": 0.61, "description": "the white car ..."}}
 
-The key is the expression's id, <im_name>_<instanceID>_<ann_id>. label_2_pre is text; its first number is the place of the class in
-CLASS_NAMES. Units and frames are those of g3d.data.types; IoU is the published one.
+The key is the expression's id, <im_name>_<instanceID>_<ann_id>. label_2_pre is text; its first number is the place of
+the class in CLASS_NAMES. Units and frames are those of g3d.data.types; IoU is the published one.
 
 Source: ZhanYang-nwpu/Mono3DVG, val.py.
 """
@@ -33,13 +33,16 @@ from g3d.systems.jln.config import CLASS_NAMES
 
 FILE = "result.json"
 _ROW = ("class", "alpha", "x1", "y1", "x2", "y2", "height", "width", "length", "x", "y", "z", "rotation_y", "score")
-_BEGINNING = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"[^"]+_\d+_\d+"\s*:\s*\{')  # of a file: its first key is an expression's id
+_BEGINNING = re.compile(
+    rb'(?:\xef\xbb\xbf)?\s*\{\s*"[^"]+_\d+_\d+"\s*:\s*\{'
+)  # of a file: its first key is an expression's id
 _NUMPY_NUMBER = re.compile(r"np\.float\d+\(([^()]*)\)")  # how the published code prints its numbers with numpy 2
 log = logging.getLogger(__name__)
 
 
 def write_results(path: Path | str, predictions: Sequence[Prediction], expressions: Sequence[Expression]) -> None:
-    """Write the best object of each prediction beside its label; `path` is complete or, after an error, as it was before.
+    """Write the best object of each prediction beside its label; `path` is complete or, after an error, as it was
+    before.
 
     Args:
         path: the file, usually named FILE.
@@ -47,7 +50,8 @@ def write_results(path: Path | str, predictions: Sequence[Prediction], expressio
         expressions: the same ones in the same order.
 
     Raises:
-        InputError: a prediction has no object, one of a class that is not the data set's, or a number that is not finite.
+        InputError: a prediction has no object, one of a class that is not the data set's, or a number that is not
+            finite.
         ValueError: predictions and expressions do not belong together.
         EnvironmentProblem: the file cannot be written.
     """
@@ -72,21 +76,26 @@ def write_results(path: Path | str, predictions: Sequence[Prediction], expressio
 
 
 def read_results(path: Path | str, ids: Sequence[str]) -> list[Prediction]:
-    """The predictions for expressions, one object each, in the order of `ids`; entries of other expressions are not used and are logged.
+    """The predictions for expressions, one object each, in the order of `ids`; entries of other expressions are not
+    used and are logged.
 
     Raises:
         MissingDataError: no such file, or no entry for an expression.
-        InputError: not a result file, or an entry that cannot be used: the message names the file, the entry, the field, what was found
-            and what was expected.
+        InputError: not a result file, or an entry that cannot be used: the message names the file, the entry, the
+            field, what was found and what was expected.
     """
     entries = _read_entries(Path(path))
     missing = [name for name in ids if name not in entries]
     if missing:
-        raise MissingDataError(f"{path}: {len(missing)} of {len(ids)} expressions have no entry (first: {missing[0]})",
-                               "Is it the result of another --split?")  # fmt: skip
+        raise MissingDataError(
+            f"{path}: {len(missing)} of {len(ids)} expressions have no entry (first: {missing[0]})",
+            "Is it the result of another --split?",
+        )
     extra = entries.keys() - set(ids)
     if extra:
-        log.info("%s: entries of expressions outside the split are not used: %d (first: %s)", path, len(extra), min(extra))
+        log.info(
+            "%s: entries of expressions outside the split are not used: %d (first: %s)", path, len(extra), min(extra)
+        )
     return [_read_entry(path, name, entries[name]) for name in ids]
 
 
@@ -106,10 +115,16 @@ def _row(path: Path | str, prediction: Prediction) -> list[int | float]:
         raise InputError(f"{where}: found no object, expected one with a score: {FILE} has a box for every expression")
     if o.classes[0] not in CLASS_NAMES:
         raise InputError(f"{where}: class: found {str(o.classes[0])!r}, expected one of {', '.join(CLASS_NAMES)}")
-    vectors = np.concatenate([o.alpha[:1], o.boxes2d[0], o.sizes[0], o.locations[0], o.rotation_y[:1], o.scores[:1]]).astype(float).tolist()
+    vectors = (
+        np.concatenate([o.alpha[:1], o.boxes2d[0], o.sizes[0], o.locations[0], o.rotation_y[:1], o.scores[:1]])
+        .astype(float)
+        .tolist()
+    )
     wrong = [name for name, value in zip(_ROW[1:], vectors, strict=True) if not math.isfinite(value)]
     if wrong:
-        raise InputError(f"{where}: found a number that is not finite in {', '.join(wrong)}", "Did the training diverge?")
+        raise InputError(
+            f"{where}: found a number that is not finite in {', '.join(wrong)}", "Did the training diverge?"
+        )
     return [CLASS_NAMES.index(o.classes[0]), *vectors]
 
 
@@ -122,7 +137,9 @@ def _read_entries(path: Path) -> dict[str, Any]:
         reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
         raise InputError(f"{path}: not the JSON of a published result file: {reason}") from error
     if not isinstance(entries, dict):
-        raise InputError(f"{path}: found a {type(entries).__name__}, expected a JSON object with an entry for each expression")
+        raise InputError(
+            f"{path}: found a {type(entries).__name__}, expected a JSON object with an entry for each expression"
+        )
     return entries
 
 
@@ -138,8 +155,13 @@ def _read_entry(path: Path | str, name: str, entry: Any) -> Prediction:
     where = f"{path}: entry {name!r}"
     if not isinstance(entry, dict):
         _refuse(where, entry, "a JSON object")
-    for field, kind, words in (("im_name", str, "text"), ("instanceID", int, "a whole number"), ("ann_id", int, "a whole number"),
-                               ("label_2_pre", str, "the text of a list"), ("description", str, "the sentence")):  # fmt: skip
+    for field, kind, words in (
+        ("im_name", str, "text"),
+        ("instanceID", int, "a whole number"),
+        ("ann_id", int, "a whole number"),
+        ("label_2_pre", str, "the text of a list"),
+        ("description", str, "the sentence"),
+    ):
         if field not in entry:
             raise InputError(f"{where}: {field} is missing (found: {', '.join(entry) or 'nothing'})")
         if type(entry[field]) is not kind:
@@ -164,9 +186,16 @@ def _read_row(where: str, text: str) -> Objects:
         _refuse(f"{where}, class", values[0], f"0..{len(CLASS_NAMES) - 1}, the place among {', '.join(CLASS_NAMES)}")
     row = np.array([values], np.float64)
     return Objects(
-        classes=np.array([CLASS_NAMES[int(values[0])]]), boxes2d=row[:, 2:6], sizes=row[:, 6:9], locations=row[:, 9:12],
-        rotation_y=row[:, 12], alpha=row[:, 1], truncated=np.full(1, -1.0), occluded=np.full(1, -1), scores=row[:, 13],
-    )  # fmt: skip
+        classes=np.array([CLASS_NAMES[int(values[0])]]),
+        boxes2d=row[:, 2:6],
+        sizes=row[:, 6:9],
+        locations=row[:, 9:12],
+        rotation_y=row[:, 12],
+        alpha=row[:, 1],
+        truncated=np.full(1, -1.0),
+        occluded=np.full(1, -1),
+        scores=row[:, 13],
+    )
 
 
 def _refuse(where: str, found: Any, expected: str) -> NoReturn:

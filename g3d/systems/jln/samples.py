@@ -31,7 +31,8 @@ def augmented(pixels: np.ndarray, rng: np.random.Generator, config: AugmentConfi
 
 
 def warped_image(pixels: np.ndarray, augmentation: Augmentation, resolution: tuple[int, int]) -> Tensor:
-    """(H, W, 3) uint8 of the original size -> (3, height, width) uint8, mirrored if so drawn, in the network's frame."""
+    """(H, W, 3) uint8 of the original size -> (3, height, width) uint8, mirrored if so drawn, in the network's
+    frame."""
     transform = augmentation.transform((pixels.shape[1], pixels.shape[0]), resolution)
     if augmentation.flip:
         pixels = np.ascontiguousarray(pixels[:, ::-1])
@@ -39,9 +40,16 @@ def warped_image(pixels: np.ndarray, augmentation: Augmentation, resolution: tup
 
 
 def make_sample(
-    image: Tensor, image_size: tuple[int, int], camera: np.ndarray, expression: Expression, augmentation: Augmentation, config: Config,
-    training: bool, path: str | None = None, scene: Objects | None = None,
-) -> ImageSample:  # fmt: skip
+    image: Tensor,
+    image_size: tuple[int, int],
+    camera: np.ndarray,
+    expression: Expression,
+    augmentation: Augmentation,
+    config: Config,
+    training: bool,
+    path: str | None = None,
+    scene: Objects | None = None,
+) -> ImageSample:
     """One sentence about an image, ready for the network.
 
     Args:

@@ -72,7 +72,9 @@ class Jln:
     def import_official(self, checkpoint: Mapping[str, Any], model: nn.Module, config: Config) -> ImportReport:
         assert isinstance(model, JLN)
         report = official.import_official(checkpoint, model)
-        model.text_encoder.load_tokenizer(config.text.encoder, config.text.offline)  # published files hold the network only
+        model.text_encoder.load_tokenizer(
+            config.text.encoder, config.text.offline
+        )  # published files hold the network only
         return report
 
     def parameter_groups(self, model: nn.Module, config: Config) -> list[dict[str, Any]]:
@@ -112,7 +114,14 @@ class Jln:
         return [
             Prediction(sample, objects, expression, path, size, camera, seen)
             for sample, objects, expression, path, size, camera, seen in zip(
-                batch.ids, found, sentences, batch.paths, batch.image_sizes, batch.cameras, maps or [None] * len(batch), strict=True
+                batch.ids,
+                found,
+                sentences,
+                batch.paths,
+                batch.image_sizes,
+                batch.cameras,
+                maps or [None] * len(batch),
+                strict=True,
             )
         ]
 
@@ -134,17 +143,29 @@ class Jln:
         blanks = []
         for sample in ids:
             if sample not in known:
-                raise MissingDataError(f"Mono3DRefer {root}: no expression {sample!r}", "ids are <image>_<instanceID>_<ann_id>")
+                raise MissingDataError(
+                    f"Mono3DRefer {root}: no expression {sample!r}", "ids are <image>_<instanceID>_<ann_id>"
+                )
             expression = known[sample]
             path = data.image_path(expression.image)
-            blanks.append(Prediction(sample, Objects.empty(scored=True), expression.sentence, str(path), image_size(path),
-                                     data.calibration(expression.image)))  # fmt: skip
+            blanks.append(
+                Prediction(
+                    sample,
+                    Objects.empty(scored=True),
+                    expression.sentence,
+                    str(path),
+                    image_size(path),
+                    data.calibration(expression.image),
+                )
+            )
         return blanks
 
     def inputs(self, config: Config, request: InferRequest) -> UserImages:
         return UserImages(request, config.data.resolution)
 
-    def write_native(self, predictions: Sequence[Prediction], folder: Path, full_precision: bool, root: Path | None) -> list[Path]:
+    def write_native(
+        self, predictions: Sequence[Prediction], folder: Path, full_precision: bool, root: Path | None
+    ) -> list[Path]:
         if root is None:
             return []  # the published file holds labels beside predictions
         known = Mono3DReferRoot.find(root).by_id([p.sample for p in predictions])
@@ -179,14 +200,24 @@ class Expressions:
         return self._about(expression, self._picture(expression.image, rng))
 
     def _about(self, expression: Expression, picture: _Picture) -> ImageSample:
-        return make_sample(picture.image, picture.size, picture.camera, expression, picture.augmentation, self.config, self.training,
-                           str(picture.path), self._scenes.get(expression.image))  # fmt: skip
+        return make_sample(
+            picture.image,
+            picture.size,
+            picture.camera,
+            expression,
+            picture.augmentation,
+            self.config,
+            self.training,
+            str(picture.path),
+            self._scenes.get(expression.image),
+        )
 
     def _picture(self, name: str, rng: np.random.Generator | None) -> _Picture:
         return self._whole(name) if rng is None else self._augmented(name, rng)
 
     def _whole(self, name: str) -> _Picture:
-        """Expressions about an image follow one another, so its pixels are kept, and shared by the samples of a batch."""
+        """Expressions about an image follow one another, so its pixels are kept, and shared by the samples of a
+        batch."""
         if self._last is None or self._last[0] != name:
             pixels = read_image(self.data.image_path(name))
             self._last = (name, self._warped(name, pixels, no_augmentation((pixels.shape[1], pixels.shape[0]))))
@@ -247,15 +278,30 @@ class GroundingEvaluator:
     def compute(self) -> Table:
         missing = [e.id for e in self.expressions if e.id not in self.found]
         if missing:
-            raise MissingDataError(f"predictions: {len(missing)} of {len(self.expressions)} expressions of the split are missing "
-                                   f"(first: {missing[0]})", "evaluate another --split, or predict them all")  # fmt: skip
+            raise MissingDataError(
+                f"predictions: {len(missing)} of {len(self.expressions)} expressions of the split are missing "
+                f"(first: {missing[0]})",
+                "evaluate another --split, or predict them all",
+            )
         asked = [(e.id, e.sentence, self.found[e.id].expression) for e in self.expressions]
-        other = [name for name, sentence, answered in asked if answered is not None and answered.strip().lower() != sentence.lower()]
+        other = [
+            name
+            for name, sentence, answered in asked
+            if answered is not None and answered.strip().lower() != sentence.lower()
+        ]
         if other:
-            log.warning("predictions: %d of %d answer another sentence than the data set's (first: %s)",
-                        len(other), len(asked), other[0])  # fmt: skip
-        return grounding_table([self.found[e.id].objects for e in self.expressions], [e.objects for e in self.expressions],
-                               [e.instance for e in self.expressions], self.groups)  # fmt: skip
+            log.warning(
+                "predictions: %d of %d answer another sentence than the data set's (first: %s)",
+                len(other),
+                len(asked),
+                other[0],
+            )
+        return grounding_table(
+            [self.found[e.id].objects for e in self.expressions],
+            [e.objects for e in self.expressions],
+            [e.instance for e in self.expressions],
+            self.groups,
+        )
 
 
 def _of_images(encoded: Encoded, image_of: Tensor) -> tuple[Encoded, Tensor]:

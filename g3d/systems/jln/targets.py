@@ -1,4 +1,5 @@
-"""What the network should say about the object of a sentence: its label -> boxes, depth, size, heading, and masks of its region.
+"""What the network should say about the object of a sentence: its label -> boxes, depth, size, heading, and masks of
+its region.
 
 Source: the official JLN repository's Mono3DRefer data set (that of ZhanYang-nwpu/Mono3DVG and the region masks).
 """
@@ -28,21 +29,22 @@ MAX_SCENE = 32
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """Targets of one sample, or of B samples with a leading dimension B. P: positions of all four levels, P16: those of stride 16.
+    """Targets of one sample, or of B samples with a leading dimension B. P: positions of all four levels, P16: those of
+    stride 16.
 
     Attributes:
         label: () int64, index in CLASS_NAMES.
         box: (4,) float32, the 2D box: centre x and y, width, height; 0..1 of the network image.
-        box3d: (6,) float32, projected 3D centre x and y, then distances from it to the left, right, top and bottom side of the 2D box;
-            0..1 of the network image; a distance is negative when the centre lies beyond that side.
+        box3d: (6,) float32, projected 3D centre x and y, then distances from it to the left, right, top and bottom side
+            of the 2D box; 0..1 of the network image; a distance is negative when the centre lies beyond that side.
         depth: () float32, metres, times the augmentation's scale.
         size: (3,) float32, height, width, length in metres.
         heading_bin: () int64, 0..11. heading_res: () float32, radians.
         present: () bool; False leaves the object out of the matched losses: it is too truncated or occluded.
         regions: (P,) uint8, 1 where a position of a level lies in the 2D box, rows first, levels from fine to coarse.
         depth_regions: (P16,) uint8, the same at stride 16.
-        scene_boxes: (MAX_SCENE, 4) float32, as `box`, of every object of the image that any sentence is about; None where the depth map
-            is to show the object of the sentence alone.
+        scene_boxes: (MAX_SCENE, 4) float32, as `box`, of every object of the image that any sentence is about; None
+            where the depth map is to show the object of the sentence alone.
         scene_depths: (MAX_SCENE,) float32, as `depth`; 0 in unused rows.
     """
 
@@ -81,8 +83,8 @@ def encode(
 ) -> Targets:
     """The label of a sentence's object -> targets.
 
-    In a mirrored image the camera is not mirrored, as published: heading is relative to the ray of the unmirrored camera, which lies
-    about 2 degrees beside the true one where KITTI's principal point is.
+    In a mirrored image the camera is not mirrored, as published: heading is relative to the ray of the unmirrored
+    camera, which lies about 2 degrees beside the true one where KITTI's principal point is.
 
     Args:
         target: one row, the object in the original image.
@@ -134,28 +136,39 @@ def _mirrored_boxes(objects: Objects, image_size: tuple[int, int], augmentation:
     return np.stack([image_size[0] - boxes[:, ::-1, 0], boxes[..., 1]], 2)
 
 
-def _scene(objects: Objects, image_size: tuple[int, int], augmentation: Augmentation, transform: np.ndarray,
-           resolution: tuple[int, int]) -> dict[str, Tensor]:  # fmt: skip
+def _scene(
+    objects: Objects,
+    image_size: tuple[int, int],
+    augmentation: Augmentation,
+    transform: np.ndarray,
+    resolution: tuple[int, int],
+) -> dict[str, Tensor]:
     """Boxes and depths of the nearest objects that are learnt."""
     objects = objects[_learnt(objects)]
     objects = objects[np.argsort(objects.locations[:, 2], kind="stable")[:MAX_SCENE]]
     boxes, depths = np.zeros((MAX_SCENE, 4)), np.zeros(MAX_SCENE)
-    low, high = (apply_affine(_mirrored_boxes(objects, image_size, augmentation), transform) / resolution).transpose(1, 0, 2)
+    low, high = (apply_affine(_mirrored_boxes(objects, image_size, augmentation), transform) / resolution).transpose(
+        1, 0, 2
+    )
     boxes[: len(objects)] = np.concatenate([(low + high) / 2, high - low], 1)
     depths[: len(objects)] = objects.locations[:, 2] * augmentation.scale
     return {"scene_boxes": _floats(boxes), "scene_depths": _floats(depths)}
 
 
-def region_masks(corners: np.ndarray, resolution: tuple[int, int], image_size: tuple[int, int], form: str) -> list[np.ndarray]:
-    """The positions of each feature level that a 2D box covers, the cells of its first and last row and column included.
+def region_masks(
+    corners: np.ndarray, resolution: tuple[int, int], image_size: tuple[int, int], form: str
+) -> list[np.ndarray]:
+    """The positions of each feature level that a 2D box covers, the cells of its first and last row and column
+    included.
 
     Args:
-        corners: (2, 2) x, y of the upper left and lower right corner, network pixels; may lie outside the network image.
+        corners: (2, 2) x, y of the upper left and lower right corner, network pixels; may lie outside the network
+            image.
         resolution: width, height of the network image.
         image_size: width, height of the original image, which only the published form looks at.
-        form: "exact"; or "published": the corners, though in network pixels, are divided by the original image's size (masks a little too
-            large), cut towards zero, and negative ones count from the far end as Python's slices do (boxes that begin left of or above
-            the image lose their mask or mark the wrong corner).
+        form: "exact"; or "published": the corners, though in network pixels, are divided by the original image's size
+            (masks a little too large), cut towards zero, and negative ones count from the far end as Python's slices do
+            (boxes that begin left of or above the image lose their mask or mark the wrong corner).
 
     Returns:
         For each of STRIDES a mask (h, w) uint8.

@@ -1,9 +1,12 @@
-"""The transformer of JLN and Mono3DVG-TR: image features that read the sentence, an adapter, and one query that finds the object.
+"""The transformer of JLN and Mono3DVG-TR: image features that read the sentence, an adapter, and one query that finds
+the object.
 
-Mono3DVG-TR (Zhan et al., AAAI 2024) is the encoder, the adapter and the decoder; JLN (Song & Huang) adds a global token of the sentence and
-one of the image, their injection, and region heads. Parameter names are the published ones (g3d.systems.jln.model.PUBLISHED_NAMES).
+Mono3DVG-TR (Zhan et al., AAAI 2024) is the encoder, the adapter and the decoder; JLN (Song & Huang) adds a global token
+of the sentence and one of the image, their injection, and region heads. Parameter names are the published ones
+(g3d.systems.jln.model.PUBLISHED_NAMES).
 
-Letters in shapes: I images, B samples (one sentence each), P positions of all levels, N those of stride 16, W words, Q queries, C channels.
+Letters in shapes: I images, B samples (one sentence each), P positions of all levels, N those of stride 16, W words, Q
+queries, C channels.
 """
 
 from __future__ import annotations
@@ -32,8 +35,8 @@ _MANY = 4_000_000  # numbers in a batch's features; two images of 384 x 1280 hav
 class Grounded(NamedTuple):
     """What the transformer found; the last four are None for Mono3DVG-TR.
 
-    queries (B, Q, C); reference (Q, 2) or (B, Q, 2), x and y in 0..1, around which they looked; regions (B, P) and depth_regions (B, N), no
-    sigmoid; visual_token (B, C); text_token (B, C).
+    queries (B, Q, C); reference (Q, 2) or (B, Q, 2), x and y in 0..1, around which they looked; regions (B, P) and
+    depth_regions (B, N), no sigmoid; visual_token (B, C); text_token (B, C).
     """
 
     queries: Tensor
@@ -112,7 +115,9 @@ class Transformer(nn.Module):
         if visual_token is None or text_token is None:
             return Grounded(self.decoder(query_embed, centre, memory), reference)
         levels = adapted.visual.split([height * width for height, width in shapes], 1)
-        regions = torch.cat([head(level) for head, level in zip(self.adapt_visual_classifier, levels, strict=True)], 1)[..., 0]
+        regions = torch.cat([head(level) for head, level in zip(self.adapt_visual_classifier, levels, strict=True)], 1)[
+            ..., 0
+        ]
         depth_regions = self.adapt_depth_classifier[0](adapted.depth)[..., 0]
         if self.guided:
             reference = marked_place(regions, guide, shapes[0])[:, None]
@@ -123,8 +128,12 @@ class Transformer(nn.Module):
     def _positions(self, shapes: Sequence[tuple[int, int]]) -> Tensor:
         """(P, C): sine encodings plus what is learned for each level."""
         channels, device = self.level_embed.shape[1], self.level_embed.device
-        return torch.cat([(sine_positions(*shape, channels, device) + level).flatten(0, 1)
-                          for shape, level in zip(shapes, self.level_embed, strict=True)])  # fmt: skip
+        return torch.cat(
+            [
+                (sine_positions(*shape, channels, device) + level).flatten(0, 1)
+                for shape, level in zip(shapes, self.level_embed, strict=True)
+            ]
+        )
 
     def _inject_text(self, token: Tensor, words: Tensor, padding: Tensor) -> Tensor:
         """Words (B, W, C) after a self attention that the global token (B, 1, C) takes part in."""
@@ -133,7 +142,8 @@ class Transformer(nn.Module):
         return self.text_injection_att(together, together, together, mask)[:, 1:]
 
     def _reset_parameters(self) -> None:
-        """Xavier for all that has more than one dimension, the cls tokens too; deformable attention and level embedding their own."""
+        """Xavier for all that has more than one dimension, the cls tokens too; deformable attention and level embedding
+        their own."""
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
@@ -161,7 +171,8 @@ class VisualEncoder(nn.Module):
         padding: Tensor,
         image_of: Tensor | None,
     ) -> Tensor:
-        """visual (I, P, C), positions (P, C), words (B, W, C), padding (B, W) -> (B, P, C); what knows no words is done per image."""
+        """visual (I, P, C), positions (P, C), words (B, W, C), padding (B, W) -> (B, P, C); what knows no words is done
+        per image."""
         references = pixel_centres(shapes, visual.device)[None, :, None].expand(-1, -1, LEVELS, -1)
         for layer in self.layers:
             inputs = (visual, positions, references, shapes, words, padding if self.masked else None, image_of)
@@ -175,7 +186,8 @@ class VisualEncoder(nn.Module):
 
 
 class VisualEncoderLayer(nn.Module):
-    """Deformable attention, cross attention to the words and a feed-forward part, each with dropout, residual and then norm."""
+    """Deformable attention, cross attention to the words and a feed-forward part, each with dropout, residual and then
+    norm."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -225,7 +237,8 @@ class GatedInjection(nn.Module):
 
 
 class Memory(NamedTuple):
-    """What the decoder may ask: visual (B, P, C) of levels `shapes`, depth_keys, depth_values (B, N, C), words (B, W, C), padding."""
+    """What the decoder may ask: visual (B, P, C) of levels `shapes`, depth_keys, depth_values (B, N, C), words (B, W,
+    C), padding."""
 
     visual: Tensor
     shapes: Sequence[tuple[int, int]]
@@ -251,14 +264,21 @@ class Decoder(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Cross attention to depth and words without residuals, then deformable attention to the image and a feed-forward part with them."""
+    """Cross attention to depth and words without residuals, then deformable attention to the image and a feed-forward
+    part with them."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         channels = config.channels
-        self.cross_attn_depth, self.norm_depth = Attention(channels, config.heads, config.dropout), nn.LayerNorm(channels)
+        self.cross_attn_depth, self.norm_depth = (
+            Attention(channels, config.heads, config.dropout),
+            nn.LayerNorm(channels),
+        )
         self.cross_attn_text, self.norm_text = Attention(channels, config.heads, config.dropout), nn.LayerNorm(channels)
-        self.cross_attn, self.norm1 = MSDeformAttn(channels, LEVELS, config.heads, config.points), nn.LayerNorm(channels)
+        self.cross_attn, self.norm1 = (
+            MSDeformAttn(channels, LEVELS, config.heads, config.points),
+            nn.LayerNorm(channels),
+        )
         self.linear1, self.linear2 = nn.Linear(channels, config.feedforward), nn.Linear(config.feedforward, channels)
         self.norm3 = nn.LayerNorm(channels)
         self.dropout = Dropout(config.dropout)
@@ -266,14 +286,19 @@ class DecoderLayer(nn.Module):
     def forward(self, queries: Tensor, query_embed: Tensor, reference: Tensor, memory: Memory) -> Tensor:
         """As in Decoder, with queries (B, Q, C)."""
         found = self.norm_depth(self.dropout(self.cross_attn_depth(queries, memory.depth_keys, memory.depth_values)))
-        found = self.norm_text(self.dropout(self.cross_attn_text(found + query_embed, memory.words, memory.words, memory.padding)))
-        queries = self.norm1(queries + self.dropout(self.cross_attn(found + query_embed, reference, memory.visual, memory.shapes)))
+        found = self.norm_text(
+            self.dropout(self.cross_attn_text(found + query_embed, memory.words, memory.words, memory.padding))
+        )
+        queries = self.norm1(
+            queries + self.dropout(self.cross_attn(found + query_embed, reference, memory.visual, memory.shapes))
+        )
         hidden = self.dropout(F.relu(self.linear1(queries), inplace=True))
         return self.norm3(queries + self.dropout(self.linear2(hidden)))
 
 
 def marked_place(regions: Tensor, guide: Tensor | None, shape: tuple[int, int]) -> Tensor:
-    """A place on the finest level, without gradient: the one that the region heads mark most, or with a guide any one of the true region.
+    """A place on the finest level, without gradient: the one that the region heads mark most, or with a guide any one
+    of the true region.
 
     Args:
         regions: (B, P) of the region heads.

@@ -1,4 +1,5 @@
-"""The schema of MonoDLE presets. Every switch that names a quirk of the published code says which value reproduces it."""
+"""The schema of MonoDLE presets. Every switch that names a quirk of the published code says which value reproduces
+it."""
 
 from __future__ import annotations
 
@@ -16,11 +17,15 @@ CLASS_NAMES = ("Pedestrian", "Car", "Cyclist")
 
 class DataConfig(config.DataConfig):
     dataset: Literal["kitti"] = "kitti"
-    resolution: tuple[PositiveInt, PositiveInt] = Field((1280, 384), description="network input, width and height, multiples of 32")
+    resolution: tuple[PositiveInt, PositiveInt] = Field(
+        (1280, 384), description="network input, width and height, multiples of 32"
+    )
     classes: tuple[str, ...] = Field(("Car",), description="classes to learn: Pedestrian, Car, Cyclist")
     class_merging: bool = Field(False, description="Van and Truck also draw into the Car heatmap")
     center: Literal["3d", "2d"] = Field("3d", description="heatmap peaks: projected 3D centre, or centre of the 2D box")
-    box2d: Literal["annotated", "projected"] = Field("annotated", description="2D boxes from the label or around the projected corners")
+    box2d: Literal["annotated", "projected"] = Field(
+        "annotated", description="2D boxes from the label or around the projected corners"
+    )
     min_depth: NonNegativeFloat = Field(2.0, description="metres; nearer objects are not learnt")
     max_depth: PositiveFloat = Field(65.0, description="metres; farther objects are not learnt")
     max_objects: PositiveInt = Field(50, description="label lines looked at per image")
@@ -43,7 +48,9 @@ class DataConfig(config.DataConfig):
 
 class AugmentConfig(Schema):
     flip: NonNegativeFloat = Field(0.5, le=1, description="probability of a horizontal flip")
-    crop: NonNegativeFloat = Field(0.5, le=1, description="probability of a random scale and shift (no 3D targets then)")
+    crop: NonNegativeFloat = Field(
+        0.5, le=1, description="probability of a random scale and shift (no 3D targets then)"
+    )
     scale: NonNegativeFloat = Field(0.4, description="spread of the random scale")
     shift: NonNegativeFloat = Field(0.1, description="spread of the random shift, in image sizes")
 
@@ -55,7 +62,9 @@ class ModelConfig(Schema):
     head_channels: PositiveInt = 256
     object_depth: bool = Field(False, description="auxiliary object-wise depth head, used in training only")
     mean_sizes: bool = Field(False, description="predict the 3D size as a difference from the class mean")
-    backbone_weights: Path | None = Field(None, description="ImageNet weights of DLA-34 to start training from (dla34-ba72cf86.pth)")
+    backbone_weights: Path | None = Field(
+        None, description="ImageNet weights of DLA-34 to start training from (dla34-ba72cf86.pth)"
+    )
 
 
 class QuasiIsometricConfig(Schema):
@@ -67,21 +76,29 @@ class QuasiIsometricConfig(Schema):
     temperature: PositiveFloat = 10.0
     weight: NonNegativeFloat = 0.5
     pool: PositiveInt = Field(5, description="side of the average pool over the neck feature, odd")
-    lower_sign: Literal["published", "flipped"] = Field("published", description="sign of the lower violations inside the exponent")
+    lower_sign: Literal["published", "flipped"] = Field(
+        "published", description="sign of the lower violations inside the exponent"
+    )
     stop_gradient: bool = Field(True, description="true: the second object of a pair is held fixed, as published")
 
 
 class LossConfig(Schema):
     quasi_isometric: QuasiIsometricConfig | None = None
     object_depth_weight: NonNegativeFloat = Field(1.0, description="weight of the object depth loss")
-    object_depth_resize: Literal["bilinear", "nearest"] = Field("bilinear", description="bilinear as published: mixes depths at borders")
-    size3d_divisor: Literal["size", "residual"] = Field("size", description="residual: the published division, wrong with mean_sizes")
+    object_depth_resize: Literal["bilinear", "nearest"] = Field(
+        "bilinear", description="bilinear as published: mixes depths at borders"
+    )
+    size3d_divisor: Literal["size", "residual"] = Field(
+        "size", description="residual: the published division, wrong with mean_sizes"
+    )
 
 
 class DecodeConfig(Schema):
     threshold: NonNegativeFloat = Field(0.2, description="smallest heatmap peak")
     max_detections: PositiveInt = 50
-    exact_inverse: bool = Field(False, description="false: the published way back to the image (heights off by up to 1 %)")
+    exact_inverse: bool = Field(
+        False, description="false: the published way back to the image (heights off by up to 1 %)"
+    )
 
 
 class Config(config.Config):

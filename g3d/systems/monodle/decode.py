@@ -1,4 +1,5 @@
-"""Network outputs -> objects in the camera frame, as xinzhuma/monodle decodes them: rows of g3d.data.detections in feature pixels."""
+"""Network outputs -> objects in the camera frame, as xinzhuma/monodle decodes them: rows of g3d.data.detections in
+feature pixels."""
 
 from __future__ import annotations
 
@@ -39,8 +40,15 @@ def detection_rows(peaks: Peaks, values: ObjectValues, width: int) -> Tensor:
     return torch.cat([column.float() for column in columns], -1)
 
 
-def objects_from_rows(rows: np.ndarray, camera: np.ndarray, image_size: tuple[int, int], resolution: tuple[int, int],
-                      threshold: float = 0.2, exact_inverse: bool = False, mean_sizes: np.ndarray | None = None) -> Objects:  # fmt: skip
+def objects_from_rows(
+    rows: np.ndarray,
+    camera: np.ndarray,
+    image_size: tuple[int, int],
+    resolution: tuple[int, int],
+    threshold: float = 0.2,
+    exact_inverse: bool = False,
+    mean_sizes: np.ndarray | None = None,
+) -> Objects:
     """The detections of one image.
 
     Args:
@@ -53,17 +61,26 @@ def objects_from_rows(rows: np.ndarray, camera: np.ndarray, image_size: tuple[in
         mean_sizes: (3, 3) class means that the network's sizes are relative to.
 
     Returns:
-        Objects in the rows' order. The score is peak score times depth confidence and may exceed 1; boxes are not clipped to the image.
+        Objects in the rows' order. The score is peak score times depth confidence and may exceed 1; boxes are not
+        clipped to the image.
     """
     rows = rows[rows[:, COLUMNS["score"]] >= threshold]
     to_image = rows_to_image(image_size, resolution, (resolution[0] / STRIDE, resolution[1] / STRIDE), exact_inverse)
     return detections.objects_from_rows(rows, camera, to_image, CLASS_NAMES, "center_3d", mean_sizes)
 
 
-def decode(peaks: Peaks, values: ObjectValues, cameras: Sequence[np.ndarray], image_sizes: Sequence[tuple[int, int]],
-           resolution: tuple[int, int], threshold: float = 0.2, exact_inverse: bool = False,
-           mean_sizes: np.ndarray | None = None) -> list[Objects]:  # fmt: skip
-    """The detections of a batch: what `MonoDLE.detect` returns -> one Objects per image. Arguments as in `objects_from_rows`."""
+def decode(
+    peaks: Peaks,
+    values: ObjectValues,
+    cameras: Sequence[np.ndarray],
+    image_sizes: Sequence[tuple[int, int]],
+    resolution: tuple[int, int],
+    threshold: float = 0.2,
+    exact_inverse: bool = False,
+    mean_sizes: np.ndarray | None = None,
+) -> list[Objects]:
+    """The detections of a batch: what `MonoDLE.detect` returns -> one Objects per image. Arguments as in
+    `objects_from_rows`."""
     rows = detection_rows(peaks, values, resolution[0] // STRIDE).cpu().numpy()
     return [
         objects_from_rows(found, camera, size, resolution, threshold, exact_inverse, mean_sizes)

@@ -1,8 +1,9 @@
-"""Training losses of MonoDLE (Ma et al., CVPR 2021) and of depth-discriminative metric learning (Shin et al., NeurIPS 2023).
+"""Training losses of MonoDLE (Ma et al., CVPR 2021) and of depth-discriminative metric learning (Shin et al., NeurIPS
+2023).
 
-Every term is a mean over the objects (or pixels) of the global batch: of all images of all processes. M2 are the objects with a 2D target,
-M3 those that also have a 3D one (the image was not cropped). A term without objects is 0 with zero gradients; the published code reports
-NaN there and has the same gradients.
+Every term is a mean over the objects (or pixels) of the global batch: of all images of all processes. M2 are the
+objects with a 2D target, M3 those that also have a 3D one (the image was not cropped). A term without objects is 0 with
+zero gradients; the published code reports NaN there and has the same gradients.
 """
 
 from __future__ import annotations
@@ -31,15 +32,21 @@ def losses(outputs: Outputs, targets: Targets, config: Any) -> dict[str, Tensor]
         config: the preset's `loss` section.
 
     Returns:
-        float32 scalars heatmap, offset_2d, size_2d, offset_3d, depth, size_3d, heading; quasi_isometric if configured; obj_depth if the
-        network has that head; all unweighted; and total, where those two carry their weights. In a run of several processes the mean over
-        the processes is the value of the global batch.
+        float32 scalars heatmap, offset_2d, size_2d, offset_3d, depth, size_3d, heading; quasi_isometric if configured;
+        obj_depth if the network has that head; all unweighted; and total, where those two carry their weights. In a run
+        of several processes the mean over the processes is the value of the global batch.
     """
     with torch.autocast(outputs.heatmap.device.type, enabled=False):
         m2, m3 = targets.mask_2d, targets.mask_3d
         at_2d, at_3d = _select(outputs.objects, m2), _select(outputs.objects, m3)
-        depth_map = None if outputs.obj_depth is None else resize_depth(targets.obj_depth, outputs.obj_depth, config.object_depth_resize)
-        sizes = SizeErrors.of(at_3d.size_3d, targets.size_3d[m3], targets.src_size_3d[m3] if config.size3d_divisor == "size" else None)
+        depth_map = (
+            None
+            if outputs.obj_depth is None
+            else resize_depth(targets.obj_depth, outputs.obj_depth, config.object_depth_resize)
+        )
+        sizes = SizeErrors.of(
+            at_3d.size_3d, targets.size_3d[m3], targets.src_size_3d[m3] if config.size3d_divisor == "size" else None
+        )
         counts = _global_counts(targets, depth_map, sizes)
 
         terms = {
@@ -49,7 +56,8 @@ def losses(outputs: Outputs, targets: Targets, config: Any) -> dict[str, Tensor]
             "offset_3d": (at_3d.offset_3d - targets.offset_3d[m3]).abs().sum() * counts.share(2 * counts.m3),
             "depth": _depth_loss(at_3d.depth, targets.depth[m3]) * counts.share(counts.m3),
             "size_3d": sizes.loss(counts.size_error, counts.relative_size_error) * counts.share(3 * counts.m3),
-            "heading": heading_loss(at_2d.heading, targets.heading_bin[m2], targets.heading_res[m2]).sum() * counts.share(counts.m2),
+            "heading": heading_loss(at_2d.heading, targets.heading_bin[m2], targets.heading_res[m2]).sum()
+            * counts.share(counts.m2),
         }
         total = sum(terms.values(), torch.zeros((), device=outputs.heatmap.device))
         if config.quasi_isometric is not None:
@@ -75,11 +83,13 @@ def focal_loss(heatmap: Tensor, target: Tensor) -> Tensor:
 
 
 def quasi_isometric_loss(features: Tensor, depth: Tensor, config: Any) -> Tensor:
-    """(K, B, eps)-quasi-isometric loss: distances e between features should be within d / K - B and K d + B of distances d in depth.
+    """(K, B, eps)-quasi-isometric loss: distances e between features should be within d / K - B and K d + B of
+    distances d in depth.
 
-    Over pairs i < j with 0 < d <= radius. U = e - K d - B > 0 violates the upper bound, L = d / K - e - B > 0 the lower one. The published
-    code, which the defaults follow, holds the second object of a pair fixed and averages log(1 + sum exp(-L/T) / exp(-U/T)) over the upper
-    violations; for a lower one that pulls features together which are too close already: `lower_sign: flipped` pushes them apart.
+    Over pairs i < j with 0 < d <= radius. U = e - K d - B > 0 violates the upper bound, L = d / K - e - B > 0 the lower
+    one. The published code, which the defaults follow, holds the second object of a pair fixed and averages log(1 + sum
+    exp(-L/T) / exp(-U/T)) over the upper violations; for a lower one that pulls features together which are too close
+    already: `lower_sign: flipped` pushes them apart.
 
     Args:
         features: (N, C).
@@ -100,7 +110,8 @@ def quasi_isometric_loss(features: Tensor, depth: Tensor, config: Any) -> Tensor
 
 
 def bound_violations(features: Tensor, depth: Tensor, config: Any) -> tuple[Tensor, Tensor, int]:
-    """U and L of `quasi_isometric_loss` where they are positive, and the number of pairs within the radius. Arguments as there."""
+    """U and L of `quasi_isometric_loss` where they are positive, and the number of pairs within the radius. Arguments
+    as there."""
     first, second = torch.triu_indices(len(features), len(features), 1, device=features.device)
     distance = (depth[first] - depth[second]).abs()
     close = (distance > 1e-12) & (distance <= config.radius)
@@ -114,7 +125,8 @@ def bound_violations(features: Tensor, depth: Tensor, config: Any) -> tuple[Tens
 
 
 def resize_depth(depth_map: Tensor, like: Tensor, mode: str) -> Tensor:
-    """The object depth map (B, H, W) at the resolution of `like` (..., h, w). bilinear, as published, mixes depths at object borders."""
+    """The object depth map (B, H, W) at the resolution of `like` (..., h, w). bilinear, as published, mixes depths at
+    object borders."""
     size = like.shape[-2:]
     if mode == "nearest":
         return F.interpolate(depth_map[:, None], size, mode="nearest-exact")[:, 0]
@@ -155,5 +167,12 @@ class _Counts:
 
 def _global_counts(targets: Targets, depth_map: Tensor | None, sizes: SizeErrors) -> _Counts:
     pixels = torch.zeros((), device=targets.heatmap.device) if depth_map is None else (depth_map != 0).sum()
-    local = [(targets.heatmap == 1).sum(), targets.mask_2d.sum(), targets.mask_3d.sum(), pixels, sizes.absolute, sizes.relative]
+    local = [
+        (targets.heatmap == 1).sum(),
+        targets.mask_2d.sum(),
+        targets.mask_3d.sum(),
+        pixels,
+        sizes.absolute,
+        sizes.relative,
+    ]
     return _Counts(*sum_over_ranks(torch.stack([value.detach().double() for value in local])).float())

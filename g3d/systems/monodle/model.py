@@ -1,4 +1,5 @@
-"""The MonoDLE network: DLA-34, DLAUp and one small head per quantity; the same layers and parameter names as xinzhuma/monodle.
+"""The MonoDLE network: DLA-34, DLAUp and one small head per quantity; the same layers and parameter names as
+xinzhuma/monodle.
 
 Letters in shapes: B images of H x W pixels, feature maps of h = H/4 x w = W/4 cells and C channels, K cells per image.
 """
@@ -27,7 +28,8 @@ class ObjectValues(NamedTuple):
 
     offset_2d, offset_3d: from the cell's corner to the centre of the 2D box / the projected 3D centre, feature pixels.
     size_2d: width, height in feature pixels. depth: a with z = 1 / sigmoid(a) - 1, and log scale s.
-    size_3d: height, width, length in metres, less the class mean where the model has mean sizes. heading: 12 bin logits, 12 residuals.
+    size_3d: height, width, length in metres, less the class mean where the model has mean sizes. heading: 12 bin
+        logits, 12 residuals.
     """
 
     offset_2d: Tensor
@@ -39,7 +41,8 @@ class ObjectValues(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """heatmap: (B, 3, h, w) logits; obj_depth: (B, 2, h, w) as `depth`, or None; features: (B, C, h, w); objects: values at the cells."""
+    """heatmap: (B, 3, h, w) logits; obj_depth: (B, 2, h, w) as `depth`, or None; features: (B, C, h, w); objects:
+    values at the cells."""
 
     heatmap: Tensor
     obj_depth: Tensor | None
@@ -50,8 +53,8 @@ class Outputs(NamedTuple):
 class MonoDLE(nn.Module):
     """The detector.
 
-    Three ways through it share every weight: `forward` for training (object heads at given cells), `detect` for inference (object heads at
-    the strongest peaks), `maps` for all heads everywhere.
+    Three ways through it share every weight: `forward` for training (object heads at given cells), `detect` for
+    inference (object heads at the strongest peaks), `maps` for all heads everywhere.
 
     Args:
         channels: of the six DLA levels.
@@ -59,13 +62,17 @@ class MonoDLE(nn.Module):
         object_depth: build the auxiliary object-wise depth head (arXiv 2401.01075), which is used in training only.
     """
 
-    def __init__(self, channels: Sequence[int] = PUBLISHED_CHANNELS, head_channels: int = 256, object_depth: bool = False) -> None:
+    def __init__(
+        self, channels: Sequence[int] = PUBLISHED_CHANNELS, head_channels: int = 256, object_depth: bool = False
+    ) -> None:
         super().__init__()
         self.backbone = DLA34(channels)
         self.neck = DLAUp(channels[2:])
         width = channels[2]
         self.heatmap = Head(width, head_channels, HEATMAP_CLASSES)
-        nn.init.constant_(cast(Tensor, self.heatmap.output.bias), -2.19)  # probability 0.1 everywhere: tame first focal losses
+        nn.init.constant_(
+            cast(Tensor, self.heatmap.output.bias), -2.19
+        )  # probability 0.1 everywhere: tame first focal losses
         for name, outputs in OBJECT_HEADS.items():
             self.add_module(name, Head(width, head_channels, outputs).small_init())
         self.obj_depth: Head | None = Head(width, head_channels, 2).small_init() if object_depth else None
@@ -104,7 +111,8 @@ class MonoDLE(nn.Module):
         return self.neck(self.backbone(images))
 
     def at(self, features: Tensor, cells: Tensor) -> ObjectValues:
-        """The object heads at cells (B, K): the same values as in `maps`, for a fraction of the work; in float32 under autocast too."""
+        """The object heads at cells (B, K): the same values as in `maps`, for a fraction of the work; in float32 under
+        autocast too."""
         with torch.autocast(features.device.type, enabled=False):
             patches = at_least_float32(gather_patches(features, cells, 3))
             return ObjectValues(*(cast(Head, self.get_submodule(name)).at(patches) for name in OBJECT_HEADS))
@@ -113,7 +121,8 @@ class MonoDLE(nn.Module):
 class Head(nn.Sequential):
     """3x3 convolution, ReLU, 1x1 convolution, both with bias.
 
-    Under autocast the last layer stays in float32: rounded to bfloat16, neighbouring heatmap cells tie and depths are off by a percent.
+    Under autocast the last layer stays in float32: rounded to bfloat16, neighbouring heatmap cells tie and depths are
+    off by a percent.
     """
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
@@ -155,7 +164,8 @@ class Peaks(NamedTuple):
 
 
 def find_peaks(heatmap: Tensor, count: int) -> Peaks:
-    """The strongest local maxima over 3x3 cells, `count` per class and then `count` in all; fewer if the map has fewer cells.
+    """The strongest local maxima over 3x3 cells, `count` per class and then `count` in all; fewer if the map has fewer
+    cells.
 
     Args:
         heatmap: (B, classes, h, w) logits.

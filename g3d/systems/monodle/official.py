@@ -1,6 +1,7 @@
 """Published checkpoints -> this network: xinzhuma/monodle, mingyuShin/DDML-M3DOD, and the ImageNet weights of DLA-34.
 
-Parameter names and shapes are the published ones, so an import is a strict check: every entry is loaded, or the report says why not.
+Parameter names and shapes are the published ones, so an import is a strict check: every entry is loaded, or the report
+says why not.
 """
 
 from __future__ import annotations
@@ -20,27 +21,38 @@ def import_official(checkpoint: Mapping[str, Any], model: nn.Module) -> ImportRe
     """Load a published checkpoint.
 
     Args:
-        checkpoint: as `torch.load` gives it: {epoch, model_state, optimizer_state}, or the state dict alone; a `module.` prefix is removed.
+        checkpoint: as `torch.load` gives it: {epoch, model_state, optimizer_state}, or the state dict alone; a
+            `module.` prefix is removed.
         model: a MonoDLE; changed only if everything fits.
 
-    The auxiliary depth head alone may be missing on either side: a MonoDLE checkpoint has none, and so has a model without `object_depth`.
+    The auxiliary depth head alone may be missing on either side: a MonoDLE checkpoint has none, and so has a model
+    without `object_depth`.
 
     Raises:
         InputError: no state dict; entries are missing, unknown or of another shape: the first ones are listed.
     """
     state = state_dict_of(checkpoint, "model_state")
     own = model.state_dict()
-    ignored = {name: "auxiliary depth head, used in training only; this model has none (model.object_depth: false)"
-               for name in state if name.startswith(_AUXILIARY) and not any(n.startswith(_AUXILIARY) for n in own)}  # fmt: skip
-    fresh = {name: "auxiliary depth head, used in training only; a MonoDLE checkpoint has none"
-             for name in own if name.startswith(_AUXILIARY) and not any(n.startswith(_AUXILIARY) for n in state)}  # fmt: skip
+    ignored = {
+        name: "auxiliary depth head, used in training only; this model has none (model.object_depth: false)"
+        for name in state
+        if name.startswith(_AUXILIARY) and not any(n.startswith(_AUXILIARY) for n in own)
+    }
+    fresh = {
+        name: "auxiliary depth head, used in training only; a MonoDLE checkpoint has none"
+        for name in own
+        if name.startswith(_AUXILIARY) and not any(n.startswith(_AUXILIARY) for n in state)
+    }
     return load_published(model, state, "MonoDLE checkpoint", ignored, fresh)
 
 
 def import_backbone(checkpoint: Mapping[str, Any], model: nn.Module) -> ImportReport:
-    """Load ImageNet weights of DLA-34 (dla34-ba72cf86.pth) into the backbone of a MonoDLE; neck and heads keep their values.
+    """Load ImageNet weights of DLA-34 (dla34-ba72cf86.pth) into the backbone of a MonoDLE; neck and heads keep their
+    values.
 
     Raises:
         InputError: as `import_official`.
     """
-    return load_published(model.get_submodule("backbone"), state_dict_of(checkpoint, "state_dict"), "DLA-34 weight file")
+    return load_published(
+        model.get_submodule("backbone"), state_dict_of(checkpoint, "state_dict"), "DLA-34 weight file"
+    )

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 from g3d.data.augment import draw_augmentation, no_augmentation
 from g3d.data.files import atomic_write
 from g3d.data.image import image_size, read_image, warp_image
-from g3d.data.kitti import KittiRoot, format_results, read_calibration, read_labels, read_labels_folder, read_results_folder
+from g3d.data.kitti import (
+    KittiRoot,
+    format_results,
+    read_calibration,
+    read_labels,
+    read_labels_folder,
+    read_results_folder,
+)
 from g3d.data.kitti_prepared import PreparedDepth, open_prepared, raw_root
 from g3d.data.types import ImageBatch, ImageSample, Objects, Prediction
 from g3d.data.user_images import UserImages
@@ -68,11 +75,20 @@ class Monodle:
         peaks, values = model.detect(_network_input(batch, config), settings.max_detections)
         means = MEAN_SIZES if config.model.mean_sizes else None
         found = decode(
-            peaks, values, batch.cameras, batch.image_sizes, config.data.resolution, settings.threshold, settings.exact_inverse, means
+            peaks,
+            values,
+            batch.cameras,
+            batch.image_sizes,
+            config.data.resolution,
+            settings.threshold,
+            settings.exact_inverse,
+            means,
         )
         return [
             Prediction(frame, objects, image=path, image_size=size, camera=camera)
-            for frame, objects, path, size, camera in zip(batch.ids, found, batch.paths, batch.image_sizes, batch.cameras, strict=True)
+            for frame, objects, path, size, camera in zip(
+                batch.ids, found, batch.paths, batch.image_sizes, batch.cameras, strict=True
+            )
         ]
 
     def evaluator(self, config: Config | None, root: Path, split: str) -> KittiEvaluator:
@@ -95,15 +111,22 @@ class Monodle:
     def blanks(self, root: Path, ids: Sequence[str]) -> list[Prediction]:
         kitti = KittiRoot.find(raw_root(root))
         return [
-            Prediction(frame, Objects.empty(scored=True), image=str(kitti.image(frame)), image_size=image_size(kitti.image(frame)),
-                       camera=read_calibration(kitti.calibration(frame)))
+            Prediction(
+                frame,
+                Objects.empty(scored=True),
+                image=str(kitti.image(frame)),
+                image_size=image_size(kitti.image(frame)),
+                camera=read_calibration(kitti.calibration(frame)),
+            )
             for frame in ids
-        ]  # fmt: skip
+        ]
 
     def inputs(self, config: Config, request: InferRequest) -> UserImages:
         return UserImages(request, config.data.resolution)
 
-    def write_native(self, predictions: Sequence[Prediction], folder: Path, full_precision: bool, root: Path | None) -> list[Path]:
+    def write_native(
+        self, predictions: Sequence[Prediction], folder: Path, full_precision: bool, root: Path | None
+    ) -> list[Path]:
         written = []
         for prediction in predictions:
             path = folder / f"{prediction.sample}.txt"
@@ -174,8 +197,10 @@ class KittiEvaluator:
     def compute(self) -> Table:
         missing = [frame for frame in self.ids if frame not in self.found]
         if missing:
-            raise MissingDataError(f"predictions: {len(missing)} of {len(self.ids)} frames of the split are missing (first: {missing[0]})",
-                                   "a frame without detections needs an empty prediction; or evaluate another --split")  # fmt: skip
+            raise MissingDataError(
+                f"predictions: {len(missing)} of {len(self.ids)} frames of the split are missing (first: {missing[0]})",
+                "a frame without detections needs an empty prediction; or evaluate another --split",
+            )
         labels = [self.labels[frame] for frame in self.ids]
         found = [self.found[frame] for frame in self.ids]
         return evaluate(labels, found, self.classes).table()

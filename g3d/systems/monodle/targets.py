@@ -1,7 +1,9 @@
-"""What the network should say about an image: labels -> heatmap and per-object targets, with the published augmentation.
+"""What the network should say about an image: labels -> heatmap and per-object targets, with the published
+augmentation.
 
-Every array has one slot per label line (the first `max_objects` lines), so that slot i is line i; slots of objects that are not learnt stay
-zero and out of the masks. Feature pixels are a quarter of the network's input pixels; cells are row-major, y * w + x.
+Every array has one slot per label line (the first `max_objects` lines), so that slot i is line i; slots of objects that
+are not learnt stay zero and out of the masks. Feature pixels are a quarter of the network's input pixels; cells are
+row-major, y * w + x.
 """
 
 from __future__ import annotations
@@ -24,8 +26,11 @@ from g3d.geometry.heading import heading_bins
 from g3d.nn.dla import STRIDE
 from g3d.systems.monodle.config import CLASS_NAMES
 
-MEAN_SIZES = np.array([[1.76255119, 0.66068622, 0.84422524], [1.52563191, 1.62856739, 3.52588311], [1.73698127, 0.59706367, 1.76282397]])
-"""(3, 3) metres: height, width, length of Pedestrian, Car and Cyclist, averaged over KITTI's training labels (xinzhuma/monodle)."""
+MEAN_SIZES = np.array(
+    [[1.76255119, 0.66068622, 0.84422524], [1.52563191, 1.62856739, 3.52588311], [1.73698127, 0.59706367, 1.76282397]]
+)
+"""(3, 3) metres: height, width, length of Pedestrian, Car and Cyclist, averaged over KITTI's training labels
+(xinzhuma/monodle)."""
 _MIN_OVERLAP = 0.7
 
 
@@ -40,9 +45,11 @@ class Targets:
         size_2d: (K, 2) float32, width and height, feature pixels.
         depth: (K,) float32, metres, times the augmentation's scale.
         heading_bin: (K,) int64, 0..11. heading_res: (K,) float32, radians.
-        size_3d: (K, 3) float32, height, width, length in metres, less the class mean with mean sizes. src_size_3d: without that.
+        size_3d: (K, 3) float32, height, width, length in metres, less the class mean with mean sizes. src_size_3d:
+            without that.
         mask_2d, mask_3d: (K,) bool, learnt objects; those of an uncropped image.
-        obj_depth: (H, W) float32, object-wise depth in the network's frame, metres; all 0 when cropped; (0, 0) when not asked for.
+        obj_depth: (H, W) float32, object-wise depth in the network's frame, metres; all 0 when cropped; (0, 0) when not
+            asked for.
     """
 
     heatmap: Tensor
@@ -68,8 +75,15 @@ class Targets:
         return Targets(*(torch.stack([getattr(t, f.name) for t in targets]) for f in fields(Targets)))
 
 
-def encode(objects: Objects, camera: np.ndarray, image_size: tuple[int, int], augmentation: Augmentation, data: Any,
-           mean_sizes: bool = False, rectangles: DepthRectangles | None = None) -> Targets:  # fmt: skip
+def encode(
+    objects: Objects,
+    camera: np.ndarray,
+    image_size: tuple[int, int],
+    augmentation: Augmentation,
+    data: Any,
+    mean_sizes: bool = False,
+    rectangles: DepthRectangles | None = None,
+) -> Targets:
     """Labels of an image -> targets.
 
     Args:
@@ -77,7 +91,8 @@ def encode(objects: Objects, camera: np.ndarray, image_size: tuple[int, int], au
         camera: (3, 4) projection matrix of the original image.
         image_size: width, height of the original image.
         augmentation: as drawn for the image; there are no 3D targets when it is cropped.
-        data: the preset's `data` section: resolution, classes, class_merging, center, box2d, min_depth, max_depth, max_objects.
+        data: the preset's `data` section: resolution, classes, class_merging, center, box2d, min_depth, max_depth,
+            max_objects.
         mean_sizes: size_3d holds the difference from the class mean.
         rectangles: of the object-wise depth map, if that is wanted.
 
@@ -98,14 +113,18 @@ def encode(objects: Objects, camera: np.ndarray, image_size: tuple[int, int], au
     box_centers, sizes_2d = corners.mean(1), corners[:, 1] - corners[:, 0]
     centers = apply_affine(centers, transform) / STRIDE
 
-    cells = np.trunc(centers if data.center == "3d" else box_centers).astype(np.int64)  # towards zero: up to a cell outside still counts
+    cells = np.trunc(centers if data.center == "3d" else box_centers).astype(
+        np.int64
+    )  # towards zero: up to a cell outside still counts
     drawn = (cells >= 0).all(1) & (cells < (width, height)).all(1)
     class_ids = np.array([_class_id(name) for name in objects.classes], np.int64)
     heatmap = np.zeros((len(CLASS_NAMES), height, width), np.float32)
     for i in np.flatnonzero(drawn):
         draw_gaussian(heatmap[class_ids[i]], cells[i], gaussian_radius(*sizes_2d[i]))
 
-    learnt = drawn & np.isin(objects.classes, CLASS_NAMES)  # a merged Van or Truck draws into the heatmap, and is nothing else
+    learnt = drawn & np.isin(
+        objects.classes, CLASS_NAMES
+    )  # a merged Van or Truck draws into the heatmap, and is nothing else
     present = np.ones(int(learnt.sum()), bool)
     sizes = objects.sizes[learnt]
     bins, residuals = heading_bins(alpha[learnt])
@@ -132,9 +151,14 @@ def encode(objects: Objects, camera: np.ndarray, image_size: tuple[int, int], au
     )
 
 
-def _depth_map(rectangles: DepthRectangles | None, image_size: tuple[int, int], augmentation: Augmentation,
-               resolution: tuple[int, int]) -> np.ndarray:  # fmt: skip
-    """The object-wise depth map in the network's frame: without depths when cropped, without pixels when not asked for."""
+def _depth_map(
+    rectangles: DepthRectangles | None,
+    image_size: tuple[int, int],
+    augmentation: Augmentation,
+    resolution: tuple[int, int],
+) -> np.ndarray:
+    """The object-wise depth map in the network's frame: without depths when cropped, without pixels when not asked
+    for."""
     if rectangles is None:
         return np.zeros((0, 0), np.float32)
     if augmentation.crop:
@@ -144,14 +168,18 @@ def _depth_map(rectangles: DepthRectangles | None, image_size: tuple[int, int], 
 
 
 def wanted(objects: Objects, data: Any) -> np.ndarray:
-    """(N,) bool: objects of the classes to learn (with Van and Truck when merging), of a difficulty level, within the depth range."""
+    """(N,) bool: objects of the classes to learn (with Van and Truck when merging), of a difficulty level, within the
+    depth range."""
     classes = [*data.classes, "Van", "Truck"] if data.class_merging else list(data.classes)
     depth = objects.locations[:, 2]
-    return np.isin(objects.classes, classes) & has_level(objects) & (depth >= data.min_depth) & (depth <= data.max_depth)
+    return (
+        np.isin(objects.classes, classes) & has_level(objects) & (depth >= data.min_depth) & (depth <= data.max_depth)
+    )
 
 
 def depth_map_of_cars(data: Any) -> bool:
-    """Whether the object-wise depth map shows cars only, as published: when one class is learnt, whichever it is, and none are merged."""
+    """Whether the object-wise depth map shows cars only, as published: when one class is learnt, whichever it is, and
+    none are merged."""
     return len(data.classes) == 1 and not data.class_merging
 
 
@@ -182,7 +210,8 @@ def gaussian_radius(width: float, height: float) -> int:
 
 
 def draw_gaussian(plane: np.ndarray, cell: np.ndarray, radius: int) -> None:
-    """Raise a heatmap plane (h, w) to a Gaussian of peak 1 at `cell` (x, y), sigma (2 radius + 1) / 6, cut off at the radius."""
+    """Raise a heatmap plane (h, w) to a Gaussian of peak 1 at `cell` (x, y), sigma (2 radius + 1) / 6, cut off at the
+    radius."""
     (x, y), (height, width) = cell, plane.shape
     left, right = max(0, x - radius), min(width, x + radius + 1)
     top, bottom = max(0, y - radius), min(height, y + radius + 1)

@@ -12,7 +12,13 @@ from benchmarks.op_case import Case, peer
 from torch import Tensor
 
 from g3d.kernels import aligned_iou, box_iou, nms
-from g3d.ops.box_iou import axis_aligned_iou_3d, camera_from_scene_boxes, rotated_iou_3d, rotated_iou_bev, scene_box_bounds
+from g3d.ops.box_iou import (
+    axis_aligned_iou_3d,
+    camera_from_scene_boxes,
+    rotated_iou_3d,
+    rotated_iou_bev,
+    scene_box_bounds,
+)
 from g3d.ops.nms import nms_3d
 
 
@@ -43,9 +49,22 @@ def rotated(count: int) -> list[Case]:
     rows = torch.arange(100 * count) % count
     pairs = (rows, (rows * 7 + rows // count) % count)
     return [
-        Case(f"rotated_iou_3d {size}", lambda: rotated_iou_3d(first, second), 10.0 * count * count, traffic, 50, peers, missing),
+        Case(
+            f"rotated_iou_3d {size}",
+            lambda: rotated_iou_3d(first, second),
+            10.0 * count * count,
+            traffic,
+            50,
+            peers,
+            missing,
+        ),
         Case(f"rotated_iou_bev {size}", lambda: rotated_iou_bev(first, second), 10.0 * count * count, traffic),
-        Case(f"rotated_iou_3d {len(rows)} pairs", lambda: rotated_iou_3d(first, second, pairs), 10.0 * len(rows), 24.0 * len(rows)),
+        Case(
+            f"rotated_iou_3d {len(rows)} pairs",
+            lambda: rotated_iou_3d(first, second, pairs),
+            10.0 * len(rows),
+            24.0 * len(rows),
+        ),
     ]
 
 
@@ -73,7 +92,13 @@ def suppression(count: int) -> list[Case]:
         "numpy, box by box, as VoteNet does": lambda: numpy_nms(published, 0.25),
     }
     return [
-        Case(f"nms_3d aligned {count}", lambda: nms_3d(level, scores, 0.25), 10.0 * count * count / 2, 56.0 * count, peers=peers),
+        Case(
+            f"nms_3d aligned {count}",
+            lambda: nms_3d(level, scores, 0.25),
+            10.0 * count * count / 2,
+            56.0 * count,
+            peers=peers,
+        ),
         Case(f"nms_3d rotated {count}", lambda: nms_3d(boxes, scores, 0.25), 10.0 * count * count / 2, 64.0 * count),
     ]
 

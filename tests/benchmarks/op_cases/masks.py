@@ -26,7 +26,9 @@ def blob(height: int, width: int) -> Tensor:
     """An object with a rough outline and holes, in the middle of its image."""
     y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
     radius, angle = (x * x + y * y).sqrt(), torch.atan2(y, x)
-    return (radius < 0.6 + 0.1 * torch.sin(7 * angle) + 0.02 * torch.sin(60 * angle)) & (torch.sin(9 * x) * torch.sin(8 * y) > -0.9)
+    return (radius < 0.6 + 0.1 * torch.sin(7 * angle) + 0.02 * torch.sin(60 * angle)) & (
+        torch.sin(9 * x) * torch.sin(8 * y) > -0.9
+    )
 
 
 def coding(size: str, masks: Tensor) -> list[Case]:
@@ -46,12 +48,25 @@ def coding(size: str, masks: Tensor) -> list[Case]:
         return lambda: module.decode(codes)
 
     peer(encoders, missing, "pycocotools, from columns", MODULE, encoder)
-    peer(encoders, missing, "pycocotools, from rows", MODULE, lambda module: lambda: module.encode(np.asfortranarray(pixels)))
+    peer(
+        encoders,
+        missing,
+        "pycocotools, from rows",
+        MODULE,
+        lambda module: lambda: module.encode(np.asfortranarray(pixels)),
+    )
     peer(decoders, missing, "pycocotools", MODULE, decoder)
     traffic = float(masks.numel() + sum(map(len, texts)))
     return [
         Case(f"masks_to_strings {size}", lambda: masks_to_strings(masks), 0, traffic, peers=encoders, missing=missing),
-        Case(f"strings_to_masks {size}", lambda: strings_to_masks(texts, height, width), 0, traffic, peers=decoders, missing=missing),
+        Case(
+            f"strings_to_masks {size}",
+            lambda: strings_to_masks(texts, height, width),
+            0,
+            traffic,
+            peers=decoders,
+            missing=missing,
+        ),
     ]
 
 
@@ -62,7 +77,12 @@ def overlaps(masks: Tensor) -> Case:
     codes = [{"size": list(masks.shape[1:]), "counts": text} for text in texts]
     peer(peers, missing, "pycocotools", MODULE, lambda module: lambda: module.iou(codes, codes, [0] * len(codes)))
     return Case(
-        f"rle_iou {len(masks)} x {len(masks)}", lambda: rle_iou(counts, counts), 0, 8.0 * len(masks) ** 2, peers=peers, missing=missing
+        f"rle_iou {len(masks)} x {len(masks)}",
+        lambda: rle_iou(counts, counts),
+        0,
+        8.0 * len(masks) ** 2,
+        peers=peers,
+        missing=missing,
     )
 
 
@@ -92,6 +112,11 @@ def drawing(height: int, width: int) -> list[Case]:
             missing=missing,
         ),
         Case(
-            f"polygons_to_rle 100 of 60 points, {size}", lambda: polygons_to_rle(many, height, width), 0, 1e5, peers=codes, missing=missing
+            f"polygons_to_rle 100 of 60 points, {size}",
+            lambda: polygons_to_rle(many, height, width),
+            0,
+            1e5,
+            peers=codes,
+            missing=missing,
         ),
     ]

@@ -1,4 +1,5 @@
-"""Deformable attention as JLN runs it on a KITTI image: 8 heads of 32 channels, 4 levels, 4 points; encoder and decoder (50 queries)."""
+"""Deformable attention as JLN runs it on a KITTI image: 8 heads of 32 channels, 4 levels, 4 points; encoder and decoder
+(50 queries)."""
 
 from __future__ import annotations
 
@@ -46,7 +47,12 @@ def _transformers(module: Any) -> Attention:
 
 
 def _case(
-    name: str, queries: int, flops: float, passes: int, target_ms: float | None, call: Callable[[Attention], Callable[[], Any]]
+    name: str,
+    queries: int,
+    flops: float,
+    passes: int,
+    target_ms: float | None,
+    call: Callable[[Attention], Callable[[], Any]],
 ) -> Case:
     peers: dict[str, Callable[[], Any]] = {}
     missing: dict[str, str] = {}
@@ -59,7 +65,9 @@ def _case(
 def _forward(queries: int, target_ms: float | None = None) -> Case:
     inputs = _inputs(queries)
     flops = 2 * 4 * queries * HEADS * CHANNELS * len(SHAPES) * POINTS
-    return _case(f"forward, {queries} queries", queries, flops, 1, target_ms, lambda attention: lambda: attention(*inputs))
+    return _case(
+        f"forward, {queries} queries", queries, flops, 1, target_ms, lambda attention: lambda: attention(*inputs)
+    )
 
 
 def _backward(queries: int, target_ms: float | None = None) -> Case:
@@ -67,9 +75,13 @@ def _backward(queries: int, target_ms: float | None = None) -> Case:
     grad = torch.randn(1, queries, HEADS * CHANNELS, generator=torch.Generator().manual_seed(1))
     flops = 3 * 2 * 4 * queries * HEADS * CHANNELS * len(SHAPES) * POINTS
     return _case(
-        f"forward and backward, {queries} queries", queries, flops, 3, target_ms,
+        f"forward and backward, {queries} queries",
+        queries,
+        flops,
+        3,
+        target_ms,
         lambda attention: lambda: torch.autograd.grad(attention(*inputs), inputs, grad),
-    )  # fmt: skip
+    )
 
 
 def _module() -> Case:
@@ -78,7 +90,17 @@ def _module() -> Case:
     channels = HEADS * CHANNELS
     module = MSDeformAttn(channels, len(SHAPES), HEADS, POINTS).requires_grad_(False)
     maps = torch.randn(1, POSITIONS, channels)
-    centres = [torch.cartesian_prod((torch.arange(h) + 0.5) / h, (torch.arange(w) + 0.5) / w).flip(1) for h, w in SHAPES]
+    centres = [
+        torch.cartesian_prod((torch.arange(h) + 0.5) / h, (torch.arange(w) + 0.5) / w).flip(1) for h, w in SHAPES
+    ]
     references = torch.cat(centres)[None, :, None].expand(-1, -1, len(SHAPES), -1)
-    flops = 2 * POSITIONS * channels * (2 * channels + HEADS * len(SHAPES) * POINTS * 3) + 8 * POSITIONS * channels * len(SHAPES) * POINTS
-    return Case("MSDeformAttn module, forward, 10200 queries", lambda: module(maps, references, maps, SHAPES), flops, 2 * 4 * maps.numel())
+    flops = (
+        2 * POSITIONS * channels * (2 * channels + HEADS * len(SHAPES) * POINTS * 3)
+        + 8 * POSITIONS * channels * len(SHAPES) * POINTS
+    )
+    return Case(
+        "MSDeformAttn module, forward, 10200 queries",
+        lambda: module(maps, references, maps, SHAPES),
+        flops,
+        2 * 4 * maps.numel(),
+    )

@@ -1,7 +1,9 @@
 """Point operators at the sizes of GroupFree3D's backbone and of the CLIP projection, on a made-up room.
 
-Furthest point sampling of one cloud is one chain of steps: a second thread helps from two clouds on, as in the case that has them.
-Bounds: what any exact implementation must do is to read the points and write the result; the flops of ball query and of three_nn are
+Furthest point sampling of one cloud is one chain of steps: a second thread helps from two clouds on, as in the case
+that has them.
+Bounds: what any exact implementation must do is to read the points and write the result; the flops of ball query and of
+    three_nn are
 those of the distances of their hits.
 """
 
@@ -43,7 +45,17 @@ def _sampling(cloud: Tensor, centres: Tensor) -> list[Case]:
         count = points.shape[1]
         peers, missing = _sampling_peers(points[0], k)
         name = f"furthest_point_sample {count} -> {k}"
-        found.append(Case(name, functools.partial(furthest_point_sample, points, k), 8 * count, 12 * count + 8 * k, target, peers, missing))
+        found.append(
+            Case(
+                name,
+                functools.partial(furthest_point_sample, points, k),
+                8 * count,
+                12 * count + 8 * k,
+                target,
+                peers,
+                missing,
+            )
+        )
     pair = torch.cat([cloud, room(40_000, 1)[None]])
     ours = functools.partial(furthest_point_sample, pair, 2048)
     return [*found, Case("furthest_point_sample 2 x 40000 -> 2048", ours, 8 * 80_000, 12 * 80_000 + 16 * 2048)]
@@ -53,10 +65,20 @@ def _sampling_peers(points: Tensor, k: int) -> tuple[dict[str, Callable[[], Any]
     array = points.numpy()
     peers: dict[str, Callable[[], Any]] = {}
     missing: dict[str, str] = {}
-    peer(peers, missing, "fpsample k-d-line h=7 (not from index 0)", "fpsample",
-         lambda fpsample: functools.partial(fpsample.bucket_fps_kdline_sampling, array, k, h=7))  # fmt: skip
-    peer(peers, missing, "fpsample exhaustive", "fpsample",
-         lambda fpsample: functools.partial(fpsample.fps_sampling, array, k, start_idx=0))  # fmt: skip
+    peer(
+        peers,
+        missing,
+        "fpsample k-d-line h=7 (not from index 0)",
+        "fpsample",
+        lambda fpsample: functools.partial(fpsample.bucket_fps_kdline_sampling, array, k, h=7),
+    )
+    peer(
+        peers,
+        missing,
+        "fpsample exhaustive",
+        "fpsample",
+        lambda fpsample: functools.partial(fpsample.fps_sampling, array, k, start_idx=0),
+    )
     return peers, missing
 
 
@@ -79,13 +101,16 @@ def _balls(cloud: Tensor, centres: Tensor) -> list[Case]:
 
 
 def _in_scan_order(scan: Tensor) -> Tensor:
-    """(1, 307200, 3): as many queries as a frame has pixels, near the points of half a room and, like pixels, near each other."""
+    """(1, 307200, 3): as many queries as a frame has pixels, near the points of half a room and, like pixels, near each
+    other."""
     half = scan[0, scan[0, :, 0] < 4]
     half = half[half.mul(5).long().mul(torch.tensor([10_000, 100, 1])).sum(1).argsort(stable=True)]
     return half.repeat_interleave(307_200 // len(half) + 1, 0)[None, :307_200] + 0.003
 
 
-def _ball_peers(points: Tensor, queries: Tensor, radius: float, k: int) -> tuple[dict[str, Callable[[], Any]], dict[str, str]]:
+def _ball_peers(
+    points: Tensor, queries: Tensor, radius: float, k: int
+) -> tuple[dict[str, Callable[[], Any]], dict[str, str]]:
     peers: dict[str, Callable[[], Any]] = {}
     missing: dict[str, str] = {}
 
@@ -134,7 +159,17 @@ def _features(cloud: Tensor, centres: Tensor) -> list[Case]:
     small = 4 * coarse.numel() + 36 * 1024 + 4 * down.numel()
     return [
         Case("group_points 128 x 1024 x 32", group, 0, moved + grouped, peers=gather),
-        Case("group_points with backward", lambda: torch.autograd.grad(group(), features, upstream), grouped / 4, 2 * (moved + grouped)),
+        Case(
+            "group_points with backward",
+            lambda: torch.autograd.grad(group(), features, upstream),
+            grouped / 4,
+            2 * (moved + grouped),
+        ),
         Case("three_interpolate 256 x 1024 from 512", spread, 5 * down.numel(), small),
-        Case("three_interpolate with backward", lambda: torch.autograd.grad(spread(), coarse, down), 11 * down.numel(), 2 * small),
+        Case(
+            "three_interpolate with backward",
+            lambda: torch.autograd.grad(spread(), coarse, down),
+            11 * down.numel(),
+            2 * small,
+        ),
     ]

@@ -34,7 +34,9 @@ def pooling(points: int, channels: int, segments: int = 2300) -> list[Case]:
     traffic = 4 * points * channels + 8 * points + 4 * segments * channels
 
     def index_add_mean() -> Tensor:
-        return torch.zeros(segments, channels).index_add_(0, owner, values) / owner.bincount(minlength=segments)[:, None]
+        return (
+            torch.zeros(segments, channels).index_add_(0, owner, values) / owner.bincount(minlength=segments)[:, None]
+        )
 
     size = f"{points} x {channels} into {segments}"
     mean = Case(
@@ -44,7 +46,9 @@ def pooling(points: int, channels: int, segments: int = 2300) -> list[Case]:
         traffic,
         peers={
             "torch index_add_": index_add_mean,
-            "torch scatter_reduce_": lambda: torch.zeros(segments, channels).scatter_reduce_(0, wide, values, "mean", include_self=False),
+            "torch scatter_reduce_": lambda: torch.zeros(segments, channels).scatter_reduce_(
+                0, wide, values, "mean", include_self=False
+            ),
         },
     )
     largest = Case(
@@ -79,7 +83,9 @@ def superpoints() -> list[Case]:
             )
         )
     cloud = room(150_000, 0)
-    found.append(Case("point_segments 150000 points, 8 neighbours", lambda: point_segments(cloud), 0.0, 20 * len(cloud)))
+    found.append(
+        Case("point_segments 150000 points, 8 neighbours", lambda: point_segments(cloud), 0.0, 20 * len(cloud))
+    )
     return found
 
 
@@ -87,10 +93,13 @@ def made_mesh(side: int) -> tuple[Tensor, Tensor]:
     """Rough terraces over a grid of 2 cm: side^2 vertices, two triangles a cell."""
     y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     height = (
-        ((x // 40 * 7 + y // 56 * 3) % 5) * 0.3 + torch.rand(side, side, generator=torch.Generator().manual_seed(0)) * 0.004
+        ((x // 40 * 7 + y // 56 * 3) % 5) * 0.3
+        + torch.rand(side, side, generator=torch.Generator().manual_seed(0)) * 0.004
     ).flatten()
     corner = (y * side + x)[:-1, :-1].flatten()
-    faces = torch.stack([corner, corner + 1, corner + side, corner + 1, corner + side + 1, corner + side], 1).reshape(-1, 3)
+    faces = torch.stack([corner, corner + 1, corner + side, corner + 1, corner + side + 1, corner + side], 1).reshape(
+        -1, 3
+    )
     return torch.stack([x.flatten() * 0.02, y.flatten() * 0.02, height], 1), faces
 
 
@@ -108,11 +117,17 @@ def pixels(points: int) -> list[Case]:
             40.0 * points,
             20 * points,
             target_ms=3,
-            peers={"torch, one operation at a time": lambda: torch_pixels(cloud, row, inverse, depth[None], None, 41, 32, 0.1, 4.0, 0.05)},
+            peers={
+                "torch, one operation at a time": lambda: torch_pixels(
+                    cloud, row, inverse, depth[None], None, 41, 32, 0.1, 4.0, 0.05
+                )
+            },
         ),
         Case(
             f"points_to_pixels {points} points, 640 x 480 pixels without depth",
-            lambda: points_to_pixels(cloud, camera * torch.tensor([[15.6], [15.0], [1]]), pose, (640, 480), near=0.1, far=math.inf),
+            lambda: points_to_pixels(
+                cloud, camera * torch.tensor([[15.6], [15.0], [1]]), pose, (640, 480), near=0.1, far=math.inf
+            ),
             40.0 * points,
             20 * points,
             target_ms=3,

@@ -45,7 +45,9 @@ def voxelise(count: int) -> Case:
     points = room(count, 0)
     sites = points_to_sites(points, VOXEL)
     peers: dict[str, Callable[[], Any]] = {
-        "torch unique of packed keys": lambda: packed(sites, *packing(sites)).unique(return_inverse=True, return_counts=True)
+        "torch unique of packed keys": lambda: packed(sites, *packing(sites)).unique(
+            return_inverse=True, return_counts=True
+        )
     }
     missing: dict[str, str] = {}
 
@@ -54,7 +56,9 @@ def voxelise(count: int) -> Case:
         low = points.amin(0).tolist()
         high = [edge + VOXEL * cells for edge, cells in zip(low, shape, strict=True)]
         made = module.Point2VoxelCPU3d([VOXEL] * 3, [*low, *high], 3, count, 5)
-        return lambda: made.point_to_voxel(module.tv.from_numpy(points.numpy()))  # its view does not keep the points alive
+        return lambda: made.point_to_voxel(
+            module.tv.from_numpy(points.numpy())
+        )  # its view does not keep the points alive
 
     peer(peers, missing, "spconv Point2VoxelCPU3d, 5 points a voxel", "spconv.utils", _with_views(spconv))
     voxels = len(voxelize(sites).sites)
@@ -137,7 +141,10 @@ def backward(rules: Rules, channels: int) -> Case:
 def to_half_and_back(sites: Tensor, fine: int, coarse: int) -> list[Case]:
     rules = strided_rules(sites, (1 << 14,) * 3)[1]
     found = []
-    for name, way, channels in (("strided 2x2x2", rules, (fine, coarse)), ("inverse 2x2x2", rules.inverse(), (coarse, fine))):
+    for name, way, channels in (
+        ("strided 2x2x2", rules, (fine, coarse)),
+        ("inverse 2x2x2", rules.inverse(), (coarse, fine)),
+    ):
         features, weight = _drawn(way, *channels)
         found.append(
             Case(
@@ -145,7 +152,11 @@ def to_half_and_back(sites: Tensor, fine: int, coarse: int) -> list[Case]:
                 lambda features=features, weight=weight, way=way: sparse_conv(features, weight, way),
                 2.0 * len(sites) * fine * coarse,
                 4 * (len(way.back_order) * channels[0] + len(way.order) * (channels[1] + 8)),
-                peers={"torch gather, mm, index_add": lambda features=features, weight=weight, way=way: reference(features, weight, *way)},
+                peers={
+                    "torch gather, mm, index_add": lambda features=features, weight=weight, way=way: reference(
+                        features, weight, *way
+                    )
+                },
             )
         )
     return found

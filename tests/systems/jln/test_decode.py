@@ -24,8 +24,13 @@ def outputs_of(box: np.ndarray, depth: float = 18.0, queries: int = 1, log_varia
     """A network that is sure of a van at u v l r t b (0..1), in the last query."""
     bins, residuals = heading_bins(np.array([ALPHA]))
     bin_logits = F.one_hot(torch.from_numpy(bins), 12).float()
-    last = [torch.full((9,), -5.0), torch.tensor(box), torch.tensor(HWL), torch.tensor([depth, log_variance]),
-            torch.cat([bin_logits, bin_logits * float(residuals[0])], 1)[0]]  # fmt: skip
+    last = [
+        torch.full((9,), -5.0),
+        torch.tensor(box),
+        torch.tensor(HWL),
+        torch.tensor([depth, log_variance]),
+        torch.cat([bin_logits, bin_logits * float(residuals[0])], 1)[0],
+    ]
     last[0][CLASS_NAMES.index("van")] = 2.0
     values = [torch.cat([torch.full((queries - 1, len(value)), -6.0), value.float()[None]])[None] for value in last]
     maps = torch.zeros(1, 81, 24, 80)
@@ -49,14 +54,18 @@ def test_what_the_targets_say_comes_back(queries: int) -> None:
     np.testing.assert_allclose(found.sizes, HWL[None], rtol=1e-6)
     np.testing.assert_allclose(found.boxes2d, BOX[None], atol=1e-3)
     np.testing.assert_allclose(found.alpha, [ALPHA], atol=1e-6)
-    ray = np.arctan2(BOX[[0, 2]].mean() - CAMERA[0, 2], CAMERA[0, 0])  # of the 2D box's middle, not of the projected centre
+    ray = np.arctan2(
+        BOX[[0, 2]].mean() - CAMERA[0, 2], CAMERA[0, 0]
+    )  # of the 2D box's middle, not of the projected centre
     np.testing.assert_allclose(found.rotation_y, [ALPHA + ray], atol=1e-6)
     assert found.scores is not None
     np.testing.assert_allclose(found.scores, torch.tensor(2.0).sigmoid() * np.exp(-0.5), rtol=1e-6)
 
 
 def test_the_published_way_back_is_off_in_y_alone() -> None:
-    exact, published = (decode(outputs_of(network_box()), [CAMERA], [SIZE], RESOLUTION, inverse)[0] for inverse in (True, False))
+    exact, published = (
+        decode(outputs_of(network_box()), [CAMERA], [SIZE], RESOLUTION, inverse)[0] for inverse in (True, False)
+    )
     np.testing.assert_allclose(published.boxes2d[:, ::2], exact.boxes2d[:, ::2], atol=1e-3)
     off = published.boxes2d[0, 1::2] - exact.boxes2d[0, 1::2]
     middle = SIZE[1] / 2
@@ -83,7 +92,9 @@ def test_rows_of_a_bfloat16_network_are_float32() -> None:
 
 
 def test_each_sample_has_its_own_camera_and_image() -> None:
-    pair = Outputs(*(None if value is None else value.expand(2, *value.shape[1:]) for value in outputs_of(network_box())))  # type: ignore[arg-type]
+    pair = Outputs(
+        *(None if value is None else value.expand(2, *value.shape[1:]) for value in outputs_of(network_box()))
+    )  # type: ignore[arg-type]
     wide = CAMERA * [[0.5], [0.5], [1]]
     first, second = decode(pair, [CAMERA, wide], [SIZE, (621, 188)], RESOLUTION, True)
     np.testing.assert_allclose(second.boxes2d, first.boxes2d / 2, atol=0.3)  # 187.5 rows of the half image

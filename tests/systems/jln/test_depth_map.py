@@ -11,12 +11,16 @@ SIZE = (6, 10)  # height, width
 
 
 def painted(box: tuple[float, float, float, float], published: bool = False) -> torch.Tensor:
-    return paint_depths(torch.tensor([[box]]), torch.tensor([[7.0]]), torch.ones(1, 1, dtype=torch.bool), SIZE, published).inside[0]
+    return paint_depths(
+        torch.tensor([[box]]), torch.tensor([[7.0]]), torch.ones(1, 1, dtype=torch.bool), SIZE, published
+    ).inside[0]
 
 
 def test_a_bin_holds_the_depths_between_its_edges() -> None:
     bins, farthest = 80, 60.0
-    edges = MIN_DEPTH + (farthest - MIN_DEPTH) * torch.arange(bins + 1) * torch.arange(1, bins + 2) / (bins * (bins + 1))
+    edges = MIN_DEPTH + (farthest - MIN_DEPTH) * torch.arange(bins + 1) * torch.arange(1, bins + 2) / (
+        bins * (bins + 1)
+    )
     middles = (edges[:-1] + edges[1:]) / 2
     assert depth_bin(middles, bins, farthest).tolist() == list(range(bins))
     assert edges[-1].item() == pytest.approx(farthest)
@@ -57,7 +61,9 @@ def test_the_nearest_box_is_seen_and_absent_ones_are_not() -> None:
 def test_pixels_inside_a_box_weigh_thirteen_times_as_much() -> None:
     g = torch.Generator().manual_seed(0)
     logits = torch.randn(1, 21, *SIZE, generator=g)
-    targets = paint_depths(torch.tensor([[[1.0, 1, 4, 3]]]), torch.tensor([[9.0]]), torch.ones(1, 1, dtype=torch.bool), SIZE)
+    targets = paint_depths(
+        torch.tensor([[[1.0, 1, 4, 3]]]), torch.tensor([[9.0]]), torch.ones(1, 1, dtype=torch.bool), SIZE
+    )
     pixels = focal_depth_loss(logits, depth_bin(targets.depth, 20, 60.0))
     expected = pixels[~targets.inside].sum() + 13 * pixels[targets.inside].sum()
     assert depth_map_loss(logits, targets, 60.0).item() == pytest.approx(expected.item(), rel=1e-6)

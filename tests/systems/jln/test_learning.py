@@ -19,7 +19,13 @@ from g3d.synthetic.mono3drefer import make_mono3drefer, training_sentences
 from g3d.synthetic.streets import make_streets
 from g3d.synthetic.text_encoder import make_text_encoder
 
-SETTINGS = ("train.epochs=170", "optim.warmup_epochs=10", "optim.decay_epochs=[110, 140]", "augment.flip=0", "train.checkpoint_epochs=1000")
+SETTINGS = (
+    "train.epochs=170",
+    "optim.warmup_epochs=10",
+    "optim.decay_epochs=[110, 140]",
+    "augment.flip=0",
+    "train.checkpoint_epochs=1000",
+)
 
 
 @pytest.mark.slow

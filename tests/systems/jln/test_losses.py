@@ -32,12 +32,17 @@ def targets_of(present: list[bool], seed: int = 0, dtype: torch.dtype = torch.fl
         return low + (high - low) * torch.rand(count, *shape, generator=g, dtype=dtype)
 
     return Targets(
-        label=torch.randint(0, 9, (count,), generator=g), box=torch.cat([values(2, low=0.2, high=0.8), values(2, low=0.1, high=0.4)], 1),
-        box3d=torch.cat([values(2, low=0.2, high=0.8), values(4, low=0.02, high=0.2)], 1), depth=values(low=4, high=50),
-        size=values(3, low=1, high=4), heading_bin=torch.randint(0, 12, (count,), generator=g), heading_res=values(low=-0.2, high=0.2),
-        present=torch.tensor(present), regions=torch.randint(0, 2, (count, sum(POSITIONS)), generator=g, dtype=torch.uint8),
+        label=torch.randint(0, 9, (count,), generator=g),
+        box=torch.cat([values(2, low=0.2, high=0.8), values(2, low=0.1, high=0.4)], 1),
+        box3d=torch.cat([values(2, low=0.2, high=0.8), values(4, low=0.02, high=0.2)], 1),
+        depth=values(low=4, high=50),
+        size=values(3, low=1, high=4),
+        heading_bin=torch.randint(0, 12, (count,), generator=g),
+        heading_res=values(low=-0.2, high=0.2),
+        present=torch.tensor(present),
+        regions=torch.randint(0, 2, (count, sum(POSITIONS)), generator=g, dtype=torch.uint8),
         depth_regions=torch.randint(0, 2, (count, POSITIONS[1]), generator=g, dtype=torch.uint8),
-    )  # fmt: skip
+    )
 
 
 def outputs_of(count: int, queries: int = 1, seed: int = 1, dtype: torch.dtype = torch.float64) -> Outputs:
@@ -47,8 +52,19 @@ def outputs_of(count: int, queries: int = 1, seed: int = 1, dtype: torch.dtype =
         values = torch.randn(count, *shape, generator=g, dtype=dtype)
         return (values.sigmoid() if squash else values).requires_grad_()
 
-    return Outputs(leaf(queries, 9), leaf(queries, 6, squash=True), leaf(queries, 3), leaf(queries, 2), leaf(queries, 24), leaf(81, *MAP),
-                   leaf(*MAP), leaf(sum(POSITIONS)), leaf(POSITIONS[1]), leaf(16), leaf(16))  # fmt: skip
+    return Outputs(
+        leaf(queries, 9),
+        leaf(queries, 6, squash=True),
+        leaf(queries, 3),
+        leaf(queries, 2),
+        leaf(queries, 24),
+        leaf(81, *MAP),
+        leaf(*MAP),
+        leaf(sum(POSITIONS)),
+        leaf(POSITIONS[1]),
+        leaf(16),
+        leaf(16),
+    )
 
 
 def run(outputs: Outputs, targets: Targets, **settings: Any) -> dict[str, Tensor]:
@@ -69,7 +85,9 @@ def test_terms_are_the_schema_s_and_total_is_their_weighted_sum() -> None:
     terms = run(outputs_of(3), targets)
     weights = LossConfig().model_dump()
     assert set(terms) - {"total"} <= set(weights)
-    assert terms["total"].item() == pytest.approx(sum(weights[name] * value.item() for name, value in terms.items() if name != "total"))
+    assert terms["total"].item() == pytest.approx(
+        sum(weights[name] * value.item() for name, value in terms.items() if name != "total")
+    )
     doubled = run(outputs_of(3), targets, center=20)
     assert doubled["center"] == terms["center"]
     assert doubled["total"].item() == pytest.approx(terms["total"].item() + 10 * terms["center"].item())
@@ -83,8 +101,14 @@ def test_without_joint_outputs_there_are_no_joint_terms() -> None:
 def test_an_absent_object_is_as_no_object() -> None:
     """Whatever its targets hold: the terms are those of the other samples, which alone get gradients."""
     targets, outputs = targets_of([True, False]), outputs_of(2)
-    broken = replace(targets, **{f.name: _spoilt(getattr(targets, f.name)) for f in fields(targets) if f.name in
-                                 ("box", "box3d", "depth", "size", "heading_res")})  # fmt: skip
+    broken = replace(
+        targets,
+        **{
+            f.name: _spoilt(getattr(targets, f.name))
+            for f in fields(targets)
+            if f.name in ("box", "box3d", "depth", "size", "heading_res")
+        },
+    )
     terms = run(outputs, broken)
     terms["total"].backward()
     first = {f.name: getattr(targets, f.name)[:1] for f in fields(targets) if getattr(targets, f.name) is not None}
@@ -147,7 +171,9 @@ def test_region_outputs_of_another_input_size_are_refused() -> None:
 def test_depth_map_boxes_beyond_the_border() -> None:
     targets = targets_of([True])
     beyond = replace(targets, box=torch.tensor([[0.1, 0.5, 0.4, 0.4]], dtype=torch.float64))  # starts at -0.1
-    values = {mode: run(outputs_of(1), beyond, depth_map_boxes=mode)["depth_map"].item() for mode in ("clamped", "published")}
+    values = {
+        mode: run(outputs_of(1), beyond, depth_map_boxes=mode)["depth_map"].item() for mode in ("clamped", "published")
+    }
     assert values["clamped"] > 2 * values["published"]  # nothing is painted: all is background, of weight 1
 
 
@@ -156,8 +182,10 @@ def test_a_scene_s_depth_map_shows_all_its_objects() -> None:
     own = {"scene_boxes": targets.box[:, None], "scene_depths": targets.depth[:, None]}
     alone, same = (run(outputs, each)["depth_map"].item() for each in (targets, replace(targets, **own)))
     assert same == pytest.approx(alone)
-    unused = {"scene_boxes": torch.cat([targets.box[:, None], targets.box[:, None].flip(0)], 1),
-              "scene_depths": torch.stack([targets.depth, torch.zeros(2, dtype=torch.float64)], 1)}  # fmt: skip
+    unused = {
+        "scene_boxes": torch.cat([targets.box[:, None], targets.box[:, None].flip(0)], 1),
+        "scene_depths": torch.stack([targets.depth, torch.zeros(2, dtype=torch.float64)], 1),
+    }
     assert run(outputs, replace(targets, **unused))["depth_map"].item() == pytest.approx(alone)
     unused["scene_depths"] = targets.depth[:, None].expand(2, 2)
     assert run(outputs, replace(targets, **unused))["depth_map"].item() != pytest.approx(alone, rel=1e-3)
@@ -181,11 +209,26 @@ def test_bfloat16_outputs_give_float32_losses() -> None:
 
 
 class _NoLook(TorchFunctionMode):
-    """Refuses what would make the host wait for a GPU: a look at values, shapes that depend on them, copies from the host."""
+    """Refuses what would make the host wait for a GPU: a look at values, shapes that depend on them, copies from the
+    host."""
 
-    def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
-        assert function not in (Tensor.item, Tensor.tolist, Tensor.__bool__, Tensor.__float__, Tensor.__int__, Tensor.nonzero, Tensor.cpu,
-                                Tensor.numpy, torch.nonzero, torch.masked_select, torch.tensor, Tensor.new_tensor)  # fmt: skip
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        assert function not in (
+            Tensor.item,
+            Tensor.tolist,
+            Tensor.__bool__,
+            Tensor.__float__,
+            Tensor.__int__,
+            Tensor.nonzero,
+            Tensor.cpu,
+            Tensor.numpy,
+            torch.nonzero,
+            torch.masked_select,
+            torch.tensor,
+            Tensor.new_tensor,
+        )
         if function in (Tensor.__getitem__, Tensor.__setitem__):
             places = args[1] if isinstance(args[1], tuple) else (args[1],)
             assert not any(isinstance(place, Tensor) and place.dtype is torch.bool for place in places)
@@ -204,7 +247,9 @@ def _rank(rank: int, folder: str, shares: tuple[slice, slice], present: list[boo
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     targets, outputs, own = targets_of(present), outputs_of(len(present)), shares[rank]
-    local = Targets(**{f.name: getattr(targets, f.name)[own] for f in fields(targets) if getattr(targets, f.name) is not None})
+    local = Targets(
+        **{f.name: getattr(targets, f.name)[own] for f in fields(targets) if getattr(targets, f.name) is not None}
+    )
     found = {}
     for gather in (True, False):
         mine = detached(outputs, own)
@@ -225,7 +270,9 @@ def test_two_processes_equal_the_global_batch(tmp_path: Path) -> None:
     mp.spawn(_rank, (str(tmp_path), shares, present), nprocs=2)
     ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     for name, value in terms.items():
-        assert (ranks[0][True][0][name] + ranks[1][True][0][name]).item() / 2 == pytest.approx(value.item(), rel=1e-12), name
+        assert (ranks[0][True][0][name] + ranks[1][True][0][name]).item() / 2 == pytest.approx(
+            value.item(), rel=1e-12
+        ), name
     for name, gradient in whole.items():  # the gradient of the mean over the processes
         parts = torch.cat([found[True][1][name] for found in ranks]) / 2
         torch.testing.assert_close(parts, gradient, rtol=1e-11, atol=1e-14)

@@ -1,4 +1,5 @@
-"""The network: shapes, gradients, images shared by sentences, precision, initialisation. Its numbers are checked by the parity cases."""
+"""The network: shapes, gradients, images shared by sentences, precision, initialisation. Its numbers are checked by the
+parity cases."""
 
 from __future__ import annotations
 
@@ -20,7 +21,12 @@ def test_outputs_have_the_promised_shapes_and_every_parameter_learns(joint: bool
     shapes = {"logits": (3, 1, 9), "boxes": (3, 1, 6), "sizes": (3, 1, 3), "depth": (3, 1, 2), "angle": (3, 1, 24),
               "depth_logits": (3, 11, 4, 8), "depth_map": (3, 4, 8)}  # fmt: skip
     if joint:
-        shapes |= {"regions": (3, 128 + 32 + 8 + 2), "depth_regions": (3, 32), "visual_token": (3, 32), "text_token": (3, 32)}
+        shapes |= {
+            "regions": (3, 128 + 32 + 8 + 2),
+            "depth_regions": (3, 32),
+            "visual_token": (3, 32),
+            "text_token": (3, 32),
+        }
     assert {name: tuple(value.shape) for name, value in outputs._asdict().items() if value is not None} == shapes
     sum((value**2).sum() for value in outputs if value is not None).backward()
     assert [name for name, p in network.named_parameters() if p.requires_grad and p.grad is None] == []
@@ -31,8 +37,16 @@ def test_mono3dvg_tr_is_jln_without_some_parameters() -> None:
     def names(joint: bool) -> set[str]:
         return {name.split(".")[1] for name in model(joint=joint).state_dict() if name.startswith("transformer.")}
 
-    assert names(True) - names(False) == {"cls_text", "cls_visual", "global_text_att", "text_injection_att", "global_visual_att",
-                                          "global_visual_injection", "adapt_visual_classifier", "adapt_depth_classifier"}  # fmt: skip
+    assert names(True) - names(False) == {
+        "cls_text",
+        "cls_visual",
+        "global_text_att",
+        "text_injection_att",
+        "global_visual_att",
+        "global_visual_injection",
+        "adapt_visual_classifier",
+        "adapt_depth_classifier",
+    }
     assert names(False) < names(True)
 
 
@@ -56,7 +70,9 @@ def test_the_backbone_sees_each_image_once() -> None:
 def test_padded_words_matter_only_without_the_word_mask(masked: bool) -> None:
     network, images, sentences = model(word_mask=masked).eval(), torch.randn(2, 3, 64, 64), words(2)
     changed = Words(sentences.features + 5 * sentences.padding[..., None], sentences.padding)
-    same = torch.allclose(run(network, images, None, sentences).boxes, run(network, images, None, changed).boxes, rtol=1e-5, atol=1e-6)
+    same = torch.allclose(
+        run(network, images, None, sentences).boxes, run(network, images, None, changed).boxes, rtol=1e-5, atol=1e-6
+    )
     assert same == masked
 
 
@@ -124,7 +140,8 @@ def test_a_score_reaches_coarser_levels_as_the_largest_around() -> None:
 
 
 def test_what_sentences_share_has_the_same_gradient_every_time() -> None:
-    """Plain indexing adds the gradients of a row that is taken several times in an order that changes from run to run."""
+    """Plain indexing adds the gradients of a row that is taken several times in an order that changes from run to
+    run."""
     shared, image_of = torch.randn(1, 10_200, 64), torch.zeros(16, dtype=torch.int64)
     weights = torch.randn(16, 10_200, 64)
     threads = torch.get_num_threads()

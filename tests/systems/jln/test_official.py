@@ -1,4 +1,5 @@
-"""Published files: checkpoints of both systems, MonoDETR in either spelling, ImageNet weights; all is taken or said why not."""
+"""Published files: checkpoints of both systems, MonoDETR in either spelling, ImageNet weights; all is taken or said why
+not."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ def small(*overrides: str, joint: bool = True, **text: Any) -> JLN:
 
 
 def published(model: JLN, transformer: str = "mono3dvg_transformer.") -> dict[str, Tensor]:
-    """The state dict that the published code would have written of other weights: its names, duplicates and unused parts."""
+    """The state dict that the published code would have written of other weights: its names, duplicates and unused
+    parts."""
     back = {ours: theirs for theirs, ours in PUBLISHED_NAMES.items()}
     state: dict[str, Tensor] = {}
     for name, value in model.state_dict().items():
@@ -75,9 +77,12 @@ def test_of_a_weight_held_twice_the_heads_own_is_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("joint", "said", "hint"), [(True, "of JLN, but this model is Mono3DVG-TR", "use --preset jln"),
-                                (False, "of Mono3DVG-TR, but this model is JLN", "use --preset mono3dvg-tr")]
-)  # fmt: skip
+    ("joint", "said", "hint"),
+    [
+        (True, "of JLN, but this model is Mono3DVG-TR", "use --preset jln"),
+        (False, "of Mono3DVG-TR, but this model is JLN", "use --preset mono3dvg-tr"),
+    ],
+)
 def test_a_file_of_the_other_system_names_its_preset(joint: bool, said: str, hint: str) -> None:
     with pytest.raises(InputError) as caught:
         import_official(published(small(joint=joint)), small(joint=not joint))
@@ -108,7 +113,11 @@ def test_what_does_not_fit_is_listed_and_the_model_stays_as_it_was() -> None:
     state["query_embed.weight"] = torch.zeros(50, 32)
     with pytest.raises(InputError) as caught:
         import_official(state, model)
-    for said in ("missing: resizer.fc.bias", "unknown: resizer.fc.scale", "query_embed.weight is (50, 32), expected (1, 32)"):
+    for said in (
+        "missing: resizer.fc.bias",
+        "unknown: resizer.fc.scale",
+        "query_embed.weight is (50, 32), expected (1, 32)",
+    ):
         assert said in caught.value.message
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
@@ -125,13 +134,35 @@ def test_no_state_dict_at_all() -> None:
 
 def monodetr(spelling: str) -> dict[str, Tensor]:
     """A checkpoint of MonoDETR's names: what it shares with this network, and some of what it does not."""
-    parts = ("TextGuidedAdapter.", "cls_", "global_", "text_injection_att.", "adapt_", "encoder.layers.0.cross_attn.",
-             "encoder.layers.0.norm3.", "decoder.layers.0.cross_attn_text.", "decoder.layers.0.norm_text.")  # fmt: skip
-    new = ("text_encoder.", "resizer.", "query_embed.", "class_embed.", *(f"mono3dvg_transformer.{part}" for part in parts))
+    parts = (
+        "TextGuidedAdapter.",
+        "cls_",
+        "global_",
+        "text_injection_att.",
+        "adapt_",
+        "encoder.layers.0.cross_attn.",
+        "encoder.layers.0.norm3.",
+        "decoder.layers.0.cross_attn_text.",
+        "decoder.layers.0.norm_text.",
+    )
+    new = (
+        "text_encoder.",
+        "resizer.",
+        "query_embed.",
+        "class_embed.",
+        *(f"mono3dvg_transformer.{part}" for part in parts),
+    )
     state = {name: value for name, value in published(small()).items() if not name.startswith(new)}
-    state |= {"mono3dvg_transformer.decoder.layers.1.norm1.bias": torch.ones(32), "class_embed.0.bias": torch.ones(3),
-              "query_embed.weight": torch.zeros(50, 64), "label_enc.weight": torch.zeros(3, 31)}  # fmt: skip
-    return {name.replace("msdeform_attn", "self_attn").replace("mono3dvg_transformer.", spelling): value for name, value in state.items()}
+    state |= {
+        "mono3dvg_transformer.decoder.layers.1.norm1.bias": torch.ones(32),
+        "class_embed.0.bias": torch.ones(3),
+        "query_embed.weight": torch.zeros(50, 64),
+        "label_enc.weight": torch.zeros(3, 31),
+    }
+    return {
+        name.replace("msdeform_attn", "self_attn").replace("mono3dvg_transformer.", spelling): value
+        for name, value in state.items()
+    }
 
 
 @pytest.mark.parametrize("spelling", ["depthaware_transformer.", "transformer."])
@@ -140,7 +171,10 @@ def test_monodetr_starts_what_it_shares(spelling: str) -> None:
     if spelling == "transformer.":
         old = {"depth_classifier": "classifier", "depth_encoder": "encoder_proj", "depth_pos_embed": "depth_embed"}
         for now, then in old.items():
-            state = {name.replace(f"depth_predictor.{now}.", f"depth_predictor.{then}."): value for name, value in state.items()}
+            state = {
+                name.replace(f"depth_predictor.{now}.", f"depth_predictor.{then}."): value
+                for name, value in state.items()
+            }
     report = import_start({"model_state": state}, model)
     own = model.state_dict()
     assert {*report.taken, *report.ignored} == set(state)
@@ -160,7 +194,9 @@ def test_monodetr_starts_what_it_shares(spelling: str) -> None:
 def test_monodetr_must_have_all_that_is_shared() -> None:
     state = monodetr("depthaware_transformer.")
     del state["depthaware_transformer.level_embed"]
-    with pytest.raises(InputError, match=r"MonoDETR checkpoint does not fit this model: entries missing: transformer\.level_embed"):
+    with pytest.raises(
+        InputError, match=r"MonoDETR checkpoint does not fit this model: entries missing: transformer\.level_embed"
+    ):
         import_start(state, small())
 
 
@@ -168,11 +204,19 @@ def test_monodetr_must_have_all_that_is_shared() -> None:
 def test_imagenet_weights_start_the_backbone(norm: str) -> None:
     model = small(f"model.backbone.norm={norm}")
     weights = {name: torch.randn_like(value.float()) for name, value in model.backbone.state_dict().items()}
-    counters = {name.replace("running_mean", "num_batches_tracked"): torch.tensor(5) for name in weights if name.endswith("running_mean")}
-    report = import_backbone({**weights, **counters, "fc.weight": torch.zeros(10, 128), "fc.bias": torch.zeros(10)}, model)
+    counters = {
+        name.replace("running_mean", "num_batches_tracked"): torch.tensor(5)
+        for name in weights
+        if name.endswith("running_mean")
+    }
+    report = import_backbone(
+        {**weights, **counters, "fc.weight": torch.zeros(10, 128), "fc.bias": torch.zeros(10)}, model
+    )
     assert torch.equal(model.backbone.state_dict()["layer4.0.conv3.weight"], weights["layer4.0.conv3.weight"])
     assert report.ignored["fc.bias"] == "the classifier of ImageNet"
     assert ("bn1.num_batches_tracked" in report.ignored) == (norm == "frozen")
     del weights["layer2.0.conv1.weight"]
-    with pytest.raises(InputError, match=r"ResNet weight file does not fit this model: entries missing: layer2\.0\.conv1\.weight"):
+    with pytest.raises(
+        InputError, match=r"ResNet weight file does not fit this model: entries missing: layer2\.0\.conv1\.weight"
+    ):
         import_backbone(weights, model)

@@ -1,4 +1,5 @@
-"""What small networks may do besides the published: look where the region heads point, learn to point, know where features are."""
+"""What small networks may do besides the published: look where the region heads point, learn to point, know where
+features are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Presets: where the published training has bugs `jln` is right, `jln-as-published` has all of them, and neither differs in more."""
+"""Presets: where the published training has bugs `jln` is right, `jln-as-published` has all of them, and neither
+differs in more."""
 
 from __future__ import annotations
 
@@ -60,7 +61,9 @@ def test_what_the_published_weights_and_tables_need_is_kept(name: str) -> None:
 
 
 def test_mono3dvg_tr_is_one_flag_and_shorter() -> None:
-    changed = {key: values for key, values in differing("jln", "mono3dvg-tr").items() if not key.startswith("published.")}
+    changed = {
+        key: values for key, values in differing("jln", "mono3dvg-tr").items() if not key.startswith("published.")
+    }
     assert changed == {"model.joint": (True, False), "train.epochs": (75, 60)}
 
 

@@ -20,17 +20,36 @@ KEY = "000152_37_181"
 
 def objects(name: str = "van", x: float = 1.25, scored: bool = True) -> Objects:
     scores = np.array([0.87]) if scored else None
-    return Objects(np.array([name]), np.array([[10.5, 20.25, 110.1, 90.7]]), np.array([[1.5, 1.6, 4.0]]), np.array([[x, 1.7, 21.3]]),
-                   np.array([0.3]), np.array([0.1 + 0.2]), np.zeros(1), np.zeros(1, np.int64), scores)  # fmt: skip
+    return Objects(
+        np.array([name]),
+        np.array([[10.5, 20.25, 110.1, 90.7]]),
+        np.array([[1.5, 1.6, 4.0]]),
+        np.array([[x, 1.7, 21.3]]),
+        np.array([0.3]),
+        np.array([0.1 + 0.2]),
+        np.zeros(1),
+        np.zeros(1, np.int64),
+        scores,
+    )
 
 
 def expression(annotation: int = 181) -> Expression:
-    return Expression(f"000152_37_{annotation}", "000152", 37, annotation, "van", "The white van – near the kerb", objects(scored=False))
+    return Expression(
+        f"000152_37_{annotation}",
+        "000152",
+        37,
+        annotation,
+        "van",
+        "The white van – near the kerb",
+        objects(scored=False),
+    )
 
 
 def written(folder: Path) -> Path:
     expressions = [expression(), expression(182)]
-    predictions = [Prediction(e.id, objects("car", x), e.sentence) for e, x in zip(expressions, (1.25, 2.0), strict=True)]
+    predictions = [
+        Prediction(e.id, objects("car", x), e.sentence) for e, x in zip(expressions, (1.25, 2.0), strict=True)
+    ]
     write_results(folder / FILE, predictions, expressions)
     return folder / FILE
 
@@ -48,10 +67,14 @@ def test_entries_are_the_published_ones(tmp_path: Path) -> None:
     entries = json.loads(written(tmp_path).read_text())
     assert list(entries) == [KEY, "000152_37_182"]
     assert entries[KEY] == {
-        "im_name": "000152", "instanceID": 37, "ann_id": 181,
+        "im_name": "000152",
+        "instanceID": 37,
+        "ann_id": 181,
         "label_2_pre": "[1, 0.30000000000000004, 10.5, 20.25, 110.1, 90.7, 1.5, 1.6, 4.0, 1.25, 1.7, 21.3, 0.3, 0.87]",
-        "label_2_gt": [1.5, 1.6, 4.0, 1.25, 1.7, 21.3], "IoU": pytest.approx(1), "description": "The white van – near the kerb",
-    }  # fmt: skip
+        "label_2_gt": [1.5, 1.6, 4.0, 1.25, 1.7, 21.3],
+        "IoU": pytest.approx(1),
+        "description": "The white van – near the kerb",
+    }
     assert entries["000152_37_182"]["IoU"] == pytest.approx(0.75 / 2.25)
 
 
@@ -125,7 +148,9 @@ def test_damaged_files_are_refused(tmp_path: Path, content: str, says: str) -> N
     assert says in refusal.value.message
 
 
-def test_other_expressions_are_passed_over_and_missing_ones_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_expressions_are_passed_over_and_missing_ones_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = written(tmp_path)
     with caplog.at_level("INFO"):
         assert len(read_results(path, [KEY])) == 1

@@ -16,7 +16,9 @@ from g3d.systems.jln.system import SYSTEM
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_many_sentences_are_asked_in_parts_about_images_encoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool) -> None:
+def test_many_sentences_are_asked_in_parts_about_images_encoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
     root = mini_world(tmp_path / "mini")
     config = presets.load("jln-tiny", [*MICRO, "decode.maps=true"])
     model = SYSTEM.build(config).eval()

@@ -27,13 +27,23 @@ SCALE = RESOLUTION[0] / SIZE[0]
 
 
 def van(box: tuple[float, ...] = (500.0, 150.0, 700.0, 300.0), **changes: Any) -> Objects:
-    found = Objects(np.array(["van"]), np.array([box]), np.array([[2.0, 1.8, 4.5]]), np.array([[1.0, 1.7, 20.0]]), np.array([0.4]),
-                    np.array([0.3]), np.zeros(1), np.zeros(1, np.int64))  # fmt: skip
+    found = Objects(
+        np.array(["van"]),
+        np.array([box]),
+        np.array([[2.0, 1.8, 4.5]]),
+        np.array([[1.0, 1.7, 20.0]]),
+        np.array([0.4]),
+        np.array([0.3]),
+        np.zeros(1),
+        np.zeros(1, np.int64),
+    )
     return replace(found, **{name: np.array(value) for name, value in changes.items()})
 
 
 def encoded(target: Objects, augmentation: Augmentation | None = None, **settings: Any) -> Targets:
-    return encode(target, CAMERA, SIZE, augmentation or no_augmentation(SIZE), DataConfig(train="train", val="val", **settings))
+    return encode(
+        target, CAMERA, SIZE, augmentation or no_augmentation(SIZE), DataConfig(train="train", val="val", **settings)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +56,20 @@ def preset() -> Config:
 def test_boxes_are_fractions_of_the_network_image() -> None:
     found = encoded(van())
     x, y = (600 - 621) * SCALE + 640, (225 - 187.5) * SCALE + 192
-    assert torch.allclose(found.box, torch.tensor([x / 1280, y / 384, 200 * SCALE / 1280, 150 * SCALE / 384]), atol=1e-6)
+    assert torch.allclose(
+        found.box, torch.tensor([x / 1280, y / 384, 200 * SCALE / 1280, 150 * SCALE / 384]), atol=1e-6
+    )
     u, v = project_at_depth(np.array([1.0, 0.7, 20.0]), CAMERA)  # the middle of the box: 1 m above its bottom
-    assert torch.allclose(found.box3d[:2], torch.tensor([((u - 621) * SCALE + 640) / 1280, ((v - 187.5) * SCALE + 192) / 384]).float())
+    assert torch.allclose(
+        found.box3d[:2], torch.tensor([((u - 621) * SCALE + 640) / 1280, ((v - 187.5) * SCALE + 192) / 384]).float()
+    )
     assert found.box3d[2] + found.box3d[3] == pytest.approx(found.box[2].item(), abs=1e-6)
     assert found.box3d[4] + found.box3d[5] == pytest.approx(found.box[3].item(), abs=1e-6)
-    assert (found.label, found.depth, found.size.tolist()) == (CLASS_NAMES.index("van"), 20.0, pytest.approx([2.0, 1.8, 4.5]))
+    assert (found.label, found.depth, found.size.tolist()) == (
+        CLASS_NAMES.index("van"),
+        20.0,
+        pytest.approx([2.0, 1.8, 4.5]),
+    )
 
 
 def test_a_centre_outside_the_2d_box_has_a_negative_distance() -> None:
@@ -68,7 +86,9 @@ def test_a_flip_mirrors_the_boxes_and_turns_the_heading() -> None:
         assert torch.equal(getattr(flipped, name), getattr(whole, name))
     logits = np.eye(12)[[flipped.heading_bin]]
     alpha = heading_angle(logits, np.full((1, 12), flipped.heading_res))
-    assert alpha == pytest.approx(wrap_angle(np.pi - 0.4 - ray_angle(np.array([642.0]), CAMERA)), abs=1e-5)  # 1242 - 600
+    assert alpha == pytest.approx(
+        wrap_angle(np.pi - 0.4 - ray_angle(np.array([642.0]), CAMERA)), abs=1e-5
+    )  # 1242 - 600
 
 
 def test_a_window_scales_depth_but_not_size() -> None:
@@ -79,7 +99,8 @@ def test_a_window_scales_depth_but_not_size() -> None:
 
 
 @pytest.mark.parametrize(
-    ("truncated", "occluded", "present"), [(0.0, 0, True), (0.5, 2, True), (0.51, 0, False), (0.0, 3, False), (-1, -1, True)]
+    ("truncated", "occluded", "present"),
+    [(0.0, 0, True), (0.5, 2, True), (0.51, 0, False), (0.0, 3, False), (-1, -1, True)],
 )
 def test_too_hidden_objects_are_left_out_of_the_matched_losses(truncated: float, occluded: int, present: bool) -> None:
     found = encoded(van(truncated=[truncated], occluded=[occluded]))
@@ -107,7 +128,11 @@ def test_regions_of_boxes_that_begin_outside(form: str) -> None:
         "below": np.array([[100.0, 400.0], [300.0, 500.0]]),
     }
     finest = region_masks(begins_left, RESOLUTION, SIZE, form)[0]
-    marked = {side for side, corners in beyond.items() if any(mask.any() for mask in region_masks(corners, RESOLUTION, SIZE, form))}
+    marked = {
+        side
+        for side, corners in beyond.items()
+        if any(mask.any() for mask in region_masks(corners, RESOLUTION, SIZE, form))
+    }
     if form == "exact":
         assert finest[50 // 8 : 120 // 8 + 1, : 90 // 8 + 1].all()
         assert finest.sum() == (120 // 8 - 50 // 8 + 1) * (90 // 8 + 1)
@@ -135,8 +160,11 @@ def test_targets_stack_and_move() -> None:
     batch = Targets.stack([encoded(van()), encoded(van((10.0, 20.0, 90.0, 60.0)))]).to("cpu")
     assert batch.box.shape == (2, 4)
     assert (batch.label.dtype, batch.heading_bin.dtype, batch.present.dtype, batch.regions.dtype) == (
-        torch.int64, torch.int64, torch.bool, torch.uint8,
-    )  # fmt: skip
+        torch.int64,
+        torch.int64,
+        torch.bool,
+        torch.uint8,
+    )
     assert all(getattr(batch, name).dtype == torch.float32 for name in ("box", "box3d", "depth", "size", "heading_res"))
 
 
@@ -182,7 +210,11 @@ def test_augmentation_repeats_with_its_generator(preset: Config) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (60, 200, 3), np.uint8)
     first, again, other = (augmented(pixels, np.random.default_rng(seed), preset.augment) for seed in (1, 1, 2))
     assert np.array_equal(first[0], again[0])
-    assert (first[1].flip, first[1].scale, first[1].center.tolist()) == (again[1].flip, again[1].scale, again[1].center.tolist())
+    assert (first[1].flip, first[1].scale, first[1].center.tolist()) == (
+        again[1].flip,
+        again[1].scale,
+        again[1].center.tolist(),
+    )
     assert not np.array_equal(first[0], other[0])
     for seed in range(50):
         drawn = augmented(pixels, np.random.default_rng(seed), preset.augment)[1]
@@ -206,7 +238,9 @@ def test_heading_bins_are_the_twelve_of_the_network() -> None:
 def test_a_scene_holds_each_learnt_object_as_its_own_sentence_would(flip: bool) -> None:
     near, far = van(), van((100.0, 160.0, 160.0, 190.0), locations=[[-8.0, 1.7, 44.0]])
     hidden = van((300.0, 160.0, 360.0, 190.0), occluded=[3], locations=[[-4.0, 1.7, 30.0]])
-    scene = Objects(*(np.concatenate([getattr(o, name) for o in (far, hidden, near)]) for name in vars(near) if name != "scores"))
+    scene = Objects(
+        *(np.concatenate([getattr(o, name) for o in (far, hidden, near)]) for name in vars(near) if name != "scores")
+    )
     augmentation = replace(no_augmentation(SIZE), flip=flip)
     data = DataConfig(train="train", val="val", depth_map="scene")
     found = encode(near, CAMERA, SIZE, augmentation, data, scene)

@@ -58,21 +58,27 @@ def test_two_epochs_are_one_and_another_after_resuming(world: Path, tmp_path: Pa
         code, _, err = g3d(*arguments)
         assert code == 0, err
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
-    one, two = (torch.load(tmp_path / run / "checkpoints" / "last.pt", weights_only=True)["model"] for run in ("whole", "parts"))
+    one, two = (
+        torch.load(tmp_path / run / "checkpoints" / "last.pt", weights_only=True)["model"] for run in ("whole", "parts")
+    )
     assert one.keys() == two.keys()
     assert [name for name, value in one.items() if not torch.equal(value, two[name])] == []
 
 
 @pytest.mark.slow
 def test_two_processes_reach_the_losses_of_one(world: Path, tmp_path: Path) -> None:
-    """Without dropout and guided places, which each process draws for itself. The contrastive pairs are those of the whole batch."""
+    """Without dropout and guided places, which each process draws for itself. The contrastive pairs are those of the
+    whole batch."""
     settings = ("train.batch=4", "train.epochs=3", "model.dropout=0", "model.reference=learned", "optim.lr=1e-5")
     for count in (1, 2):
         launch(count, *train(world, tmp_path / str(count), *settings))
     assert losses(tmp_path / "2") == pytest.approx(losses(tmp_path / "1"), rel=1e-4)
     states = torch.load(tmp_path / "2" / "checkpoints" / "last.pt", weights_only=True)["training"]["random"]
     assert not torch.equal(states[0]["torch"], states[1]["torch"])  # with dropout, each would draw its own
-    tables = [json.loads(launch(count, "eval", "--ckpt", str(tmp_path / "1"), "--split", "train", "--json")) for count in (1, 2)]
+    tables = [
+        json.loads(launch(count, "eval", "--ckpt", str(tmp_path / "1"), "--split", "train", "--json"))
+        for count in (1, 2)
+    ]
     assert tables[0]["metrics"] == tables[1]["metrics"]
 
 
@@ -85,8 +91,20 @@ def test_a_checkpoint_alone_is_enough(world: Path, tmp_path: Path) -> None:
     os.rename(tmp_path / "run" / "checkpoints" / "last.pt", alone)
     hidden = (world / "text-encoder").rename(tmp_path / "hidden")
     try:
-        code, out, err = g3d("infer", "--ckpt", str(alone), "--image", str(image), "--calib", str(calibration), "--json",
-                             "--text", "the car on the left", "--text", "the cyclist")  # fmt: skip
+        code, out, err = g3d(
+            "infer",
+            "--ckpt",
+            str(alone),
+            "--image",
+            str(image),
+            "--calib",
+            str(calibration),
+            "--json",
+            "--text",
+            "the car on the left",
+            "--text",
+            "the cyclist",
+        )
     finally:
         hidden.rename(world / "text-encoder")
     assert code == 0, err
