@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from drawn import draw_kitti
+from support import paths
+from support.drawn import draw_kitti
 from torch import Tensor
 
-from g3d.data.scannet_mesh import read_mesh
+from g3d.data.scannet.mesh import read_mesh
 
-SHARED = Path(__file__).parents[2] / "shared"
+SHARED = paths.SHARED
 REAL_KITTI = SHARED / "data" / "real" / "kitti"
 REAL_SCAN = SHARED / "data" / "real" / "scannet" / "scans" / "scene0000_00" / "scene0000_00_vh_clean_2.ply"
 
@@ -47,9 +48,7 @@ def drawn_kitti(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mini_mono3drefer(tmp_path: Path) -> Path:
     """A copy of the four drawn Mono3DRefer images of the parity cases: two train, one val, one test, 24 expressions
     about 12 objects."""
-    return Path(
-        shutil.copytree(Path(__file__).parent / "golden" / "jln" / "mini_mono3drefer", tmp_path / "mono3drefer")
-    )
+    return Path(shutil.copytree(paths.GOLDEN / "jln" / "mini_mono3drefer", tmp_path / "mono3drefer"))
 
 
 @pytest.fixture(autouse=True)

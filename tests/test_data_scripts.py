@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from scans import draw_scans
+from support import paths
+from support.scans import draw_scans
 
-from g3d.data.point_features import PointFeatures
-from g3d.data.scenes import read_scene
+from g3d.data.scannet.point_features import PointFeatures
+from g3d.data.scannet.scenes import read_scene
 from g3d.nn.enet import ENet, published_name
 
-ROOT = Path(__file__).parents[1]
+ROOT = paths.ROOT
 SCRIPTS = ROOT / "data_scripts"
 MADE = ROOT.parent / "shared" / "data" / "made" / "scannet"
 

@@ -11,8 +11,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support import paths
 
-ROOT = Path(__file__).parents[1]
+ROOT = paths.ROOT
 
 
 IMPORTED_AS = {"pillow": "PIL", "pyyaml": "yaml"}

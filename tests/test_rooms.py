@@ -6,8 +6,9 @@ import ast
 from pathlib import Path
 
 import pytest
+from support import paths
 
-ROOT = Path(__file__).parents[1]
+ROOT = paths.ROOT
 FLOORS = (
     ("cli", "doctor", "__main__"),
     ("engine", "prepare", "visualize", "synthetic"),

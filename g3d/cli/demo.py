@@ -63,7 +63,7 @@ def demo(
     from g3d.cli.demo_grounding import grounding
     from g3d.engine.distributed import Processes, choose_device
     from g3d.errors import InputError
-    from g3d.synthetic.streets import make_streets
+    from g3d.synthetic.streets.world import make_streets
 
     unknown = [name for name in system if name not in SYSTEMS]
     if unknown:

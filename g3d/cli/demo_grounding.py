@@ -36,15 +36,15 @@ def grounding(
     part of the report."""
     from g3d import config as presets
     from g3d.cli.demo import new_run
-    from g3d.data.mono3drefer import Mono3DReferRoot
+    from g3d.data.mono3drefer.folder import Mono3DReferRoot
     from g3d.data.predictions import write_predictions
     from g3d.engine.evaluate import evaluate_predictions, predict
     from g3d.engine.model import load_model
     from g3d.engine.train import train
     from g3d.prepare.mono3drefer import prepare_mono3drefer
     from g3d.synthetic.baselines import WithoutImage, WithoutSentence, always, mean_image, most_likely_box
-    from g3d.synthetic.mono3drefer import make_mono3drefer, training_sentences
-    from g3d.synthetic.text_encoder import make_text_encoder
+    from g3d.synthetic.sentences.mono3drefer import make_mono3drefer, training_sentences
+    from g3d.synthetic.sentences.text_encoder import make_text_encoder
     from g3d.visualize.draw import visualize_predictions
 
     config: Any = presets.load(PRESET, settings)

@@ -60,8 +60,8 @@ def infer(
       g3d infer --ckpt RUN --image photos/ --focal 1150 --json
     """
     from g3d.data.files import require_writable
+    from g3d.data.images.user_images import read_expressions
     from g3d.data.predictions import to_record, write_predictions
-    from g3d.data.user_images import read_expressions
     from g3d.engine.distributed import choose_device
     from g3d.engine.infer import infer as run
     from g3d.engine.model import load_model

@@ -115,9 +115,9 @@ def demo(
 
     Example: g3d prepare demo --out data/streets --frames 400
     """
-    from g3d.synthetic.mono3drefer import make_mono3drefer, training_sentences
-    from g3d.synthetic.streets import make_streets
-    from g3d.synthetic.text_encoder import make_text_encoder
+    from g3d.synthetic.sentences.mono3drefer import make_mono3drefer, training_sentences
+    from g3d.synthetic.sentences.text_encoder import make_text_encoder
+    from g3d.synthetic.streets.world import make_streets
 
     made = make_streets(out, frames, seed, (width, round(width * 0.302)), workers=workers, progress=output.progress())
     said = make_mono3drefer(out, seed=seed, workers=workers, progress=output.progress())

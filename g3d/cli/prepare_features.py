@@ -140,7 +140,7 @@ def multiview(
     Example: g3d prepare multiview --data data/scannet --frames data/frames_square --weights scannetv2_enet.pth --merge
         enet.hdf5
     """
-    from g3d.data.point_features import merge_features
+    from g3d.data.scannet.point_features import merge_features
     from g3d.prepare.frames_of_scenes import items_with_frames, prepared_scenes
     from g3d.prepare.multiview import MULTIVIEW, MultiviewSettings, multiview_recipe
 

@@ -58,7 +58,7 @@ def mono3drefer(
 
 def _show(report: Mono3DReferReport) -> None:
     """Counts, the published ones beside them."""
-    from g3d.data import mono3drefer_names as published
+    from g3d.data.mono3drefer import names as published
 
     typer.echo(f"{'':<8}{'images':>8}{'objects':>9}{'published':>11}{'expressions':>13}{'published':>11}")
     rows = [
@@ -95,7 +95,7 @@ def _show(report: Mono3DReferReport) -> None:
 
 
 def _json(report: Mono3DReferReport) -> dict[str, object]:
-    from g3d.data import mono3drefer_names as published
+    from g3d.data.mono3drefer import names as published
 
     return {
         "schema": 1,

@@ -70,7 +70,7 @@ def scannet(
 
       g3d prepare scannet --data data/scannet --published scanrefer --normals published --split train
     """
-    from g3d.data.scannet_folder import ScanFolder
+    from g3d.data.scannet.folder import ScanFolder
     from g3d.errors import InputError
     from g3d.prepare.scannet import SCENES, ScanNetSettings, chosen_scenes, scannet_items, scannet_recipe
     from g3d.prepare.scannet_forms import FORMS, PUBLISHED, form_items, form_recipe, link_published

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from g3d.data.image import affine_from_crop, apply_affine, invert_affine
+from g3d.data.images.image import affine_from_crop, apply_affine, invert_affine
 from g3d.data.types import Objects
 from g3d.geometry.boxes import wrap_angle
 from g3d.geometry.cameras import ray_angle, unproject

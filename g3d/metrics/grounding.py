@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from g3d.data import mono3drefer_names
-from g3d.data.mono3drefer_names import DIFFICULTY_GROUPS, DISTANCE_GROUPS, UNIQUE_GROUPS
+from g3d.data.mono3drefer import names as mono3drefer_names
+from g3d.data.mono3drefer.names import DIFFICULTY_GROUPS, DISTANCE_GROUPS, UNIQUE_GROUPS
 from g3d.data.types import Objects
 from g3d.metrics.table import Row, Table
 from g3d.ops.box_iou import axis_aligned_iou_3d, rotated_iou_3d

@@ -18,8 +18,8 @@ from safetensors.numpy import save
 from torch import Tensor
 
 from g3d.data.files import atomic_write
-from g3d.data.frames import Frame, FrameSource, open_frames
-from g3d.data.scenes import Scene, read_scene
+from g3d.data.scannet.frames import Frame, FrameSource, open_frames
+from g3d.data.scannet.scenes import Scene, read_scene
 from g3d.errors import InputError
 from g3d.nn.lift_features import PixelHits, SuperpointFeatures, find_hits, grid_on_depth
 from g3d.nn.patch_encoder import PUBLISHED_CLIP, ClipPatchEncoder, PatchEncoder

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from g3d.data.frame_export import export_bytes, export_frames
-from g3d.data.scannet_folder import ScanFolder
+from g3d.data.scannet.folder import ScanFolder
+from g3d.data.scannet.frame_export import export_bytes, export_frames
 from g3d.errors import G3DError, InputError, MissingDataError
 from g3d.prepare.items import Item, Recipe
 
@@ -19,7 +19,7 @@ FRAMES = "frames"
 
 @dataclass(frozen=True)
 class FramesSettings:
-    """Which frames are exported, and how (g3d.data.frame_export.export_frames).
+    """Which frames are exported, and how (g3d.data.scannet.frame_export.export_frames).
 
     Attributes:
         every: each `every`-th frame.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from g3d.data.scenes import FILE
+from g3d.data.scannet.scenes import FILE
 from g3d.errors import G3DError, MissingDataError
 from g3d.prepare.items import Item
 from g3d.prepare.scannet import SCENES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from g3d.data.image import image_size, read_image
+from g3d.data.images.image import image_size, read_image
 from g3d.errors import InputError
 
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from g3d.data.files import atomic_write, require_writable
-from g3d.data.kitti import KittiRoot, check_principal_point, read_calibration, read_labels
-from g3d.data.kitti_prepared import FOLDER, RECTANGLES, FrameRectangles, write_rectangles
-from g3d.data.object_depth import depth_rectangles, paint, painting_order
+from g3d.data.kitti.object_depth import depth_rectangles, paint, painting_order
+from g3d.data.kitti.prepared import FOLDER, RECTANGLES, FrameRectangles, write_rectangles
+from g3d.data.kitti.raw import KittiRoot, check_principal_point, read_calibration, read_labels
 from g3d.data.types import Objects
 from g3d.errors import EnvironmentProblem, G3DError
 from g3d.prepare import runner

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from g3d.data.files import require_writable
-from g3d.data.mono3drefer import INDEX, MANIFEST, Mono3DReferRoot, list_name, write_index
-from g3d.data.mono3drefer_names import DIFFICULTY_GROUPS, DISTANCE_GROUPS, GROUPS, SPLITS
-from g3d.data.mono3drefer_raw import EXPRESSIONS_FILE, GROUPS_FILE, Expression, read_expressions
+from g3d.data.mono3drefer.folder import INDEX, MANIFEST, Mono3DReferRoot, list_name, write_index
+from g3d.data.mono3drefer.names import DIFFICULTY_GROUPS, DISTANCE_GROUPS, GROUPS, SPLITS
+from g3d.data.mono3drefer.raw import EXPRESSIONS_FILE, GROUPS_FILE, Expression, read_expressions
 from g3d.errors import G3DError, InputError
 from g3d.prepare import runner
 from g3d.prepare.images import whole_image_size

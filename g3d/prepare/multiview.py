@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from g3d.data.frames import Frame, FrameSource, frames_with_pose, open_frames
-from g3d.data.multiview import View, make_view, pool_views, published_order
-from g3d.data.point_features import FILE, rows_fingerprint, write_features
-from g3d.data.scenes import read_scene
+from g3d.data.scannet.frames import Frame, FrameSource, frames_with_pose, open_frames
+from g3d.data.scannet.multiview import View, make_view, pool_views, published_order
+from g3d.data.scannet.point_features import FILE, rows_fingerprint, write_features
+from g3d.data.scannet.scenes import read_scene
 from g3d.errors import InputError
 from g3d.nn.enet import CHANNELS, ENet, load_enet, normalise
 from g3d.prepare.frames_of_scenes import frames_of

@@ -1,4 +1,5 @@
-"""`g3d prepare scannet`: raw scans -> prepared scenes (g3d.data.scenes): <out>/scenes/<scene>/scene.safetensors."""
+"""`g3d prepare scannet`: raw scans -> prepared scenes (g3d.data.scannet.scenes):
+<out>/scenes/<scene>/scene.safetensors."""
 
 from __future__ import annotations
 
@@ -12,14 +13,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from g3d.data.scannet_arrays import (
+from g3d.data.scannet.arrays import (
     MAXIMUM_VERTICES,
     sample_rows,
     scene_arrays,
 )
-from g3d.data.scannet_folder import Scan, ScanFolder, read_scan, read_split
-from g3d.data.scannet_labels import LabelTable
-from g3d.data.scenes import FILE, Scene, write_scene
+from g3d.data.scannet.folder import Scan, ScanFolder, read_scan, read_split
+from g3d.data.scannet.labels import LabelTable
+from g3d.data.scannet.scenes import FILE, Scene, write_scene
 from g3d.errors import G3DError, InputError, MissingDataError
 from g3d.prepare.items import Item, Recipe
 

@@ -17,8 +17,8 @@ import torch
 from safetensors.numpy import save
 
 from g3d.data.files import atomic_write
-from g3d.data.scannet_folder import ScanFolder
-from g3d.data.scannet_mesh import read_mesh
+from g3d.data.scannet.folder import ScanFolder
+from g3d.data.scannet.mesh import read_mesh
 from g3d.errors import InputError, MissingDataError
 from g3d.ops.mesh_segments import mesh_segments
 from g3d.ops.point_segments import point_segments

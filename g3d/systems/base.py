@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from g3d.config import schema
-from g3d.data.user_images import InferRequest as InferRequest
+from g3d.data.images.user_images import InferRequest as InferRequest
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from g3d.data.image import image_size
+from g3d.data.images.image import image_size
 from g3d.data.types import Objects, Prediction
 from g3d.errors import InputError, MissingDataError
 from g3d.metrics.table import Table

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from g3d.data.image import read_image
+from g3d.data.images.image import read_image
 from g3d.data.types import Objects
 from g3d.errors import InputError
 
@@ -56,6 +56,6 @@ def load_image(path: Path | str) -> Image.Image:
     """Read an image file as RGB.
 
     Raises:
-        MissingDataError, InputError: as g3d.data.image.read_image.
+        MissingDataError, InputError: as g3d.data.images.image.read_image.
     """
     return Image.fromarray(read_image(path))

@@ -7,12 +7,12 @@ from typing import Literal
 
 import numpy as np
 
-from g3d.data.frames import open_frames
-from g3d.data.scannet_arrays import align, refer_instances
-from g3d.data.scannet_folder import ScanFolder, read_scan
-from g3d.data.scannet_labels import NYU40_NAMES
-from g3d.data.scannet_mesh import read_mesh
-from g3d.data.scenes import FILE, read_scene
+from g3d.data.scannet.arrays import align, refer_instances
+from g3d.data.scannet.folder import ScanFolder, read_scan
+from g3d.data.scannet.frames import open_frames
+from g3d.data.scannet.labels import NYU40_NAMES
+from g3d.data.scannet.mesh import read_mesh
+from g3d.data.scannet.scenes import FILE, read_scene
 from g3d.errors import InputError, MissingDataError
 from g3d.visualize.room import CameraView, Layer, Room, RoomObject, camera_view
 from g3d.visualize.room_files import write_room_glb, write_room_ply

@@ -30,12 +30,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from room import room
-from tiny_sens import HEADER
+from support.tiny_sens import HEADER
 
-from g3d.data.frame_export import export_frames
-from g3d.data.frames import FrameSource, open_frames
-from g3d.data.multiview import CELLS, FeaturePool, View, make_view, pool_views, see_points
-from g3d.data.sens import SensFrame, write_sens
+from g3d.data.scannet.frame_export import export_frames
+from g3d.data.scannet.frames import FrameSource, open_frames
+from g3d.data.scannet.multiview import CELLS, FeaturePool, View, make_view, pool_views, see_points
+from g3d.data.scannet.sens import SensFrame, write_sens
 from g3d.nn.enet import CHANNELS, ENet, load_enet, normalise
 
 POINTS, SEEN, REPEATS = 154_000, 14_120, 15

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from g3d.data.kitti import format_labels, format_results, read_labels_folder, read_results_folder
+from g3d.data.kitti.raw import format_labels, format_results, read_labels_folder, read_results_folder
 from g3d.data.types import Objects
 
 PEERS = {  # seconds, 3,769 frames

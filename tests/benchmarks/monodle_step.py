@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from g3d.data.augment import no_augmentation
+from g3d.data.images.augment import no_augmentation
 from g3d.data.types import Objects
 from g3d.nn.cells import gather_cells
 from g3d.nn.parameter_groups import no_decay_on_biases

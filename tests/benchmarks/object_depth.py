@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from g3d.data.image import affine_from_crop, invert_affine, read_image
-from g3d.data.kitti import KittiRoot
-from g3d.data.kitti_prepared import open_prepared
-from g3d.data.object_depth import paint_warped
+from g3d.data.images.image import affine_from_crop, invert_affine, read_image
+from g3d.data.kitti.object_depth import paint_warped
+from g3d.data.kitti.prepared import open_prepared
+from g3d.data.kitti.raw import KittiRoot
 from g3d.prepare.kitti import prepare_kitti
-from g3d.synthetic.streets import make_streets
+from g3d.synthetic.streets.world import make_streets
 
 RESOLUTION = (1280, 384)
 

@@ -22,9 +22,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 
-from g3d.data import scannet_arrays, scannet_published
-from g3d.data.scannet_folder import Scan, ScanFiles, ScanFolder, read_scan
-from g3d.data.scannet_labels import NYU40_NAMES, LabelTable
+from g3d.data.scannet import arrays as scannet_arrays
+from g3d.data.scannet import published as scannet_published
+from g3d.data.scannet.folder import Scan, ScanFiles, ScanFolder, read_scan
+from g3d.data.scannet.labels import NYU40_NAMES, LabelTable
 from g3d.ops.mesh_segments import mesh_segments
 
 VERTEX = np.dtype([("xyz", "<f4", 3), ("rgba", "u1", 4)])

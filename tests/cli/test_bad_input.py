@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from drawn import micro
-from verbs import g3d, refused
+from support.drawn import micro
+from support.verbs import g3d, refused
 
 from g3d.engine import checkpoint
 

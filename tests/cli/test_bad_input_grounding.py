@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from mono3drefer_world import micro_jln, mini_world
 from PIL import Image
-from verbs import g3d, refused
+from support.mono3drefer_world import micro_jln, mini_world
+from support.verbs import g3d, refused
 
 from g3d import config as presets
-from g3d.data.mono3drefer_raw import EXPRESSIONS_FILE, GROUPS_FILE
+from g3d.data.mono3drefer.raw import EXPRESSIONS_FILE, GROUPS_FILE
 from g3d.systems.base import get_system
 from g3d.systems.jln.model import PUBLISHED_NAMES
 

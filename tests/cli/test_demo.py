@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawn import MICRO
-from verbs import g3d
+from support.drawn import MICRO
+from support.verbs import g3d
 
 
 def run(folder: Path, *args: str) -> dict[str, Any]:

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from verbs import g3d
+from support.verbs import g3d
 
 from g3d import config as presets
+from g3d.data.images.user_images import InferRequest, UserImages
 from g3d.data.types import ImageBatch, ImageSample, Objects, Prediction
-from g3d.data.user_images import InferRequest, UserImages
 from g3d.engine.model import LoadedModel
 
 SIZE = (200, 100)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from verbs import g3d
+from support.verbs import g3d
 
-from g3d.data.mono3drefer_raw import EXPRESSIONS_FILE, GROUPS_FILE
+from g3d.data.mono3drefer.raw import EXPRESSIONS_FILE, GROUPS_FILE
 
 
 def prepare(data: Path, *more: str) -> tuple[int, str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from verbs import g3d
+from support.verbs import g3d
 
 from g3d import config
 from g3d.systems.base import get_system

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from drawn import micro
-from verbs import g3d
+from support.drawn import micro
+from support.verbs import g3d
 
 from g3d.cli import output
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from verbs import g3d
+from support.verbs import g3d
 
 from g3d.data.predictions import write_predictions
 from g3d.data.types import Prediction

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from drawn import micro
+from support.drawn import micro
 
 from g3d.engine.distributed import Processes, first_host, processes, slurm_to_torchrun
 from g3d.engine.loader import TrainingLoader

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from drawn import micro
+from support.drawn import micro
 
 from g3d.prepare.kitti import prepare_kitti
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from drawn import MICRO
+from support.drawn import MICRO
 
 from g3d import config
 from g3d.engine import checkpoint
@@ -60,7 +60,9 @@ def test_within_an_epoch_the_batches_may_not_change(drawn_kitti: Path, saved: Pa
 
 def test_a_split_that_shrank(drawn_kitti: Path, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would never reach the end of the epoch."""
-    monkeypatch.setattr("g3d.data.kitti.KittiRoot.split", lambda self, name: ["000000", "000001", "000002", "000003"])
+    monkeypatch.setattr(
+        "g3d.data.kitti.raw.KittiRoot.split", lambda self, name: ["000000", "000001", "000002", "000003"]
+    )
     with pytest.raises(InputError, match="the split now makes 1"):
         resumed(drawn_kitti, saved)
 

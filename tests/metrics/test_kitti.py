@@ -10,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from parity_kinds.monodle_evaluation import evaluate_case
+from parity.kinds.monodle_evaluation import evaluate_case
+from support import paths
 
-from g3d.data.kitti import parse_objects, read_split
+from g3d.data.kitti.raw import parse_objects, read_split
 from g3d.data.types import Objects
 from g3d.kernels import kitti_ap as kernel
 from g3d.metrics.kitti import CLASSES, DIFFICULTIES, KittiResult, evaluate
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "monodle"
+GOLDEN = paths.GOLDEN / "monodle"
 
 
 def car(

@@ -1,4 +1,5 @@
-"""The module around deformable attention: rules that the parity cases (tests/golden/jln/msda_*) do not isolate."""
+"""The module around deformable attention: rules that the parity cases (tests/parity/golden/jln/msda_*) do not
+isolate."""
 
 from __future__ import annotations
 

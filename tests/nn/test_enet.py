@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support import paths
 from torch import Tensor, nn
 
-from g3d.data.frames import open_frames
-from g3d.data.multiview import make_view
+from g3d.data.scannet.frames import open_frames
+from g3d.data.scannet.multiview import make_view
 from g3d.errors import InputError, MissingDataError
 from g3d.nn.enet import (
     CHANNELS,
@@ -24,7 +25,7 @@ from g3d.nn.enet import (
     published_name,
 )
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "real"
+REAL = paths.REAL
 WEIGHTS, FRAMES = REAL / "scannet" / "enet" / "scannetv2_enet.pth", REAL / "rgbd_7scenes"
 WALL, CHAIR, TABLE = 1, 5, 7
 

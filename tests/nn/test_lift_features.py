@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from conftest import SHARED
 from torch import Tensor
 
-from g3d.data.depth_image import to_metres
-from g3d.data.sens import SensFile
+from g3d.data.images.depth_image import to_metres
+from g3d.data.scannet.sens import SensFile
 from g3d.nn.lift_features import GridOnDepth, PointFeatures, SuperpointFeatures, find_hits, grid_on_depth
 from g3d.nn.patch_encoder import PatchLayout
 

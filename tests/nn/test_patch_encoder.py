@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from conftest import SHARED
 
-from g3d.data.depth_image import to_metres
-from g3d.data.sens import SensFile
+from g3d.data.images.depth_image import to_metres
+from g3d.data.scannet.sens import SensFile
 from g3d.errors import InputError, MissingDataError
 from g3d.nn.lift_features import PointFeatures, find_hits, grid_on_depth
 from g3d.nn.patch_encoder import ClipPatchEncoder, ImagePreparation, PatchEncoder

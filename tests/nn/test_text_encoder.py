@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_text import SENTENCES, architecture, write_encoder
+from support.tiny_text import SENTENCES, architecture, write_encoder
 from torch import Tensor
 
 from g3d.errors import G3DError, InputError, MissingDataError

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from point_clouds import DRAWN, SCENES, drawn, ragged, real_scan
+from support import paths
+from support.point_clouds import DRAWN, SCENES, drawn, ragged, real_scan
 
 from g3d.kernels.ball_query import reference
 from g3d.ops.ball_query import ball_query
@@ -85,7 +84,7 @@ def test_threshold_is_the_float32_square_of_the_float32_radius() -> None:
 
 
 def test_published_case_with_padding_by_minus_one(device: str) -> None:
-    with np.load(Path(__file__).parents[1] / "golden" / "scannet" / "ball_query.npz") as case:
+    with np.load(paths.GOLDEN / "scannet" / "ball_query.npz") as case:
         points, queries = (torch.from_numpy(case[f"in.ball.{name}"]).to(device) for name in ("points", "queries"))
         found = ball_query(points[None], queries[None], 0.04, 25, pad="none")[0]
         assert np.array_equal(found.cpu().numpy(), case["out.ball.index"])

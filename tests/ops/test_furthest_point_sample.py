@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from point_clouds import DRAWN, SCENES, drawn, ragged, real_scan
+from support.point_clouds import DRAWN, SCENES, drawn, ragged, real_scan
 
 from g3d.kernels.furthest_point_sample import reference, tie_order
 from g3d.ops.furthest_point_sample import furthest_point_sample

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import REAL_SCAN, SHARED
-from parity import find_cases, run_case
+from parity.runner import find_cases, run_case
 from torch import Tensor
 
 from g3d.kernels.mesh_segments import reference_graph, reference_segments

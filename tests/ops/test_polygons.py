@@ -4,24 +4,23 @@ installed."""
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from ops.polygon_shapes import KINDS, polygon
+from support import paths
+from support.polygon_shapes import KINDS, polygon
 
 from g3d.kernels import polygons as kernel
 from g3d.ops.mask_rle import rle_decode, rle_merge, rle_to_strings
 from g3d.ops.polygons import polygons_to_mask, polygons_to_rle
 
-TESTS = Path(__file__).parents[1]
-REFER = TESTS.parents[1] / "shared" / "golden" / "vglaw"
+REFER = paths.SHARED / "golden" / "vglaw"
 
 
 def stored() -> list[tuple[list[float], int, int, str]]:
     """Polygon, height, width, and its code."""
-    with np.load(TESTS / "golden" / "coco" / "polygons.npz") as held:
+    with np.load(paths.GOLDEN / "coco" / "polygons.npz") as held:
         points = np.split(held["points"], held["sizes"].cumsum()[:-1].astype(int))
         return [
             (p.tolist(), int(h), int(w), c.decode())

@@ -3,12 +3,11 @@ dense convolution."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from support import paths
 from torch import Tensor
 
 from g3d.kernels.sparse_conv import reference, weight_gradient_reference
@@ -16,7 +15,7 @@ from g3d.ops.sparse_conv import sparse_conv
 from g3d.ops.sparse_rules import Rules, strided_rules, submanifold_rules
 from g3d.ops.voxelize import points_to_sites, voxelize
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "real" / "scannet" / "votenet_npy" / "scene0000_00_vert.npy"
+REAL = paths.REAL / "scannet" / "votenet_npy" / "scene0000_00_vert.npy"
 KINDS = ["submanifold", "pointwise", "strided", "inverse"]
 SHAPE = (9, 8, 10)
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from support import paths
 from torch import Tensor
 
 from g3d.kernels.sparse_rules import order_reference, reference
 from g3d.ops.sparse_rules import Rules, site_order, strided_rules, submanifold_rules
 from g3d.ops.voxelize import points_to_sites, voxelize
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "real" / "scannet" / "votenet_npy" / "scene0000_00_vert.npy"
+REAL = paths.REAL / "scannet" / "votenet_npy" / "scene0000_00_vert.npy"
 KERNELS = [(3, 3, 3), (5, 5, 5), (1, 1, 1), (3, 1, 5)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from point_clouds import DRAWN, SCENES, drawn, real_scan
+from support.point_clouds import DRAWN, SCENES, drawn, real_scan
 from torch import Tensor
 
 from g3d.kernels.three_nn import reference

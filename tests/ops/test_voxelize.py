@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from support import paths
 from torch import Tensor
 
 from g3d.kernels.voxelize import reference
 from g3d.ops.voxelize import points_to_sites, voxelize
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "real" / "scannet" / "votenet_npy" / "scene0000_00_vert.npy"
+REAL = paths.REAL / "scannet" / "votenet_npy" / "scene0000_00_vert.npy"
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])

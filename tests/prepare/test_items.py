@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from items import copy_slowly
+from support import paths
+from support.items import copy_slowly
 
 from g3d.errors import EnvironmentProblem, InputError
 from g3d.prepare import runner
@@ -96,10 +97,10 @@ def test_a_broken_item_leaves_what_was_there(sources: list[Item], tmp_path: Path
 
 
 def start(sources: list[Item], out: Path, work: str = "copy_slowly", **how: Any) -> subprocess.Popen[bytes]:
-    tests = Path(__file__).parents[1]
+    tests = paths.TESTS
     program = (
         f"import sys; sys.path[:0] = [{str(tests)!r}]\n"
-        f"from pathlib import Path\nfrom items import {work} as work\nfrom g3d.prepare.items import Item, "
+        f"from pathlib import Path\nfrom support.items import {work} as work\nfrom g3d.prepare.items import Item, "
         f"Recipe, prepare\n"
         "if __name__ == '__main__':\n"
         f"    items = [Item(f'item{{i}}', (Path({str(sources[0].inputs[0].parent)!r}) / "

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from verbs import g3d
+from support.verbs import g3d
 
-from g3d.data.kitti import read_calibration
-from g3d.data.mono3drefer import INDEX, Mono3DReferRoot
-from g3d.data.mono3drefer_raw import EXPRESSIONS_FILE, GROUPS_FILE
+from g3d.data.kitti.raw import read_calibration
+from g3d.data.mono3drefer.folder import INDEX, Mono3DReferRoot
+from g3d.data.mono3drefer.raw import EXPRESSIONS_FILE, GROUPS_FILE
 from g3d.errors import EnvironmentProblem, G3DError, InputError, MissingDataError
 from g3d.prepare.mono3drefer import check_camera, prepare_mono3drefer
 

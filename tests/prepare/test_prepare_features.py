@@ -15,14 +15,14 @@ import torch
 import transformers
 from PIL import Image
 from safetensors.numpy import load_file
-from scans import draw_scans
-from tiny_sens import write_tiny
-from verbs import g3d
+from support.scans import draw_scans
+from support.tiny_sens import write_tiny
+from support.verbs import g3d
 
-from g3d.data.depth_image import encode_depth_png
-from g3d.data.frames import open_frames
-from g3d.data.point_features import PointFeatures
-from g3d.data.scenes import read_scene
+from g3d.data.images.depth_image import encode_depth_png
+from g3d.data.scannet.frames import open_frames
+from g3d.data.scannet.point_features import PointFeatures
+from g3d.data.scannet.scenes import read_scene
 from g3d.nn.enet import ENet, published_name
 from g3d.nn.patch_encoder import ClipPatchEncoder
 from g3d.prepare import clip

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from items import double_but_three
-from verbs import g3d
+from support.items import double_but_three
+from support.verbs import g3d
 
-from g3d.data.kitti import KittiRoot, read_labels
-from g3d.data.kitti_prepared import RECTANGLES, open_prepared, raw_root
-from g3d.data.object_depth import depth_rectangles, paint
+from g3d.data.kitti.object_depth import depth_rectangles, paint
+from g3d.data.kitti.prepared import RECTANGLES, open_prepared, raw_root
+from g3d.data.kitti.raw import KittiRoot, read_labels
 from g3d.errors import EnvironmentProblem, InputError, MissingDataError
 from g3d.prepare import runner
 from g3d.prepare.kitti import prepare_kitti

@@ -14,16 +14,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scans import ALIGNMENT, draw_scans
-from verbs import g3d
+from support import paths
+from support.scans import ALIGNMENT, draw_scans
+from support.verbs import g3d
 
-from g3d.data.scannet_arrays import scanrefer_scene, votenet_scene
-from g3d.data.scannet_published import read_prepared, read_scanrefer, read_votenet
-from g3d.data.scenes import FILE, read_scene
+from g3d.data.scannet.arrays import scanrefer_scene, votenet_scene
+from g3d.data.scannet.published import read_prepared, read_scanrefer, read_votenet
+from g3d.data.scannet.scenes import FILE, read_scene
 from g3d.errors import InputError, MissingDataError
 from g3d.prepare import scannet_forms
 
-SHARED = Path(__file__).parents[3] / "shared"
+SHARED = paths.SHARED
 REAL = SHARED / "data" / "real" / "scannet"
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
+from support import paths
 
 from g3d.errors import InputError
 from g3d.nn.images import normalise
@@ -15,7 +15,7 @@ from g3d.nn.parameter_groups import no_decay_on_biases
 from g3d.systems.monodle.model import MonoDLE, find_peaks, values_in_maps
 from g3d.systems.monodle.official import import_backbone, import_official
 
-MANIFEST = json.loads((Path(__file__).parents[1] / "golden" / "monodle" / "state_dict.json").read_text())
+MANIFEST = json.loads((paths.GOLDEN / "monodle" / "state_dict.json").read_text())
 
 
 def small(object_depth: bool = True) -> MonoDLE:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from g3d.data.augment import draw_augmentation, no_augmentation
-from g3d.data.image import affine_from_crop, apply_affine, invert_affine
-from g3d.data.object_depth import depth_rectangles
+from g3d.data.images.augment import draw_augmentation, no_augmentation
+from g3d.data.images.image import affine_from_crop, apply_affine, invert_affine
+from g3d.data.kitti.object_depth import depth_rectangles
 from g3d.data.types import Objects
 from g3d.geometry.boxes import box_corners, wrap_angle
 from g3d.geometry.cameras import project

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from street_frames import CAMERA, GREY, SIZE, objects
+from support.street_frames import CAMERA, GREY, SIZE, objects
 
 from g3d.data.types import Prediction
 from g3d.errors import InputError, MissingDataError

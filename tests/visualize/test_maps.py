@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from street_frames import GREY, SIZE, frame, objects
+from support.street_frames import GREY, SIZE, frame, objects
 
 from g3d.visualize.canvas import text_size
 from g3d.visualize.caption import caption_band, wrapped

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from street_frames import GREY, SIZE, frame, objects
+from support.street_frames import GREY, SIZE, frame, objects
 
 from g3d.data.types import Objects
 from g3d.errors import InputError, MissingDataError

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from street_frames import SIZE, frame, objects
+from support.street_frames import SIZE, frame, objects
 
 from g3d.data.types import Objects
 from g3d.errors import InputError, MissingDataError

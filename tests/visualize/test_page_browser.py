@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from street_frames import frame, objects
+from support.street_frames import frame, objects
 
 from g3d.metrics.table import Row, Table
 from g3d.visualize.page import write_page

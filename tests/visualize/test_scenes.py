@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scans import ALIGNMENT, draw_scans
-from verbs import g3d
+from support.scans import ALIGNMENT, draw_scans
+from support.verbs import g3d
 
 from g3d.errors import InputError, MissingDataError
 from g3d.visualize.scenes import draw_scene, load_room

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from street_frames import CAMERA, SIZE, objects
+from support.street_frames import CAMERA, SIZE, objects
 
-from g3d.data.kitti import read_calibration, read_labels
+from g3d.data.kitti.raw import read_calibration, read_labels
 from g3d.data.types import Objects
 from g3d.geometry.boxes import box_corners
 from g3d.geometry.cameras import project

@@ -19,7 +19,7 @@ from pydantic import (
 
 from g3d import config
 from g3d.config import Schema
-from g3d.data.mono3drefer_names import CLASS_NAMES as CLASS_NAMES  # class ids inside the network
+from g3d.data.mono3drefer.names import CLASS_NAMES as CLASS_NAMES  # class ids inside the network
 
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?e[+-]?\d+", re.IGNORECASE)
 STRIDES = (8, 16, 32, 64)

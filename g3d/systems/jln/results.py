@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from g3d.data.files import atomic_write
-from g3d.data.mono3drefer_raw import Expression
+from g3d.data.mono3drefer.raw import Expression
 from g3d.data.types import Objects, Prediction
 from g3d.errors import InputError, MissingDataError
 from g3d.metrics.grounding import box_rows, published_iou

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from g3d.data.augment import Augmentation, draw_augmentation
-from g3d.data.image import warp_image
-from g3d.data.mirrored_words import mirrored
-from g3d.data.mono3drefer_raw import Expression
-from g3d.data.photometric import distort, draw_photometric
+from g3d.data.images.augment import Augmentation, draw_augmentation
+from g3d.data.images.image import warp_image
+from g3d.data.images.photometric import distort, draw_photometric
+from g3d.data.mono3drefer.raw import Expression
+from g3d.data.text.mirrored_words import mirrored
 from g3d.data.types import ImageSample, Objects
 from g3d.systems.jln.config import AugmentConfig, Config
 from g3d.systems.jln.targets import encode

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from g3d.data.augment import Augmentation, no_augmentation
-from g3d.data.image import image_size, read_image
-from g3d.data.mono3drefer import INDEX, Mono3DReferRoot
-from g3d.data.mono3drefer_raw import EXPRESSIONS_FILE, Expression
+from g3d.data.images.augment import Augmentation, no_augmentation
+from g3d.data.images.image import image_size, read_image
+from g3d.data.images.user_images import UserImages
+from g3d.data.mono3drefer.folder import INDEX, Mono3DReferRoot
+from g3d.data.mono3drefer.raw import EXPRESSIONS_FILE, Expression
 from g3d.data.types import ImageBatch, ImageSample, Objects, Prediction
-from g3d.data.user_images import UserImages
 from g3d.errors import InputError, MissingDataError
 from g3d.metrics.grounding import grounding_table
 from g3d.metrics.table import Table

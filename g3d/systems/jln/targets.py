@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from g3d.data.augment import Augmentation
-from g3d.data.image import apply_affine
+from g3d.data.images.augment import Augmentation
+from g3d.data.images.image import apply_affine
 from g3d.data.types import Objects
 from g3d.geometry.boxes import wrap_angle
 from g3d.geometry.cameras import project_at_depth, ray_angle

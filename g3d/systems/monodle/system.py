@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from g3d.data.augment import draw_augmentation, no_augmentation
 from g3d.data.files import atomic_write
-from g3d.data.image import image_size, read_image, warp_image
-from g3d.data.kitti import (
+from g3d.data.images.augment import draw_augmentation, no_augmentation
+from g3d.data.images.image import image_size, read_image, warp_image
+from g3d.data.images.user_images import UserImages
+from g3d.data.kitti.prepared import PreparedDepth, open_prepared, raw_root
+from g3d.data.kitti.raw import (
     KittiRoot,
     format_results,
     read_calibration,
@@ -21,9 +23,7 @@ from g3d.data.kitti import (
     read_labels_folder,
     read_results_folder,
 )
-from g3d.data.kitti_prepared import PreparedDepth, open_prepared, raw_root
 from g3d.data.types import ImageBatch, ImageSample, Objects, Prediction
-from g3d.data.user_images import UserImages
 from g3d.errors import G3DError, InputError, MissingDataError
 from g3d.metrics.kitti import evaluate
 from g3d.metrics.table import Table

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from g3d.data.augment import Augmentation
-from g3d.data.image import apply_affine, invert_affine
-from g3d.data.object_depth import DepthRectangles, has_level, paint_warped
+from g3d.data.images.augment import Augmentation
+from g3d.data.images.image import apply_affine, invert_affine
+from g3d.data.kitti.object_depth import DepthRectangles, has_level, paint_warped
 from g3d.data.types import Objects
 from g3d.geometry.boxes import box_corners, wrap_angle
 from g3d.geometry.cameras import project, project_at_depth

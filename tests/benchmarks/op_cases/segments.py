@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import torch
 from benchmarks.op_case import Case
 from benchmarks.room import room
+from support import paths
 from torch import Tensor
 
-from g3d.data.scannet_mesh import read_mesh
+from g3d.data.scannet.mesh import read_mesh
 from g3d.kernels.points_to_pixels import reference as torch_pixels
 from g3d.ops.mesh_segments import mesh_segments
 from g3d.ops.point_segments import point_segments
 from g3d.ops.points_to_pixels import points_to_pixels
 from g3d.ops.segment_reduce import segment_max, segment_reduce
 
-REAL_SCAN = Path(__file__).parents[4] / "shared/data/real/scannet/scans/scene0000_00/scene0000_00_vh_clean_2.ply"
+REAL_SCAN = paths.REAL / "scannet/scans/scene0000_00/scene0000_00_vh_clean_2.ply"
 NO_PACKAGE = {"Karbo123/segmentator": "in no package index; its C++ built with -O3 takes 155 ms for 154,000 vertices"}
 
 

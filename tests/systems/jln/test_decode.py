@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from g3d.data.image import affine_from_crop, apply_affine
+from g3d.data.images.image import affine_from_crop, apply_affine
 from g3d.geometry.cameras import project_at_depth
 from g3d.geometry.heading import heading_bins
 from g3d.systems.jln.config import CLASS_NAMES

@@ -15,9 +15,9 @@ from g3d.engine.model import load_model
 from g3d.engine.train import train
 from g3d.prepare.mono3drefer import prepare_mono3drefer
 from g3d.synthetic.baselines import WithoutSentence
-from g3d.synthetic.mono3drefer import make_mono3drefer, training_sentences
-from g3d.synthetic.streets import make_streets
-from g3d.synthetic.text_encoder import make_text_encoder
+from g3d.synthetic.sentences.mono3drefer import make_mono3drefer, training_sentences
+from g3d.synthetic.sentences.text_encoder import make_text_encoder
+from g3d.synthetic.streets.world import make_streets
 
 SETTINGS = (
     "train.epochs=170",

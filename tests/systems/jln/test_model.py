@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from micro_jln import model, run, words
+from support.micro_jln import model, run, words
 
 from g3d.nn.text_encoder import Words
 from g3d.systems.jln.adapter import score_pyramid

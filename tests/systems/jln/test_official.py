@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_text import architecture
+from support.tiny_text import architecture
 from torch import Tensor
 
 from g3d import config as presets

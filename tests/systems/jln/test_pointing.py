@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from micro_jln import model, run, words
+from support.micro_jln import model, run, words
 
 from g3d.config import load
 from g3d.errors import InputError

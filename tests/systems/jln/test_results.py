@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from g3d.data.mono3drefer_raw import Expression
+from g3d.data.mono3drefer.raw import Expression
 from g3d.data.predictions import write_predictions
 from g3d.data.types import Objects, Prediction
 from g3d.errors import InputError, MissingDataError

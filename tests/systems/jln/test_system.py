@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mono3drefer_world import MICRO, mini_world
+from support.mono3drefer_world import MICRO, mini_world
 
 from g3d import config as presets
 from g3d.engine import checkpoint

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from g3d import config
-from g3d.data.augment import Augmentation, no_augmentation
-from g3d.data.mono3drefer_raw import Expression
+from g3d.data.images.augment import Augmentation, no_augmentation
+from g3d.data.mono3drefer.raw import Expression
 from g3d.data.types import ImageBatch, Objects
 from g3d.geometry.boxes import wrap_angle
 from g3d.geometry.cameras import project_at_depth, ray_angle

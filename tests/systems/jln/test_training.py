@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from mono3drefer_world import micro_jln, mini_world
-from verbs import g3d
+from support.mono3drefer_world import micro_jln, mini_world
+from support.verbs import g3d
 
 RECORDED = [86.3909, 137.4103, 48.4016, 231.3859]
 """Total losses of the first four steps of `train` below, on a CPU with the pinned versions: others draw otherwise."""

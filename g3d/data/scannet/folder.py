@@ -1,0 +1,222 @@
+"""Where the files of ScanNet's raw scans are, and which scans a split names.
+
+`scans/<scene>/` holds `<scene>_vh_clean_2.ply`, `<scene>_vh_clean_2.labels.ply`,
+`<scene>_vh_clean_2.0.010000.segs.json`, `<scene>.aggregation.json`, `<scene>.txt` and `<scene>.sens`. Test scans, in
+`scans_test/` or among the others, have no annotation.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from g3d.data.scannet.labels import known_nyu40
+from g3d.data.scannet.mesh import Mesh, read_mesh, read_vertex_labels
+from g3d.data.scannet.raw import Aggregation, SceneFacts, read_aggregation, read_facts, read_segments
+from g3d.errors import InputError, MissingDataError
+
+_SCANS = ("scans", "scans_test")
+_META = (".", "meta_data", "meta", "Tasks/Benchmark", "data/scannet/meta_data")
+
+
+@dataclass(frozen=True)
+class ScanFiles:
+    """The files of a scan. Only the mesh is always there; what is not there is None.
+
+    Attributes:
+        scene: `scene0000_00`, or the folder's name for a user's own scan.
+        mesh: decimated mesh, raw frame.
+        labels: the same vertices with nyu40 ids.
+        segments: over-segmentation of this mesh.
+        aggregation: annotated objects as groups of segments; None for test scans.
+        facts: axis alignment and cameras.
+        stream: the RGB-D recording, .sens.
+    """
+
+    scene: str
+    folder: Path
+    mesh: Path
+    labels: Path | None
+    segments: Path | None
+    aggregation: Path | None
+    facts: Path | None
+    stream: Path | None
+
+    @property
+    def annotated(self) -> bool:
+        """Whether objects are annotated; test scans' are not."""
+        return self.aggregation is not None
+
+    def arrays_from(self) -> tuple[Path, ...]:
+        """The files that `read_scan` reads, the recording left out: what a fingerprint is taken of."""
+        return tuple(
+            file for file in (self.mesh, self.labels, self.segments, self.aggregation, self.facts) if file is not None
+        )
+
+
+class ScanFolder:
+    """A download of ScanNet: a folder with `scans/` or `scans_test/` or both, or one of these itself."""
+
+    def __init__(self, root: str | Path) -> None:
+        """
+        Raises:
+            MissingDataError: no such folder.
+        """
+        self.root = Path(root)
+        if not self.root.is_dir():
+            raise MissingDataError(
+                f"{root}: no such folder", hint="--data names ScanNet's folder: the one that holds scans/."
+            )
+        nested = [self.root / name for name in _SCANS if (self.root / name).is_dir()]
+        self._folders = tuple(nested) or (self.root,)
+
+    def scenes(self) -> tuple[str, ...]:
+        """Names of all scans, sorted: every folder in `scans/` and `scans_test/`.
+
+        Raises:
+            MissingDataError: there is none.
+        """
+        names = {
+            entry.name
+            for folder in self._folders
+            for entry in folder.iterdir()
+            if entry.is_dir() and not entry.name.startswith(".")
+        }
+        if not names:
+            raise MissingDataError(
+                f"{self.root}: no scans", hint="Expected scans/<scene>/<scene>_vh_clean_2.ply, ScanNet's layout."
+            )
+        return tuple(sorted(names))
+
+    def files(self, scene: str) -> ScanFiles:
+        """The files of a scan.
+
+        Raises:
+            MissingDataError: no folder of this name, no mesh in it (an empty folder), an annotation without the
+                segments it refers to.
+        """
+        folder = next((folder / scene for folder in self._folders if (folder / scene).is_dir()), None)
+        if folder is None:
+            near = difflib.get_close_matches(scene, self.scenes(), 1)
+            places = " or ".join(str(place / scene) for place in self._folders)
+            raise MissingDataError(
+                f"scan {scene}: no folder {places}" + (f" (did you mean {near[0]}?)" if near else "")
+            )
+        mesh = folder / f"{scene}_vh_clean_2.ply"
+        if not mesh.is_file():
+            found = sorted(entry.name for entry in folder.iterdir())
+            raise MissingDataError(
+                f"scan {scene}: {mesh} is missing "
+                f"({'the folder is empty' if not found else 'found: ' + ', '.join(found[:8])})",
+                hint="Download the scan again, or leave it out of the list of scenes.",
+            )
+        present = {
+            name: path if (path := folder / f"{scene}{ending}").is_file() else None
+            for name, ending in (
+                ("labels", "_vh_clean_2.labels.ply"),
+                ("segments", "_vh_clean_2.0.010000.segs.json"),
+                ("aggregation", ".aggregation.json"),
+                ("facts", ".txt"),
+                ("stream", ".sens"),
+            )
+        }
+        if present["aggregation"] is not None and present["segments"] is None:
+            raise MissingDataError(
+                f"scan {scene}: {folder / scene}_vh_clean_2.0.010000.segs.json is missing: the annotation refers to it"
+            )
+        return ScanFiles(scene, folder, mesh, **present)
+
+    def file(self, scene: str, ending: str) -> Path:
+        """Where a scan's file <scene><ending> is, or would be: nothing else of the scan is looked at."""
+        folders = [folder / scene for folder in self._folders]
+        return next((folder for folder in folders if folder.is_dir()), folders[0]) / f"{scene}{ending}"
+
+    def meta(self, name: str) -> Path:
+        """A file of the release's meta data, such as a split list or the label table: in the folder, or where the
+        published code has it.
+
+        Raises:
+            MissingDataError: it is in none of these places.
+        """
+        roots = (self.root, self.root.parent) if self.root.name in _SCANS else (self.root,)
+        places = [root / folder / name for root in roots for folder in _META]
+        for place in places:
+            if place.is_file():
+                return place
+        raise MissingDataError(f"{name} is missing (looked in {', '.join(str(place.parent) for place in places)})")
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """What a scan's files say, checked against each other; None where the file is not there.
+
+    Attributes:
+        mesh: its vertices and faces, raw frame, metres.
+        labels: (N,) integer nyu40 id of every vertex from labels.ply, 0 unannotated.
+        segments: (N,) int64 segment id of every vertex.
+        aggregation: annotated objects as groups of these segments.
+        facts: axis alignment and cameras.
+    """
+
+    scene: str
+    mesh: Mesh
+    labels: np.ndarray | None
+    segments: np.ndarray | None
+    aggregation: Aggregation | None
+    facts: SceneFacts | None
+
+    @property
+    def alignment(self) -> np.ndarray | None:
+        """(4, 4) float64, raw frame -> axis-aligned frame; None for test scans."""
+        return self.facts.axis_alignment if self.facts is not None else None
+
+
+def read_scan(files: ScanFiles) -> Scan:
+    """Read a scan, the recording left out.
+
+    Raises:
+        MissingDataError, InputError: as the readers of its files, and for labels that are no nyu40 ids.
+    """
+    mesh = read_mesh(files.mesh)
+    count = len(mesh.vertices)
+    labels = None
+    if files.labels is not None:
+        stored = read_vertex_labels(files.labels, count)
+        try:
+            labels = known_nyu40(stored)
+        except InputError as error:
+            raise InputError(f"labels {files.labels}: {error.message}", error.hint) from None
+    segments = None if files.segments is None else read_segments(files.segments, count)
+    aggregation = None if files.aggregation is None else read_aggregation(files.aggregation, segments)
+    return Scan(
+        files.scene, mesh, labels, segments, aggregation, None if files.facts is None else read_facts(files.facts)
+    )
+
+
+def read_split(path: str | Path) -> tuple[str, ...]:
+    """The scans that a split list names, one a line, in its order; blank lines and a missing last line end mean
+    nothing.
+
+    Raises:
+        MissingDataError: no such file.
+        InputError: a line with several words, a scan named twice, no scan at all.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise MissingDataError(f"split {path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"split {path}: cannot be read: {error}") from None
+    names: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        words = line.split()
+        if len(words) > 1:
+            raise InputError(f"split {path}: line {number} is '{line.strip()[:60]}', expected one scan's name")
+        if words and names.setdefault(words[0], number) != number:
+            raise InputError(
+                f"split {path}: line {number}: {words[0]} is there twice (first on line {names[words[0]]})"
+            )
+    return tuple(names)

@@ -1,0 +1,284 @@
+"""The files in which ScanNet scenes are published, prepared: read when a user brings them, written on request.
+
+ScanRefer: `<scene>_vert.npy`, `_aligned_vert.npy`, `_sem_label.npy`, `_ins_label.npy`, `_bbox.npy`, `_aligned_bbox.npy`
+    in one folder;
+VoteNet: four files of the same names with other columns, so columns are always checked. SPFormer lineage: a pickled
+    tuple of arrays for
+each scene, `<scene>_refer.pth` (CFNet, IPDN, MDIN) or `<scene>_inst_nostuff.pth`, and ground-truth lists `<scene>.txt`.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+
+from g3d.data.files import atomic_write
+from g3d.data.scannet.arrays import PreparedScene, ScanReferScene, VoteNetScene, ground_truth_ids
+from g3d.errors import InputError, MissingDataError
+
+_SCANREFER_FILES = {
+    "vertices": "vert",
+    "aligned": "aligned_vert",
+    "semantic": "sem_label",
+    "instance": "ins_label",
+    "boxes": "bbox",
+    "aligned_boxes": "aligned_bbox",
+}
+_VOTENET_FILES = {name: _SCANREFER_FILES[name] for name in ("vertices", "semantic", "instance", "boxes")}
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file of torch.save before PyTorch 1.6
+
+
+def write_scanrefer(folder: str | Path, scene: str, content: ScanReferScene) -> list[Path]:
+    """Write a scene's six files; returns them."""
+    return _write_arrays(Path(folder), scene, _SCANREFER_FILES, content)
+
+
+def write_votenet(folder: str | Path, scene: str, content: VoteNetScene) -> list[Path]:
+    """Write a scene's four files; returns them. Never into a folder of ScanRefer's files: names are the same."""
+    return _write_arrays(Path(folder), scene, _VOTENET_FILES, content)
+
+
+def read_scanrefer(folder: str | Path, scene: str) -> ScanReferScene:
+    """A scene of ScanRefer's `scannet_data/`.
+
+    Raises:
+        MissingDataError: a file is missing.
+        InputError: a file is damaged, has another number of columns (VoteNet's files have the same names), or another
+            number of rows.
+    """
+    found = _read_arrays(
+        Path(folder),
+        scene,
+        _SCANREFER_FILES,
+        {"vertices": 9, "aligned": 9, "boxes": 8, "aligned_boxes": 8},
+        "ScanRefer",
+    )
+    return ScanReferScene(**found)
+
+
+def read_votenet(folder: str | Path, scene: str) -> VoteNetScene:
+    """A scene of VoteNet's `scannet_train_detection_data/`.
+
+    Raises:
+        MissingDataError, InputError: as read_scanrefer.
+    """
+    return VoteNetScene(**_read_arrays(Path(folder), scene, _VOTENET_FILES, {"vertices": 6, "boxes": 7}, "VoteNet"))
+
+
+def _write_arrays(folder: Path, scene: str, files: dict[str, str], content: object) -> list[Path]:
+    paths = []
+    for name, ending in files.items():
+        path = folder / f"{scene}_{ending}.npy"
+        with atomic_write(path) as file:
+            np.save(file, getattr(content, name))
+        paths.append(path)
+    return paths
+
+
+def _read_arrays(
+    folder: Path, scene: str, files: dict[str, str], columns: dict[str, int], lineage: str
+) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+    for name, ending in files.items():
+        path = folder / f"{scene}_{ending}.npy"
+        array = _load_array(path)
+        shape = (-1, columns[name]) if name in columns else (-1,)
+        if array.ndim != len(shape) or shape[1:] != array.shape[1:] or array.dtype.kind not in "fiu":
+            expected = f"(N, {columns[name]})" if name in columns else "(N,)"
+            raise InputError(
+                f"{path}: {array.dtype} of shape {array.shape}, expected {expected} as {lineage} prepares scenes",
+                hint="VoteNet's files have the same names as ScanRefer's and 6 (vert) and 7 (bbox) columns instead of "
+                "9 and 8.",
+            )
+        if "boxes" not in name and found and len(array) != len(found["vertices"]):
+            raise InputError(
+                f"{path}: {len(array)} rows, {scene}_vert.npy has {len(found['vertices'])}: they come from "
+                f"different runs"
+            )
+        found[name] = array
+    return found
+
+
+def _load_array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise MissingDataError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: no array of numbers, or cut short ({error})") from None
+
+
+def write_refer(path: str | Path, scene: PreparedScene) -> None:
+    """Write `_refer.pth`: (coords, colours, superpoints, semantic, instance), semantic as float64; the first three for
+    a test scan."""
+    _write_prepared(Path(path), scene, np.int64)
+
+
+def write_inst_nostuff(path: str | Path, scene: PreparedScene) -> None:
+    """Write `_inst_nostuff.pth`: as write_refer, with instance as float64."""
+    _write_prepared(Path(path), scene, np.float64)
+
+
+def _write_prepared(path: Path, scene: PreparedScene, instance_type: type[np.generic]) -> None:
+    arrays = [scene.coords, scene.colours, scene.superpoints]
+    if scene.semantic is not None and scene.instance is not None:
+        arrays += [scene.semantic.astype(np.float64), scene.instance.astype(instance_type)]
+    content = io.BytesIO()
+    torch.save(tuple(arrays), content, pickle_module=_AnyNumpy, pickle_protocol=4)
+    with atomic_write(path) as file:
+        file.write(content.getbuffer())
+
+
+class _AnyNumpy:
+    """`pickle` for torch.save, except that arrays name no private module of numpy: numpy 1 and 2 both read what the
+    other wrote."""
+
+    class Pickler(pickle.Pickler):
+        def reducer_override(self, obj: Any) -> Any:
+            if type(obj) is np.ndarray:
+                return np.ndarray, (obj.shape, obj.dtype, bytearray(np.ascontiguousarray(obj).data.cast("B")))
+            return NotImplemented
+
+
+def read_prepared(path: str | Path) -> PreparedScene:
+    """A scene of the SPFormer lineage: `_refer.pth` or `_inst_nostuff.pth`, with labels (five arrays) or without
+    (three).
+
+    Arrays alone are unpickled: a file that names anything else is refused, not run. Semantic and instance become int64,
+    coords and colours float32, whatever numpy the file was made with.
+
+    Raises:
+        MissingDataError: no such file.
+        InputError: another content; arrays of different lengths; superpoints that are not numbered from 0.
+    """
+    path = Path(path)
+    arrays = _unpickle(path)
+    if (
+        not isinstance(arrays, tuple | list)
+        or len(arrays) not in (3, 5)
+        or not all(isinstance(a, np.ndarray) for a in arrays)
+    ):
+        raise InputError(
+            f"{path}: expected a tuple of 3 or 5 arrays: coords, colours, superpoints, semantic and instance labels"
+        )
+    count = len(arrays[0])
+    names = ("coords", "colours", "superpoints", "semantic", "instance")[: len(arrays)]
+    for name, array in zip(names, arrays, strict=True):
+        shape = (count, 3) if name in ("coords", "colours") else (count,)
+        if array.shape != shape or array.dtype.kind not in "fiu":
+            raise InputError(
+                f"{path}: {name} is {array.dtype} of shape {array.shape}, expected numbers of shape {shape}"
+            )
+    coords, colours = (array.astype(np.float32) for array in arrays[:2])
+    superpoints, *labels = (array.astype(np.int64) for array in arrays[2:])
+    if count and superpoints.min() < 0:
+        raise InputError(f"{path}: superpoint {superpoints.min()} is negative, expected numbers from 0 on")
+    return PreparedScene(coords, colours, superpoints, *(labels or (None, None)))
+
+
+def _unpickle(path: Path) -> Any:
+    try:
+        with open(path, "rb") as file:
+            if zipfile.is_zipfile(file):
+                with zipfile.ZipFile(file) as archive:
+                    name = next((n for n in archive.namelist() if n.endswith("data.pkl")), None)
+                    if name is None:
+                        raise InputError(f"{path}: a zip file, but not one of torch.save")
+                    return _ArraysOnly(io.BytesIO(archive.read(name))).load()
+            file.seek(0)
+            return _unpickle_plain(file)
+    except FileNotFoundError:
+        raise MissingDataError(f"{path}: no such file") from None
+    except (
+        OSError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        EOFError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+    ) as error:
+        raise InputError(f"{path}: not a prepared scene, or damaged: {error}") from None
+
+
+def _unpickle_plain(file: BinaryIO) -> Any:
+    first = _ArraysOnly(file).load()
+    if first != _LEGACY_MAGIC:
+        return first
+    for _ in range(2):  # protocol version, machine
+        _ArraysOnly(file).load()
+    return _ArraysOnly(file).load()
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Unpickles numpy arrays in tuples, lists and dicts, and refuses to name anything else."""
+
+    _ALLOWED = frozenset(
+        [
+            ("numpy", "ndarray"),
+            ("numpy", "dtype"),
+            ("_codecs", "encode"),
+            ("builtins", "bytearray"),
+            ("__builtin__", "bytearray"),
+            *(
+                ("numpy" + core + ".multiarray", name)
+                for core in (".core", "._core")
+                for name in ("_reconstruct", "scalar")
+            ),
+        ]
+    )
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self._ALLOWED:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which is no array")
+        if module == "numpy._core.multiarray" and not hasattr(np, "_core"):
+            module = "numpy.core.multiarray"  # numpy before 1.26
+        elif module == "numpy.core.multiarray" and hasattr(np, "_core"):
+            module = "numpy._core.multiarray"
+        return super().find_class(module, name)
+
+
+def write_ground_truth(path: str | Path, scene: PreparedScene) -> None:
+    """Write the ScanNet benchmark's ground truth of `_inst_nostuff` instances: one number per vertex
+    (ground_truth_ids).
+
+    Raises:
+        ValueError: a test scan.
+    """
+    if scene.semantic is None or scene.instance is None:
+        raise ValueError("write_ground_truth: the scene has no labels")
+    numbers = ground_truth_ids(scene.semantic, scene.instance)
+    with atomic_write(path) as file:
+        file.write(("\n".join(map(str, numbers.tolist())) + "\n").encode())
+
+
+def read_ground_truth(path: str | Path, vertices: int | None = None) -> np.ndarray:
+    """The numbers of a ground-truth file: (N,) int64, nyu40 id * 1000 + number + 1, 0 = no instance.
+
+    Args:
+        path: one integer a line.
+        vertices: how many there must be; None for any.
+
+    Raises:
+        MissingDataError: no such file.
+        InputError: a line that is no integer from 0 on; another number of lines.
+    """
+    try:
+        words = Path(path).read_text(encoding="ascii").split()
+    except FileNotFoundError:
+        raise MissingDataError(f"ground truth {path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"ground truth {path}: cannot be read: {error}") from None
+    odd = next((k for k, word in enumerate(words) if not word.isdecimal()), None)
+    if odd is not None:
+        raise InputError(f"ground truth {path}: number {odd + 1} is '{words[odd][:40]}', expected an integer from 0 on")
+    if vertices is not None and len(words) != vertices:
+        raise InputError(f"ground truth {path}: {len(words)} numbers, the scene has {vertices} vertices")
+    return np.array(words, "S").astype(np.int64)

@@ -1,0 +1,289 @@
+"""A made world of streets on disk, in KITTI's raw layout: images, calibration, labels, splits, and a description of
+every scene.
+
+    <root>/ImageSets/{train,val,trainval}.txt
+    <root>/training/{image_2,calib,label_2,scene}/%06d.{png,txt,txt,json}
+    <root>/streets.json            what it was made with
+
+A scene's JSON lists everything in it with kind, colour, place, state and the index of its label line: what sentences
+can be made of.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from g3d.data.kitti.raw import format_labels
+from g3d.errors import EnvironmentProblem, InputError
+from g3d.prepare import runner
+from g3d.progress import Progress
+from g3d.synthetic.streets.labels import FrameLabels, label_frame
+from g3d.synthetic.streets.png import encode_png
+from g3d.synthetic.streets.render import render
+from g3d.synthetic.streets.sampling import sample_scene
+from g3d.synthetic.streets.scene import SHARES, Camera, Scene, SceneSettings
+
+SCENE_SCHEMA = "g3d.street-scene/1"
+WORLD_SCHEMA = "g3d.streets/1"
+MANIFEST = "streets.json"
+_FOLDERS = ("image_2", "calib", "label_2", "scene")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StreetsSummary:
+    """What lies under `root`: frames in all, in training and for validation, label lines by class, and whether it was
+    there already."""
+
+    root: Path
+    frames: int
+    train: int
+    val: int
+    labels: dict[str, int]
+    reused: bool
+
+
+def make_streets(
+    root: Path | str,
+    frames: int,
+    seed: int = 0,
+    image_size: tuple[int, int] = (1242, 375),
+    *,
+    val_fraction: float = 0.25,
+    shares: Mapping[str, float] | None = None,
+    vary_size: bool = True,
+    samples: int = 2,
+    workers: int = 1,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> StreetsSummary:
+    """Make a world of `frames` street scenes, the last `val_fraction` of them for validation.
+
+    A frame depends on the settings, the seed and its index only: any number of workers writes the same bytes.
+    Everything is made in a folder beside `root` that takes its name at the end; what a killed run leaves there is
+    removed by the next one. A world that was made with the same arguments is left as it is.
+
+    Args:
+        root: folder to make; missing parents are made.
+        frames: number of frames, 1 to 999,999.
+        seed: of everything random.
+        image_size: (width, height) in pixels; KITTI's (1242, 375) if not given. Focal length and principal point follow
+            the width.
+        val_fraction: share of the frames for validation, 0 to 1.
+        shares: share of each class among the things placed (scene.CLASSES); scene.SHARES if not given.
+        vary_size: let image sizes differ by a few pixels between frames, as KITTI's do.
+        samples: samples along each side of a pixel, for smooth edges.
+        workers: processes.
+        overwrite: replace a world that was made with other arguments; a folder that holds anything else is never
+            touched.
+        progress: told of every frame.
+
+    Raises:
+        InputError: an argument out of range, or `root` holds something else.
+        EnvironmentProblem: the disk is full or the folder cannot be written.
+    """
+    root = Path(root)
+    settings = SceneSettings(
+        (int(image_size[0]), int(image_size[1])), vary_size, dict(SHARES if shares is None else shares)
+    )
+    _check_counts(frames, val_fraction, samples, workers)
+    arguments = {
+        "schema": WORLD_SCHEMA,
+        "frames": frames,
+        "seed": seed,
+        "val_fraction": val_fraction,
+        "samples": samples,
+    }
+    manifest = json.loads(json.dumps({**arguments, **asdict(settings)}))
+    val = round(frames * val_fraction)
+    found = _existing_world(root, manifest, overwrite)
+    if found is not None:
+        return StreetsSummary(root, frames, frames - val, val, found, True)
+    labels: dict[str, int] = {}
+    with whole_or_nothing(root) as folder:
+        for name in _FOLDERS:
+            (folder / "training" / name).mkdir(parents=True)
+        made = runner.run(
+            partial(_make_frame, folder / "training", settings, seed, samples),
+            range(frames),
+            "streets",
+            workers,
+            progress,
+        )
+        if made.broken:
+            raise made.broken[0][1]
+        for _, counts in made.good:
+            for name, count in counts.items():
+                labels[name] = labels.get(name, 0) + count
+        (folder / "ImageSets").mkdir()
+        for split, ids in {
+            "train": range(frames - val),
+            "val": range(frames - val, frames),
+            "trainval": range(frames),
+        }.items():
+            (folder / "ImageSets" / f"{split}.txt").write_text("".join(f"{index:06d}\n" for index in ids))
+        labels = dict(sorted(labels.items()))
+        (folder / MANIFEST).write_text(json.dumps({**manifest, "labels": labels}, indent=1) + "\n")
+    return StreetsSummary(root, frames, frames - val, val, labels, False)
+
+
+def describe_scene(scene: Scene, labels: FrameLabels, index: int) -> dict[str, Any]:
+    """The JSON description of a frame; units and frames as in the labels, `visible` the share of an object that is
+    seen."""
+    things = []
+    for number, (actor, sight, line) in enumerate(zip(scene.actors, labels.sights, labels.lines, strict=True)):
+        things.append(
+            {
+                "id": number,
+                "label_line": line,
+                "status": sight.status,
+                "type": actor.type,
+                "kind": actor.kind,
+                "colour": actor.colour,
+                "place": actor.place,
+                "side": actor.side,
+                "state": actor.state,
+                "direction": actor.direction,
+                "distance": round(float(np.hypot(actor.location[0], actor.location[2])), 2),
+                "size": actor.size.tolist(),
+                "location": actor.location.tolist(),
+                "rotation_y": actor.rotation_y,
+                "box2d": None if sight.status == "hidden" else np.round(sight.box, 2).tolist(),
+                "visible": round(sight.visible, 3),
+                "truncated": round(sight.truncated, 2),
+                "occluded": sight.occluded,
+            }
+        )
+    street = scene.street
+    return {
+        "schema": SCENE_SCHEMA,
+        "frame": f"{index:06d}",
+        "image_size": list(scene.camera.image_size),
+        "camera": scene.camera.matrix.tolist(),
+        "camera_height": scene.camera.height,
+        "light": scene.light.name,
+        "street": {
+            "kind": street.kind,
+            "lanes": len(street.lanes),
+            "crossing": street.crossing is not None,
+            "curve": "straight" if street.path.curvature == 0 else "right" if street.path.curvature > 0 else "left",
+        },
+        "objects": things,
+    }
+
+
+def format_calibration(camera: Camera) -> str:
+    """KITTI's seven lines and an empty one; P2 is the camera, the others describe a rig like KITTI's around it."""
+    p0 = camera.matrix.copy()
+    p0[:, 3] = 0
+    matrices = {"P0": p0, "P1": p0.copy(), "P2": camera.matrix, "P3": camera.matrix.copy()}
+    matrices["P1"][0, 3] = -0.5372 * p0[0, 0]
+    matrices["P3"][0, 3] -= 0.5327 * p0[0, 0]
+    matrices["R0_rect"] = np.eye(3)
+    matrices["Tr_velo_to_cam"] = np.array([[0, -1, 0, -0.004], [0, 0, -1, -0.076], [1, 0, 0, -0.272]], float)
+    matrices["Tr_imu_to_velo"] = np.array([[1, 0, 0, -0.81], [0, 1, 0, 0.32], [0, 0, 1, -0.80]], float)
+    lines = [
+        f"{name}: " + " ".join(f"{number:.12e}" for number in matrix.ravel()) + "\n"
+        for name, matrix in matrices.items()
+    ]
+    return "".join(lines) + "\n"
+
+
+def _make_frame(folder: Path, settings: SceneSettings, seed: int, samples: int, index: int) -> dict[str, int]:
+    """Write the four files of one frame; label lines by class."""
+    scene = sample_scene(settings, seed, index)
+    frame = render(scene, samples)
+    labels = label_frame(scene, frame)
+    name = f"{index:06d}"
+    (folder / "image_2" / f"{name}.png").write_bytes(encode_png(frame.image))
+    (folder / "calib" / f"{name}.txt").write_text(format_calibration(scene.camera))
+    (folder / "label_2" / f"{name}.txt").write_text(format_labels(labels.objects))
+    (folder / "scene" / f"{name}.json").write_text(json.dumps(describe_scene(scene, labels, index), indent=1) + "\n")
+    names, counts = np.unique(labels.objects.classes, return_counts=True)
+    return dict(zip(names.tolist(), counts.tolist(), strict=True))
+
+
+def _check_counts(frames: int, val_fraction: float, samples: int, workers: int) -> None:
+    for name, value, low, high in (
+        ("frames", frames, 1, 999_999),
+        ("val_fraction", val_fraction, 0, 1),
+        ("samples", samples, 1, 4),
+        ("workers", workers, 1, 1024),
+    ):
+        if not low <= value <= high:
+            raise InputError(f"{name}: expected {low} to {high}, found {value}")
+
+
+def _existing_world(root: Path, manifest: dict[str, Any], overwrite: bool) -> dict[str, int] | None:
+    """Label counts of a world with these settings at `root`, None where there is room for one.
+
+    Raises:
+        InputError: something else is there.
+    """
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return None
+    try:
+        found = json.loads((root / MANIFEST).read_text())
+        labels = found.pop("labels")
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"{root}: expected a new folder, found one that holds something else", hint="Choose another folder."
+        ) from error
+    if found == manifest:
+        return labels
+    if overwrite:
+        return None
+    changed = sorted(key for key in {*found, *manifest} if found.get(key) != manifest.get(key))
+    hint = "Choose another folder, or overwrite this one."
+    raise InputError(f"{root}: holds streets made with another {', '.join(changed)}", hint=hint)
+
+
+@contextmanager
+def whole_or_nothing(root: Path) -> Iterator[Path]:
+    """A working folder beside `root` that becomes `root` when the block ends without an error, and is removed
+    otherwise."""
+    working = root.with_name(f".{root.name}.partial-{socket.gethostname()}-{os.getpid()}")
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(root)
+        working.mkdir()
+        yield working
+        if root.exists():
+            shutil.rmtree(root)
+        os.replace(working, root)
+    except OSError as error:
+        raise EnvironmentProblem(f"{root}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+
+
+def _remove_leftovers(root: Path) -> None:
+    """Remove working folders of processes of this machine that are no more."""
+    prefix = f".{root.name}.partial-{socket.gethostname()}-"
+    for leftover in root.parent.glob(f"{prefix}*"):
+        process = leftover.name[len(prefix) :]
+        if process.isdigit() and not _is_alive(int(process)):
+            _log.info("removing %s, left by a run that was killed", leftover)
+            shutil.rmtree(leftover)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return process != os.getpid()

@@ -1,0 +1,153 @@
+"""What the kinds of monodle cases share: the filled network, images, targets, sections of a preset, KITTI frames."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from support import paths
+from support.fill import fill_array
+from torch import Tensor
+
+from g3d.data.kitti.raw import KittiRoot
+from g3d.systems.monodle.config import AugmentConfig, DataConfig, LossConfig, QuasiIsometricConfig
+from g3d.systems.monodle.model import MonoDLE
+from g3d.systems.monodle.official import import_official
+from g3d.systems.monodle.targets import Targets
+
+
+def filled_state(case: dict[str, Any], folder: Path) -> dict[str, Tensor]:
+    """The official state dict that a case's manifest, gain and salt describe."""
+    weights = case.get("weights", {})
+    manifest = case.get("manifest") or json.loads(
+        beside(folder, weights.get("manifest", "state_dict.json")).read_text()
+    )
+    gain, salt = (weights.get(key, case.get(key, default)) for key, default in (("gain", 1.0), ("salt", "")))
+    state: dict[str, Tensor] = {}
+    for name, entry in manifest.items():
+        source = entry.get("alias_of", name)
+        source_entry = manifest.get(source, entry)
+        if "value" in source_entry:
+            value = np.asarray(source_entry["value"], entry["dtype"]).reshape(entry["shape"])
+        else:
+            value = fill_array(source_entry.get("fill_name", source), entry["shape"], entry["dtype"], gain, salt)
+        state[name] = torch.from_numpy(value)
+    return state
+
+
+def filled_model(case: dict[str, Any], folder: Path) -> MonoDLE:
+    """The network of the manifest's widths with the case's weights, imported as a user's checkpoint is."""
+    state = filled_state(case, folder)
+    model = model_like(state)
+    import_official({"epoch": 0, "model_state": state, "optimizer_state": {}}, model)
+    return model
+
+
+def model_like(state: dict[str, Tensor]) -> MonoDLE:
+    """A network with the widths of a state dict, with fresh weights."""
+    first = (
+        "base_layer.0",
+        "level1.0",
+        "level2.tree1.conv1",
+        "level3.tree1.tree1.conv1",
+        "level4.tree1.tree1.conv1",
+        "level5.tree1.conv1",
+    )
+    channels = [len(state[f"backbone.{name}.weight"]) for name in first]
+    return MonoDLE(channels, len(state["heatmap.0.weight"]), any(name.startswith("obj_depth.") for name in state))
+
+
+def seeded_image(arrays: dict[str, np.ndarray]) -> Tensor:
+    """The image of a case that gives a seed and a shape, checked against the values it quotes."""
+    shape = tuple(arrays["in.image_shape"].tolist())
+    image = np.random.RandomState(int(arrays["in.seed"])).standard_normal(shape).astype(np.float32)
+    if "in.image_first8" in arrays:
+        np.testing.assert_array_equal(image.flatten()[:8], arrays["in.image_first8"])
+    return torch.from_numpy(image)
+
+
+def targets_from(arrays: dict[str, np.ndarray]) -> Targets:
+    """The published batch of targets (in.target.*) as ours."""
+    t = {
+        name.removeprefix("in.target."): torch.from_numpy(value)
+        for name, value in arrays.items()
+        if name.startswith("in.target.")
+    }
+    return Targets(
+        heatmap=t["heatmap"],
+        cells=t["indices"],
+        offset_2d=t["offset_2d"],
+        offset_3d=t["offset_3d"],
+        size_2d=t["size_2d"],
+        depth=t["depth"][..., 0],
+        heading_bin=t["heading_bin"][..., 0],
+        heading_res=t["heading_res"][..., 0],
+        size_3d=t["size_3d"],
+        src_size_3d=t["src_size_3d"],
+        mask_2d=t["mask_2d"].bool(),
+        mask_3d=t["mask_3d"].bool(),
+        obj_depth=t.get("obj_depth", torch.zeros(len(t["heatmap"]), 0, 0)),
+    )
+
+
+def loss_config(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> LossConfig:
+    """The published losses with the case's K, B and radius, which it gives as arrays or in its description."""
+    names = (("K", "K", "K", 1.5), ("B", "B", "B", 0.5), ("radius", "rad", "radius", 10.0))
+    values = {
+        ours: float(arrays.get(f"in.{theirs}", setting(case, theirs, word, default)))
+        for ours, theirs, word, default in names
+    }
+    used = not any(name.startswith("out.loss.") for name in arrays) or "out.loss.qi" in arrays
+    return LossConfig(quasi_isometric=QuasiIsometricConfig(**values) if used else None, size3d_divisor="residual")
+
+
+def setting(case: dict[str, Any], key: str, word: str, default: float) -> float:
+    """A number that a case gives as a field, or after a word in its description (`lr 1e-4`)."""
+    if key in case:
+        return float(case[key])
+    found = re.search(rf"\b{word} ([\d.]+(?:e-?\d+)?)", case.get("ran", ""))
+    return float(found[1]) if found else default
+
+
+def data_config(config: dict[str, Any], resolution: tuple[int, int]) -> DataConfig:
+    """The published `dataset` section as ours."""
+    return DataConfig(
+        resolution=resolution,
+        classes=tuple(config["writelist"]),
+        class_merging=config["class_merging"],
+        center="3d" if config["use_3d_center"] else "2d",
+        box2d={"anno": "annotated", "proj": "projected"}[config["bbox2d_type"]],
+    )
+
+
+def augment_config(config: dict[str, Any]) -> AugmentConfig:
+    return AugmentConfig(
+        flip=config["random_flip"], crop=config["random_crop"], scale=config["scale"], shift=config["shift"]
+    )
+
+
+def mini_kitti(case: dict[str, Any], folder: Path) -> KittiRoot:
+    """The data root that comes with the cases: the folder that the case names, or mini_kitti."""
+    named = [folder / value for value in case.values() if isinstance(value, str) and len(value) < 200]
+    return KittiRoot.find(next((path for path in named if (path / "training").is_dir()), beside(folder, "mini_kitti")))
+
+
+def beside(folder: Path, name: str) -> Path:
+    """A file or folder that a case uses: in the case's own folder or, for cases kept elsewhere, among those that the
+    tests know."""
+    places = (folder, folder.parent, paths.SHARED / "golden" / "monodle", paths.GOLDEN / "monodle")
+    return next((place / name for place in places if (place / name).exists()), folder / name)
+
+
+def angle_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.abs((a - b + np.pi) % (2 * np.pi) - np.pi)
+
+
+def summary(values: np.ndarray) -> np.ndarray:
+    """Mean, mean magnitude and standard deviation."""
+    values = np.asarray(values, np.float64)
+    return np.array([values.mean(), np.abs(values).mean(), values.std()])
