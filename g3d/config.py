@@ -7,7 +7,6 @@ nearest known key. Nothing here imports torch.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 from collections.abc import Iterable, Mapping
@@ -27,7 +26,7 @@ from pydantic import (
     ValidationError,
 )
 
-from g3d.errors import InputError
+from g3d.errors import InputError, did_you_mean
 
 
 class Schema(BaseModel):
@@ -180,12 +179,6 @@ def schema(system: str) -> type[Config]:
 def system_names() -> list[str]:
     """Names of the systems: the folders of g3d/systems."""
     return sorted(f.name for f in resources.files("g3d.systems").iterdir() if (f / "config.py").is_file())
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the nearest known word, or nothing."""
-    near = difflib.get_close_matches(word, list(known), 1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _resolve(preset: str, seen: tuple[str, ...]) -> dict[str, Any]:
