@@ -17,7 +17,9 @@ from g3d.data.images.user_images import InferRequest as InferRequest
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from torch import Tensor, nn
+    from torch.optim import Optimizer
 
     from g3d.data.types import Objects, Prediction
     from g3d.metrics.table import Table
@@ -77,10 +79,14 @@ class System(Protocol):
     name: str
     takes_expressions: bool  # each sample has a sentence, and its prediction is the answer to it
     carried: tuple[str, ...]  # settings that our checkpoints fix, because what they name is inside
+    optimizers: Mapping[str, Callable[[list[dict[str, Any]], Any], Optimizer]]  # its own: name -> f(groups, optim)
     starts: tuple[str, ...]  # settings that name where training starts from: without meaning for a checkpoint of ours
 
     def build(self, config: Any) -> nn.Module:
         """The network with fresh weights; reads no file."""
+
+    def layout(self, config: Any) -> torch.memory_format | None:
+        """The memory layout of the network's 4-D weights; None for PyTorch's default."""
 
     def start(self, config: Any, model: nn.Module, root: Path, read: Callable[[Path], dict[str, Any]]) -> list[str]:
         """Load, strictly, the weights that the config names for training to start from; says what was taken.
