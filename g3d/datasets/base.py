@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from g3d import registry
-from g3d.config import did_you_mean
 from g3d.data.types import Answer, Prediction, Source
-from g3d.errors import InputError, MissingDataError
+from g3d.errors import InputError, MissingDataError, did_you_mean
 from g3d.metrics.table import Table
 
 

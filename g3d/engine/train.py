@@ -29,6 +29,7 @@ from g3d.engine.run import Run
 from g3d.engine.schedule import build_optimizer, learning_rate, set_learning_rate
 from g3d.errors import G3DError, InputError, Interrupted
 from g3d.nn.parallel import convert_sync_batchnorm
+from g3d.position import Position
 from g3d.progress import Progress, Silent
 from g3d.systems.base import get_system
 
@@ -71,12 +72,15 @@ class Trainer:
             for line in self.system.start(config, self.model, root, checkpoint.read_raw):
                 log.info("%s", line)
         session.seed_everything(settings.seed, group.rank)  # from here on draws of its own: dropout, say
-        self.model = session.place(self.model, settings, group.device)
+        self.model = session.place(self.model, settings, group.device, self.system.layout(config))
         if group.world > 1 and settings.sync_batchnorm:
             self.model = convert_sync_batchnorm(self.model)
-        self.optimizer = build_optimizer(self.system.parameter_groups(self.model, config), config.optim)
+        self.optimizer = build_optimizer(
+            self.system.parameter_groups(self.model, config), config.optim, self.system.optimizers
+        )
         self.network = self._wrapped()
         self.epoch = self.step_in_epoch = self.steps = 0
+        self.rate = 0.0  # of the last step
 
     def _wrapped(self) -> torch.nn.Module:
         """The network as it is called: compiled and shared between processes where asked."""
@@ -89,10 +93,15 @@ class Trainer:
         devices = [self.group.device] if self.group.device.type == "cuda" else None
         return DistributedDataParallel(self.model, device_ids=devices)
 
+    @property
+    def position(self) -> Position:
+        return Position(self.epoch, self.steps, self.loader.steps, self.config.train.epochs)
+
     def step(self, micro_batches: list[Any]) -> dict[str, Tensor]:
         """One optimiser step over one global batch. Returns this process's loss terms, detached, on the device."""
         self.network.train()
-        set_learning_rate(self.optimizer, learning_rate(self.config.optim, self.epoch))
+        self.rate = learning_rate(self.config.optim, self.position)
+        set_learning_rate(self.optimizer, self.rate)
         self.optimizer.zero_grad(set_to_none=True)
         terms: dict[str, Tensor] = {}
         for number, batch in enumerate(micro_batches, 1):
@@ -279,9 +288,7 @@ def _loop(trainer: Trainer, run: Run, root: Path, loggers: Logger, stop: _Stop, 
             now = time.monotonic()
             rate = (trainer.steps - marks[1]) * loader.batch / max(now - marks[0], 1e-9)
             marks = (now, trainer.steps)
-            loggers.losses(
-                trainer.steps, trainer.epoch, learning_rate(trainer.config.optim, trainer.epoch), losses, rate
-            )
+            loggers.losses(trainer.steps, trainer.epoch, trainer.rate, losses, rate)
         progress.advance(
             note=f"epoch {trainer.epoch + 1}/{settings.epochs}" + (f" loss {losses['total']:.3f}" if losses else "")
         )

@@ -92,7 +92,7 @@ class System(Protocol[ConfigT, BatchT]):
         answers: the type of answer that its evaluation is about.
         carried: settings that our checkpoints fix, because what they name is inside.
         starts: settings that name where training starts from; they have no meaning for a checkpoint of ours.
-        optimizers: optimisers beside PyTorch's by their names in `optim.name`, called with parameter groups, lr and betas.
+        optimizers: optimisers beside PyTorch's by their names in `optim.name`: functions of (groups, `config.optim`).
     """
 
     name: str
@@ -100,7 +100,7 @@ class System(Protocol[ConfigT, BatchT]):
     answers: type[Answer]
     carried: tuple[str, ...]
     starts: tuple[str, ...]
-    optimizers: Mapping[str, Callable[..., Optimizer]]
+    optimizers: Mapping[str, Callable[[list[dict[str, Any]], Any], Optimizer]]
 
     def resolve(self, config: ConfigT, root: Path) -> ConfigT:
         """Return the config with sizes filled in that depend on the data; called once, when a training starts."""
@@ -157,7 +157,7 @@ class SystemDefaults:
     name: str
     carried: tuple[str, ...] = ()
     starts: tuple[str, ...] = ()
-    optimizers: Mapping[str, Callable[..., Optimizer]] = {}
+    optimizers: Mapping[str, Callable[[list[dict[str, Any]], Any], Optimizer]] = {}
 
     def resolve(self, config: Any, root: Path) -> Any:
         """Return the config as it is."""

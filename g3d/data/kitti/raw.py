@@ -7,7 +7,6 @@ line, the field, what was found and expected.
 
 from __future__ import annotations
 
-import difflib
 import logging
 import math
 import re
@@ -21,7 +20,7 @@ import numpy as np
 from g3d.data.files import read_text
 from g3d.data.kitti import splits as kitti_splits
 from g3d.data.types import Objects
-from g3d.errors import InputError, MissingDataError
+from g3d.errors import InputError, MissingDataError, did_you_mean
 
 FIELDS = (
     "type",
@@ -308,10 +307,8 @@ class KittiRoot:
 
 
 def _unknown_split(name: str, known: Sequence[str], where: str) -> InputError:
-    near = difflib.get_close_matches(name, known, 1)
-    meant = f" (did you mean {near[0]}?)" if near else ""
     return InputError(
-        f"split '{name}' is unknown{meant}; {where}: {', '.join(known) or 'none'}",
+        f"split '{name}' is unknown; {where}: {', '.join(known) or 'none'}{did_you_mean(name, known)}",
         hint="A path to an id list works too.",
     )
 

@@ -31,6 +31,7 @@ from g3d.systems.jln.depth_predictor import Depth
 from g3d.systems.jln.losses import losses as all_losses
 from g3d.systems.jln.maps import image_maps
 from g3d.systems.jln.model import JLN, Encoded, Outputs
+from g3d.systems.jln.optimizer import adamw_scaled_decay
 from g3d.systems.jln.samples import augmented, make_sample, warped_image
 from g3d.systems.jln.targets import Targets
 from g3d.systems.published import errors_name
@@ -46,6 +47,12 @@ class Jln:
     takes_expressions = True
     carried = ("text.encoder", "text.architecture")
     starts = ("model.start_weights", "model.backbone.weights")
+
+    def __init__(self) -> None:
+        self.optimizers = {"adamw_scaled_decay": adamw_scaled_decay}
+
+    def layout(self, config: Config) -> torch.memory_format | None:
+        return torch.channels_last if config.train.channels_last else None
 
     def build(self, config: Config) -> nn.Module:
         model = JLN(config.model, config.text)

@@ -46,6 +46,12 @@ class Monodle:
     carried = ()
     starts = ("model.backbone_weights",)
 
+    def __init__(self) -> None:
+        self.optimizers: dict[str, Any] = {}
+
+    def layout(self, config: Config) -> torch.memory_format | None:
+        return torch.channels_last if config.train.channels_last else None
+
     def build(self, config: Config) -> nn.Module:
         return MonoDLE(config.model.channels, config.model.head_channels, config.model.object_depth)
 
