@@ -57,7 +57,9 @@ def load(group: str, name: str, part: str = "") -> ModuleType:
     try:
         return importlib.import_module(path)
     except ImportError as error:
-        raise EnvironmentProblem(f"{group} {name}: {path} cannot be imported: {error}", "was it uninstalled?") from error
+        raise EnvironmentProblem(
+            f"{group} {name}: {path} cannot be imported: {error}", "was it uninstalled?"
+        ) from error
 
 
 def has_part(group: str, name: str, part: str) -> bool:

@@ -83,22 +83,20 @@ class Dataset(Protocol):
     def split_ids(self, root: Path, split: str) -> list[str]:
         """Return the ids of a split's samples; `split` is a name, or the path of a file with ids."""
 
-    def sources(self, root: Path, ids: Sequence[str]) -> Mapping[str, Source]:
-        """Return the image or scene of each sample.
+    def sources(self, root: Path, split: str, ids: Sequence[str]) -> Mapping[str, Source]:
+        """Return the image or scene of each of some samples of a split.
 
         Raises:
             MissingDataError: a sample or its file is not there.
         """
 
-    def expressions(self, root: Path, ids: Sequence[str]) -> Mapping[str, str]:
-        """Return the sentence of each sample; empty for a data set without sentences."""
+    def expressions(self, root: Path, split: str, ids: Sequence[str]) -> Mapping[str, str]:
+        """Return the sentence of each of some samples of a split; empty for a data set without sentences."""
 
-    def truth(self, root: Path, ids: Sequence[str]) -> Mapping[str, Answer]:
-        """Return the ground truth of the samples that have one."""
+    def truth(self, root: Path, split: str, ids: Sequence[str]) -> Mapping[str, Answer]:
+        """Return the ground truth of those of some samples of a split that have one."""
 
-    def evaluator(
-        self, root: Path, split: str, answers: type[Answer], options: Mapping[str, Any]
-    ) -> Evaluator | None:
+    def evaluator(self, root: Path, split: str, answers: type[Answer], options: Mapping[str, Any]) -> Evaluator | None:
         """Return the published evaluation of a split for one type of answer; None if the split has no labels.
 
         Args:

@@ -41,6 +41,9 @@ FIELDS = (
     "score",
 )
 
+TEST = "test"
+"""The one split whose images are in testing/ and have no labels."""
+
 _LABEL_COLUMNS, _RESULT_COLUMNS = 15, 16
 _FIRST_WORD = re.compile(r"^[^\S\n]*(\S+)", re.MULTILINE)
 _FRAME_ID = re.compile(r"\d{6}", re.ASCII)
@@ -268,6 +271,15 @@ class KittiRoot:
             f"{_some(inside) or 'nothing'}",
             hint="Unpack data_object_image_2.zip, data_object_calib.zip and data_object_label_2.zip into that folder.",
         )
+
+    @staticmethod
+    def of_split(path: str | Path, split: str | Path) -> KittiRoot:
+        """Return the folder that holds a split: `testing/` for the split named test, `training/` for all others.
+
+        Raises:
+            MissingDataError: it is not there.
+        """
+        return KittiRoot.find(path, "testing" if str(split) == TEST else "training")
 
     def image(self, frame: str) -> Path:
         return self.folder / "image_2" / f"{frame}.png"
