@@ -192,7 +192,8 @@ def test_a_shard_that_is_none_is_refused(text: str) -> None:
             },
             (2, 4),
         ),
-        ({"SLURM_PROCID": "1", "SLURM_NTASKS": "2"}, (1, 2)),
+        ({"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_ID": "0", "SLURM_NTASKS": "2"}, (1, 2)),
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "2"}, (0, 1)),  # sbatch --ntasks=2 without srun
     ],
 )
 def test_shards_of_the_environment(environment: dict[str, str], shard: tuple[int, int]) -> None:
