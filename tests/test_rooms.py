@@ -13,10 +13,11 @@ FLOORS = (
     ("cli", "doctor", "__main__"),
     ("engine", "prepare", "visualize", "synthetic"),
     ("systems",),
+    ("datasets",),
     ("nn", "data", "metrics"),
     ("ops", "geometry"),
     ("kernels",),
-    ("config", "errors", "position", "progress", "presets"),
+    ("config", "errors", "launch", "names", "position", "presets", "progress", "registry"),
 )
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 FILES = [*(ROOT / "g3d").rglob("*.py"), *(ROOT / "kernels").glob("*.py")]

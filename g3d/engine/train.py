@@ -218,16 +218,14 @@ def train(
         InputError, MissingDataError, EnvironmentProblem: see the parts.
     """
     check_installed(config)
-    folder = _folder_of(resume) if resume else Path(from_first(str(Run.new_folder(config, out)), group))
+    resumed = Run.resume(_folder_of(resume), group) if resume else None
     trainer = Trainer(config, root, group, fresh=resume is None)
-    run = Run(folder, writes=group.first)
+    run = resumed or Run.create(config, out, sys.argv, group)
     if resume:
         trainer.restore(resume)
         run.reopen(config, trainer.steps)
         checkpoint.remove_leftovers(run.checkpoints)
         _set_aside_later_best(run, trainer)
-    else:
-        run.create(config, sys.argv)
     handler = run.log_to_file()
     try:
         with open_loggers(run, config) as loggers, _stop_requests() as stop:
@@ -238,6 +236,7 @@ def train(
         if handler:
             logging.getLogger("g3d").removeHandler(handler)
             handler.close()
+        run.close()
 
 
 def _set_aside_later_best(run: Run, trainer: Trainer) -> None:
