@@ -16,7 +16,7 @@ FLOORS = (
     ("nn", "data", "metrics"),
     ("ops", "geometry"),
     ("kernels",),
-    ("config", "errors", "progress", "presets"),
+    ("config", "errors", "names", "progress", "presets"),
 )
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 FILES = [*(ROOT / "g3d").rglob("*.py"), *(ROOT / "kernels").glob("*.py")]
