@@ -7,12 +7,10 @@ nearest known key. Nothing here imports torch.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import (
@@ -28,7 +26,11 @@ from pydantic import (
     model_validator,
 )
 
+from g3d import registry
 from g3d.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from importlib.abc import Traversable
 
 _Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -129,6 +131,9 @@ class TrainConfig(Schema):
     save_steps: NonNegativeInt = Field(
         0, description="also write the last checkpoint every this many steps; 0: at the end of each epoch"
     )
+    eval_batch: PositiveInt = Field(
+        4, description="images or scenes at a time in each process, with all their sentences, in evaluation"
+    )
     eval_epochs: NonNegativeInt = Field(
         0, description="evaluate every this many epochs and after the last, and keep the best; 0: never"
     )
@@ -171,22 +176,34 @@ class Config(Schema):
 
 
 def preset_names() -> list[str]:
-    """Names of the presets that come with g3d."""
-    return sorted(
-        f.name.removesuffix(".yaml") for f in resources.files("g3d.presets").iterdir() if f.name.endswith(".yaml")
-    )
+    """Return the names of the presets that come with g3d and with installed packages of systems."""
+    return sorted(_preset_files())
 
 
 def preset_text(name: str) -> str:
-    """The text of a preset file that comes with g3d.
+    """Return the text of a preset by its name.
 
     Raises:
         InputError: there is none of that name.
     """
-    if name not in preset_names():
-        near = did_you_mean(name, preset_names())
+    files = _preset_files()
+    if name not in files:
+        near = did_you_mean(name, files)
         raise InputError(f"preset {name!r}: there is none of that name{near}", "g3d presets list shows them all")
-    return (resources.files("g3d.presets") / f"{name}.yaml").read_text(encoding="utf-8")
+    return files[name].read_text(encoding="utf-8")
+
+
+def _preset_files() -> dict[str, Traversable]:
+    """Return the presets by name; those of g3d come before those of other packages."""
+    folders: list[Traversable] = [resources.files("g3d.presets")]
+    others = [name for name, path in registry.modules(registry.SYSTEMS).items() if not path.startswith("g3d.")]
+    folders += [place / "presets" for name in others if (place := registry.folder(registry.SYSTEMS, name))]
+    found: dict[str, Traversable] = {}
+    for folder in folders:
+        for file in folder.iterdir() if folder.is_dir() else ():
+            if file.name.endswith(".yaml"):
+                found.setdefault(file.name.removesuffix(".yaml"), file)
+    return found
 
 
 def load(preset: str | Path, overrides: Iterable[str] = ()) -> Config:
@@ -219,19 +236,20 @@ def validate(values: Mapping[str, Any], source: str) -> Config:
 
 
 def schema(system: str) -> type[Config]:
-    """The schema of a system's presets; importing it does not import torch.
+    """Return the schema of a system's presets; importing it does not import torch.
 
     Raises:
         InputError: there is no such system.
     """
-    if not system.isidentifier() or importlib.util.find_spec(f"g3d.systems.{system}") is None:
+    if system not in system_names():
         raise InputError(f"system {system!r}: there is none of that name{did_you_mean(system, system_names())}")
-    return importlib.import_module(f"g3d.systems.{system}.config").Config
+    found: type[Config] = registry.load(registry.SYSTEMS, system, "config").Config
+    return found
 
 
 def system_names() -> list[str]:
-    """Names of the systems: the folders of g3d/systems."""
-    return sorted(f.name for f in resources.files("g3d.systems").iterdir() if (f / "config.py").is_file())
+    """Return the names of all systems."""
+    return sorted(registry.modules(registry.SYSTEMS))
 
 
 def _resolve(preset: str, seen: tuple[str, ...]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Check a record of a JSON lines file field by field; an error names file, line, field, and what was found and expected."""
+"""Check a record of a JSON lines file field by field; errors name the line, the field, what was found and expected."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class InferRequest:
         """Return the (3, 4) projection matrix of an image of `size` (width, height).
 
         Raises:
-            MissingDataError, InputError: its calibration file is not there, cannot be used, or is that of another image.
+            MissingDataError, InputError: its calibration file is not there, cannot be used, or is of another image.
         """
         if self.calibration is None:
             focal = self.focal if self.field_of_view is None else focal_from_field_of_view(self.field_of_view, size[0])

@@ -41,7 +41,8 @@ class NativeFormat(Protocol):
         description: what the files look like, for messages.
     """
 
-    description: str
+    @property
+    def description(self) -> str: ...
 
     def knows(self, path: Path) -> bool:
         """Return whether a file or folder looks like such results."""
@@ -73,9 +74,12 @@ class Dataset(Protocol):
         native: the data set's own result files, None if it has none.
     """
 
-    name: str
-    options: tuple[str, ...]
-    native: NativeFormat | None
+    @property
+    def name(self) -> str: ...
+    @property
+    def options(self) -> tuple[str, ...]: ...
+    @property
+    def native(self) -> NativeFormat | None: ...
 
     def knows(self, root: Path) -> bool:
         """Return whether a folder looks like this data set, raw or prepared."""

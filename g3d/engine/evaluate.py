@@ -155,9 +155,7 @@ def predict(
     was_training = model.training
     model.eval()
     found: dict[int, Prediction] = {}
-    batches = evaluation_batches(
-        samples, system.collate, batch or config.train.eval_batch, config.train.workers, group
-    )
+    batches = evaluation_batches(samples, system.collate, batch or config.train.eval_batch, config.train.workers, group)
     for indices, inputs in batches:
         with (
             torch.inference_mode(),

@@ -15,7 +15,6 @@ from g3d.engine.distributed import Processes
 from g3d.errors import G3DError, InputError
 from g3d.systems.base import Samples, grouped
 
-
 Key = tuple[int, int, tuple[int, ...]]
 """What the loader makes: epoch, unit (the number that seeds its draws), and the samples, which are of one group."""
 

@@ -14,12 +14,14 @@ from typing import Any
 
 from g3d import __version__
 from g3d.config import Config
-from g3d.data.files import atomic_write, read_text
+from g3d.data.files import atomic_write
 from g3d.data.folders import FileLock
 from g3d.engine.distributed import Processes, from_first
 from g3d.errors import EnvironmentProblem, InputError, MissingDataError
 
 log = logging.getLogger(__name__)
+LAST, BEST = "last.pt", "best.pt"
+"""Names of checkpoints in a run directory."""
 
 
 _MOST_FOLDERS_A_SECOND = 1000
@@ -36,7 +38,7 @@ class Run:
         self.folder = folder
         self.writes = writes
         self.checkpoints = folder / "checkpoints"
-        self.best = self.checkpoints / "best.pt"
+        self.best = self.checkpoints / BEST
         self._metrics = folder / "metrics.jsonl"
         self._lock: FileLock | None = None
 
@@ -95,16 +97,20 @@ class Run:
     def _locked(self) -> FileLock:
         return FileLock(self.folder / ".lock", f"run {self.folder}")
 
-    def reopen(self, config: Config, step: int) -> None:
-        """Go on after `step` with a config that `--set` may have changed; metrics of later steps, which will be made
-        again, are dropped."""
+    def reopen(self, config: Config, step: int, evaluated: bool) -> None:
+        """Go on after `step` with a config that `--set` may have changed.
+
+        Metrics of what will be made again are dropped: those of later steps, and the evaluation after `step` itself
+        unless it is done (`evaluated`).
+        """
         if not self.writes:
             return
         with self._explained():
             (self.folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
             if not self._metrics.is_file():
                 return
-            kept = [line for line in self._metrics.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
+            lines = self._metrics.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if _step_of(line) < step + (evaluated or '"split"' not in line)]
             with atomic_write(self._metrics) as file:
                 file.write("".join(line + "\n" for line in kept).encode())
 
@@ -113,13 +119,6 @@ class Run:
         if self.writes:
             with self._explained(), self._metrics.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(values) + "\n")
-
-    def evaluations(self, split: str) -> dict[int, float | None]:
-        """Scores of the evaluations of a split that are recorded, by step."""
-        if not self._metrics.is_file():
-            return {}
-        lines = [json.loads(line) for line in read_text(self._metrics, "metrics").splitlines() if '"split"' in line]
-        return {line["step"]: line.get("score") for line in lines if line.get("split") == split}
 
     def log_to_file(self) -> logging.Handler | None:
         """Copy the log into log.txt; the caller removes the handler at the end."""

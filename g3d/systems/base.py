@@ -66,8 +66,10 @@ class Samples(Protocol):
             many of its samples at most, drawn anew each time.
     """
 
-    ids: Sequence[str]
-    drawn: int | None
+    @property
+    def ids(self) -> Sequence[str]: ...
+    @property
+    def drawn(self) -> int | None: ...
 
     def __len__(self) -> int: ...
 
@@ -79,7 +81,7 @@ class Samples(Protocol):
 
         Args:
             indices: numbers of samples of one group.
-            rng: augment with draws from it alone, so that the samples can be made again anywhere; None: no augmentation.
+            rng: augment with draws from it alone, so that samples can be made again anywhere; None: no augmentation.
         """
 
 
@@ -95,12 +97,18 @@ class System(Protocol[ConfigT, BatchT]):
         optimizers: optimisers beside PyTorch's by their names in `optim.name`: functions of (groups, `config.optim`).
     """
 
-    name: str
-    takes: frozenset[Input]
-    answers: type[Answer]
-    carried: tuple[str, ...]
-    starts: tuple[str, ...]
-    optimizers: Mapping[str, Callable[[list[dict[str, Any]], Any], Optimizer]]
+    @property
+    def name(self) -> str: ...
+    @property
+    def takes(self) -> frozenset[Input]: ...
+    @property
+    def answers(self) -> type[Answer]: ...
+    @property
+    def carried(self) -> tuple[str, ...]: ...
+    @property
+    def starts(self) -> tuple[str, ...]: ...
+    @property
+    def optimizers(self) -> Mapping[str, Callable[[list[dict[str, Any]], Any], Optimizer]]: ...
 
     def resolve(self, config: ConfigT, root: Path) -> ConfigT:
         """Return the config with sizes filled in that depend on the data; called once, when a training starts."""

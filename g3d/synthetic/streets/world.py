@@ -34,6 +34,8 @@ from g3d.synthetic.streets.scene import SHARES, Camera, Scene, SceneSettings
 SCENE_SCHEMA = "g3d.street-scene/1"
 WORLD_SCHEMA = "g3d.streets/1"
 MANIFEST = "streets.json"
+DEMO_SIZE = (828, 250)
+"""Image width and height of the demo's worlds: most cars are as high as KITTI's average precision asks for."""
 _FOLDERS = ("image_2", "calib", "label_2", "scene")
 
 
