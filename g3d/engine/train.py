@@ -142,8 +142,7 @@ def _loop(trainer: Trainer, run: Run, root: Path, loggers: Logger, stop: _Stop, 
         loss = f" loss {losses['total']:.3f}" if losses else ""
         progress.advance(note=f"epoch {step.at.epoch + 1}/{settings.epochs}{loss}")
         if saving:
-            numbered = end_of_epoch and trainer.epoch % settings.checkpoint_epochs == 0
-            _save(trainer, run, root, *([f"epoch_{trainer.epoch}.pt"] if numbered else []), LAST)
+            _save(trainer, run, root, *([] if _evaluation_due(trainer) else _numbered(trainer)), LAST)
         if stopping and trainer.steps < total:
             progress.end()
             raise Interrupted(
@@ -171,23 +170,36 @@ def _save(trainer: Trainer, run: Run, root: Path, *names: str) -> None:
             checkpoint.write(run.checkpoints / name, trainer.config, weights, state)
 
 
-def _evaluate_if_due(trainer: Trainer, run: Run, root: Path, loggers: Logger) -> None:
-    """Make the evaluation of the epoch that has just ended, if it wants one and has none yet.
+def _numbered(trainer: Trainer) -> list[str]:
+    """Return the name of the numbered checkpoint that is due now, if one is."""
+    due = trainer.step_in_epoch == 0 and trainer.epoch % trainer.config.train.checkpoint_epochs == 0
+    return [f"epoch_{trainer.epoch}.pt"] if due else []
 
-    The last checkpoint is written again with what the evaluation found, after best.pt if it is the best so far: a run
-    that is killed in between repeats the evaluation.
+
+def _evaluation_due(trainer: Trainer) -> bool:
+    """Return whether the epoch that has just ended wants an evaluation and has none yet."""
+    settings, epoch = trainer.config.train, trainer.epoch
+    if trainer.step_in_epoch or not epoch or not settings.eval_epochs or trainer.evaluated == trainer.steps:
+        return False
+    return epoch % settings.eval_epochs == 0 or epoch == settings.epochs
+
+
+def _evaluate_if_due(trainer: Trainer, run: Run, root: Path, loggers: Logger) -> None:
+    """Make the evaluation that is due, if one is.
+
+    The last checkpoint is written again with what the evaluation found, after best.pt if it is the best so far and
+    after the numbered one: a run that is killed in between repeats the evaluation.
     """
-    settings, split, epoch = trainer.config.train, trainer.config.data.val, trainer.epoch
-    wanted = settings.eval_epochs and (epoch % settings.eval_epochs == 0 or epoch == settings.epochs)
-    if trainer.step_in_epoch or not epoch or not wanted or trainer.evaluated == trainer.steps:
+    if not _evaluation_due(trainer):
         return
+    split, epoch = trainer.config.data.val, trainer.epoch
     table = evaluate_model(trainer.model, trainer.config, root, split, trainer.group)
     best = trainer.note_evaluation(table.score if table else None)
     if table is not None:
         loggers.evaluation(trainer.steps, epoch, split, table)
     elif trainer.group.first:
         log.warning("split %s has no labels: there is nothing to evaluate", split)
-    _save(trainer, run, root, *([BEST] if best else []), LAST)
+    _save(trainer, run, root, *([BEST] if best else []), *_numbered(trainer), LAST)
     if table is not None and table.score is not None:
         log.info(
             "epoch %d on %s: score %.4g%s", epoch, split, table.score, f", the best so far: {run.best}" if best else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,11 @@ from PIL import Image
 from support.verbs import g3d
 
 from g3d import config as presets
-from g3d.data.images.user_images import InferRequest, UserImages
-from g3d.data.types import ImageBatch, ImageSample, Objects, Prediction
+from g3d.data.images.user_images import UserImages
+from g3d.data.request import InferRequest
+from g3d.data.types import CameraBoxes, ImageBatch, ImageSample, Prediction
 from g3d.engine.model import LoadedModel
+from g3d.systems.base import Input
 
 SIZE = (200, 100)
 
@@ -25,7 +26,8 @@ class Pointing:
     """A grounding system that answers every sentence with a van ahead, and remembers its batches."""
 
     name = "jln"
-    takes_expressions = True
+    takes: frozenset[Input] = frozenset({"image", "camera", "expression"})
+    answers = CameraBoxes
 
     def __init__(self) -> None:
         self.batches: list[ImageBatch] = []
@@ -33,12 +35,12 @@ class Pointing:
     def inputs(self, config: Any, request: InferRequest) -> UserImages:
         return UserImages(request, (64, 64))
 
-    def collate(self, samples: list[ImageSample]) -> ImageBatch:
-        return ImageBatch.stack(samples)
+    def collate(self, groups: list[list[ImageSample]]) -> ImageBatch:
+        return ImageBatch.of_groups(groups)
 
     def predict(self, model: Any, batch: ImageBatch, config: Any) -> list[Prediction]:
         self.batches.append(batch)
-        van = Objects(
+        van = CameraBoxes(
             np.array(["van"]),
             np.array([[60.0, 40, 140, 90]]),
             np.array([[2.0, 1.9, 5.0]]),
@@ -55,16 +57,8 @@ class Pointing:
             else None
         )
         return [
-            Prediction(
-                batch.ids[k], van, batch.expressions[k], batch.paths[k], batch.image_sizes[k], batch.cameras[k], maps
-            )
-            for k in range(len(batch))
+            Prediction(batch.ids[k], batch.sources[k], (van,), batch.expressions[k], maps) for k in range(len(batch))
         ]
-
-    def write_native(
-        self, found: Sequence[Prediction], folder: Path, full_precision: bool, root: Path | None
-    ) -> list[Path]:
-        return []
 
 
 @pytest.fixture
@@ -174,7 +168,7 @@ def test_a_detection_system_takes_no_sentences_and_makes_no_maps(
         pointing, presets.load("monodle"), torch.nn.Identity(), torch.device("cpu"), Path("x"), None, None, None
     )  # type: ignore[arg-type]
     monkeypatch.setattr("g3d.engine.model.load_model", lambda *_: detector)
-    monkeypatch.setattr(pointing, "takes_expressions", False)
+    monkeypatch.setattr(pointing, "takes", frozenset({"image", "camera"}))
     code, _, err = ask(street, "--focal", "150", *more)
     assert code == 2
     assert says in err

@@ -1,19 +1,22 @@
-"""Without a preset, `eval` and `visualize` tell the system from the data set, or from the format of its result
+"""Without a preset, `eval` and `visualize` tell the data set from its folder, or from the format of its result
 files."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 from support.verbs import g3d
 
 from g3d.data.predictions import write_predictions
-from g3d.data.types import Prediction
-from g3d.systems.base import get_system
+from g3d.data.types import CameraBoxes, Prediction
+from g3d.datasets.mono3drefer import DATASET
+from g3d.engine.results import labels_alone
 
 
 @pytest.fixture
@@ -26,10 +29,16 @@ def refer(mini_mono3drefer: Path) -> Path:
 
 def perfect(root: Path) -> list[Prediction]:
     """The labels of the test split as answers."""
-    system = get_system("jln")
-    blanks = system.blanks(root, system.split_ids(root, "test"))
-    labels = system.labels(root, [blank.sample for blank in blanks])
-    return [replace(blank, objects=replace(labels[blank.sample], scores=np.array([0.01]))) for blank in blanks]
+    ids = DATASET.split_ids(root, "test")
+    truth = cast("Mapping[str, CameraBoxes]", DATASET.truth(root, "test", ids))
+    blanks = labels_alone(DATASET, root, "test", ids)
+    return [replace(blank, answers=(replace(truth[blank.sample], scores=np.array([0.01])),)) for blank in blanks]
+
+
+def native_file(answers: list[Prediction], folder: Path, root: Path) -> Path:
+    assert DATASET.native is not None
+    (written,) = DATASET.native.write(answers, folder, True, root)
+    return written
 
 
 def page_of(out: str) -> str:
@@ -39,7 +48,7 @@ def page_of(out: str) -> str:
 def test_answers_are_evaluated_and_drawn_from_either_file(refer: Path, tmp_path: Path) -> None:
     answers = perfect(refer)
     write_predictions(tmp_path / "test.jsonl", answers)
-    (native,) = get_system("jln").write_native(answers, tmp_path / "native", True, refer)
+    native = native_file(answers, tmp_path / "native", refer)
     of_test = ("--data", str(refer), "--split", "test")
     for file in (tmp_path / "test.jsonl", native, native.parent):
         code, out, err = g3d("eval", "--predictions", str(file), *of_test, "--json")
@@ -59,7 +68,7 @@ def test_answers_are_evaluated_and_drawn_from_either_file(refer: Path, tmp_path:
 def test_a_predictions_file_is_drawn_without_its_data_and_result_files_ask_for_it(refer: Path, tmp_path: Path) -> None:
     answers = perfect(refer)
     write_predictions(tmp_path / "test.jsonl", answers)
-    (native,) = get_system("jln").write_native(answers, tmp_path / "native", True, refer)
+    native = native_file(answers, tmp_path / "native", refer)
     code, out, err = g3d("visualize", "--predictions", str(tmp_path / "test.jsonl"), "--out", str(tmp_path / "out"))
     assert code == 0, err
     assert len(out.split()) == len(answers) + 1
@@ -84,16 +93,16 @@ def test_labels_are_drawn_alone_with_their_sentence(refer: Path, drawn_kitti: Pa
     assert "no expression '000031_1_1'" in err
 
 
-def test_data_that_no_system_knows_is_refused(tmp_path: Path) -> None:
+def test_data_that_no_data_set_knows_is_refused(tmp_path: Path) -> None:
     (tmp_path / "calib").mkdir()  # of KITTI, of Mono3DRefer, of anything
     (tmp_path / "p.jsonl").write_text("")
     for args in (("visualize", "--item", "1"), ("eval", "--predictions", str(tmp_path / "p.jsonl"))):
         code, _, err = g3d(*args, "--data", str(tmp_path))
         assert code == 2
-        assert "found no data set of jln or monodle" in err
+        assert "found none of kitti, mono3drefer; expected one data set" in err
         assert "--preset NAME" in err
     assert g3d("visualize", "--item", "1", "--data", str(tmp_path / "gone"))[0] == 3
     (tmp_path / "empty").mkdir()
     code, _, err = g3d("eval", "--predictions", str(tmp_path / "empty"), "--data", str(tmp_path))
     assert code == 2
-    assert "no result files of jln or monodle in it" in err
+    assert "no result files of kitti or mono3drefer in it" in err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,17 @@ import numpy as np
 import pytest
 
 from g3d.data.predictions import read_predictions, write_predictions
-from g3d.data.types import Objects, Prediction
+from g3d.data.types import CameraBoxes, ImageSource, Prediction
 from g3d.errors import EnvironmentProblem, InputError, MissingDataError
 
+NOWHERE = ImageSource()
 CAMERA = np.array([[721.5377, 0, 609.5593, 44.85728], [0, 721.5377, 172.854, 0.2163791], [0, 0, 1, 0.002745884]])
 ARRAYS = ("boxes2d", "sizes", "locations", "rotation_y", "alpha", "truncated", "occluded", "scores")
 
 
-def some_objects(count: int, seed: int = 0) -> Objects:
+def some_objects(count: int, seed: int = 0) -> CameraBoxes:
     random = np.random.default_rng(seed)
-    return Objects(
+    return CameraBoxes(
         np.array(["Car", "Pedestrian", "Person_sitting"])[random.integers(0, 3, count)],
         random.normal(500, 99, (count, 4)),
         random.random((count, 3)),
@@ -65,11 +67,17 @@ def write_lines(path: Path, *lines: Any) -> Path:
 
 
 def assert_equal(a: Prediction, b: Prediction) -> None:
-    assert (a.sample, a.expression, a.image, a.image_size) == (b.sample, b.expression, b.image, b.image_size)
-    assert (a.camera is None and b.camera is None) or np.array_equal(a.camera, b.camera)
-    assert a.objects.classes.tolist() == b.objects.classes.tolist()
+    assert (a.sample, a.expression) == (b.sample, b.expression)
+    assert isinstance(a.source, ImageSource)
+    assert isinstance(b.source, ImageSource)
+    assert (a.source.path, a.source.size) == (b.source.path, b.source.size)
+    assert (a.source.camera is None) == (b.source.camera is None)
+    if a.source.camera is not None and b.source.camera is not None:
+        assert np.array_equal(a.source.camera, b.source.camera)
+    mine, other = a.answer(CameraBoxes), b.answer(CameraBoxes)
+    assert mine.classes.tolist() == other.classes.tolist()
     for name in ARRAYS:
-        ours, theirs = getattr(a.objects, name), getattr(b.objects, name)
+        ours, theirs = getattr(mine, name), getattr(other, name)
         assert ours.dtype == theirs.dtype, name
         assert ours.shape == theirs.shape, name
         assert np.array_equal(ours, theirs), name
@@ -81,9 +89,9 @@ def test_every_bit_comes_back(tmp_path: Path) -> None:
     odd.occluded[:] = [3, -1, 0, 2]
     odd.locations[0] = [1e-300, -0.0, 1e22]
     written = [
-        Prediction("000008", some_objects(5), None, "image_2/000008.png", (1242, 375), CAMERA),
-        Prediction("000008", odd, 'the "left" van </script> – naïve\nnew line', None, None, None),
-        Prediction("empty", Objects.empty(scored=True)),
+        Prediction("000008", ImageSource("image_2/000008.png", (1242, 375), CAMERA), (some_objects(5),)),
+        Prediction("000008", NOWHERE, (odd,), 'the "left" van </script> – naïve\nnew line'),
+        Prediction("empty", NOWHERE, (CameraBoxes.empty(scored=True),)),
     ]
     write_predictions(tmp_path / "deep" / "predictions.jsonl", written)
     read = read_predictions(tmp_path / "deep" / "predictions.jsonl")
@@ -95,19 +103,22 @@ def test_every_bit_comes_back(tmp_path: Path) -> None:
 def test_one_line_per_record_and_unknown_values_left_out(tmp_path: Path) -> None:
     write_predictions(
         tmp_path / "p.jsonl",
-        [Prediction("a", some_objects(2), "two\nlines\u2028here"), Prediction("b", some_objects(1))],
+        [
+            Prediction("a", NOWHERE, (some_objects(2),), "two\nlines\u2028here"),
+            Prediction("b", NOWHERE, (some_objects(1),)),
+        ],
     )
     lines = (tmp_path / "p.jsonl").read_bytes().split(b"\n")
     assert len(lines) == 3
     assert lines[2] == b""
-    assert "truncated" not in json.loads(lines[1])["objects"][0]
+    assert "truncated" not in json.loads(lines[1])["answers"][0]["objects"][0]
 
 
 def test_float32_scores_are_kept_exactly(tmp_path: Path) -> None:
     objects = some_objects(1)
-    narrow = Objects(**{**objects.__dict__, "scores": np.array([0.1], np.float32)})
-    write_predictions(tmp_path / "p.jsonl", [Prediction("a", narrow)])
-    assert read_predictions(tmp_path / "p.jsonl")[0].objects.scores[0] == np.float32(0.1)
+    narrow = replace(objects, scores=np.array([0.1], np.float32))
+    write_predictions(tmp_path / "p.jsonl", [Prediction("a", NOWHERE, (narrow,))])
+    assert read_predictions(tmp_path / "p.jsonl")[0].answer(CameraBoxes).scores[0] == np.float32(0.1)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +126,7 @@ def test_float32_scores_are_kept_exactly(tmp_path: Path) -> None:
     [
         ("{", r"p\.jsonl:2: not a JSON record"),
         ("[]", r"p\.jsonl:2: record: found \[\], expected a JSON object"),
-        (record(schema=2), r":2: schema: found 2, expected 1"),
+        (record(schema=3), r":2: schema: found 3, expected 1 or 2"),
         ({"sample": "a"}, r":2: schema: found null, expected 1"),
         ({k: v for k, v in record().items() if k != "camera"}, r":2: camera is missing \(found: schema, sample"),
         (record(imagesize=None), r":2: imagesize is not a known field\nDid you mean image_size"),
@@ -166,18 +177,18 @@ def test_missing_file_is_missing_data(tmp_path: Path) -> None:
 
 def test_diverged_numbers_are_refused_and_the_old_file_stays(tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl"
-    write_predictions(path, [Prediction("old", some_objects(1))])
+    write_predictions(path, [Prediction("old", NOWHERE, (some_objects(1),))])
     bad = some_objects(1)
     bad.locations[0, 2] = np.nan
     with pytest.raises(InputError, match=r"'new'.*not finite in location"):
-        write_predictions(path, [Prediction("fine", some_objects(1)), Prediction("new", bad)])
+        write_predictions(path, [Prediction("fine", NOWHERE, (some_objects(1),)), Prediction("new", NOWHERE, (bad,))])
     assert [p.sample for p in read_predictions(path)] == ["old"]
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_labels_are_not_predictions(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="without scores"):
-        write_predictions(tmp_path / "p.jsonl", [Prediction("a", Objects.empty(scored=False))])
+        write_predictions(tmp_path / "p.jsonl", [Prediction("a", NOWHERE, (CameraBoxes.empty(scored=False),))])
     assert not list(tmp_path.iterdir())
 
 

@@ -14,7 +14,8 @@ from support.drawn import MICRO
 from g3d import config
 from g3d.engine import checkpoint
 from g3d.engine.distributed import Processes
-from g3d.engine.train import Trainer, _Stop, train
+from g3d.engine.train import _Stop, train
+from g3d.engine.trainer import Trainer
 from g3d.errors import InputError
 from g3d.metrics.table import Table
 from g3d.prepare.kitti import prepare_kitti
@@ -31,7 +32,7 @@ def saved(drawn_kitti: Path, tmp_path: Path) -> Path:
     """A checkpoint after the first of two steps of an epoch."""
     prepare_kitti(drawn_kitti)
     run = trainer(drawn_kitti, "optim.weight_decay=0.1")
-    run.step(next(run.batches()))
+    next(iter(run))
     file = tmp_path / "checkpoints" / "last.pt"
     checkpoint.write(file, run.config, run.model.state_dict(), run.state(drawn_kitti))
     return file

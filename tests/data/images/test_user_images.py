@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from g3d.data.images.user_images import InferRequest, UserImages, read_expressions
+from g3d.data.images.user_images import UserImages
+from g3d.data.request import InferRequest
 from g3d.data.types import ImageBatch
 from g3d.errors import InputError, MissingDataError
+from g3d.systems.base import grouped
 
 SIZE, RESOLUTION = (200, 100), (96, 64)
 P2 = "P2: 150 0 {u} 4.5 0 150 {v} 0.2 0 0 1 0.003\n"
@@ -31,8 +33,8 @@ def photos(tmp_path: Path) -> Path:
 def test_each_sentence_is_asked_about_each_image(photos: Path) -> None:
     samples = UserImages(InferRequest((photos,), focal=150, expressions=("the car", "the van")), RESOLUTION)
     assert samples.ids == ["a-01", "a-02", "b-01", "b-02"]
-    made = [samples.sample(k, None) for k in range(len(samples))]
-    assert [(s.id, s.expression, Path(s.path or "").name) for s in made] == [
+    made = [sample for unit in grouped(samples, range(len(samples))) for sample in samples.read(unit, None)]
+    assert [(s.id, s.expression, Path(s.source.path or "").name) for s in made] == [
         ("a-01", "the car", "a.png"),
         ("a-02", "the van", "a.png"),
         ("b-01", "the car", "b.png"),
@@ -42,7 +44,7 @@ def test_each_sentence_is_asked_about_each_image(photos: Path) -> None:
 
 def test_sentences_about_one_image_share_its_pixels(photos: Path) -> None:
     samples = UserImages(InferRequest((photos,), focal=150, expressions=("the car", "the van", "the bus")), RESOLUTION)
-    batch = ImageBatch.stack([samples.sample(k, None) for k in range(5)])
+    batch = ImageBatch.of_groups([samples.read(unit, None) for unit in grouped(samples, range(5))])
     assert batch.images.shape == (2, 3, 64, 96)
     assert batch.image_of is not None
     assert batch.image_of.tolist() == [0, 0, 0, 1, 1]
@@ -51,21 +53,21 @@ def test_sentences_about_one_image_share_its_pixels(photos: Path) -> None:
 def test_without_sentences_a_sample_is_called_as_its_image(photos: Path) -> None:
     samples = UserImages(InferRequest((photos / "b.png", photos / "a.png"), focal=150), RESOLUTION)
     assert samples.ids == ["b", "a"]
-    assert samples.sample(0, None).expression is None
+    assert samples.read([0], None)[0].expression is None
     assert UserImages(InferRequest((photos / "a.png",), focal=150, expressions=("it",)), RESOLUTION).ids == ["a"]
 
 
 def test_the_image_fills_the_width_of_the_networks_input(photos: Path) -> None:
-    sample = UserImages(InferRequest((photos / "a.png",), focal=150), RESOLUTION).sample(0, None)
+    sample = UserImages(InferRequest((photos / "a.png",), focal=150), RESOLUTION).read([0], None)[0]
     assert np.allclose(sample.transform, [[0.48, 0, 0], [0, 0.48, 8]])
-    assert sample.image_size == SIZE
+    assert sample.source.size == SIZE
     assert sample.image[0, 32].min() == 50
     assert sample.image[0, :7].max() == 0  # black above and below
 
 
 def test_the_camera_comes_from_a_file_a_folder_a_focal_length_or_a_field_of_view(photos: Path) -> None:
     def camera(name: str = "b", **known: object) -> np.ndarray:
-        return UserImages(InferRequest((photos / f"{name}.png",), **known), RESOLUTION).sample(0, None).camera  # type: ignore[arg-type]
+        return UserImages(InferRequest((photos / f"{name}.png",), **known), RESOLUTION).read([0], None)[0].source.camera  # type: ignore[arg-type]
 
     assert camera(calibration=photos)[0, 2] == 110
     assert camera("a", calibration=photos)[0, 2] == 95
@@ -80,16 +82,15 @@ def test_a_calibration_of_another_image_is_refused(photos: Path) -> None:
     with pytest.raises(
         InputError, match=r"a\.txt: principal point \(609\.5, 172\.9\) lies outside the image of 200 x 100"
     ):
-        UserImages(InferRequest((photos,), calibration=photos), RESOLUTION).sample(0, None)
+        UserImages(InferRequest((photos,), calibration=photos), RESOLUTION).read([0], None)[0]
     (photos / "b.txt").unlink()
     with pytest.raises(MissingDataError, match=r"b\.txt: no such file"):
-        UserImages(InferRequest((photos / "b.png",), calibration=photos), RESOLUTION).sample(0, None)
+        UserImages(InferRequest((photos / "b.png",), calibration=photos), RESOLUTION).read([0], None)[0]
 
 
 @pytest.mark.parametrize(
     ("known", "says"),
     [
-        ({}, "either --calib or --focal or --fov"),
         ({"focal": 700.0, "field_of_view": 80.0}, "either --calib or --focal or --fov"),
         ({"focal": -1.0}, "--focal -1"),
         ({"focal": math.nan}, "--focal nan"),
@@ -115,18 +116,6 @@ def test_images_that_are_not_there_or_share_a_name_are_refused(photos: Path, tmp
             UserImages(InferRequest(given, focal=1.0), RESOLUTION)
 
 
-def test_sentences_of_a_file_are_its_lines_that_are_not_empty(tmp_path: Path) -> None:
-    file = tmp_path / "sentences.txt"
-    file.write_bytes("\ufeffthe van\r\n\r\n  das weiße Auto \n \n".encode())
-    assert read_expressions(file) == ("the van", "das weiße Auto")
-    file.write_text("\n \n")
-    with pytest.raises(InputError, match=r"sentences\.txt: found none"):
-        read_expressions(file)
-    file.write_bytes(b"the van\xff")
-    with pytest.raises(InputError, match="byte 7 is not text"):
-        read_expressions(file)
-    with pytest.raises(MissingDataError, match="no such file"):
-        read_expressions(tmp_path / "gone.txt")
-    file.write_text('[\n{"a": 1},\n')
-    with pytest.raises(InputError, match=r"line 1: found '\[', expected a sentence"):
-        read_expressions(file)
+def test_without_a_camera_an_image_is_refused(photos: Path) -> None:
+    with pytest.raises(InputError, match="either --calib or --focal or --fov"):
+        UserImages(InferRequest((photos / "a.png",)), RESOLUTION).read([0], None)

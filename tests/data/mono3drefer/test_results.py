@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 from g3d.data.mono3drefer.raw import Expression
+from g3d.data.mono3drefer.results import FILE, is_result_file, read_results, write_results
 from g3d.data.predictions import write_predictions
-from g3d.data.types import Objects, Prediction
+from g3d.data.types import CameraBoxes, ImageSource, Prediction
 from g3d.errors import InputError, MissingDataError
-from g3d.systems.jln.results import FILE, is_result_file, read_results, write_results
 
 KEY = "000152_37_181"
 
 
-def objects(name: str = "van", x: float = 1.25, scored: bool = True) -> Objects:
+def objects(name: str = "van", x: float = 1.25, scored: bool = True) -> CameraBoxes:
     scores = np.array([0.87]) if scored else None
-    return Objects(
+    return CameraBoxes(
         np.array([name]),
         np.array([[10.5, 20.25, 110.1, 90.7]]),
         np.array([[1.5, 1.6, 4.0]]),
@@ -48,7 +48,8 @@ def expression(annotation: int = 181) -> Expression:
 def written(folder: Path) -> Path:
     expressions = [expression(), expression(182)]
     predictions = [
-        Prediction(e.id, objects("car", x), e.sentence) for e, x in zip(expressions, (1.25, 2.0), strict=True)
+        Prediction(e.id, ImageSource(), (objects("car", x),), e.sentence)
+        for e, x in zip(expressions, (1.25, 2.0), strict=True)
     ]
     write_results(folder / FILE, predictions, expressions)
     return folder / FILE
@@ -84,20 +85,20 @@ def test_what_is_written_reads_back_to_the_bit(tmp_path: Path) -> None:
     assert found[1].expression == "The white van – near the kerb"
     expected = objects("car")
     for name in ("classes", "boxes2d", "sizes", "locations", "rotation_y", "alpha", "scores"):
-        np.testing.assert_array_equal(getattr(found[1].objects, name), getattr(expected, name))
+        np.testing.assert_array_equal(getattr(found[1].answer(CameraBoxes), name), getattr(expected, name))
 
 
 def test_numbers_as_numpy_2_prints_them(tmp_path: Path) -> None:
     row = "[1, np.float32(0.5), " + ", ".join(f"np.float64({k}.5e-1)" for k in range(12)) + "]"
     (found,) = read_results(damaged(tmp_path, label_2_pre=row), [KEY])
-    assert found.objects.alpha.tolist() == [0.5]
-    assert found.objects.boxes2d.tolist() == [[0.05, 0.15, 0.25, 0.35]]
+    assert found.answer(CameraBoxes).alpha.tolist() == [0.5]
+    assert found.answer(CameraBoxes).boxes2d.tolist() == [[0.05, 0.15, 0.25, 0.35]]
 
 
 def test_result_files_are_told_from_others(tmp_path: Path) -> None:
     assert is_result_file(written(tmp_path))
     assert is_result_file(damaged(tmp_path, label_2_pre="rubbish"))
-    write_predictions(tmp_path / "predictions.jsonl", [Prediction(KEY, objects())])
+    write_predictions(tmp_path / "predictions.jsonl", [Prediction(KEY, ImageSource(), (objects(),))])
     assert not is_result_file(tmp_path / "predictions.jsonl")
     assert not is_result_file(tmp_path)
     assert not is_result_file(tmp_path / "absent.json")
@@ -164,13 +165,13 @@ def test_other_expressions_are_passed_over_and_missing_ones_are_said(
 @pytest.mark.parametrize(
     ("found", "says"),
     [
-        (Objects.empty(scored=True), "found no object"),
+        (CameraBoxes.empty(scored=True), "found no object"),
         (objects("Car"), "class: found 'Car'"),
         (objects(x=np.nan), "not finite in x"),
     ],
 )
-def test_predictions_that_the_file_cannot_hold(tmp_path: Path, found: Objects, says: str) -> None:
+def test_predictions_that_the_file_cannot_hold(tmp_path: Path, found: CameraBoxes, says: str) -> None:
     with pytest.raises(InputError) as refusal:
-        write_results(tmp_path / FILE, [Prediction(KEY, found)], [expression()])
+        write_results(tmp_path / FILE, [Prediction(KEY, ImageSource(), (found,))], [expression()])
     assert says in refusal.value.message
     assert not (tmp_path / FILE).exists()

@@ -9,6 +9,7 @@ from g3d.data.images.augment import Augmentation, no_augmentation
 from g3d.data.images.image import apply_affine, read_image
 from g3d.data.mono3drefer.folder import Mono3DReferRoot
 from g3d.data.mono3drefer.raw import EXPRESSIONS_FILE, read_expressions
+from g3d.data.types import ImageSource
 from g3d.nn.images import normalise
 from g3d.systems.jln.samples import make_sample, warped_image
 from g3d.systems.jln.targets import Targets
@@ -26,7 +27,7 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     augmentation = _augmentation(case.get("augmentation"), size)
     image = warped_image(pixels, augmentation, CONFIG.data.resolution)
     training = "out.labels" in arrays
-    sample = make_sample(image, size, camera, expression, augmentation, CONFIG, training)
+    sample = make_sample(image, ImageSource(None, size, camera), expression, augmentation, CONFIG, training)
 
     normalised = normalise(image[None])[0].permute(1, 2, 0).contiguous().numpy()
     label = expression.objects
@@ -38,8 +39,8 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
         "image_mean_std": np.stack(
             [normalised.mean((0, 1)), normalised.std((0, 1))]
         ),  # running float32 sums, pixel after pixel
-        "P2": sample.camera.astype(np.float32),
-        "img_size": np.array(sample.image_size),
+        "P2": camera.astype(np.float32),
+        "img_size": np.array(size),
         "gt_3dbox": np.concatenate([label.sizes[0], label.locations[0]]),
     }
     if training:

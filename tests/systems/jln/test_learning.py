@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from g3d import config as presets
+from g3d.data.types import CameraBoxes, Prediction
+from g3d.datasets.mono3drefer import DATASET
 from g3d.engine.distributed import Processes
 from g3d.engine.evaluate import evaluate_predictions, predict
 from g3d.engine.model import load_model
@@ -37,12 +39,18 @@ def test_sentences_about_four_streets_are_grounded(tmp_path: Path) -> None:
     config: Any = presets.load("jln-tiny", SETTINGS)
     group = Processes(0, 1, torch.device("cpu"))
     loaded = load_model(train(config, data, group, out=tmp_path / "run").run, group.device)
-    samples = loaded.system.dataset(config, data, "train", training=False)
+    samples = loaded.system.samples(config, data, "train", training=False)
     found = {}
+
+    def accuracy(predictions: list[Prediction]) -> float:
+        table = evaluate_predictions(DATASET, config, predictions, data, "train", CameraBoxes)
+        assert table is not None
+        return table.metrics["Overall_acc25"]
+
     for name, asked in {"sentence": samples, "none": WithoutSentence(samples)}.items():
         predictions = predict(loaded.model, config, asked, group, 16)
         assert predictions is not None
-        found[name] = evaluate_predictions(loaded.system, config, predictions, data, "train").metrics["Overall_acc25"]
+        found[name] = accuracy(predictions)
     print(found)
     assert found["sentence"] > 30
     assert found["sentence"] > 3 * found["none"]

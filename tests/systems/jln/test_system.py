@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,9 @@ import torch
 from support.mono3drefer_world import MICRO, mini_world
 
 from g3d import config as presets
+from g3d.data.types import CameraBoxes
 from g3d.engine import checkpoint
+from g3d.systems.base import grouped
 from g3d.systems.jln.system import SYSTEM
 
 
@@ -23,9 +24,9 @@ def test_many_sentences_are_asked_in_parts_about_images_encoded_once(
     config = presets.load("jln-tiny", [*MICRO, "decode.maps=true"])
     model = SYSTEM.build(config).eval()
     SYSTEM.start(config, model, root, checkpoint.read_raw)
-    dataset = SYSTEM.dataset(config, root, "train", training=False)
-    samples = [dataset.sample(index, None) for index in range(5)]
-    batch = SYSTEM.collate(samples if shared else [replace(sample, image=sample.image.clone()) for sample in samples])
+    samples = SYSTEM.samples(config, root, "train", training=False)
+    groups = [samples.read(indices, None) for indices in grouped(samples, range(5))]
+    batch = SYSTEM.collate(groups if shared else [[sample] for group in groups for sample in group])
     assert (batch.image_of is not None) == shared
     encoded: list[int] = []
     model.backbone.register_forward_hook(lambda module, inputs, result: encoded.append(len(inputs[0])))
@@ -36,8 +37,9 @@ def test_many_sentences_are_asked_in_parts_about_images_encoded_once(
     assert encoded == [len(batch.images)] * 2
     assert [p.sample for p in parts] == [p.sample for p in whole] == list(batch.ids)
     for one, other in zip(whole, parts, strict=True):
-        np.testing.assert_allclose(other.objects.locations, one.objects.locations, rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(other.objects.boxes2d, one.objects.boxes2d, rtol=1e-4, atol=1e-2)
+        ours, theirs = one.answer(CameraBoxes), other.answer(CameraBoxes)
+        np.testing.assert_allclose(theirs.locations, ours.locations, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(theirs.boxes2d, ours.boxes2d, rtol=1e-4, atol=1e-2)
         assert one.maps is not None
         assert other.maps is not None
         np.testing.assert_allclose(other.maps["depth"], one.maps["depth"], rtol=1e-4, atol=1e-4)

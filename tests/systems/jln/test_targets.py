@@ -12,7 +12,7 @@ import torch
 from g3d import config
 from g3d.data.images.augment import Augmentation, no_augmentation
 from g3d.data.mono3drefer.raw import Expression
-from g3d.data.types import ImageBatch, Objects
+from g3d.data.types import CameraBoxes, ImageBatch, ImageSource
 from g3d.geometry.boxes import wrap_angle
 from g3d.geometry.cameras import project_at_depth, ray_angle
 from g3d.geometry.heading import heading_angle, heading_bins
@@ -22,12 +22,13 @@ from g3d.systems.jln.targets import MAX_SCENE, Targets, encode, region_masks
 
 CAMERA = np.array([[721.5, 0, 609.6, 44.9], [0, 721.5, 172.9, 0.22], [0, 0, 1, 0.0027]])
 SIZE = (1242, 375)
+SOURCE = ImageSource("a.png", SIZE, CAMERA)
 RESOLUTION = (1280, 384)
 SCALE = RESOLUTION[0] / SIZE[0]
 
 
-def van(box: tuple[float, ...] = (500.0, 150.0, 700.0, 300.0), **changes: Any) -> Objects:
-    found = Objects(
+def van(box: tuple[float, ...] = (500.0, 150.0, 700.0, 300.0), **changes: Any) -> CameraBoxes:
+    found = CameraBoxes(
         np.array(["van"]),
         np.array([box]),
         np.array([[2.0, 1.8, 4.5]]),
@@ -40,7 +41,7 @@ def van(box: tuple[float, ...] = (500.0, 150.0, 700.0, 300.0), **changes: Any) -
     return replace(found, **{name: np.array(value) for name, value in changes.items()})
 
 
-def encoded(target: Objects, augmentation: Augmentation | None = None, **settings: Any) -> Targets:
+def encoded(target: CameraBoxes, augmentation: Augmentation | None = None, **settings: Any) -> Targets:
     return encode(
         target, CAMERA, SIZE, augmentation or no_augmentation(SIZE), DataConfig(train="train", val="val", **settings)
     )
@@ -183,15 +184,15 @@ def test_the_sentence_follows_the_flip_when_asked(preset: Config) -> None:
         (flipped, preset, "The van on the right."),
         (flipped, published, "The van on the left."),
     ):
-        assert make_sample(image, SIZE, CAMERA, said, augmentation, settings, training=False).expression == sentence
+        assert make_sample(image, SOURCE, said, augmentation, settings, training=False).expression == sentence
 
 
 def test_sentences_about_an_image_share_it(preset: Config) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (SIZE[1], SIZE[0], 3), np.uint8)
     whole = no_augmentation(SIZE)
     image = warped_image(pixels, whole, preset.data.resolution)
-    samples = [make_sample(image, SIZE, CAMERA, expression(s), whole, preset, True, "a.png") for s in ("one", "two")]
-    batch = ImageBatch.stack(samples, Targets.stack([s.targets for s in samples]))
+    samples = [make_sample(image, SOURCE, expression(s), whole, preset, True) for s in ("one", "two")]
+    batch = ImageBatch.of_groups([samples], Targets.stack([s.targets for s in samples]))
     assert batch.images.shape == (1, 3, 384, 1280)
     assert batch.image_of is not None
     assert batch.image_of.tolist() == [0, 0]
@@ -238,7 +239,7 @@ def test_heading_bins_are_the_twelve_of_the_network() -> None:
 def test_a_scene_holds_each_learnt_object_as_its_own_sentence_would(flip: bool) -> None:
     near, far = van(), van((100.0, 160.0, 160.0, 190.0), locations=[[-8.0, 1.7, 44.0]])
     hidden = van((300.0, 160.0, 360.0, 190.0), occluded=[3], locations=[[-4.0, 1.7, 30.0]])
-    scene = Objects(
+    scene = CameraBoxes(
         *(np.concatenate([getattr(o, name) for o in (far, hidden, near)]) for name in vars(near) if name != "scores")
     )
     augmentation = replace(no_augmentation(SIZE), flip=flip)
