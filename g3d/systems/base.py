@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from g3d.config import schema
 from g3d.data.images.user_images import InferRequest as InferRequest
+from g3d.nn.import_report import ImportReport as ImportReport
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,34 +23,6 @@ if TYPE_CHECKING:
 
     from g3d.data.types import Objects, Prediction
     from g3d.metrics.table import Table
-
-
-@dataclass(frozen=True)
-class ImportReport:
-    """What became of a published checkpoint's entries: all of them are in one of the lists.
-
-    Attributes:
-        taken: names that were loaded.
-        ignored: published name -> why it is not needed.
-        fresh: our names that the file does not have and that keep their initial values -> why that is right.
-    """
-
-    taken: tuple[str, ...]
-    ignored: Mapping[str, str]
-    fresh: Mapping[str, str]
-
-    def lines(self) -> list[str]:
-        """The report as short sentences; many entries with one reason share theirs."""
-        said = [f"{len(self.taken)} entries loaded"]
-        for what, entries in (("ignored", self.ignored), ("not in the file", self.fresh)):
-            for why in dict.fromkeys(entries.values()):
-                names = [name for name in entries if entries[name] == why]
-                said += (
-                    [f"{what} {name}: {why}" for name in names]
-                    if len(names) <= 4
-                    else [f"{what} {len(names)} entries: {why}"]
-                )
-        return said
 
 
 class Samples(Protocol):

@@ -283,7 +283,7 @@ def test_a_run_whose_text_encoder_differs(world: Path, run: Path, tmp_path: Path
 
 
 def test_a_run_of_another_network(world: Path, run: Path) -> None:
-    says = (str(run / "checkpoints" / "last.pt"), "does not fit the config", "of another shape in depth_predictor")
+    says = (str(run / "checkpoints" / "last.pt"), "does not fit this model", "of another shape: depth_predictor.")
     refused(2, *infer(run, world, "--text", "a car", "--set", "model.depth_bins=40"), says=says)
 
 

@@ -23,6 +23,7 @@ from g3d.metrics.grounding import grounding_table
 from g3d.metrics.table import Table
 from g3d.nn.images import normalise
 from g3d.nn.parameter_groups import no_decay_on_biases
+from g3d.nn.weights import errors_name
 from g3d.systems.base import ImportReport, InferRequest
 from g3d.systems.jln import official, results
 from g3d.systems.jln.config import Config
@@ -34,7 +35,6 @@ from g3d.systems.jln.model import JLN, Encoded, Outputs
 from g3d.systems.jln.optimizer import adamw_scaled_decay
 from g3d.systems.jln.samples import augmented, make_sample, warped_image
 from g3d.systems.jln.targets import Targets
-from g3d.systems.published import errors_name
 
 log = logging.getLogger(__name__)
 _AT_ONCE = 16  # sentences that a picture of 1280 x 384 pixels may be asked together within a few GB
