@@ -140,7 +140,7 @@ class TrainConfig(Schema):
 
 
 class DataConfig(Schema):
-    """What is learnt from; each system's schema adds its own settings."""
+    """The data set and its splits; each system's schema adds its own settings."""
 
     dataset: str = Field(description="the data set that the preset is for")
     train: str = Field("train", description="split to train on: a name that the data set knows, or a file of ids")
@@ -148,14 +148,14 @@ class DataConfig(Schema):
 
 
 class Published(Schema):
-    """Published results, to stand beside measured ones: split -> metric name -> value."""
+    """Published results, which `eval` prints beside measured ones: split -> metric name -> value."""
 
     source: str
     results: dict[str, dict[str, float]]
 
 
 class Config(Schema):
-    """What every preset has; each system's schema adds its own sections."""
+    """The sections that every preset has; each system's schema adds its own."""
 
     name: str = Field(description="the preset's name")
     system: str
@@ -178,7 +178,7 @@ def preset_names() -> list[str]:
 
 
 def preset_text(name: str) -> str:
-    """The text of a preset file that comes with g3d.
+    """Return the text of a preset file that comes with g3d.
 
     Raises:
         InputError: there is none of that name.
@@ -190,7 +190,7 @@ def preset_text(name: str) -> str:
 
 
 def load(preset: str | Path, overrides: Iterable[str] = ()) -> Config:
-    """A preset by name or path, with `a.b=c` overrides applied.
+    """Load a preset by name or path, with `a.b=c` overrides applied.
 
     Raises:
         InputError: unknown preset, system or key, a value of the wrong type, an override that is no `key=value`; all
@@ -200,12 +200,12 @@ def load(preset: str | Path, overrides: Iterable[str] = ()) -> Config:
 
 
 def from_yaml(text: str, overrides: Iterable[str] = (), source: str = "config") -> Config:
-    """A config that was written by `Config.to_yaml`, e.g. the one inside a checkpoint."""
+    """Load a config that was written by `Config.to_yaml`, e.g. the one inside a checkpoint."""
     return validate(_with_overrides(_mapping(text, source), overrides), source)
 
 
 def validate(values: Mapping[str, Any], source: str) -> Config:
-    """Values as plain data -> the config of their system."""
+    """Return the config of a system from its values as plain data."""
     system = values.get("system")
     if not isinstance(system, str):
         raise InputError(
@@ -219,7 +219,7 @@ def validate(values: Mapping[str, Any], source: str) -> Config:
 
 
 def schema(system: str) -> type[Config]:
-    """The schema of a system's presets; importing it does not import torch.
+    """Return the schema of a system's presets; importing it does not import torch.
 
     Raises:
         InputError: there is no such system.

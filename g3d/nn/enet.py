@@ -19,13 +19,13 @@ from g3d.errors import InputError, MissingDataError
 from g3d.nn.weights import errors_name, load_weights
 
 CHANNELS = 128
-"""Of the features."""
+"""Number of feature channels."""
 STRIDE = 8
-"""Pixels per feature cell."""
+"""Pixels per feature cell, in x and y."""
 CLASSES = 41
-"""Of the classifier: NYU40 ids, 0 for none."""
+"""Number of classes of the classifier: NYU40 ids, 0 for none."""
 MEAN, STD = (0.496342, 0.466664, 0.440796), (0.277856, 0.28623, 0.291129)
-"""Of RGB in 0..1, over ScanNet's frames."""
+"""Mean and standard deviation of RGB in 0..1, over ScanNet's frames."""
 _EPS = 1e-3
 _FIRST = 4  # published number of the first bottleneck
 

@@ -51,6 +51,11 @@ class Layout:
         """Return the descriptions of what a folder does not have."""
         return [what for what, patterns in self.files.items() if not _has(folder, patterns)]
 
+    def found(self, folder: Path) -> list[Path]:
+        """Return the files of a folder that the patterns of `files` match, sorted."""
+        patterns = [pattern for group in self.files.values() for pattern in group]
+        return sorted({file for pattern in patterns for file in folder.glob(pattern)})
+
 
 def locate(name: str | Path, layout: Layout, offline: bool) -> Path:
     """Return the folder of a model, with all files of `layout` in it.

@@ -1,4 +1,4 @@
-"""Networks that turn a picture into a grid of features: a small interface, and CLIP's image encoder behind it.
+"""Networks that turn a picture into a grid of features: the interface, and CLIP's image encoder.
 
 Anything that has the interface can take CLIP's place where features of pictures are carried to points
 (g3d/nn/lift_features.py).
@@ -20,14 +20,14 @@ from g3d.nn import hub_folder
 
 PUBLISHED_CLIP = "openai/clip-vit-large-patch14-336"
 """The encoder of IPDN's released features; 24 x 24 tokens of 1024 channels."""
-CLIP = hub_folder.Layout(
+CLIP_FILES = hub_folder.Layout(
     "CLIP encoder",
     {**hub_folder.CONFIG, "preprocessor_config.json": ("preprocessor_config.json",), **hub_folder.WEIGHTS},
     "--offline",
     f"`hf download {PUBLISHED_CLIP} --local-dir clip` where there is a network makes such a folder; copy it here and "
     f"name it",
 )
-"""The files of a CLIP."""
+"""The files of a CLIP model."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class PatchLayout:
 
 
 class PatchEncoder(Protocol):
-    """What gives dense features of images."""
+    """A network that gives dense features of images."""
 
     @property
     def channels(self) -> int:
@@ -107,19 +107,19 @@ class ClipPatchEncoder:
             MissingDataError: no such folder, a file of it is not there, or the model cannot be downloaded.
             InputError: not a CLIP model, damaged, incomplete, or its image settings do not fit it.
         """
-        folder = hub_folder.locate(name, CLIP, local_only)
-        config = hub_folder.read_json(folder / "config.json", CLIP.what)
+        folder = hub_folder.locate(name, CLIP_FILES, local_only)
+        config = hub_folder.read_json(folder / "config.json", CLIP_FILES.what)
         if config.get("model_type") not in ("clip", "clip_vision_model"):
             raise InputError(
                 f"{name}: config.json: model_type: found {config.get('model_type')!r}, expected clip or "
                 f"clip_vision_model",
                 f"the published features were made with {PUBLISHED_CLIP}",
             )
-        settings = hub_folder.read_json(folder / "preprocessor_config.json", CLIP.what)
+        settings = hub_folder.read_json(folder / "preprocessor_config.json", CLIP_FILES.what)
         preparation = ImagePreparation.from_settings(settings, str(name))
         from transformers import CLIPVisionModel
 
-        model: Any = hub_folder.load_pretrained(CLIPVisionModel, folder, CLIP.what)
+        model: Any = hub_folder.load_pretrained(CLIPVisionModel, folder, CLIP_FILES.what)
         side = int(model.config.image_size)
         if preparation.crop != (side, side):
             raise InputError(
@@ -144,7 +144,7 @@ class ClipPatchEncoder:
 
 @dataclass(frozen=True)
 class ImagePreparation:
-    """From a picture to what CLIP takes, by the settings in preprocessor_config.json; Pillow's arithmetic, as in the
+    """Turn a picture into CLIP's input by the settings in preprocessor_config.json, with Pillow's arithmetic as in the
     published code.
 
     Attributes:

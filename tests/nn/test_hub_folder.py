@@ -62,6 +62,8 @@ def test_a_folder_is_itself_and_must_be_complete(tmp_path: Path) -> None:
     assert caught.value.hint == "make one"
     (tmp_path / "model-00001-of-00002.safetensors").write_text("")
     assert locate(str(tmp_path), LAYOUT, offline=False) == tmp_path
+    (tmp_path / "other.txt").write_text("")
+    assert [file.name for file in LAYOUT.found(tmp_path)] == ["config.json", "model-00001-of-00002.safetensors"]
 
 
 def test_a_name_is_downloaded_once_without_what_is_not_needed(hub: Hub) -> None:
