@@ -145,7 +145,7 @@ class TrainConfig(Schema):
 
 
 class DataConfig(Schema):
-    """What is learnt from; each system's schema adds its own settings."""
+    """The data set and its splits; each system's schema adds its own settings."""
 
     dataset: str = Field(description="the data set that the preset is for")
     train: str = Field("train", description="split to train on: a name that the data set knows, or a file of ids")
@@ -153,14 +153,14 @@ class DataConfig(Schema):
 
 
 class Published(Schema):
-    """Published results, to stand beside measured ones: split -> metric name -> value."""
+    """Published results, which `eval` prints beside measured ones: split -> metric name -> value."""
 
     source: str
     results: dict[str, dict[str, float]]
 
 
 class Config(Schema):
-    """What every preset has; each system's schema adds its own sections."""
+    """The sections that every preset has; each system's schema adds its own."""
 
     name: str = Field(description="the preset's name")
     system: str
@@ -207,7 +207,7 @@ def _preset_files() -> dict[str, Traversable]:
 
 
 def load(preset: str | Path, overrides: Iterable[str] = ()) -> Config:
-    """A preset by name or path, with `a.b=c` overrides applied.
+    """Load a preset by name or path, with `a.b=c` overrides applied.
 
     Raises:
         InputError: unknown preset, system or key, a value of the wrong type, an override that is no `key=value`; all
@@ -217,12 +217,12 @@ def load(preset: str | Path, overrides: Iterable[str] = ()) -> Config:
 
 
 def from_yaml(text: str, overrides: Iterable[str] = (), source: str = "config") -> Config:
-    """A config that was written by `Config.to_yaml`, e.g. the one inside a checkpoint."""
+    """Load a config that was written by `Config.to_yaml`, e.g. the one inside a checkpoint."""
     return validate(_with_overrides(_mapping(text, source), overrides), source)
 
 
 def validate(values: Mapping[str, Any], source: str) -> Config:
-    """Values as plain data -> the config of their system."""
+    """Return the config of a system from its values as plain data."""
     system = values.get("system")
     if not isinstance(system, str):
         raise InputError(

@@ -56,7 +56,7 @@ def test_no_folder_imports_from_a_level_above(path: Path) -> None:
 def test_no_system_imports_another() -> None:
     for path in (ROOT / "g3d" / "systems").glob("*/*.py"):
         others = {name for name in imported(path) if name.startswith("g3d.systems.")}
-        assert {name.split(".")[2] for name in others} <= {"base", "published", path.parent.name}, path
+        assert {name.split(".")[2] for name in others} <= {"base", path.parent.name}, path
 
 
 def test_no_data_set_imports_another() -> None:

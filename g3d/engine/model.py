@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from torch import nn
 from g3d import config as presets
 from g3d.engine import checkpoint, session
 from g3d.errors import InputError
+from g3d.nn.weights import errors_name, load_weights
 from g3d.systems.base import ImportReport, System, get_system
-from g3d.systems.published import errors_name
 
 log = logging.getLogger(__name__)
 
@@ -87,38 +87,12 @@ def load_model(
 
 
 def load_strictly(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
-    """Load a state dict whose names and shapes must all fit; extra state (a tokenizer, say) may have any size.
+    """Load the weights of a checkpoint of ours; every entry of the model must be in it.
 
     Raises:
-        InputError: they do not; says how many, and the first of each kind.
+        InputError: entries do not fit; names the first of each kind.
     """
-    own = model.state_dict()
-    problems = []
-    for what, names in (("missing", own.keys() - state.keys()), ("unexpected", state.keys() - own.keys())):
-        if names:
-            problems.append(f"{len(names)} {what} in {_parts(names)} (first: {min(names)})")
-    weights = [name for name in own.keys() & state.keys() if not name.endswith("_extra_state")]
-    shapes = [name for name in weights if own[name].shape != state[name].shape]
-    if shapes:
-        name = min(shapes)
-        problems.append(
-            f"{len(shapes)} of another shape in {_parts(shapes)} "
-            f"(first: {name}, found {tuple(state[name].shape)}, expected {tuple(own[name].shape)})"
-        )
-    if problems:
-        raise InputError(
-            f"checkpoint {path}: does not fit the config: {'; '.join(problems)}",
-            "it was made with other model settings",
-        )
-    try:
-        model.load_state_dict(state)
-    except InputError as error:  # of a module's extra state
-        raise InputError(f"checkpoint {path}: {error.message}", error.hint) from None
-
-
-def _parts(names: Iterable[str]) -> str:
-    """The network's parts that entries belong to."""
-    return ", ".join(sorted({name.partition(".")[0] for name in names}))
+    load_weights(model, state, f"checkpoint {path}", counters=True, hint="it was made with other model settings")
 
 
 def _ready(

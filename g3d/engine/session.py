@@ -1,5 +1,4 @@
-"""What a model runs with, in training and inference alike: precision, memory layout, and how the optimiser step is
-taken."""
+"""Settings that a model runs with in training and inference: seeds, device, memory layout and precision."""
 
 from __future__ import annotations
 

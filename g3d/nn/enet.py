@@ -16,15 +16,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from g3d.errors import InputError, MissingDataError
+from g3d.nn.weights import errors_name, load_weights
 
 CHANNELS = 128
-"""Of the features."""
+"""Number of feature channels."""
 STRIDE = 8
-"""Pixels per feature cell."""
+"""Pixels per feature cell, in x and y."""
 CLASSES = 41
-"""Of the classifier: NYU40 ids, 0 for none."""
+"""Number of classes of the classifier: NYU40 ids, 0 for none."""
 MEAN, STD = (0.496342, 0.466664, 0.440796), (0.277856, 0.28623, 0.291129)
-"""Of RGB in 0..1, over ScanNet's frames."""
+"""Mean and standard deviation of RGB in 0..1, over ScanNet's frames."""
 _EPS = 1e-3
 _FIRST = 4  # published number of the first bottleneck
 
@@ -155,7 +156,8 @@ def load_enet(path: Path | str) -> ENet:
             f"ENet weights {path}: cannot be loaded: {said}", "expected the published scannetv2_enet.pth"
         ) from None
     network = ENet().eval()
-    import_enet(state, network)
+    with errors_name(path):
+        import_enet(state, network)
     return network
 
 
@@ -170,25 +172,17 @@ def import_enet(state: Mapping[str, Tensor], network: ENet) -> None:
         network: changed only if everything fits.
 
     Raises:
-        InputError: entries are missing, unknown or of another shape.
+        InputError: entries do not fit (g3d/nn/weights.py).
     """
-    own = network.state_dict()
-    names = {published: name for name in own if (published := published_name(name, network)) is not None}
     if not isinstance(state, Mapping):
         raise InputError(f"ENet weights: expected a state dict, found {type(state).__name__}")
-    missing, unknown = [n for n in names if n not in state], [n for n in state if n not in names]
-    shapes = [
-        f"{n} is {tuple(state[n].shape)}, expected {tuple(own[names[n]].shape)}"
-        for n in names
-        if n in state and state[n].shape != own[names[n]].shape
-    ]
-    for what, found in (("lack", missing), ("have unknown", unknown), ("have of another shape", shapes)):
-        if found:
-            raise InputError(
-                f"ENet weights {what}: {', '.join(found[:4])}{f' and {len(found) - 4} more' if len(found) > 4 else ''}",
-                "expected the published scannetv2_enet.pth",
-            )
-    network.load_state_dict(own | {names[published]: _without_subnormals(state[published]) for published in names})
+    names = {published: name for name in network.state_dict() if (published := published_name(name, network))}
+    load_weights(
+        network, state, "ENet weight file", our_name=names.get, hint="expected the published scannetv2_enet.pth"
+    )
+    for value in network.state_dict().values():
+        if value.is_floating_point():
+            value.masked_fill_(value.abs() < torch.finfo(value.dtype).tiny, 0)
 
 
 def published_name(name: str, network: ENet) -> str | None:
@@ -215,7 +209,3 @@ def published_name(name: str, network: ENet) -> str | None:
         "expand_norm",
     ]
     return f"{_FIRST + number}.0.0.{order.index('.'.join(path[3:]))}.{entry}"
-
-
-def _without_subnormals(x: Tensor) -> Tensor:
-    return x.masked_fill(x.abs() < torch.finfo(torch.float32).tiny, 0)

@@ -1,4 +1,4 @@
-"""What a loss or a layer needs from the other processes of a run; all of it does nothing in a single process.
+"""Communication of losses and layers with the other processes of a run; in a single process it does nothing.
 
 Gradients are averaged over processes by DistributedDataParallel. A loss that is a mean over the global batch is
 therefore local sum times processes / global count: its mean over the processes is the global mean. Every process must
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from g3d.nn.precision import at_least_float32
 
@@ -60,20 +61,27 @@ class _GatherObjects(torch.autograd.Function):
 
 
 def convert_sync_batchnorm(module: nn.Module) -> nn.Module:
-    """Every batch norm takes its training statistics over all processes; parameters, buffers and their names stay.
+    """Let every batch norm take its training statistics over all processes; parameters, buffers and names stay.
 
-    On CUDA these are PyTorch's SyncBatchNorm, which has no CPU implementation; elsewhere SyncBatchNorm2d.
+    On CUDA the result has PyTorch's SyncBatchNorm, which has no CPU implementation; elsewhere SyncBatchNorm1d, 2d or
+    3d of this file. Processes may have different numbers of rows, or none.
+
+    Raises:
+        TypeError: a batch norm on the CPU is of a class that has no synchronised counterpart here.
     """
     parameter = next(module.parameters(), None)
     if parameter is not None and parameter.is_cuda:
         return nn.SyncBatchNorm.convert_sync_batchnorm(module)
-    for child in module.modules():
-        if type(child) is nn.BatchNorm2d:
-            child.__class__ = SyncBatchNorm2d
+    for name, child in module.named_modules():
+        if type(child) in _SYNCHRONISED:
+            child.__class__ = _SYNCHRONISED[type(child)]
+        elif isinstance(child, _BatchNorm) and not isinstance(child, _Synchronised):
+            known = ", ".join(kind.__name__ for kind in _SYNCHRONISED)
+            raise TypeError(f"{name}: {type(child).__name__} cannot be synchronised, expected {known}")
     return module
 
 
-class SyncBatchNorm2d(nn.BatchNorm2d):
+class _Synchronised(_BatchNorm):
     """Batch norm over the batches of all processes, on any device; one collective forward and one backward.
 
     Each process computes its own mean and squared deviations; the two are merged as in Chan et al. (1979), which loses
@@ -81,10 +89,12 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (N, C) or (N, C, ...) -> the same shape; N may differ between processes and be 0."""
         if not self.training or world_size() == 1:
             return super().forward(x)
+        self._check_input_dim(x)
         if self.momentum is None or not self.track_running_stats or not self.affine:
-            raise ValueError("SyncBatchNorm2d: expected a momentum, running statistics and an affine transform")
+            raise ValueError(f"{type(self).__name__}: expected a momentum, running statistics and an affine transform")
         out, mean, variance, count = _SyncBatchNorm.apply(x, self.weight, self.bias, self.eps)
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)  # type: ignore[union-attr]
@@ -93,31 +103,60 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         return out
 
 
+class SyncBatchNorm1d(_Synchronised, nn.BatchNorm1d):
+    """Synchronised BatchNorm1d: x (N, C) or (N, C, L)."""
+
+
+class SyncBatchNorm2d(_Synchronised, nn.BatchNorm2d):
+    """Synchronised BatchNorm2d: x (N, C, H, W)."""
+
+
+class SyncBatchNorm3d(_Synchronised, nn.BatchNorm3d):
+    """Synchronised BatchNorm3d: x (N, C, D, H, W)."""
+
+
+_SYNCHRONISED: dict[type[nn.Module], type[_Synchronised]] = {
+    nn.BatchNorm1d: SyncBatchNorm1d,
+    nn.BatchNorm2d: SyncBatchNorm2d,
+    nn.BatchNorm3d: SyncBatchNorm3d,
+}
+
+
 class _SyncBatchNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, float]:
-        local_variance, local_mean = torch.var_mean(at_least_float32(x), (0, 2, 3), correction=0)
-        local_count = x.numel() // x.shape[1]
-        parts = local_mean.new_zeros((world_size(), 3, x.shape[1]))
-        parts[dist.get_rank()] = torch.stack([local_mean, local_variance, torch.full_like(local_mean, local_count)])
+        rows, shape = _layout_of(x)
+        parts = at_least_float32(x).new_zeros((world_size(), 3, x.shape[1]))
+        if x.numel():  # a process without rows takes part with zeros
+            variance, mean = torch.var_mean(at_least_float32(x), rows, correction=0)
+            count = torch.full_like(mean, x.numel() // x.shape[1])
+            parts[dist.get_rank()] = torch.stack([mean, variance, count])
         means, variances, counts = sum_over_ranks(parts).unbind(1)
-        count = float(counts[:, 0].sum())
-        mean = (means * counts).sum(0) / count
-        variance = ((variances + (means - mean) ** 2) * counts).sum(0) / count
+        total = float(counts[:, 0].sum())
+        if total < 2:
+            raise ValueError(f"batch norm: expected more than one value per channel in training, found {total:g}")
+        mean = (means * counts).sum(0) / total
+        variance = ((variances + (means - mean) ** 2) * counts).sum(0) / total
         scale = torch.rsqrt(variance + eps)
         ctx.save_for_backward(x, weight, mean, scale)
-        ctx.count = count
+        ctx.count = total
         ctx.mark_non_differentiable(mean, variance)
         gain = scale * weight
-        out = x * gain.view(-1, 1, 1) + (bias - mean * gain).view(-1, 1, 1)
-        return out.to(x.dtype), mean, variance, count
+        out = x * gain.view(shape) + (bias - mean * gain).view(shape)
+        return out.to(x.dtype), mean, variance, total
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, weight, mean, scale = ctx.saved_tensors
+        rows, shape = _layout_of(x)
         gradient = at_least_float32(gradient)
-        normalised = (x - mean.view(-1, 1, 1)) * scale.view(-1, 1, 1)
-        sums = torch.stack([gradient.sum((0, 2, 3)), (gradient * normalised).sum((0, 2, 3))])
-        means = (sum_over_ranks(sums) / ctx.count).view(2, -1, 1, 1)
-        inner = gradient - means[0] - normalised * means[1]
-        return (inner * (weight * scale).view(-1, 1, 1)).to(x.dtype), sums[1], sums[0], None
+        normalised = (x - mean.view(shape)) * scale.view(shape)
+        sums = torch.stack([gradient.sum(rows), (gradient * normalised).sum(rows)])
+        means = sum_over_ranks(sums) / ctx.count
+        inner = gradient - means[0].view(shape) - normalised * means[1].view(shape)
+        return (inner * (weight * scale).view(shape)).to(x.dtype), sums[1], sums[0], None
+
+
+def _layout_of(x: Tensor) -> tuple[list[int], tuple[int, ...]]:
+    """Return the axes of x (N, C, ...) that a channel's statistics run over, and the shape in which (C,) meets x."""
+    return [0, *range(2, x.dim())], (-1, *[1] * (x.dim() - 2))

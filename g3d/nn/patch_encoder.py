@@ -1,4 +1,4 @@
-"""Networks that turn a picture into a grid of features: a small interface, and CLIP's image encoder behind it.
+"""Networks that turn a picture into a grid of features: the interface, and CLIP's image encoder.
 
 Anything that has the interface can take CLIP's place where features of pictures are carried to points
 (g3d/nn/lift_features.py).
@@ -6,10 +6,6 @@ Anything that has the interface can take CLIP's place where features of pictures
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,12 +15,19 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from g3d.errors import InputError, MissingDataError
+from g3d.errors import InputError
+from g3d.nn import hub_folder
 
 PUBLISHED_CLIP = "openai/clip-vit-large-patch14-336"
 """The encoder of IPDN's released features; 24 x 24 tokens of 1024 channels."""
-_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
-_WEIGHTS = ("*.safetensors", "*.bin")
+CLIP_FILES = hub_folder.Layout(
+    "CLIP encoder",
+    {**hub_folder.CONFIG, "preprocessor_config.json": ("preprocessor_config.json",), **hub_folder.WEIGHTS},
+    "--offline",
+    f"`hf download {PUBLISHED_CLIP} --local-dir clip` where there is a network makes such a folder; copy it here and "
+    f"name it",
+)
+"""The files of a CLIP model."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class PatchLayout:
 
 
 class PatchEncoder(Protocol):
-    """What gives dense features of images."""
+    """A network that gives dense features of images."""
 
     @property
     def channels(self) -> int:
@@ -93,8 +96,8 @@ class ClipPatchEncoder:
         """Load a model of Hugging Face's: a whole CLIP or its vision half.
 
         Args:
-            name: a folder with config.json, preprocessor_config.json and weights, or a name on the hub, which is looked
-                for in Hugging Face's cache and downloaded if it is not there.
+            name: a folder with config.json, preprocessor_config.json and weights, or a name on the hub, `owner/model`
+                or `owner/model@revision`, of which only what the local cache lacks is downloaded.
             final_norm: see the class.
             device: where it runs.
             dtype: in which it computes; features are float32 all the same.
@@ -104,17 +107,19 @@ class ClipPatchEncoder:
             MissingDataError: no such folder, a file of it is not there, or the model cannot be downloaded.
             InputError: not a CLIP model, damaged, incomplete, or its image settings do not fit it.
         """
-        config = _read_config(name, "config.json", local_only)
+        folder = hub_folder.locate(name, CLIP_FILES, local_only)
+        config = hub_folder.read_json(folder / "config.json", CLIP_FILES.what)
         if config.get("model_type") not in ("clip", "clip_vision_model"):
             raise InputError(
                 f"{name}: config.json: model_type: found {config.get('model_type')!r}, expected clip or "
                 f"clip_vision_model",
                 f"the published features were made with {PUBLISHED_CLIP}",
             )
-        preparation = ImagePreparation.from_settings(
-            _read_config(name, "preprocessor_config.json", local_only), str(name)
-        )
-        model = _load_vision_model(str(name), local_only)
+        settings = hub_folder.read_json(folder / "preprocessor_config.json", CLIP_FILES.what)
+        preparation = ImagePreparation.from_settings(settings, str(name))
+        from transformers import CLIPVisionModel
+
+        model: Any = hub_folder.load_pretrained(CLIPVisionModel, folder, CLIP_FILES.what)
         side = int(model.config.image_size)
         if preparation.crop != (side, side):
             raise InputError(
@@ -139,7 +144,7 @@ class ClipPatchEncoder:
 
 @dataclass(frozen=True)
 class ImagePreparation:
-    """From a picture to what CLIP takes, by the settings in preprocessor_config.json; Pillow's arithmetic, as in the
+    """Turn a picture into CLIP's input by the settings in preprocessor_config.json, with Pillow's arithmetic as in the
     published code.
 
     Attributes:
@@ -230,80 +235,3 @@ def _size(value: Any) -> int | tuple[int, int]:
 def _colour(name: str, settings: dict[str, Any]) -> tuple[float, float, float]:
     red, green, blue = map(float, settings[name])
     return red, green, blue
-
-
-def _read_config(name: str | Path, file: str, local_only: bool) -> dict[str, Any]:
-    try:
-        content = json.loads(_find_file(name, file, local_only).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(
-            f"{name}: {file}: cannot be read: {error}", "the file is damaged or incomplete: copy it again"
-        ) from None
-    if not isinstance(content, dict):
-        raise InputError(f"{name}: {file}: expected a JSON object, found {type(content).__name__}")
-    return content
-
-
-def _find_file(name: str | Path, file: str, local_only: bool) -> Path:
-    hint = (
-        f"`hf download {PUBLISHED_CLIP} --local-dir clip` where there is a network makes such a folder; "
-        f"copy it here and name it"
-    )
-    if Path(name).is_dir():
-        path = Path(name) / file
-        if not path.is_file():
-            raise MissingDataError(
-                f"{name}: no {file} in this folder, expected a model of Hugging Face's transformers", hint
-            )
-        return path
-    if not _HUB_NAME.fullmatch(str(name)):
-        raise MissingDataError(f"{name}: no such folder", hint)
-    from transformers.utils import cached_file
-
-    try:
-        found = cached_file(str(name), file, local_files_only=local_only)
-    except OSError as error:
-        where = "in Hugging Face's cache" if local_only else "in Hugging Face's cache, and it cannot be downloaded"
-        raise MissingDataError(
-            f"{name}: neither a folder here nor {where}: {str(error).splitlines()[0]}", hint
-        ) from None
-    if found is None:
-        raise MissingDataError(f"{name}: {file} is not there", hint)
-    return Path(found)
-
-
-def _load_vision_model(name: str, local_only: bool) -> Any:
-    """CLIPVisionModel with every weight from the files."""
-    if Path(name).is_dir() and not any(next(Path(name).glob(pattern), None) for pattern in _WEIGHTS):
-        raise MissingDataError(f"{name}: no weights in this folder, expected model.safetensors or pytorch_model.bin")
-    from safetensors import SafetensorError
-    from transformers import CLIPVisionModel
-
-    with _quiet():
-        try:
-            model, loaded = CLIPVisionModel.from_pretrained(name, local_files_only=local_only, output_loading_info=True)
-        except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-            raise InputError(f"{name}: cannot be loaded: {str(error).splitlines()[0]}", "download it again") from error
-    missing = sorted(key for key in loaded["missing_keys"] if not key.endswith("position_ids"))
-    if missing or loaded["mismatched_keys"]:
-        wrong = missing or sorted(str(entry) for entry in loaded["mismatched_keys"])
-        raise InputError(
-            f"{name}: {len(wrong)} weights are missing or of another shape, the first {wrong[0]}", "download it again"
-        )
-    return model
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' progress bar and its report on the weights of the half that is not wanted."""
-    from transformers.utils import logging
-
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()

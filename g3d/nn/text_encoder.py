@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from g3d.errors import InputError, MissingDataError
-from g3d.nn import text_files
+from g3d.nn import hub_folder, text_files
+from g3d.nn.weights import load_weights
 from g3d.nn.word_cache import Rows, WordCache
 
 if TYPE_CHECKING:
@@ -81,21 +82,23 @@ class TextEncoder(nn.Module):
         """Take weights and tokenizer from a Hugging Face name or from a folder in its layout.
 
         Args:
-            encoder: a folder, or a name on the hub; of a name, only what the local cache lacks is downloaded.
+            encoder: a folder, or a name on the hub, `owner/model` or `owner/model@revision`, of which only what the
+                local cache lacks is downloaded.
             offline: never ask the hub.
 
         Raises:
-            InputError: another architecture than this one's, no tokenizer, missing weights, or damaged files.
-            MissingDataError: no such folder; a name that is neither cached nor downloadable.
+            InputError: another architecture than this one's, missing weights, or damaged files.
+            MissingDataError: no such folder, or it lacks files; a name that is neither cached nor downloadable.
         """
-        folder = text_files.locate(encoder, offline)
+        folder = hub_folder.locate(encoder, text_files.ENCODER, offline)
         tokenizer = text_files.read_tokenizer(folder, self.model.config)
-        self.model.load_state_dict(text_files.read_weights(folder, self.model))
+        load_weights(self.model, text_files.read_weights(folder, self.model), f"text encoder {folder}")
         self._set_tokenizer(tokenizer)
 
     def load_tokenizer(self, encoder: str, offline: bool = False) -> None:
         """Take the tokenizer alone, for published weights that come without one; raises as `load`."""
-        self._set_tokenizer(text_files.read_tokenizer(text_files.locate(encoder, offline), self.model.config))
+        folder = hub_folder.locate(encoder, text_files.TOKENIZER, offline)
+        self._set_tokenizer(text_files.read_tokenizer(folder, self.model.config))
 
     @property
     def has_tokenizer(self) -> bool:

@@ -6,21 +6,17 @@
 from __future__ import annotations
 
 import inspect
-import json
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from g3d.errors import InputError, MissingDataError, did_you_mean
+from g3d.nn.hub_folder import CONFIG, WEIGHTS, Layout, first_line, load_pretrained, quiet, read_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-log = logging.getLogger(__name__)
 
 EQUAL_PADS = ("roberta", "xlm-roberta", "camembert", "roberta-prelayernorm", "xlm-roberta-xl")
 """Model types that count positions among the real tokens only, from after the padding position, where all pads stay.
@@ -28,10 +24,13 @@ With no token
 attending to a pad, the pads of a sentence differ in nothing and come out the same. (BERT gives every pad a position of
 its own.)"""
 
-_SAFE = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
-_PICKLED = ("pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json")
-_VOCABULARY = ("tokenizer.json", "vocab.json", "vocab.txt")
-_SMALL = ("config.json", *_VOCABULARY, "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
+_VOCABULARY = {"vocabulary (tokenizer.json, vocab.json or vocab.txt)": ("tokenizer.json", "vocab.json", "vocab.txt")}
+_HINT = "set text.encoder to a folder in Hugging Face's layout, with config.json, tokenizer.json and model.safetensors"
+_ALSO = ("config.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
+ENCODER = Layout("text encoder", {**CONFIG, **_VOCABULARY, **WEIGHTS}, "text.offline", _HINT, _ALSO)
+"""The files of a whole text encoder."""
+TOKENIZER = Layout("text encoder", _VOCABULARY, "text.offline", _HINT, _ALSO)
+"""The files of its tokenizer alone."""
 _DECISIVE = (
     *(
         "model_type",
@@ -62,85 +61,43 @@ def build(architecture: Mapping[str, Any], max_words: int) -> nn.Module:
     from transformers import MODEL_MAPPING, AutoModel
 
     takes = inspect.signature(MODEL_MAPPING[type(config)]).parameters if type(config) in MODEL_MAPPING else {}
-    with _quiet():
+    with quiet():
         try:
             model: nn.Module = AutoModel.from_config(
                 config, **({"add_pooling_layer": False} if "add_pooling_layer" in takes else {})
             )
         except (ValueError, TypeError, ZeroDivisionError, RuntimeError, KeyError) as error:
-            raise InputError(f"text.architecture: no such network: {_first_line(error)}") from None
+            raise InputError(f"text.architecture: no such network: {first_line(error)}") from None
     return model.float()  # whatever number format its config.json names
-
-
-def locate(encoder: str, offline: bool) -> Path:
-    """The folder of an encoder: the one named, or the local copy of a name on the Hugging Face hub, downloaded where it
-    lacks files.
-
-    Raises:
-        MissingDataError: there is none, and none can be downloaded.
-        InputError: neither a folder nor a name.
-    """
-    folder = Path(encoder).expanduser()
-    if folder.is_dir():
-        return folder
-    if encoder.startswith((".", "/", "~")) or encoder.count("/") > 1:
-        raise MissingDataError(f"text encoder {encoder}: no such folder")
-    cached = _snapshot(encoder, (), local_only=True)
-    if cached is not None and _complete(cached):
-        return cached
-    hint = (
-        "set text.encoder to a folder in Hugging Face's layout, with config.json, tokenizer.json and model.safetensors"
-    )
-    if offline:
-        raise MissingDataError(
-            f"text encoder {encoder}: neither a folder nor complete in the local cache, and text.offline is set", hint
-        )
-    log.info("text encoder %s: downloading from the Hugging Face hub", encoder)
-    try:
-        cached = _snapshot(encoder, (*_SMALL, *_SAFE))
-        if cached is not None and not _has(cached, _SAFE):
-            cached = _snapshot(encoder, _PICKLED)
-    except InputError:
-        raise
-    except Exception as error:  # of whichever HTTP library the hub's client uses
-        reason = f"cannot be downloaded ({_first_line(error)})"
-        raise MissingDataError(
-            f"text encoder {encoder}: neither a folder nor in the local cache, and {reason}", hint
-        ) from None
-    if cached is None or not _complete(cached):
-        raise MissingDataError(
-            f"text encoder {encoder}: the hub lacks its config.json, vocabulary or weights, or is out of reach", hint
-        )
-    return cached
 
 
 def read_tokenizer(folder: Path, config: Any) -> Tokenizer:
     """The tokenizer of a folder: its tokenizer.json as it is, or one made from its vocabulary files.
 
     Raises:
-        InputError: there is neither, it is damaged, or it does not fit the architecture `config`.
+        MissingDataError: there is neither.
+        InputError: it is damaged, or it does not fit the architecture `config`.
     """
     file = folder / "tokenizer.json"
     if file.is_file():
         try:
             return parse_tokenizer(file.read_text(encoding="utf-8"), f"tokenizer {file}", config)
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"tokenizer {file}: cannot be read: {_first_line(error)}") from None
-    vocabularies = [name for name in ("vocab.json", "vocab.txt") if (folder / name).is_file()]
-    if not vocabularies or (vocabularies[0] == "vocab.json" and not (folder / "merges.txt").is_file()):
-        raise InputError(
-            f"text encoder {folder}: no vocabulary: expected tokenizer.json, vocab.json with merges.txt, or vocab.txt",
-            "copy the tokenizer's files beside the weights",
-        )
+            raise InputError(f"tokenizer {file}: cannot be read: {first_line(error)}") from None
+    vocabulary = next((name for name in ("vocab.json", "vocab.txt") if (folder / name).is_file()), None)
+    if vocabulary is None:
+        raise MissingDataError(f"{ENCODER.what} {folder}: no vocabulary", _HINT)
+    if vocabulary == "vocab.json" and not (folder / "merges.txt").is_file():
+        raise MissingDataError(f"{ENCODER.what} {folder}: no merges.txt beside vocab.json", _HINT)
     from transformers import AutoTokenizer
 
-    with _quiet():
+    with quiet():
         try:
             made = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, use_fast=True)
             text = made.backend_tokenizer.to_str()
         except Exception as error:  # whatever a damaged vocabulary breaks inside the library
             raise InputError(
-                f"text encoder {folder}: its {vocabularies[0]} makes no tokenizer: {_first_line(error)}"
+                f"text encoder {folder}: its {vocabulary} makes no tokenizer: {first_line(error)}"
             ) from None
     return parse_tokenizer(text, f"tokenizer in {folder}", config)
 
@@ -157,7 +114,7 @@ def parse_tokenizer(text: str, source: str, config: Any) -> Tokenizer:
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # the library raises nothing narrower
         raise InputError(
-            f"{source}: not a tokenizer that this version of tokenizers can read: {_first_line(error)}"
+            f"{source}: not a tokenizer that this version of tokenizers can read: {first_line(error)}"
         ) from None
     entries = 1 + max(tokenizer.get_vocab().values(), default=-1)
     if not entries:
@@ -175,28 +132,17 @@ def parse_tokenizer(text: str, source: str, config: Any) -> Tokenizer:
 
 
 def read_weights(folder: Path, model: nn.Module) -> dict[str, Tensor]:
-    """The weights of a folder as a state dict for `model`, all of them.
+    """Return the weights of a folder as a state dict for `model`, all of them.
 
     Raises:
-        InputError: no weights; another architecture than the model's; entries missing; damaged.
+        InputError: another architecture than the model's; weights missing, of another shape or not finite; damaged.
     """
     config: Any = model.config
     _check_architecture(folder, config)
-    if not _has(folder, _SAFE + _PICKLED):
-        raise InputError(f"text encoder {folder}: no weights: expected model.safetensors or pytorch_model.bin")
     from transformers import AutoModel
 
     pooler = {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(type(model)).parameters else {}
-    with _quiet():
-        try:
-            options = {"local_files_only": True, "output_loading_info": True, **pooler}
-            loaded, info = AutoModel.from_pretrained(str(folder), config=config, **options)
-        except Exception as error:  # a damaged file can break any line of the reader
-            raise InputError(f"text encoder {folder}: its weights cannot be read: {_first_line(error)}") from None
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise InputError(f"text encoder {folder}: its weights lack {len(missing)} entries (first: {missing[0]})")
-    return dict(loaded.state_dict())
+    return dict(load_pretrained(AutoModel, folder, ENCODER.what, config=config, **pooler).state_dict())
 
 
 def _config(entries: Mapping[str, Any], source: str) -> Any:
@@ -211,7 +157,7 @@ def _config(entries: Mapping[str, Any], source: str) -> Any:
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
         near = did_you_mean(kind, CONFIG_MAPPING.keys())
         raise InputError(f"{source}: model_type: found {kind!r}, which transformers does not know{near}")
-    with _quiet():
+    with quiet():
         try:
             default = AutoConfig.for_model(kind)
             unknown = [entry for entry in entries if not hasattr(default, entry)]
@@ -252,16 +198,9 @@ def _of_type(value: Any, default: Any, where: str) -> Any:
 
 
 def _check_architecture(folder: Path, config: Any) -> None:
-    """That a folder's config.json is that of `config`, in all that changes what the encoder computes."""
+    """Refuse a folder whose config.json differs from `config` in an entry that changes what the encoder computes."""
     file = folder / "config.json"
-    try:
-        entries = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"text encoder {folder}: no config.json") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"text encoder {file}: not valid JSON: {_first_line(error)}") from None
-    if not isinstance(entries, dict):
-        raise InputError(f"text encoder {file}: expected an object, found {type(entries).__name__}")
+    entries = read_json(file, ENCODER.what)
     if entries.get("position_embedding_type") == "absolute":
         del entries["position_embedding_type"]  # the default; newer transformers know no other
     found = _config({name: value for name, value in entries.items() if name in _DECISIVE}, f"text encoder {file}")
@@ -273,47 +212,3 @@ def _check_architecture(folder: Path, config: Any) -> None:
     if unequal:
         hint = "set text.architecture to the entries of its config.json, or text.encoder to another encoder"
         raise InputError(f"text encoder {file}: differs from text.architecture: {'; '.join(unequal)}", hint)
-
-
-def _snapshot(name: str, patterns: tuple[str, ...], local_only: bool = False) -> Path | None:
-    """The local copy of a hub repository, after downloading the files that match; None if `local_only` and there is no
-    copy."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.utils import HFValidationError, LocalEntryNotFoundError  # type: ignore[attr-defined]
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(patterns), local_files_only=local_only))
-    except HFValidationError:
-        raise InputError(f"text encoder {name!r}: neither a folder nor a name on the Hugging Face hub") from None
-    except LocalEntryNotFoundError:
-        if local_only:
-            return None
-        raise
-
-
-def _complete(folder: Path) -> bool:
-    return all(_has(folder, patterns) for patterns in (("config.json",), _VOCABULARY, (*_SAFE, *_PICKLED)))
-
-
-def _has(folder: Path, patterns: tuple[str, ...]) -> bool:
-    return any(True for pattern in patterns for _ in folder.glob(pattern))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the progress bars and warnings of transformers; what matters is said in errors of ours."""
-    from transformers.utils import logging as noise
-
-    level, bars = noise.get_verbosity(), noise.is_progress_bar_enabled()
-    noise.set_verbosity(logging.CRITICAL)
-    noise.disable_progress_bar()
-    try:
-        yield
-    finally:
-        noise.set_verbosity(level)
-        if bars:
-            noise.enable_progress_bar()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

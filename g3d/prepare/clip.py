@@ -21,8 +21,9 @@ from g3d.data.files import atomic_write
 from g3d.data.scannet.frames import Frame, FrameSource, open_frames
 from g3d.data.scannet.scenes import Scene, read_scene
 from g3d.errors import InputError
+from g3d.nn.hub_folder import locate
 from g3d.nn.lift_features import PixelHits, SuperpointFeatures, find_hits, grid_on_depth
-from g3d.nn.patch_encoder import PUBLISHED_CLIP, ClipPatchEncoder, PatchEncoder
+from g3d.nn.patch_encoder import CLIP_FILES, PUBLISHED_CLIP, ClipPatchEncoder, PatchEncoder
 from g3d.prepare.frames_of_scenes import frames_of
 from g3d.prepare.manifest import fingerprint
 from g3d.prepare.runner import Item, Recipe
@@ -38,7 +39,7 @@ class ClipSettings:
     """How features are made.
 
     Attributes:
-        encoder: name of a CLIP of Hugging Face's, or its folder.
+        encoder: folder of a CLIP in Hugging Face's layout, or its name on the hub (owner/model, owner/model@revision).
         final_norm: apply CLIP's last layer norm to the patch tokens.
         every: take each `every`-th frame.
         mapping: "cropped": through the crop that the encoder saw; "stretched": as published, over the whole picture.
@@ -59,15 +60,14 @@ class ClipSettings:
 def clip_recipe(
     out: Path, frames: Path, settings: ClipSettings, device: str = "cpu", local_only: bool = False
 ) -> Recipe:
-    """How the features are made.
+    """Return the recipe of the features; it is another one when a file of the encoder changes.
 
     Raises:
         MissingDataError, InputError: the encoder cannot be used.
     """
     _encoder(settings.encoder, settings.final_norm, device, local_only)  # before the work begins
     work = functools.partial(_make, out=out, frames=frames, settings=settings, device=device, local_only=local_only)
-    folder = Path(settings.encoder)
-    files = fingerprint(sorted(file for file in folder.iterdir() if file.is_file())) if folder.is_dir() else None
+    files = fingerprint(CLIP_FILES.found(locate(settings.encoder, CLIP_FILES, local_only)))
     return Recipe("clip", VERSION, {**asdict(settings), "encoder_files": files}, work)
 
 

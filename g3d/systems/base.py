@@ -7,7 +7,6 @@ A new paper is a new folder in g3d/systems with `config.py` (class `Config`, imp
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
@@ -16,6 +15,7 @@ from g3d.config import Config, schema
 from g3d.data.request import InferRequest as InferRequest
 from g3d.data.types import Answer, Batch, Prediction
 from g3d.errors import InputError
+from g3d.nn.import_report import ImportReport as ImportReport
 from g3d.position import Position as Position
 
 if TYPE_CHECKING:
@@ -27,34 +27,6 @@ if TYPE_CHECKING:
 Input = Literal["image", "scene", "camera", "expression"]
 ConfigT = TypeVar("ConfigT", bound=Config)
 BatchT = TypeVar("BatchT", bound=Batch)
-
-
-@dataclass(frozen=True)
-class ImportReport:
-    """What was done with each entry of a published checkpoint: every entry is in one of the lists.
-
-    Attributes:
-        taken: names that were loaded.
-        ignored: published name -> why it is not needed.
-        fresh: our names that the file does not have and that keep their initial values -> why that is right.
-    """
-
-    taken: tuple[str, ...]
-    ignored: Mapping[str, str]
-    fresh: Mapping[str, str]
-
-    def lines(self) -> list[str]:
-        """Return the report as short sentences; many entries with one reason share theirs."""
-        said = [f"{len(self.taken)} entries loaded"]
-        for what, entries in (("ignored", self.ignored), ("not in the file", self.fresh)):
-            for why in dict.fromkeys(entries.values()):
-                names = [name for name in entries if entries[name] == why]
-                said += (
-                    [f"{what} {name}: {why}" for name in names]
-                    if len(names) <= 4
-                    else [f"{what} {len(names)} entries: {why}"]
-                )
-        return said
 
 
 class Samples(Protocol):

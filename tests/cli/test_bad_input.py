@@ -218,7 +218,7 @@ def test_checkpoint_of_another_size(run: Path) -> None:
         str(run),
         "--set",
         "model.head_channels=16",
-        says=("does not fit", "depth.0.bias, found (8,), expected (16,)"),
+        says=("does not fit", "heatmap.0.bias is (8,), expected (16,)"),
     )
 
 

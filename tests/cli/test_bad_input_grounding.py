@@ -204,8 +204,8 @@ def test_a_text_encoder_without_vocabulary(world: Path, tmp_path: Path) -> None:
     folder = Path(
         shutil.copytree(world / "text-encoder", tmp_path / "encoder", ignore=shutil.ignore_patterns("tokenizer.json"))
     )
-    says = (f"text encoder {folder}: no vocabulary: expected tokenizer.json, vocab.json with merges.txt, or vocab.txt",)
-    refused(2, *train(world, tmp_path / "run", f"text.encoder={folder}"), says=says)
+    says = (f"text encoder {folder}: no vocabulary (tokenizer.json, vocab.json or vocab.txt) in this folder",)
+    refused(3, *train(world, tmp_path / "run", f"text.encoder={folder}"), says=says)
     assert not (tmp_path / "run").exists()
 
 
@@ -283,7 +283,7 @@ def test_a_run_whose_text_encoder_differs(world: Path, run: Path, tmp_path: Path
 
 
 def test_a_run_of_another_network(world: Path, run: Path) -> None:
-    says = (str(run / "checkpoints" / "last.pt"), "does not fit the config", "of another shape in depth_predictor")
+    says = (str(run / "checkpoints" / "last.pt"), "does not fit this model", "of another shape: depth_predictor.")
     refused(2, *infer(run, world, "--text", "a car", "--set", "model.depth_bins=40"), says=says)
 
 

@@ -38,7 +38,7 @@ def test_extra_state_of_another_size_is_loaded() -> None:
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [("drop", "1 missing in _extra_state (first"), ("shape", "1 of another shape in layer (first: layer.b")],
+    [("drop", "entries missing: _extra_state"), ("shape", "of another shape: layer.bias is (4,), expected (3,)")],
 )
 def test_what_does_not_fit_is_named(change: str, said: str) -> None:
     state = WithNotes("a").state_dict()

@@ -151,3 +151,16 @@ def test_signals_that_come_together_are_one(monkeypatch: pytest.MonkeyPatch) -> 
     now[0] += 2
     with pytest.raises(KeyboardInterrupt):
         stop(signal.SIGINT, None)
+
+
+def test_the_rate_of_every_step_is_that_of_its_position(drawn_kitti: Path, tmp_path: Path) -> None:
+    prepare_kitti(drawn_kitti)
+    schedule = ("optim.schedule=poly", "optim.schedule_unit=step", "optim.lr=0.004", "optim.final_lr=0.002")
+    chosen = config.load("monodle-ddml-tiny", [*MICRO, *schedule])
+    done = train(chosen, drawn_kitti, ALONE, out=tmp_path / "run")
+    lines = [json.loads(line) for line in (done.run / "metrics.jsonl").read_text().splitlines()]
+    rates = [line["lr"] for line in lines if "lr" in line]
+    assert len(rates) == done.steps == 4
+    assert rates == pytest.approx([0.004, 0.0035, 0.003, 0.0025])
+    groups = checkpoint.read(done.checkpoint).training["optimizer"]["param_groups"]
+    assert [group["lr"] for group in groups] == pytest.approx([0.0025] * len(groups))

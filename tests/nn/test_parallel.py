@@ -11,7 +11,16 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
 
-from g3d.nn.parallel import SyncBatchNorm2d, convert_sync_batchnorm, gather_objects, sum_over_ranks, world_size
+from g3d.nn.parallel import (
+    SyncBatchNorm1d,
+    SyncBatchNorm2d,
+    SyncBatchNorm3d,
+    convert_sync_batchnorm,
+    gather_objects,
+    sum_over_ranks,
+    world_size,
+)
+from g3d.nn.sparse_conv import SparseConv3d, SparseInverseConv3d, SparseTensor, SubMConv3d
 
 
 def in_two_processes(function: Callable, folder: Path, *arguments: object) -> list:
@@ -48,7 +57,9 @@ def _everything(rank: int) -> dict[str, Tensor]:
     state = {name.removeprefix("module."): value for name, value in network.state_dict().items()}
     gradients = {name.removeprefix("module."): p.grad for name, p in network.named_parameters()}
     network.eval()
-    return found | {"out": out.detach(), "state": state, "gradients": gradients, "eval": network(images).detach()}
+    found |= {"out": out.detach(), "state": state, "gradients": gradients, "eval": network(images).detach()}
+    found |= {name: _normalised(make(), x[:first] if rank == 0 else x[first:]) for name, make, x, first in _norms()}
+    return found | {"sparse": _sparse_results(convert_sync_batchnorm(_sparse_network()), [rank])}
 
 
 def _rows() -> Tensor:
@@ -64,6 +75,61 @@ def _network() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1), nn.BatchNorm2d(2)
     ).double()
+
+
+def _norms() -> list[tuple[str, Callable[[], nn.Module], Tensor, int]]:
+    """Name, layer, global batch, and how many of its rows the first process has."""
+    draw = torch.Generator().manual_seed(4)
+
+    def batch(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=draw, dtype=torch.float64) * 3 + 50
+
+    return [
+        ("1d rows", lambda: nn.BatchNorm1d(3), batch(7, 3), 2),
+        ("1d rows of one process", lambda: nn.BatchNorm1d(3), batch(5, 3), 0),
+        ("1d rows with one in a process", lambda: nn.BatchNorm1d(3), batch(5, 3), 1),
+        ("1d sequences", lambda: nn.BatchNorm1d(3), batch(4, 3, 5), 1),
+        ("2d", lambda: nn.BatchNorm2d(3), batch(3, 3, 4, 2), 1),
+        ("3d", lambda: nn.BatchNorm3d(3), batch(3, 3, 2, 4, 3), 2),
+    ]
+
+
+def _normalised(norm: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """Output, running statistics, and gradients of a loss that weights every value differently."""
+    norm = convert_sync_batchnorm(norm.double())
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor([0.5, 2.0, -1.0]))
+    x = x.clone().requires_grad_()
+    out = norm(x)
+    (out * x.detach().sin()).sum().backward()
+    assert x.grad is not None
+    gradients = {"weight": norm.weight.grad, "bias": norm.bias.grad}
+    return {"out": out.detach(), "gradient": x.grad} | gradients | {n: b.clone() for n, b in norm.named_buffers()}
+
+
+def _sparse_network() -> nn.ModuleList:
+    torch.manual_seed(5)
+    layers = [SubMConv3d(2, 4, 3), nn.BatchNorm1d(4), SparseConv3d(4, 6), nn.BatchNorm1d(6), SparseInverseConv3d(6, 4)]
+    return nn.ModuleList(layers).double()
+
+
+def _sparse_results(network: nn.Module, clouds: list[int]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Gradients and buffers of the layers for some of two clouds, which have 9 and 40 voxels."""
+    draw = torch.Generator().manual_seed(6)
+    sites, features = [], []
+    for cloud, count in enumerate((9, 40)):
+        cells = torch.randperm(6**3, generator=draw)[:count]
+        values = torch.randn(count, 2, generator=draw, dtype=torch.float64) * (1 + cloud)
+        if cloud in clouds:
+            places = torch.stack([cells // 36, cells // 6 % 6, cells % 6], 1)
+            sites.append(torch.cat([torch.full((count, 1), clouds.index(cloud)), places], 1))
+            features.append(values)
+    x = SparseTensor.of(torch.cat(features), torch.cat(sites).int(), (6, 6, 6), len(clouds))
+    for layer in network.children():
+        x = x.with_features(layer(x.features)) if isinstance(layer, nn.BatchNorm1d) else layer(x)
+    (x.features**2).sum().backward()
+    gradients = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+    return gradients, dict(network.named_buffers())
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +164,29 @@ def test_sync_batch_norm_equals_the_global_batch(ranks: list[dict]) -> None:
     torch.testing.assert_close(torch.cat([rank["eval"] for rank in ranks]), network.eval()(_images()).detach())
 
 
+@pytest.mark.parametrize(("name", "make", "x", "first"), _norms(), ids=[name for name, *_ in _norms()])
+def test_sync_batch_norm_of_unequal_rows(
+    ranks: list[dict], name: str, make: Callable[[], nn.Module], x: Tensor, first: int
+) -> None:
+    expected = _normalised(make(), x)
+    assert [len(rank[name]["out"]) for rank in ranks] == [first, len(x) - first]
+    for part in ("out", "gradient"):
+        torch.testing.assert_close(torch.cat([rank[name][part] for rank in ranks]), expected[part])
+    for part in ("weight", "bias"):
+        torch.testing.assert_close(ranks[0][name][part] + ranks[1][name][part], expected[part])
+    for part in ("running_mean", "running_var", "num_batches_tracked"):
+        for rank in ranks:
+            torch.testing.assert_close(rank[name][part], expected[part])
+
+
+def test_sparse_blocks_normalise_over_the_voxels_of_all_processes(ranks: list[dict]) -> None:
+    gradients, buffers = _sparse_results(_sparse_network(), [0, 1])
+    found = [rank["sparse"][0] for rank in ranks]
+    torch.testing.assert_close({name: found[0][name] + found[1][name] for name in gradients}, gradients)
+    for rank in ranks:
+        torch.testing.assert_close(rank["sparse"][1], buffers)
+
+
 def test_a_single_process_needs_nothing() -> None:
     rows = _rows()
     assert world_size() == 1
@@ -112,3 +201,17 @@ def test_conversion_keeps_names_and_skips_other_layers() -> None:
     assert list(converted.state_dict()) == names
     assert [type(m) for m in converted] == [nn.Conv2d, SyncBatchNorm2d, nn.ReLU, nn.Conv2d, SyncBatchNorm2d]
     torch.testing.assert_close(converted(_images()), _network()(_images()))
+
+
+def test_conversion_covers_all_dimensions_and_refuses_other_batch_norms() -> None:
+    network = nn.Sequential(nn.BatchNorm1d(2), nn.BatchNorm2d(2), nn.BatchNorm3d(2))
+    converted = convert_sync_batchnorm(convert_sync_batchnorm(network))  # a second time changes nothing
+    assert [type(m) for m in converted] == [SyncBatchNorm1d, SyncBatchNorm2d, SyncBatchNorm3d]
+    with pytest.raises(ValueError, match="4D input"):
+        converted[1](torch.zeros(3, 2))
+
+    class Other(nn.BatchNorm1d):
+        pass
+
+    with pytest.raises(TypeError, match=r"1: Other cannot be synchronised, expected BatchNorm1d"):
+        convert_sync_batchnorm(nn.Sequential(nn.BatchNorm1d(2), Other(2)))

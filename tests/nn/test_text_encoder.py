@@ -243,6 +243,12 @@ def damaged(folder: Path, target: Path, how: str) -> Path:
         weights = load_file(target / "model.safetensors")
         del weights["encoder.layer.1.output.dense.bias"]
         save_file(weights, target / "model.safetensors", {"format": "pt"})
+    elif how == "a weight that is no number":
+        from safetensors.torch import load_file, save_file
+
+        weights = load_file(target / "model.safetensors")
+        weights["embeddings.LayerNorm.bias"][3] = float("nan")
+        save_file(weights, target / "model.safetensors", {"format": "pt"})
     elif how == "more layers":
         (target / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3, "intermediate_size": 32}))
     elif how == "no config":
@@ -259,14 +265,15 @@ def damaged(folder: Path, target: Path, how: str) -> Path:
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ("no tokenizer", "no vocabulary: expected tokenizer.json, vocab.json with merges.txt, or vocab.txt"),
-        ("vocabulary without merges", "no vocabulary: expected"),
+        ("no tokenizer", "no vocabulary (tokenizer.json, vocab.json or vocab.txt) in this folder"),
+        ("vocabulary without merges", "no merges.txt beside vocab.json"),
         ("tokenizer of another kind", "not a tokenizer that this version"),
-        ("no weights", "no weights: expected model.safetensors"),
+        ("no weights", "no weights (model.safetensors or pytorch_model.bin) in this folder"),
         ("half the weights", "its weights cannot be read"),
         ("a weight less", "its weights lack 1 entries (first: encoder.layer.1.output.dense.bias)"),
+        ("a weight that is no number", "not finite: embeddings.LayerNorm.bias has 1 of 16 values NaN or infinite"),
         ("more layers", "num_hidden_layers is 3, expected 2; intermediate_size is 32, expected 24"),
-        ("no config", "no config.json"),
+        ("no config", "no config.json in this folder"),
         ("config cut off", "not valid JSON"),
         ("config of a list", "expected an object, found list"),
         ("an unknown model", "config.json: model_type: found 'mine', which transformers does not know"),
@@ -274,7 +281,7 @@ def damaged(folder: Path, target: Path, how: str) -> Path:
 )
 def test_a_folder_that_does_not_fit_is_refused_in_one_line(folder: Path, tmp_path: Path, how: str, said: str) -> None:
     encoder = TextEncoder(architecture(), WIDTH)
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(MissingDataError if "no " in said else InputError) as caught:
         encoder.load(str(damaged(folder, tmp_path / "enc", how)))
     assert said in caught.value.message
     assert "enc" in caught.value.message

@@ -77,7 +77,10 @@ class AugmentConfig(Schema):
 class TextConfig(Schema):
     """The sentence encoder: a Hugging Face model."""
 
-    encoder: str = Field("roberta-base", description="name on the Hugging Face hub, or a folder in its layout")
+    encoder: str = Field(
+        "roberta-base",
+        description="a folder in Hugging Face's layout, or a name on the hub: owner/model or owner/model@revision",
+    )
     architecture: dict[str, Any] = Field(
         description="entries of the encoder's config.json: model_type, hidden_size, ...; those left out have that "
         "model type's defaults"

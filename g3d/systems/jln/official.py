@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from g3d.errors import InputError
-from g3d.systems.base import ImportReport
+from g3d.nn.import_report import ImportReport
+from g3d.nn.weights import load_weights, state_dict_of
 from g3d.systems.jln.model import JLN, PUBLISHED_NAMES
-from g3d.systems.published import load_published, state_dict_of
 
 _TRANSFORMER = "mono3dvg_transformer."
 _ALIASES = {f"{_TRANSFORMER}decoder.bbox_embed.": "bbox_embed.", f"{_TRANSFORMER}decoder.dim_embed.": "dim_embed_3d."}
@@ -66,7 +66,7 @@ def import_official(checkpoint: Mapping[str, Any], model: JLN) -> ImportReport:
     _check_text_encoder({name: value for name, value in state.items() if name not in ignored}, model)
     _check_depth_bins(state, model)
     source = "JLN checkpoint" if model.transformer.joint else "Mono3DVG-TR checkpoint"
-    return load_published(model, state, source, ignored, _TOKENIZER, our_name)
+    return load_weights(model, state, source, ignored, _TOKENIZER, our_name)
 
 
 def import_start(checkpoint: Mapping[str, Any], model: JLN) -> ImportReport:
@@ -97,7 +97,7 @@ def import_start(checkpoint: Mapping[str, Any], model: JLN) -> ImportReport:
     }
     fresh = {name: "new since MonoDETR" for name in own if _NEW_SINCE_MONODETR.match(name)}
     _check_depth_bins(state, model)
-    report = load_published(model, state, "MonoDETR checkpoint", ignored, fresh, our_name)
+    report = load_weights(model, state, "MonoDETR checkpoint", ignored, fresh, our_name)
     given = {_of_monodetr(name): name for name in stored}  # the report in the file's own names
     return ImportReport(
         tuple(given[name] for name in report.taken),
@@ -121,7 +121,7 @@ def import_backbone(checkpoint: Mapping[str, Any], model: JLN) -> ImportReport:
         for name in state
         if name.endswith("num_batches_tracked") and name not in own
     }
-    return load_published(model.backbone, state, "ResNet weight file", ignored)
+    return load_weights(model.backbone, state, "ResNet weight file", ignored)
 
 
 def _of_monodetr(name: str) -> str:

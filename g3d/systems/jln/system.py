@@ -14,6 +14,7 @@ from g3d.data.images.user_images import UserImages
 from g3d.data.types import CameraBoxes, ImageBatch, ImageSample, Prediction
 from g3d.nn.images import normalise
 from g3d.nn.parameter_groups import no_decay_on_biases
+from g3d.nn.weights import errors_name
 from g3d.position import Position
 from g3d.systems.base import ImportReport, InferRequest, Input, System, SystemDefaults
 from g3d.systems.jln import official
@@ -26,7 +27,6 @@ from g3d.systems.jln.model import JLN, Encoded, Outputs
 from g3d.systems.jln.optimizer import adamw_scaled_decay
 from g3d.systems.jln.samples import Expressions
 from g3d.systems.jln.targets import Targets
-from g3d.systems.published import errors_name
 
 _AT_ONCE = 16  # sentences that a picture of 1280 x 384 pixels may be asked together within a few GB
 

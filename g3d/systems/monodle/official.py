@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from g3d.systems.base import ImportReport
-from g3d.systems.published import load_published, state_dict_of
+from g3d.nn.import_report import ImportReport
+from g3d.nn.weights import load_weights, state_dict_of
 
 _AUXILIARY = "obj_depth."
 
@@ -43,7 +43,7 @@ def import_official(checkpoint: Mapping[str, Any], model: nn.Module) -> ImportRe
         for name in own
         if name.startswith(_AUXILIARY) and not any(n.startswith(_AUXILIARY) for n in state)
     }
-    return load_published(model, state, "MonoDLE checkpoint", ignored, fresh)
+    return load_weights(model, state, "MonoDLE checkpoint", ignored, fresh)
 
 
 def import_backbone(checkpoint: Mapping[str, Any], model: nn.Module) -> ImportReport:
@@ -53,6 +53,4 @@ def import_backbone(checkpoint: Mapping[str, Any], model: nn.Module) -> ImportRe
     Raises:
         InputError: as `import_official`.
     """
-    return load_published(
-        model.get_submodule("backbone"), state_dict_of(checkpoint, "state_dict"), "DLA-34 weight file"
-    )
+    return load_weights(model.get_submodule("backbone"), state_dict_of(checkpoint, "state_dict"), "DLA-34 weight file")
