@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from g3d.config import did_you_mean
+from g3d.data.boundary import first_line, reading
+from g3d.data.files import read_text
 from g3d.errors import InputError, MissingDataError
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def build(architecture: Mapping[str, Any], max_words: int) -> nn.Module:
                 config, **({"add_pooling_layer": False} if "add_pooling_layer" in takes else {})
             )
         except (ValueError, TypeError, ZeroDivisionError, RuntimeError, KeyError) as error:
-            raise InputError(f"text.architecture: no such network: {_first_line(error)}") from None
+            raise InputError(f"text.architecture: no such network: {first_line(error)}") from None
     return model.float()  # whatever number format its config.json names
 
 
@@ -104,7 +106,7 @@ def locate(encoder: str, offline: bool) -> Path:
     except InputError:
         raise
     except Exception as error:  # of whichever HTTP library the hub's client uses
-        reason = f"cannot be downloaded ({_first_line(error)})"
+        reason = f"cannot be downloaded ({first_line(error)})"
         raise MissingDataError(
             f"text encoder {encoder}: neither a folder nor in the local cache, and {reason}", hint
         ) from None
@@ -123,10 +125,8 @@ def read_tokenizer(folder: Path, config: Any) -> Tokenizer:
     """
     file = folder / "tokenizer.json"
     if file.is_file():
-        try:
-            return parse_tokenizer(file.read_text(encoding="utf-8"), f"tokenizer {file}", config)
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"tokenizer {file}: cannot be read: {_first_line(error)}") from None
+        with reading(file, "tokenizer"):
+            return parse_tokenizer(read_text(file, "tokenizer"), f"tokenizer {file}", config)
     vocabularies = [name for name in ("vocab.json", "vocab.txt") if (folder / name).is_file()]
     if not vocabularies or (vocabularies[0] == "vocab.json" and not (folder / "merges.txt").is_file()):
         raise InputError(
@@ -135,14 +135,9 @@ def read_tokenizer(folder: Path, config: Any) -> Tokenizer:
         )
     from transformers import AutoTokenizer
 
-    with _quiet():
-        try:
-            made = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, use_fast=True)
-            text = made.backend_tokenizer.to_str()
-        except Exception as error:  # whatever a damaged vocabulary breaks inside the library
-            raise InputError(
-                f"text encoder {folder}: its {vocabularies[0]} makes no tokenizer: {_first_line(error)}"
-            ) from None
+    with _quiet(), reading(folder, "text encoder", problem=f"its {vocabularies[0]} makes no tokenizer"):
+        made = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, use_fast=True)
+        text = made.backend_tokenizer.to_str()
     return parse_tokenizer(text, f"tokenizer in {folder}", config)
 
 
@@ -154,12 +149,8 @@ def parse_tokenizer(text: str, source: str, config: Any) -> Tokenizer:
     """
     from tokenizers import Tokenizer
 
-    try:
+    with reading(source, problem="not a tokenizer that this version of tokenizers can read"):
         tokenizer = Tokenizer.from_str(text)
-    except Exception as error:  # the library raises nothing narrower
-        raise InputError(
-            f"{source}: not a tokenizer that this version of tokenizers can read: {_first_line(error)}"
-        ) from None
     entries = 1 + max(tokenizer.get_vocab().values(), default=-1)
     if not entries:
         raise InputError(f"{source}: its vocabulary is empty")
@@ -188,12 +179,9 @@ def read_weights(folder: Path, model: nn.Module) -> dict[str, Tensor]:
     from transformers import AutoModel
 
     pooler = {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(type(model)).parameters else {}
-    with _quiet():
-        try:
-            options = {"local_files_only": True, "output_loading_info": True, **pooler}
-            loaded, info = AutoModel.from_pretrained(str(folder), config=config, **options)
-        except Exception as error:  # a damaged file can break any line of the reader
-            raise InputError(f"text encoder {folder}: its weights cannot be read: {_first_line(error)}") from None
+    with _quiet(), reading(folder, "text encoder", problem="its weights cannot be read"):
+        options = {"local_files_only": True, "output_loading_info": True, **pooler}
+        loaded, info = AutoModel.from_pretrained(str(folder), config=config, **options)
     missing = sorted(info["missing_keys"])
     if missing:
         raise InputError(f"text encoder {folder}: its weights lack {len(missing)} entries (first: {missing[0]})")
@@ -255,12 +243,10 @@ def _of_type(value: Any, default: Any, where: str) -> Any:
 def _check_architecture(folder: Path, config: Any) -> None:
     """That a folder's config.json is that of `config`, in all that changes what the encoder computes."""
     file = folder / "config.json"
-    try:
+    if not file.exists():
+        raise InputError(f"text encoder {folder}: no config.json")
+    with reading(file, "text encoder", problem="not valid JSON"):
         entries = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"text encoder {folder}: no config.json") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"text encoder {file}: not valid JSON: {_first_line(error)}") from None
     if not isinstance(entries, dict):
         raise InputError(f"text encoder {file}: expected an object, found {type(entries).__name__}")
     if entries.get("position_embedding_type") == "absolute":
@@ -314,7 +300,3 @@ def _quiet() -> Iterator[None]:
         noise.set_verbosity(level)
         if bars:
             noise.enable_progress_bar()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from g3d.data.boundary import reader
 from g3d.data.files import read_text
 from g3d.data.images.image import affine_from_crop, read_image, warp_image
 from g3d.data.kitti.raw import check_principal_point, read_calibration
@@ -130,6 +131,7 @@ class UserImages:
         return ImageSample(path.stem, warped, size, self.request.camera(path, size), transform, path=str(path))
 
 
+@reader("sentences")
 def read_expressions(path: Path) -> tuple[str, ...]:
     """The sentences of a text file, one a line; empty lines are skipped.
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from g3d.data import pickles
-from g3d.data.boundary import reading
+from g3d.data.boundary import reader, reading
 from g3d.data.files import atomic_write, read_text
 from g3d.data.scannet.arrays import PreparedScene, ScanReferScene, VoteNetScene, ground_truth_ids
 from g3d.errors import InputError
@@ -31,6 +31,7 @@ _SCANREFER_FILES = {
     "boxes": "bbox",
     "aligned_boxes": "aligned_bbox",
 }
+_NO_SCENE = "not a prepared scene, or damaged"
 _VOTENET_FILES = {name: _SCANREFER_FILES[name] for name in ("vertices", "semantic", "instance", "boxes")}
 
 
@@ -142,6 +143,7 @@ class _AnyNumpy:
             return NotImplemented
 
 
+@reader(problem=_NO_SCENE)
 def read_prepared(path: str | Path) -> PreparedScene:
     """A scene of the SPFormer lineage: `_refer.pth` or `_inst_nostuff.pth`, with labels (five arrays) or without
     (three).
@@ -154,7 +156,7 @@ def read_prepared(path: str | Path) -> PreparedScene:
         InputError: another content; arrays of different lengths; superpoints that are not numbered from 0.
     """
     path = Path(path)
-    arrays = pickles.read(path, "", problem="not a prepared scene, or damaged")
+    arrays = pickles.read(path, "", problem=_NO_SCENE)
     if (
         not isinstance(arrays, tuple | list)
         or len(arrays) not in (3, 5)
@@ -192,6 +194,7 @@ def write_ground_truth(path: str | Path, scene: PreparedScene) -> None:
         file.write(("\n".join(map(str, numbers.tolist())) + "\n").encode())
 
 
+@reader("ground truth")
 def read_ground_truth(path: str | Path, vertices: int | None = None) -> np.ndarray:
     """The numbers of a ground-truth file: (N,) int64, nyu40 id * 1000 + number + 1, 0 = no instance.
 
