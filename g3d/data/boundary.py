@@ -19,7 +19,7 @@ from g3d.errors import EnvironmentProblem, G3DError, InputError, MissingDataErro
 F = TypeVar("F", bound=Callable[..., Any])
 AnyPath = str | os.PathLike[str]
 
-_BUGS = (AssertionError, ImportError, NameError, NotImplementedError)  # no content of a file raises these
+_BUGS = (AssertionError, ImportError, NameError)  # no content of a file raises these
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _LONGEST = 300
 _DAMAGED = "damaged"
@@ -31,7 +31,7 @@ class reading:
     FileNotFoundError becomes a MissingDataError. Every other exception becomes an InputError of one line, chained to
     the original, so that `g3d --traceback` shows both. An InputError or MissingDataError of the reader itself passes;
     the path is prefixed if its message lacks it. Errors that no content can cause (AssertionError, ImportError,
-    NameError, NotImplementedError) pass unchanged, because they are bugs or faults of the installation.
+    NameError) pass unchanged, because they are bugs or faults of the installation.
 
     Entering and leaving without an error costs less than a microsecond.
 

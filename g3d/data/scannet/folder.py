@@ -210,6 +210,8 @@ def read_split(path: str | Path) -> tuple[str, ...]:
         words = line.split()
         if len(words) > 1:
             raise InputError(f"split {path}: line {number} is '{line.strip()[:60]}', expected one scan's name")
+        if words and (words[0] in (".", "..") or "/" in words[0] or "\\" in words[0]):
+            raise InputError(f"split {path}: line {number} is '{words[0][:60]}', expected one scan's name, not a path")
         if words and names.setdefault(words[0], number) != number:
             raise InputError(
                 f"split {path}: line {number}: {words[0]} is there twice (first on line {names[words[0]]})"
