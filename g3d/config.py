@@ -7,13 +7,10 @@ nearest known key. Nothing here imports torch.
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import importlib.util
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import (
@@ -25,9 +22,17 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    field_validator,
+    model_validator,
 )
 
-from g3d.errors import InputError
+from g3d import registry
+from g3d.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from importlib.abc import Traversable
+
+_Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Schema(BaseModel):
@@ -37,26 +42,73 @@ class Schema(BaseModel):
 
 
 class OptimConfig(Schema):
-    """Optimiser and learning-rate schedule; the rate is constant within an epoch."""
+    """Optimiser and learning-rate schedule (g3d/engine/schedule.py).
 
-    name: Literal["adam", "adamw", "adamw_scaled_decay"] = Field(
-        "adam",
-        description="adam adds L2 decay to the gradient, adamw decouples it, adamw_scaled_decay scales it with the "
-        "bias correction too",
-    )
+    A system that brings optimisers of its own derives from this class and adds their names to `optimizers`.
+    """
+
+    optimizers: ClassVar[tuple[str, ...]] = ("adam", "adamw")
+
+    name: str = Field("adam", description="adam adds L2 decay to the gradient, adamw decouples it")
     lr: PositiveFloat = Field(description="base learning rate, for the preset's batch")
-    betas: tuple[NonNegativeFloat, NonNegativeFloat] = (0.9, 0.999)
+    betas: tuple[_Beta, _Beta] = (0.9, 0.999)
     weight_decay: NonNegativeFloat = 0.0
     clip_norm: PositiveFloat | None = Field(None, description="largest norm of the whole gradient; null: no clipping")
-    warmup_epochs: NonNegativeInt = Field(0, description="epochs of cosine warm-up from warmup_lr to lr")
-    warmup_lr: NonNegativeFloat = 0.0
+    schedule: Literal["step", "cosine", "poly"] = Field(
+        "step",
+        description="step: lr is multiplied by decay_rate at decay_epochs or decay_steps; cosine: half a cosine from "
+        "lr to final_lr over the run; poly: (1 - progress)^power from lr to final_lr over the run",
+    )
+    schedule_unit: Literal["epoch", "step"] = Field(
+        "epoch", description="epoch: the rate is constant within an epoch; step: it is computed for each optimiser step"
+    )
+    warmup: Literal["cosine", "linear"] = Field("cosine", description="curve of the warm-up from warmup_lr")
+    warmup_epochs: NonNegativeInt = Field(0, description="length of the warm-up; 0: none, or see warmup_steps")
+    warmup_steps: NonNegativeInt = Field(0, description="length of the warm-up in steps, for schedule_unit: step")
+    warmup_lr: NonNegativeFloat = Field(0.0, description="rate at the first epoch or step of the warm-up")
     decay_epochs: tuple[NonNegativeInt, ...] = Field(
         (), description="epochs at which the rate is multiplied by decay_rate"
     )
+    decay_steps: tuple[NonNegativeInt, ...] = Field(
+        (), description="steps at which the rate is multiplied by decay_rate, for schedule_unit: step"
+    )
     decay_rate: PositiveFloat = 0.1
     decay_counts_warmup: bool = Field(
-        True, description="false: decay_epochs count from the end of the warm-up, as xinzhuma/monodle does"
+        True,
+        description="false: the decay counts from the end of the warm-up, as xinzhuma/monodle does; cosine and poly "
+        "then run over the rest of the run. true: from the start of the run",
     )
+    final_lr: NonNegativeFloat = Field(0.0, description="rate that cosine and poly reach at the end of the run")
+    power: PositiveFloat = Field(1.0, description="exponent of poly; 1: linear")
+
+    @field_validator("name")
+    @classmethod
+    def _known_optimizer(cls, value: str) -> str:
+        if value not in cls.optimizers:
+            raise ValueError(f"expected one of {', '.join(cls.optimizers)}{did_you_mean(value, cls.optimizers)}")
+        return value
+
+    @model_validator(mode="after")
+    def _settings_that_are_read(self) -> OptimConfig:
+        """Refuse settings that the chosen schedule would not read, and a schedule that rises."""
+        unread = {
+            "schedule: step": ("final_lr", "power"),
+            "schedule: cosine": ("decay_epochs", "decay_steps", "decay_rate", "power"),
+            "schedule: poly": ("decay_epochs", "decay_steps", "decay_rate"),
+            "schedule_unit: epoch": ("warmup_steps", "decay_steps"),
+        }
+        for choice in (f"schedule: {self.schedule}", f"schedule_unit: {self.schedule_unit}"):
+            for name in unread.get(choice, ()):
+                default = type(self).model_fields[name].default
+                if getattr(self, name) != default:
+                    shown = list(default) if isinstance(default, tuple) else default
+                    raise ValueError(f"{choice} does not use {name}: expected its default {shown}")
+        for name in ("warmup", "decay"):
+            if getattr(self, f"{name}_epochs") and getattr(self, f"{name}_steps"):
+                raise ValueError(f"{name}_epochs and {name}_steps exclude each other: expected one of them")
+        if self.final_lr > self.lr:
+            raise ValueError(f"final_lr: found {self.final_lr:g}, expected at most lr ({self.lr:g})")
+        return self
 
 
 class TrainConfig(Schema):
@@ -71,11 +123,16 @@ class TrainConfig(Schema):
     seed: NonNegativeInt = 0
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast; weights and optimiser stay fp32")
     tf32: bool = Field(False, description="TF32 matrix products on CUDA")
-    channels_last: bool = Field(True, description="channels-last memory layout for image networks")
+    channels_last: bool = Field(
+        True, description="channels-last memory layout, for systems with an image network; the others ignore it"
+    )
     compile: bool = Field(False, description="torch.compile the network (needs a host compiler on a CPU)")
     checkpoint_epochs: PositiveInt = Field(10, description="keep a numbered checkpoint every this many epochs")
     save_steps: NonNegativeInt = Field(
         0, description="also write the last checkpoint every this many steps; 0: at the end of each epoch"
+    )
+    eval_batch: PositiveInt = Field(
+        4, description="images or scenes at a time in each process, with all their sentences, in evaluation"
     )
     eval_epochs: NonNegativeInt = Field(
         0, description="evaluate every this many epochs and after the last, and keep the best; 0: never"
@@ -119,22 +176,34 @@ class Config(Schema):
 
 
 def preset_names() -> list[str]:
-    """Names of the presets that come with g3d."""
-    return sorted(
-        f.name.removesuffix(".yaml") for f in resources.files("g3d.presets").iterdir() if f.name.endswith(".yaml")
-    )
+    """Return the names of the presets that come with g3d and with installed packages of systems."""
+    return sorted(_preset_files())
 
 
 def preset_text(name: str) -> str:
-    """The text of a preset file that comes with g3d.
+    """Return the text of a preset by its name.
 
     Raises:
         InputError: there is none of that name.
     """
-    if name not in preset_names():
-        near = did_you_mean(name, preset_names())
+    files = _preset_files()
+    if name not in files:
+        near = did_you_mean(name, files)
         raise InputError(f"preset {name!r}: there is none of that name{near}", "g3d presets list shows them all")
-    return (resources.files("g3d.presets") / f"{name}.yaml").read_text(encoding="utf-8")
+    return files[name].read_text(encoding="utf-8")
+
+
+def _preset_files() -> dict[str, Traversable]:
+    """Return the presets by name; those of g3d come before those of other packages."""
+    folders: list[Traversable] = [resources.files("g3d.presets")]
+    others = [name for name, path in registry.modules(registry.SYSTEMS).items() if not path.startswith("g3d.")]
+    folders += [place / "presets" for name in others if (place := registry.folder(registry.SYSTEMS, name))]
+    found: dict[str, Traversable] = {}
+    for folder in folders:
+        for file in folder.iterdir() if folder.is_dir() else ():
+            if file.name.endswith(".yaml"):
+                found.setdefault(file.name.removesuffix(".yaml"), file)
+    return found
 
 
 def load(preset: str | Path, overrides: Iterable[str] = ()) -> Config:
@@ -167,25 +236,20 @@ def validate(values: Mapping[str, Any], source: str) -> Config:
 
 
 def schema(system: str) -> type[Config]:
-    """The schema of a system's presets; importing it does not import torch.
+    """Return the schema of a system's presets; importing it does not import torch.
 
     Raises:
         InputError: there is no such system.
     """
-    if not system.isidentifier() or importlib.util.find_spec(f"g3d.systems.{system}") is None:
+    if system not in system_names():
         raise InputError(f"system {system!r}: there is none of that name{did_you_mean(system, system_names())}")
-    return importlib.import_module(f"g3d.systems.{system}.config").Config
+    found: type[Config] = registry.load(registry.SYSTEMS, system, "config").Config
+    return found
 
 
 def system_names() -> list[str]:
-    """Names of the systems: the folders of g3d/systems."""
-    return sorted(f.name for f in resources.files("g3d.systems").iterdir() if (f / "config.py").is_file())
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the nearest known word, or nothing."""
-    near = difflib.get_close_matches(word, list(known), 1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    """Return the names of all systems."""
+    return sorted(registry.modules(registry.SYSTEMS))
 
 
 def _resolve(preset: str, seen: tuple[str, ...]) -> dict[str, Any]:

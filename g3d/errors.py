@@ -3,6 +3,9 @@ traceback."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class G3DError(Exception):
     """A mistake that the user can mend.
@@ -46,3 +49,22 @@ class Interrupted(G3DError):
     """Stopped by Ctrl-C or SIGTERM after the state was saved: exit code 130."""
 
     exit_code = 130
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """Return a suggestion to append to an error message about an unknown name.
+
+    Upper and lower case count as equal in the comparison.
+
+    Args:
+        word: the name that was found; a value that is not text has no suggestion.
+        known: the names that would have been accepted.
+
+    Returns:
+        `; did you mean 'x'?` with the nearest known name, or an empty string if no name is near.
+    """
+    names: dict[str, str] = {}
+    for name in known:
+        names.setdefault(name.lower(), name)
+    near = difflib.get_close_matches(word.lower(), names, 1, cutoff=0.5) if isinstance(word, str) else []
+    return f"; did you mean {names[near[0]]!r}?" if near else ""

@@ -1,32 +1,18 @@
-"""`g3d demo`: the whole way on a made world: prepare, train, evaluate, infer, and a page to look at, for each
-system."""
+"""`g3d demo`: the whole way on a made world: prepare, train, evaluate, draw, and a page to look at, for each system."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from g3d.cli import output
 from g3d.cli.options import Device, Json, Settings
 
-SYSTEMS = ("monodle", "jln")
-WIDTH = 828  # pixels: wide enough for most cars to be as high as KITTI's AP asks for
-
-
-class Clock:
-    """Says each step as it begins, with the seconds so far."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-
-    def total(self) -> float:
-        return round(time.monotonic() - self._began, 1)
-
-    def step(self, name: str) -> None:
-        output.say(f"[{self.total():5.0f} s] {name}")
+if TYPE_CHECKING:
+    from g3d.engine.demo import Demo, DemoReport
 
 
 def demo(
@@ -34,13 +20,13 @@ def demo(
         "g3d-demo"
     ),
     frames: Annotated[
-        int,
-        typer.Option("--frames", min=16, help="Street scenes to make; a fifth of them is kept unseen for evaluation."),
+        int, typer.Option("--frames", min=16, help="Street scenes to make; a fifth of them is kept for evaluation.")
     ] = 600,
     system: Annotated[
         list[str],
         typer.Option(
-            "--system", help="monodle (detection) or jln (sentences to boxes); may be repeated. Default: both."
+            "--system",
+            help="For example monodle (detection) or jln (sentences to boxes); may be repeated. Default: all.",
         ),
     ] = [],  # noqa: B006
     settings: Settings = [],  # noqa: B006
@@ -48,10 +34,10 @@ def demo(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Make a small world of streets and take small models the whole way on it, in minutes on a laptop's CPU.
+    """Make a small world and take small models the whole way on it, in minutes on a laptop's CPU.
 
-    It makes streets and sentences about them, trains a detector and a grounding model, evaluates both on unseen streets
-    beside what a blind guess reaches, infers, and writes pages to look at.
+    It makes streets and sentences about them, trains each system, evaluates it on unseen streets beside what a blind
+    guess reaches, and writes pages to look at.
 
     Examples:
 
@@ -59,34 +45,39 @@ def demo(
 
       g3d demo --system jln --out /tmp/demo --frames 64 --set train.epochs=2
     """
-    from g3d.cli.demo_detection import detection
-    from g3d.cli.demo_grounding import grounding
+    from g3d.engine.demo import World, demo_names, get_demo, run_demo
     from g3d.engine.distributed import Processes, choose_device
-    from g3d.errors import InputError
-    from g3d.synthetic.streets.world import make_streets
 
-    unknown = [name for name in system if name not in SYSTEMS]
-    if unknown:
-        raise InputError(f"--system {unknown[0]}: expected {' or '.join(SYSTEMS)}")
-    clock, group = Clock(), Processes(0, 1, choose_device(device))
-    world = out / "streets"
-    clock.step("making streets")
-    made = make_streets(
-        world, frames, seed, (WIDTH, round(WIDTH * 0.302)), val_fraction=0.2, workers=2, progress=output.progress()
-    )
-    output.say(f"{made.train} streets to train on, {made.val} unseen ones")
-    parts = {"monodle": detection, "jln": grounding}
+    parts = {name: get_demo(name) for name in system or demo_names()}
+    group, began = Processes(0, 1, choose_device(device)), time.monotonic()
+    world = World(out, frames, seed, output.progress)
     reports: dict[str, Any] = {}
-    for name in system or SYSTEMS:
-        reports[name] = parts[name](world, out, settings, group, clock, show=not as_json)
+    for name, part in parts.items():
+        report = run_demo(
+            name, world, settings, group, lambda stage: output.say(f"[{time.monotonic() - began:5.0f} s] {stage}")
+        )
+        reports[name] = {
+            "run": str(report.run),
+            "page": str(report.page),
+            "metrics": report.table.metrics,
+            "baselines": {guess: table.metrics for guess, table in report.baselines.items()},
+        }
+        if not as_json:
+            _show(part, report)
+        output.say(f"try: {report.hint}")
+    seconds = round(time.monotonic() - began, 1)
     if as_json:
-        output.emit({"schema": 1, "seconds": clock.total(), "systems": reports})
-    output.say(f"done in {clock.total():.0f} s")
+        output.emit({"schema": 1, "seconds": seconds, "systems": reports})
+    output.say(f"done in {seconds:.0f} s")
 
 
-def new_run(out: Path, name: str) -> Path:
-    """The first free run folder below `out`, so that a second demo does not meet the first one's checkpoints."""
-    number = 1
-    while (out / "runs" / name / str(number)).exists():
-        number += 1
-    return out / "runs" / name / str(number)
+def _show(part: Demo, report: DemoReport) -> None:
+    """Print the trained model's figures above those of each blind guess."""
+    from g3d.metrics.table import Row, Table
+
+    tables = {"trained": report.table, **report.baselines}
+    rows = [
+        Row(name, tuple(table.metrics[metric] for metric in part.figures.values())) for name, table in tables.items()
+    ]
+    output.show_table(Table(f"{part.learns}, percent", tuple(part.figures), tuple(rows), digits=1))
+    typer.echo(f"run   {report.run}\npage  {report.page}")

@@ -12,14 +12,20 @@ from g3d.cli import output
 from g3d.cli.options import Ckpt, Device, Json, Out, Preset, Settings
 
 if TYPE_CHECKING:
-    from g3d.data.types import Prediction
+    from g3d.data.types import Answer, Prediction
 
 
 def infer(
+    ckpt: Ckpt = None,
     image: Annotated[
         list[Path], typer.Option("--image", "-i", help="An image or a folder of images; may be repeated.")
-    ],
-    ckpt: Ckpt = None,
+    ] = [],  # noqa: B006
+    scene: Annotated[
+        list[Path],
+        typer.Option(
+            "--scene", help="A scan: mesh or cloud, prepared scene, or folder of a raw scan; may be repeated."
+        ),
+    ] = [],  # noqa: B006
     text: Annotated[
         list[str],
         typer.Option(
@@ -47,7 +53,7 @@ def infer(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Run a model on your own images: 3D boxes as text or JSON, and pictures.
+    """Run a model on your own images or scans: boxes and masks as text or JSON, and pictures.
 
     A detection model finds all objects of its classes; a grounding model finds the one that a sentence describes.
 
@@ -58,22 +64,25 @@ def infer(
       g3d infer --ckpt RUN --image street.png --fov 80 --text "the white van" --text "the cyclist" --out found
 
       g3d infer --ckpt RUN --image photos/ --focal 1150 --json
+
+      g3d infer --ckpt RUN --scene room.ply --text "the chair by the window" --out found
     """
     from g3d.data.files import require_writable
-    from g3d.data.images.user_images import read_expressions
-    from g3d.data.predictions import to_record, write_predictions
+    from g3d.data.predictions import to_record
+    from g3d.data.request import InferRequest
+    from g3d.data.text.sentences import read_sentences
     from g3d.engine.distributed import choose_device
     from g3d.engine.infer import infer as run
+    from g3d.engine.infer import write_found
     from g3d.engine.model import load_model
     from g3d.errors import InputError
-    from g3d.systems.base import InferRequest
 
     if ckpt is None:
         raise InputError("g3d infer: which model?", "--ckpt RUN_OR_FILE")
     if maps and out is None:
         raise InputError("--maps: where do the pictures go?", "--out DIR")
-    expressions = (*text, *(read_expressions(texts) if texts else ()))
-    request = InferRequest(tuple(image), calib, focal, fov, expressions, maps)
+    expressions = (*text, *(read_sentences(texts) if texts else ()))
+    request = InferRequest(tuple(image), calib, focal, fov, expressions, maps, tuple(scene))
     loaded = load_model(ckpt, choose_device(device), preset, settings)
     if out:
         require_writable(out)
@@ -81,28 +90,51 @@ def infer(
     if out:
         from g3d.visualize.draw import visualize_predictions
 
-        write_predictions(out / "predictions.jsonl", found)
-        loaded.system.write_native(found, out / "kitti", True, None)
-        for path in visualize_predictions(found, None, out):
+        for path in (*write_found(loaded, found, out), *visualize_predictions(found, None, out)):
             output.say(f"wrote {path}")
     if as_json:
-        output.emit({"schema": 1, "predictions": [to_record(prediction) for prediction in found]})
+        output.emit({"schema": 2, "predictions": [to_record(prediction) for prediction in found]})
     else:
         _print(found)
 
 
 def _print(found: Sequence[Prediction]) -> None:
-    """Each image, or each sentence about it, and below it what was found."""
+    """Print each image or scene, or each sentence about it, and below it what was found."""
     for prediction in found:
-        about = f"{len(prediction.objects)} objects" if prediction.expression is None else f'"{prediction.expression}"'
-        typer.echo(f"{prediction.image}: {about}")
-        for one in prediction.objects:
-            assert one.scores is not None
-            x, y, z = one.locations[0]
-            h, w, l = one.sizes[0]  # noqa: E741
-            left, top, right, bottom = one.boxes2d[0]
-            typer.echo(
-                f"  {one.classes[0]:<11} score {one.scores[0]:.2f}  at x {x:.1f} y {y:.1f} z {z:.1f} m"
-                f"  size {h:.1f} x {w:.1f} x {l:.1f} m  yaw {one.rotation_y[0]:+.2f} rad"
-                f"  box {left:.0f} {top:.0f} {right:.0f} {bottom:.0f}"
+        lines = [line for answer in prediction.answers for line in _lines(answer)]
+        about = f"{len(lines)} objects" if prediction.expression is None else f'"{prediction.expression}"'
+        typer.echo(f"{prediction.source.path}: {about}")
+        if not lines and prediction.expression is not None:
+            lines = ["no such object"]
+        for line in lines:
+            typer.echo(f"  {line}")
+
+
+def _lines(answer: Answer) -> list[str]:
+    """Return one line for each object of an answer."""
+    from g3d.data.types import CameraBoxes, ImageBoxes, PixelMask, PointMask, SceneBoxes
+
+    if isinstance(answer, (PointMask, PixelMask)):
+        count, what = int(answer.mask.sum()), "points" if isinstance(answer, PointMask) else "pixels"
+        score = "" if answer.score is None else f"  score {answer.score:.2f}"
+        return [f"{answer.name or 'mask':<11}{score}  {count:,} of {answer.mask.size:,} {what}"] if count else []
+    lines = []
+    for k in range(len(answer)):
+        start = f"{answer.classes[k]:<11} " + ("" if answer.scores is None else f"score {answer.scores[k]:.2f}  ")
+        if isinstance(answer, CameraBoxes):
+            x, y, z = answer.locations[k]
+            h, w, l = answer.sizes[k]  # noqa: E741
+            left, top, right, bottom = answer.boxes2d[k]
+            start += f"at x {x:.1f} y {y:.1f} z {z:.1f} m  size {h:.1f} x {w:.1f} x {l:.1f} m  "
+            lines.append(
+                f"{start}yaw {answer.rotation_y[k]:+.2f} rad  box {left:.0f} {top:.0f} {right:.0f} {bottom:.0f}"
             )
+        elif isinstance(answer, SceneBoxes):
+            x, y, z = answer.centers[k]
+            dx, dy, dz = answer.sizes[k]
+            turned = f"  yaw {answer.yaws[k]:+.2f} rad" if answer.yaws[k] else ""
+            lines.append(f"{start}at x {x:.2f} y {y:.2f} z {z:.2f} m  size {dx:.2f} x {dy:.2f} x {dz:.2f} m{turned}")
+        elif isinstance(answer, ImageBoxes):
+            left, top, right, bottom = answer.boxes[k]
+            lines.append(f"{start}box {left:.0f} {top:.0f} {right:.0f} {bottom:.0f}")
+    return lines

@@ -135,15 +135,15 @@ def _text(text: str, style: str = "") -> Text:
     return Text(shown(text), style)
 
 
-def table_json(table: Table, published: Published | None, split: str) -> dict[str, Any]:
-    """The same as data."""
+def table_json(table: Table | None, published: Published | None, split: str) -> dict[str, Any]:
+    """Return the same as data; without a table, the title and the metrics are null and a note says why."""
     return {
         "schema": 1,
-        "title": table.title,
+        "title": table.title if table else None,
         "split": split,
-        "metrics": table.metrics,
+        "metrics": table.metrics if table else None,
         "published": {"source": published.source, "metrics": published.results.get(split, {})} if published else None,
-        "notes": list(table.notes),
+        "notes": list(table.notes) if table else [f"split {split} has no labels: no figures"],
     }
 
 

@@ -12,7 +12,7 @@ from g3d.cli.options import DataRequired, Json, Out
 from g3d.cli.prepare_features import clip, frames, multiview, superpoints
 from g3d.cli.prepare_mono3drefer import mono3drefer
 from g3d.cli.prepare_scannet import scannet
-from g3d.cli.recipes import DryRun, Workers, leave_if_broken
+from g3d.cli.recipes import DryRun, Redo, Workers, leave_if_broken, show_joint_plan
 
 if TYPE_CHECKING:
     from g3d.prepare.kitti import KittiReport
@@ -45,6 +45,7 @@ def kitti(
         bool, typer.Option("--keep-going", help="Prepare the good frames although others are broken.")
     ] = False,
     workers: Workers = 1,
+    redo: Redo = False,
     as_json: Json = False,
 ) -> None:
     """Check KITTI's images, calibration, labels and splits, and make the object-wise depth of every frame.
@@ -60,13 +61,11 @@ def kitti(
     from g3d.prepare.kitti import plan_kitti, prepare_kitti
 
     if dry_run:
-        frames, size, free = plan_kitti(data, split, out, npy)
-        if as_json:
-            output.emit({"schema": 1, "frames": frames, "bytes": size, "free": free})
-        else:
-            typer.echo(f"{frames:,} frames to check, about {size / 1e9:.2f} GB to write, {free / 1e9:.1f} GB free")
+        plan = plan_kitti(data, split, out, npy)
+        size = f"about {plan.bytes / 1e9:.2f} GB to write, {plan.free / 1e9:.1f} GB free"
+        show_joint_plan(f"{plan.frames:,} frames to check, {size}", plan, as_json)
         return
-    report = prepare_kitti(data, split, out, npy, check, decode, keep_going, workers, output.progress())
+    report = prepare_kitti(data, split, out, npy, check, decode, keep_going, workers, output.progress(), redo)
     if as_json:
         output.emit(
             {

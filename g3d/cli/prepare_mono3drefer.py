@@ -8,7 +8,7 @@ import typer
 
 from g3d.cli import output
 from g3d.cli.options import DataRequired, Json, Out
-from g3d.cli.recipes import DryRun, Workers, leave_if_broken
+from g3d.cli.recipes import DryRun, Redo, Workers, leave_if_broken, show_joint_plan
 
 if TYPE_CHECKING:
     from g3d.prepare.mono3drefer import Mono3DReferReport
@@ -26,6 +26,7 @@ def mono3drefer(
         bool, typer.Option("--keep-going", help="Prepare the good expressions although something is broken.")
     ] = False,
     workers: Workers = 1,
+    redo: Redo = False,
     as_json: Json = False,
 ) -> None:
     """Check Mono3DRefer's images, calibration, sentences, labels, splits and groups, and index the expressions.
@@ -38,17 +39,12 @@ def mono3drefer(
     from g3d.prepare.mono3drefer import plan_mono3drefer, prepare_mono3drefer
 
     if dry_run:
-        images, expressions, size, free = plan_mono3drefer(data, out)
-        if as_json:
-            output.emit({"schema": 1, "images": images, "expressions": expressions, "bytes": size, "free": free})
-        else:
-            typer.echo(
-                f"{images:,} images to check, {expressions:,} expressions to index, about {size / 1e6:.2f} MB to "
-                f"write, "
-                f"{free / 1e9:.1f} GB free"
-            )
+        plan = plan_mono3drefer(data, out)
+        work = f"{plan.images:,} images to check, {plan.expressions:,} expressions to index"
+        size = f"about {plan.bytes / 1e6:.2f} MB to write, {plan.free / 1e9:.1f} GB free"
+        show_joint_plan(f"{work}, {size}", plan, as_json)
         return
-    report = prepare_mono3drefer(data, out, check, decode, keep_going, workers, output.progress())
+    report = prepare_mono3drefer(data, out, check, decode, keep_going, workers, output.progress(), redo)
     if as_json:
         output.emit(_json(report))
     else:

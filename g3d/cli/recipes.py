@@ -4,7 +4,7 @@ exit code."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,7 @@ from g3d.cli import output
 
 if TYPE_CHECKING:
     from g3d.errors import G3DError
-    from g3d.prepare.items import Item, Plan, Prepared, Recipe
+    from g3d.prepare.runner import Item, Plan, Prepared, Recipe
 
 Scenes = Annotated[list[str], typer.Option("--scene", help="Only this scene; may be repeated.")]
 Splits = Annotated[
@@ -54,7 +54,7 @@ def run_recipe(recipe: Recipe, items: Sequence[Item], out: Path, how: How) -> Pr
 
     The caller ends with `finish`, after what it does with the result.
     """
-    from g3d.prepare.items import prepare
+    from g3d.prepare.runner import prepare
 
     mine = my_part(items, how)
     if how.dry_run or how.check:
@@ -79,8 +79,8 @@ def show_plans(recipes: Sequence[tuple[Recipe, Sequence[Item], Path]], how: How)
 
     The JSON is that of the first; what follows from it is in its "then".
     """
-    from g3d.prepare.items import plan
-    from g3d.prepare.runner import require_space
+    from g3d.prepare.manifest import require_space
+    from g3d.prepare.runner import plan
 
     plans = [(recipe, plan(recipe, items, out, how.redo), out) for recipe, items, out in recipes]
     size = sum(found.bytes for _, found, _ in plans)
@@ -110,6 +110,23 @@ def _plan_json(recipe: Recipe, plan: Plan, out: Path) -> dict[str, Any]:
         "done": [item.name for item in plan.done],
         "bytes": plan.bytes,
     }
+
+
+def show_joint_plan(work: str, plan: Any, as_json: bool) -> None:
+    """Say what a recipe that makes one set of files would do.
+
+    Args:
+        work: what there is to do if the files are not up to date, for the terminal.
+        plan: a dataclass with the field `reason`: None if they are up to date, otherwise what has changed.
+    """
+    values = asdict(plan)
+    reason = values.pop("reason")
+    if as_json:
+        output.emit({"schema": 1, **values, "up_to_date": reason is None, "reason": reason})
+    elif reason is None:
+        typer.echo("up to date: nothing to do")
+    else:
+        typer.echo(work + (f" (prepared before, but {reason})" if reason else ""))
 
 
 def finish(prepared: Prepared, out: Path, how: How, notes: Sequence[str] = ()) -> None:

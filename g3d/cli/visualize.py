@@ -61,7 +61,7 @@ def visualize(
     if scene is not None:
         _draw_scene(scene, out, form, aligned, frames, layer, as_json)
         return
-    from g3d.engine.evaluate import read_for_drawing
+    from g3d.engine.results import read_for_drawing
     from g3d.visualize.draw import visualize_predictions
 
     found, labels = read_for_drawing(predictions, data, split, preset, item)

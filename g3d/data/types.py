@@ -1,79 +1,70 @@
-"""What travels between the rooms: objects of an image, samples, batches and predictions, each a small frozen dataclass.
+"""Shared types that pass between folders: sources, samples, batches and predictions as small frozen dataclasses.
 
-Letters in shapes: N objects, B images of a batch, H and W pixels. Frames: `camera` is KITTI's rectified camera-0 frame
-(x right, y down, z forward, metres). Angles are radians; yaw is defined in g3d/geometry/boxes.py.
+The answers (boxes and masks) are in g3d/data/answers.py and can be imported from here too. Letters in shapes: B samples
+of a batch, I images of a batch, H and W pixels. Frames: `camera` is KITTI's rectified camera-0 frame (x right, y down,
+z forward, metres); `scene` is the frame of a scan's own file and `aligned` is that frame after the scan's axis
+alignment (both z up, metres).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from g3d.data.answers import Answer as Answer
+from g3d.data.answers import AnswerT as AnswerT
+from g3d.data.answers import CameraBoxes as CameraBoxes
+from g3d.data.answers import ImageBoxes as ImageBoxes
+from g3d.data.answers import PixelMask as PixelMask
+from g3d.data.answers import PointMask as PointMask
+from g3d.data.answers import SceneBoxes as SceneBoxes
+from g3d.errors import InputError
+
 
 @dataclass(frozen=True, eq=False)
-class Objects:
-    """N labelled or detected objects of one image.
+class ImageSource:
+    """One image as the input of a query.
 
     Attributes:
-        classes: (N,) str, KITTI's type names ("Car", "Pedestrian", ..., "DontCare").
-        boxes2d: (N, 4) float64, x1 y1 x2 y2 in pixels of the original image.
-        sizes: (N, 3) float64, height width length in metres (KITTI's order).
-        locations: (N, 3) float64, centre of the bottom face, camera frame, metres.
-        rotation_y: (N,) float64, yaw in radians.
-        alpha: (N,) float64, observation angle in radians; -10 where there is none.
-        truncated: (N,) float64, 0..1, -1 where unknown.
-        occluded: (N,) int64, 0 visible, 1 partly, 2 largely, 3 unknown, -1 not annotated.
-        scores: (N,) float64 for detections, None for labels.
+        path: the image file, None where it is not known.
+        size: (width, height) in pixels, None where it is not known.
+        camera: (3, 4) float64, projection matrix, None where it is not known.
     """
 
-    classes: np.ndarray
-    boxes2d: np.ndarray
-    sizes: np.ndarray
-    locations: np.ndarray
-    rotation_y: np.ndarray
-    alpha: np.ndarray
-    truncated: np.ndarray
-    occluded: np.ndarray
-    scores: np.ndarray | None = None
+    path: str | None = None
+    size: tuple[int, int] | None = None
+    camera: np.ndarray | None = None
 
-    def __post_init__(self) -> None:
-        count = len(self.classes)
-        for name, value in vars(self).items():
-            if value is not None and len(value) != count:
-                raise ValueError(f"Objects.{name}: expected {count} rows as in classes, found {len(value)}")
 
-    def __len__(self) -> int:
-        return len(self.classes)
+@dataclass(frozen=True, eq=False)
+class SceneSource:
+    """One scanned scene as the input of a query.
 
-    def __getitem__(self, rows: Any) -> Objects:
-        """The objects selected by a mask, a slice or an index array."""
-        if isinstance(rows, (int, np.integer)):
-            rows = [rows]
-        selected: dict[str, Any] = {name: None if value is None else value[rows] for name, value in vars(self).items()}
-        return Objects(**selected)
+    Attributes:
+        path: prepared folder, folder of the raw scan, or mesh file; None where it is not known.
+        name: the scene's name, for example "scene0000_00".
+        frame: the frame of boxes that answers about this scene contain.
+    """
 
-    def __iter__(self) -> Iterator[Objects]:
-        return (self[i] for i in range(len(self)))
+    path: str | None
+    name: str
+    frame: Literal["scene", "aligned"] = "scene"
 
-    @staticmethod
-    def empty(scored: bool = False) -> Objects:
-        none = np.zeros(0)
-        return Objects(
-            np.zeros(0, "<U16"),
-            np.zeros((0, 4)),
-            np.zeros((0, 3)),
-            np.zeros((0, 3)),
-            none,
-            none,
-            none,
-            np.zeros(0, np.int64),
-            none if scored else None,
-        )
+
+Source = ImageSource | SceneSource
+
+
+class Batch(Protocol):
+    """What a system's `collate` returns: it has a number of samples and moves to a device."""
+
+    def __len__(self) -> int: ...
+
+    def to(self, device: torch.device | str) -> Batch: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,89 +72,117 @@ class ImageSample:
     """One image ready for a network, with what is needed to go back to the original.
 
     Attributes:
-        id: the frame's name in its data set, e.g. "000008".
-        image: (3, H, W) uint8, RGB, warped to the network's size; normalised on the device.
-        image_size: (width, height) of the original image, pixels.
-        camera: (3, 4) float64, projection matrix of the original image (KITTI's P2).
+        id: the sample's name in its data set, for example "000008".
+        image: (3, H, W) uint8, RGB, warped to the network's size; normalised on the device; a group's samples share it.
+        source: the original image with its size and camera.
         transform: (2, 3) float64, original pixels -> network pixels.
         targets: the system's own encoded targets, None where there are no labels.
-        path: the image file.
         expression: the sentence asked about the image, None for detection.
     """
 
     id: str
     image: Tensor
-    image_size: tuple[int, int]
-    camera: np.ndarray
+    source: ImageSource
     transform: np.ndarray
     targets: Any = None
-    path: str | None = None
     expression: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class ImageBatch:
-    """B samples stacked: images (I, 3, H, W) uint8; `targets` is the system's own, with a `to(device)` of its own.
+    """B samples about I images.
 
-    Samples that share one image tensor (several sentences about a picture) share one of the I images: `image_of` (B,)
-    int64 says which. It is None where every sample has its own, I = B.
+    Attributes:
+        ids: of the B samples.
+        images: (I, 3, H, W) uint8.
+        sources: the original image of each sample.
+        transforms: (2, 3) float64 of each sample, original pixels -> network pixels.
+        expressions: the sentence of each sample, None for detection.
+        image_of: (B,) int64, which of the I images each sample is about; None where every sample has its own, I = B.
+        targets: the system's own, with a `to(device)` of its own; None where there are no labels.
     """
 
     ids: tuple[str, ...]
     images: Tensor
-    image_sizes: tuple[tuple[int, int], ...]
-    cameras: tuple[np.ndarray, ...]
+    sources: tuple[ImageSource, ...]
     transforms: tuple[np.ndarray, ...]
-    targets: Any = None
-    paths: tuple[str | None, ...] = ()
-    expressions: tuple[str | None, ...] = ()
+    expressions: tuple[str | None, ...]
     image_of: Tensor | None = None
+    targets: Any = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def cameras(self) -> tuple[np.ndarray, ...]:
+        """(3, 4) float64, the projection matrix of each sample's original image."""
+        return tuple(source.camera for source in self.sources if source.camera is not None)
+
+    @property
+    def image_sizes(self) -> tuple[tuple[int, int], ...]:
+        """(width, height) of each sample's original image, pixels."""
+        return tuple(source.size for source in self.sources if source.size is not None)
 
     def to(self, device: torch.device | str) -> ImageBatch:
         targets = None if self.targets is None else self.targets.to(device)
         image_of = None if self.image_of is None else self.image_of.to(device)
         return replace(self, images=self.images.to(device, non_blocking=True), targets=targets, image_of=image_of)
 
+    def pin_memory(self) -> ImageBatch:
+        """Return the batch with images in page-locked memory, from which copies to a GPU are asynchronous."""
+        return replace(self, images=self.images.pin_memory())
+
     @staticmethod
-    def stack(samples: list[ImageSample], targets: Any = None) -> ImageBatch:
-        images = list({id(s.image): s.image for s in samples}.values())
-        place = {id(image): k for k, image in enumerate(images)}
-        image_of = None if len(images) == len(samples) else torch.tensor([place[id(s.image)] for s in samples])
+    def of_groups(groups: Sequence[Sequence[ImageSample]], targets: Any = None) -> ImageBatch:
+        """Return the batch of some groups; all samples of a group share the image of its first sample."""
+        samples = [sample for group in groups for sample in group]
+        shared = len(samples) > len(groups)
         return ImageBatch(
-            tuple(s.id for s in samples),
-            torch.stack(images),
-            tuple(s.image_size for s in samples),
-            tuple(s.camera for s in samples),
-            tuple(s.transform for s in samples),
-            targets,
-            tuple(s.path for s in samples),
-            tuple(s.expression for s in samples),
-            image_of,
+            ids=tuple(sample.id for sample in samples),
+            images=torch.stack([group[0].image for group in groups]),
+            sources=tuple(sample.source for sample in samples),
+            transforms=tuple(sample.transform for sample in samples),
+            expressions=tuple(sample.expression for sample in samples),
+            image_of=torch.tensor([k for k, group in enumerate(groups) for _ in group]) if shared else None,
+            targets=targets,
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a system says about one sample (and one sentence): enough to evaluate and to draw without the model.
+    """What a system answers about one sample and one sentence: enough to evaluate and to draw without the model.
 
     Attributes:
         sample: the sample's id.
-        objects: the detections, in the order in which the system ranks them; `objects.scores` is never None.
+        source: the image or scene that was asked about.
+        answers: the answers, each of another type or several masks; empty ones say that there is no such object.
         expression: the sentence asked about, None for detection.
-        image: path of the image, None if it was not a file.
-        image_size: (width, height), pixels.
-        camera: (3, 4) float64, projection matrix.
-        maps: what the network looked at, to draw: (h, w) float32 in the image's frame by name; not kept in predictions
-            files.
+        maps: (h, w) float32 pictures of what the network attended to, in the image's frame, by name; predictions files
+            do not keep them.
     """
 
     sample: str
-    objects: Objects
+    source: Source
+    answers: tuple[Answer, ...]
     expression: str | None = None
-    image: str | None = None
-    image_size: tuple[int, int] | None = None
-    camera: np.ndarray | None = None
     maps: Mapping[str, np.ndarray] | None = None
+
+    @property
+    def key(self) -> tuple[str, str | None]:
+        """What a prediction answers: its sample and its expression."""
+        return self.sample, self.expression
+
+    def answer(self, kind: type[AnswerT]) -> AnswerT:
+        """Return the answer of one type.
+
+        Raises:
+            InputError: there is no answer of that type, or there are several.
+        """
+        found = [answer for answer in self.answers if isinstance(answer, kind)]
+        if len(found) != 1:
+            kinds = ", ".join(answer.kind for answer in self.answers) or "no answer"
+            raise InputError(f"prediction for {self.sample!r}: found {kinds}, expected one answer {kind.kind}")
+        return found[0]
+
+
+Objects = CameraBoxes

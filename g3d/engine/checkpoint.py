@@ -3,7 +3,6 @@ infer."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,16 +58,6 @@ def write(path: Path, config: Config, model: Mapping[str, torch.Tensor], trainin
     }
     with _explained(path), atomic_write(path) as file:
         torch.save(content, file)
-
-
-def copy(path: Path, to: Path) -> None:
-    """Copy a checkpoint; a crash leaves the old file of that name or the new one.
-
-    Raises:
-        EnvironmentProblem: as in `write`.
-    """
-    with path.open("rb") as source, _explained(to), atomic_write(to) as file:
-        shutil.copyfileobj(source, file)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 
 from g3d.errors import EnvironmentProblem, G3DError, InputError
+from g3d.launch import environment_number, slurm_task
 
 _PEER_ENDED = re.compile(r"closed by peer|reset by peer|Broken pipe|remote process exited|communicator was aborted")
 _LAUNCHERS = (
@@ -79,7 +80,8 @@ def processes(device: str = "auto") -> Iterator[Processes]:
     """
     slurm_to_torchrun(os.environ)
     world, rank, local_rank = (
-        _from_environment(name, default) for name, default in (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0))
+        environment_number(os.environ, name, default, _LAUNCHERS)
+        for name, default in (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0))
     )
     chosen = choose_device(device, local_rank)
     if chosen.type == "cuda":
@@ -109,27 +111,18 @@ def processes(device: str = "auto") -> Iterator[Processes]:
         dist.destroy_process_group()
 
 
-def _from_environment(name: str, default: int) -> int:
-    value = os.environ.get(name, str(default))
-    if not value.isdigit():
-        raise EnvironmentProblem(f"environment: {name}={value!r}: expected a number", _LAUNCHERS)
-    return int(value)
-
-
 def slurm_to_torchrun(env: MutableMapping[str, str]) -> None:
-    """Under `srun` with several tasks, set the variables that torchrun would have set; those already there are kept."""
-    if (
-        "RANK" in env
-        or "SLURM_PROCID" not in env
-        or int(env.get("SLURM_NTASKS", "1")) < 2
-        or "SLURM_STEP_ID" not in env
-    ):
+    """Set the variables that torchrun would have set, if `srun` has started several tasks (g3d.launch.slurm_task).
+
+    Variables that are already there are kept; if RANK is among them, nothing changes.
+    """
+    task = None if "RANK" in env else slurm_task(env)
+    if task is None:
         return
     nodes = env.get("SLURM_STEP_NODELIST") or env.get("SLURM_JOB_NODELIST") or "localhost"
-    env["RANK"], env["WORLD_SIZE"] = env["SLURM_PROCID"], env["SLURM_NTASKS"]
-    env["LOCAL_RANK"] = env.get("SLURM_LOCALID", "0")
+    env["RANK"], env["WORLD_SIZE"], env["LOCAL_RANK"] = str(task.rank), str(task.count), str(task.local_rank)
     env.setdefault("MASTER_ADDR", first_host(nodes))
-    env.setdefault("MASTER_PORT", str(20000 + int(env.get("SLURM_JOB_ID", "0")) % 20000))
+    env.setdefault("MASTER_PORT", str(20000 + environment_number(env, "SLURM_JOB_ID") % 20000))
 
 
 def first_host(nodes: str) -> str:

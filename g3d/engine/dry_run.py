@@ -13,7 +13,7 @@ import torch
 
 from g3d.engine.distributed import Processes
 from g3d.engine.loggers import check_installed
-from g3d.engine.train import Trainer, _agreed
+from g3d.engine.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,14 @@ def dry_run(config: Any, root: Path, group: Processes) -> DryRun:
     began = time.perf_counter()
     batch = next(trainer.loader.epoch(0))
     loaded = time.perf_counter()
-    losses = _agreed(trainer.step(batch), group)
+    losses = {name: float(value) for name, value in trainer.step(batch).losses.items()}
     warm = time.perf_counter()
-    _agreed(trainer.step(batch), group)
+    {name: float(value) for name, value in trainer.step(batch).losses.items()}  # waits for the device
     weights = list(trainer.model.parameters())
     return DryRun(
         parameters=sum(p.numel() for p in weights),
         trainable=sum(p.numel() for p in weights if p.requires_grad),
-        samples=len(trainer.loader.samples),
+        samples=len(trainer.loader.units),
         steps_per_epoch=trainer.loader.steps,
         steps=trainer.loader.steps * config.train.epochs,
         step_seconds=time.perf_counter() - warm,

@@ -4,169 +4,230 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from g3d import config as presets
 from g3d.config import Config
-from g3d.data.predictions import read_predictions
-from g3d.data.types import Objects, Prediction
+from g3d.data.files import require_writable
+from g3d.data.predictions import write_predictions
+from g3d.data.types import Answer, Prediction
+from g3d.datasets.base import Dataset, get_dataset
 from g3d.engine import session
 from g3d.engine.distributed import Processes, gather_to_first
 from g3d.engine.loader import evaluation_batches
-from g3d.errors import InputError, MissingDataError
+from g3d.engine.model import LoadedModel
+from g3d.engine.results import read_results
+from g3d.errors import EnvironmentProblem, InputError
 from g3d.metrics.table import Table
 from g3d.progress import Progress, Silent
-from g3d.systems.base import Samples, System, get_system
+from g3d.systems.base import Samples, get_system
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        split: that was evaluated.
+        predictions: one for each sample.
+        table: the published figures; None where the split has no labels.
+        config: of the model, None for predictions of an unknown one.
+        file: the predictions file that was written, None if none was.
+        native: the data set's own result files that were written.
+    """
+
+    split: str
+    predictions: list[Prediction]
+    table: Table | None
+    config: Config | None
+    file: Path | None = None
+    native: tuple[Path, ...] = ()
+
+
+def evaluate(
+    loaded: LoadedModel,
+    group: Processes,
+    data: Path | None = None,
+    split: str | None = None,
+    batch: int | None = None,
+    out: Path | None = None,
+    native: Path | None = None,
+    full_precision: bool = False,
+    progress: Progress | None = None,
+) -> Evaluation | None:
+    """Predict a split with a model, write the predictions, and compute the published figures.
+
+    Args:
+        loaded: the model.
+        group: this process among all.
+        data: the data set's folder; by default the one that the model was trained on.
+        split: name or file of ids; by default the preset's.
+        batch: images or scenes at a time in each process; by default the preset's.
+        out: predictions file; by default one in the model's run directory, if it has one.
+        native: folder for the data set's own result files.
+        full_precision: all digits in those files, not the published number.
+        progress: told of every sample.
+
+    Returns:
+        What was found, in the first process; None in the others.
+
+    Raises:
+        InputError: the data set's folder is not known, or `out` or `native` cannot be used.
+        EnvironmentProblem: `out` or `native` cannot be written.
+    """
+    config, dataset = loaded.config, get_dataset(loaded.config.data.dataset)
+    root = data or loaded.data
+    if root is None:
+        raise InputError("g3d eval: where is the data?", "--data DIR")
+    if out and out.is_dir():
+        raise InputError(
+            f"--out {out}: is a folder; expected the name of a predictions file", f"--out {out / 'found.jsonl'}"
+        )
+    if native and dataset.native is None:
+        raise InputError(f"--native: data set {dataset.name} has no result files of its own", "leave --native away")
+    part = split or config.data.val
+    samples = loaded.system.samples(config, root, part, training=False)
+    for folder, option in ((out and out.parent, "--out"), (native, "--native")):
+        if folder and group.first:
+            require_writable(folder, option)
+    found = predict(loaded.model, config, samples, group, batch, progress)
+    if found is None:
+        return None
+    file = _keep(found, out, loaded, part)
+    written: list[Path] = []
+    if native and dataset.native:
+        written = dataset.native.write(found, native, full_precision, root)
+        log.info("result files: %s", native)
+    table = evaluate_predictions(dataset, config, found, root, part, loaded.system.answers)
+    return Evaluation(part, found, table, config, file, tuple(written))
+
+
+def evaluate_file(path: Path, root: Path, split: str | None, preset: str | None) -> Evaluation:
+    """Compute the published figures of predictions from a file, without a model.
+
+    Args:
+        path: predictions file, or the data set's own result files.
+        root: the data set's folder.
+        split: that they are of; by default the one that the preset evaluates on, `val` where there is no preset.
+        preset: name or file; by default that of the run the file lies in, if it lies in one.
+
+    Raises:
+        MissingDataError: nothing is there, or predictions of the split are missing.
+        InputError: the predictions cannot be used, or it cannot be told what they are of.
+    """
+    results = read_results(path, root, split, preset)
+    kind = type(results.predictions[0].answers[0]) if results.predictions and results.predictions[0].answers else None
+    if kind is None:
+        raise InputError(f"predictions {path}: found no prediction with an answer, expected some")
+    table = evaluate_predictions(results.dataset, results.config, results.predictions, root, results.split, kind)
+    return Evaluation(results.split, results.predictions, table, results.config)
+
+
 def predict(
-    model: nn.Module, config: Any, samples: Samples, group: Processes, batch: int = 4, progress: Progress | None = None
+    model: nn.Module,
+    config: Any,
+    samples: Samples,
+    group: Processes,
+    batch: int | None = None,
+    progress: Progress | None = None,
 ) -> list[Prediction] | None:
-    """Predictions for every sample, in their order, in the first process; None in the others.
+    """Predict every sample; those about one image or scene are predicted together, in one process.
 
     Args:
         model: the network; its mode is left as it was.
-        batch: samples at a time in each process.
+        batch: images or scenes at a time in each process; by default the preset's.
+
+    Returns:
+        The predictions in the order of the samples in the first process; None in the others.
+
+    Raises:
+        InputError: a sample and its sentence come twice.
     """
     system = get_system(config.system)
     progress = progress or Silent()
     progress.begin("predict", len(samples))
     was_training = model.training
     model.eval()
-    found: list[Prediction] = []
-    for inputs in evaluation_batches(samples, system.collate, batch, config.train.workers, group):
+    found: dict[int, Prediction] = {}
+    batches = evaluation_batches(samples, system.collate, batch or config.train.eval_batch, config.train.workers, group)
+    for indices, inputs in batches:
         with (
             torch.inference_mode(),
             session.explained_out_of_memory(config.train),
             session.autocast(config.train, group.device),
         ):
-            found += system.predict(model, inputs.to(group.device), config)
-        progress.advance(min(len(inputs) * group.world, len(samples) - (len(found) - len(inputs)) * group.world))
+            found.update(zip(indices, system.predict(model, inputs.to(group.device), config), strict=True))
+        progress.advance(min(len(indices) * group.world, len(samples) - (len(found) - len(indices)) * group.world))
     model.train(was_training)
     progress.end()
     parts = gather_to_first(found, group)
-    if parts is None:
-        return None
-    return [parts[index % group.world][index // group.world] for index in range(len(samples))]
+    return None if parts is None else _merged(parts, len(samples))
 
 
 def evaluate_model(
     model: nn.Module, config: Any, root: Path, split: str, group: Processes, progress: Progress | None = None
 ) -> Table | None:
-    """The published evaluation of a model on a split, in the first process; None in the others."""
+    """Return the published figures of a model on a split, in the first process.
+
+    Returns:
+        None in the other processes, and where the split has no labels.
+    """
     system = get_system(config.system)
-    predictions = predict(model, config, system.dataset(config, root, split, training=False), group, progress=progress)
-    return None if predictions is None else evaluate_predictions(system, config, predictions, root, split)
+    samples = system.samples(config, root, split, training=False)
+    found = predict(model, config, samples, group, progress=progress)
+    if found is None:
+        return None
+    return evaluate_predictions(get_dataset(config.data.dataset), config, found, root, split, system.answers)
 
 
 def evaluate_predictions(
-    system: System, config: Any, predictions: Sequence[Prediction], root: Path, split: str
-) -> Table:
-    """The published evaluation of predictions."""
-    evaluator = system.evaluator(config, root, split)
+    dataset: Dataset,
+    config: Config | None,
+    predictions: Sequence[Prediction],
+    root: Path,
+    split: str,
+    answers: type[Answer],
+) -> Table | None:
+    """Return the published figures of predictions; None where the split has no labels."""
+    options: Mapping[str, Any] = {}
+    if config is not None:
+        options = {name: getattr(config.data, name) for name in dataset.options if hasattr(config.data, name)}
+    evaluator = dataset.evaluator(root, split, answers, options)
+    if evaluator is None:
+        return None
     evaluator.update(predictions)
     return evaluator.compute()
 
 
-def read_for_evaluation(
-    path: Path, root: Path, split: str | None, preset: str | None
-) -> tuple[System, Config | None, str, list[Prediction]]:
-    """Predictions from a g3d predictions file or from the data set's own result files, and the split that they are of.
-
-    Without `split` it is the one that the preset evaluates on, `val` where there is no preset.
-
-    The system is that of `preset`; without one it is that of the run the file lies in, or the one that knows the file's
-    format or the data.
-
-    Raises:
-        MissingDataError: nothing there.
-        InputError: whose predictions these are cannot be told.
-    """
-    if not path.exists():
-        raise MissingDataError(f"predictions {path}: no such file or folder")
-    config: Any = presets.load(preset) if preset else _config_of_run(path)
-    split = split or (config.data.val if config else "val")
-    names = [config.system] if config else presets.system_names()
-    native = _knowing_native(path, names)
-    if native is not None:
-        return native, config, split, native.read_native(path, native.split_ids(root, split))
-    if path.is_dir():
-        raise InputError(
-            f"predictions {path}: no result files of {' or '.join(names)} in it",
-            "KITTI results are NNNNNN.txt, 16 columns a line; Mono3DRefer's are a result.json; a run's are "
-            "RUN/predictions/SPLIT.jsonl",
-        )
-    system = get_system(config.system) if config else _system_of_data(root)
-    return system, config, split, read_predictions(path)
+def _merged(parts: Sequence[Mapping[int, Prediction]], count: int) -> list[Prediction]:
+    """Return the predictions of all processes in the order of the samples, each (sample, expression) once."""
+    whole = {index: prediction for part in parts for index, prediction in part.items()}
+    found = [whole[index] for index in range(count)]
+    first: dict[tuple[str, str | None], int] = {}
+    for index, prediction in enumerate(found):
+        if first.setdefault(prediction.key, index) != index:
+            raise InputError(f"samples: {prediction.sample!r} comes twice with the same sentence")
+    return found
 
 
-def read_for_drawing(
-    path: Path | None, root: Path | None, split: str, preset: str | None, items: Sequence[str]
-) -> tuple[list[Prediction], Mapping[str, Objects] | None]:
-    """Predictions with their images, and the labels of their samples if there is a data set.
-
-    Args:
-        path: predictions file, or the data set's own result files; None draws labels alone.
-        root: the data set; needed unless `path` is a predictions file.
-        split: what result files belong to.
-        items: the wanted samples, all if empty.
-    """
-    if root is None:
-        if path is None:
-            raise InputError("g3d visualize: draw what?", "give --predictions FILE, or --data DIR with --item ID")
-        if not path.is_file() or _knowing_native(path, presets.system_names()):
-            raise InputError(f"predictions {path}: result files do not say where their images are", "--data DIR")
-        return read_predictions(path), None
-    if path is None:
-        system = get_system(presets.load(preset).system) if preset else _system_of_data(root)
-        ids = list(items) or system.split_ids(root, split)
-        return system.blanks(root, ids), system.labels(root, ids)
-    system, _, _, found = read_for_evaluation(path, root, split, preset)
-    wanted = [p for p in found if not items or p.sample in items]
-    missing = [
-        p.sample for p in wanted if p.image is None or not Path(p.image).is_file()
-    ]  # paths may be relative, data sets move
-    blank = {b.sample: b for b in system.blanks(root, missing)}
-    drawn = [replace(blank[p.sample], objects=p.objects) if p.sample in blank else p for p in wanted]
-    return drawn, system.labels(root, [p.sample for p in drawn])
-
-
-def _knowing_native(path: Path, names: Sequence[str]) -> System | None:
-    """The first system that knows the format of these result files."""
-    return next((system for system in map(get_system, names) if system.knows_native(path)), None)
-
-
-def _system_of_data(root: Path) -> System:
-    """The system that knows a data set.
-
-    Raises:
-        MissingDataError: there is no such folder.
-        InputError: none knows it, or several do.
-    """
-    if not root.is_dir():
-        raise MissingDataError(f"--data {root}: no such folder")
-    names = presets.system_names()
-    knowing = [system for system in map(get_system, names) if system.knows_data(root)]
-    if len(knowing) != 1:
-        found = (
-            f"the data set of {' and of '.join(s.name for s in knowing)}"
-            if knowing
-            else f"no data set of {' or '.join(names)}"
-        )
-        raise InputError(f"--data {root}: found {found}; expected that of one system", "say which with --preset NAME")
-    return knowing[0]
-
-
-def _config_of_run(path: Path) -> Config | None:
-    for folder in list(path.resolve().parents)[:3]:
-        file = folder / "config.yaml"
-        if file.is_file() and (folder / "checkpoints").is_dir():
-            return presets.from_yaml(file.read_text(encoding="utf-8"), source=str(file))
-    return None
+def _keep(found: list[Prediction], out: Path | None, loaded: LoadedModel, split: str) -> Path | None:
+    """Write the predictions file; one in a run directory that cannot be written is left out with a message."""
+    name = Path(split).stem + ("" if loaded.checkpoint.stem == "last" else f"-{loaded.checkpoint.stem}") + ".jsonl"
+    file = out or (loaded.run / "predictions" / name if loaded.run else None)
+    if file is None:
+        return None
+    try:
+        write_predictions(file, found)
+    except EnvironmentProblem as error:
+        if out:
+            raise
+        log.info("predictions are not kept: %s; --out FILE writes them elsewhere", error.message)
+        return None
+    log.info("predictions: %s", file)
+    return file

@@ -13,12 +13,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from g3d.engine.distributed import Processes
 from g3d.errors import G3DError, InputError
-from g3d.systems.base import Samples
+from g3d.systems.base import Samples, grouped
+
+Key = tuple[int, int, tuple[int, ...]]
+"""What the loader makes: epoch, unit (the number that seeds its draws), and the samples, which are of one group."""
 
 
-class _Seeded(Dataset):
-    """Samples by (epoch, index): the random draws of a sample depend on nothing else, so workers and resumption cannot
-    change them."""
+class _Units(Dataset):
+    """Groups of samples by key: the draws of a unit depend on seed, epoch and its number alone, so that neither workers
+    nor resumption change them."""
 
     def __init__(self, samples: Samples, seed: int | None) -> None:
         self.samples = samples
@@ -27,30 +30,33 @@ class _Seeded(Dataset):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, key: tuple[int, int]) -> Any:
-        """The sample, or the error that says what is wrong with it: raised in a worker it would arrive wrapped in
-        tracebacks."""
-        epoch, index = key
+    def __getitem__(self, key: Key) -> Any:
+        """Return the samples, or the error that says what is wrong with them.
+
+        An error that is raised in a worker arrives wrapped in tracebacks.
+        """
+        epoch, unit, indices = key
+        rng = None if self.seed is None else np.random.default_rng([self.seed, epoch, unit])
+        if rng is not None and self.samples.drawn is not None:
+            indices = tuple(int(index) for index in rng.permutation(indices)[: self.samples.drawn])
         try:
-            return self.samples.sample(
-                index, None if self.seed is None else np.random.default_rng([self.seed, epoch, index])
-            )
+            return self.samples.read(indices, rng)
         except G3DError as error:
             return error
 
 
 class _Collate:
-    """Samples -> batch; the first error among the samples takes the batch's place."""
+    """Turns groups into a batch; the first error among the groups takes the batch's place."""
 
     def __init__(self, collate: Callable) -> None:
         self.collate = collate
 
-    def __call__(self, samples: list[Any]) -> Any:
-        return next((sample for sample in samples if isinstance(sample, G3DError)), None) or self.collate(samples)
+    def __call__(self, groups: list[Any]) -> Any:
+        return next((group for group in groups if isinstance(group, G3DError)), None) or self.collate(groups)
 
 
 def _raised(batches: Iterable[Any]) -> Iterator[Any]:
-    """The batches; an error among them is raised."""
+    """Pass the batches on; raise an error that is among them."""
     for batch in batches:
         if isinstance(batch, G3DError):
             raise batch
@@ -60,21 +66,21 @@ def _raised(batches: Iterable[Any]) -> Iterator[Any]:
 class _Batches:
     """Keys of this process's batches, as a batch sampler."""
 
-    def __init__(self, batches: list[list[tuple[int, int]]]) -> None:
+    def __init__(self, batches: list[list[Key]]) -> None:
         self.batches = batches
 
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[Key]]:
         return iter(self.batches)
 
 
 class TrainingLoader:
     """Shuffled epochs of global batches; the last incomplete batch of an epoch is left out.
 
-    A global batch of `batch` samples is cut into `accumulate` micro-batches, and each of those into equal, consecutive
-    parts by rank.
+    A unit is a sample, or a whole group where `samples.drawn` asks for several samples of each. A global batch of
+    `batch` units is cut into `accumulate` micro-batches, and each of those into equal, consecutive parts by rank.
 
     Raises:
         InputError: the batch cannot be divided, or is larger than the split.
@@ -90,47 +96,60 @@ class TrainingLoader:
         seed: int,
         group: Processes,
     ) -> None:
+        indices = range(len(samples))
+        self.units = [[index] for index in indices] if samples.drawn is None else grouped(samples, indices)
         parts = accumulate * group.world
         if batch % parts:
             raise InputError(
-                f"train.batch={batch}: cannot be divided among {group.world} processes x {accumulate} "
-                f"accumulation steps",
+                f"train.batch={batch}: cannot be divided among {group.world} processes x {accumulate} accumulation "
+                f"steps",
                 f"try --set train.batch={max(1, round(batch / parts)) * parts}",
             )
-        if len(samples) < batch:
+        if len(self.units) < batch:
             raise InputError(
-                f"train.batch={batch}: the split has only {len(samples)} samples",
-                f"try --set train.batch={max(1, len(samples) // parts) * parts}",
+                f"train.batch={batch}: the split has only {len(self.units)} samples",
+                f"try --set train.batch={max(1, len(self.units) // parts) * parts}",
             )
         self.samples, self.collate, self.workers, self.seed, self.group = samples, collate, workers, seed, group
         self.batch, self.accumulate = batch, accumulate
-        self.steps = len(samples) // batch
+        self.steps = len(self.units) // batch
         self.micro_batch = batch // parts
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[list[Any]]:
-        """The micro-batches of each step of an epoch, from `first_step` on."""
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.samples))
-        keys: list[list[tuple[int, int]]] = []
+        """Yield the micro-batches of each step of an epoch, from `first_step` on."""
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.units))
+        keys: list[list[Key]] = []
         for step in range(first_step, self.steps):
             for part in range(self.accumulate):
                 start = step * self.batch + (part * self.group.world + self.group.rank) * self.micro_batch
-                keys.append([(epoch, int(index)) for index in order[start : start + self.micro_batch]])
-        loader = _raised(_loader(_Seeded(self.samples, self.seed), keys, self.collate, self.workers, self.group.device))
+                units = order[start : start + self.micro_batch]
+                keys.append([(epoch, int(unit), tuple(self.units[unit])) for unit in units])
+        loader = _raised(_loader(_Units(self.samples, self.seed), keys, self.collate, self.workers, self.group.device))
         for _ in range(first_step, self.steps):
             yield [next(loader) for _ in range(self.accumulate)]
 
 
 def evaluation_batches(
     samples: Samples, collate: Callable, batch: int, workers: int, group: Processes
-) -> Iterator[Any]:
-    """Every sample once, un-augmented, dealt to the processes in turn."""
-    mine = [(0, index) for index in range(group.rank, len(samples), group.world)]
+) -> Iterator[tuple[list[int], Any]]:
+    """Yield every sample once, without augmentation: whole groups, dealt to the processes in turn.
+
+    Args:
+        batch: groups at a time.
+
+    Yields:
+        The numbers of the samples in a batch, and the batch.
+    """
+    groups = grouped(samples, range(len(samples)))
+    mine = [(0, unit, tuple(groups[unit])) for unit in range(group.rank, len(groups), group.world)]
     keys = [mine[start : start + batch] for start in range(0, len(mine), batch)]
-    return _raised(_loader(_Seeded(samples, None), keys, collate, workers, group.device))
+    batches = _raised(_loader(_Units(samples, None), keys, collate, workers, group.device))
+    for units, made in zip(keys, batches, strict=True):
+        yield [index for _, _, indices in units for index in indices], made
 
 
 def _loader(
-    dataset: Dataset, keys: list[list[tuple[int, int]]], collate: Callable, workers: int, device: torch.device
+    dataset: Dataset, keys: list[list[Key]], collate: Callable, workers: int, device: torch.device
 ) -> DataLoader:
     return DataLoader(
         dataset,

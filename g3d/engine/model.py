@@ -130,7 +130,7 @@ def _ready(
     data: str | None,
     report: ImportReport | None,
 ) -> LoadedModel:
-    model = session.place(model, config.train, device).eval()
+    model = session.place(model, config.train, device, system.layout(config)).eval()
     return LoadedModel(
         system, config, model, device, path, checkpoint.run_of(path), Path(data) if data else None, report
     )

@@ -1,11 +1,10 @@
-"""Run directories: config.yaml, checkpoints/, metrics.jsonl, log.txt, environment.json, predictions/."""
+"""Run directories: .lock, config.yaml, checkpoints/, metrics.jsonl, log.txt, environment.json, predictions/."""
 
 from __future__ import annotations
 
 import datetime
 import json
 import logging
-import os
 import platform
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,75 +14,111 @@ from typing import Any
 
 from g3d import __version__
 from g3d.config import Config
-from g3d.data.files import read_text
+from g3d.data.files import atomic_write
+from g3d.data.folders import FileLock
+from g3d.engine.distributed import Processes, from_first
 from g3d.errors import EnvironmentProblem, InputError, MissingDataError
 
 log = logging.getLogger(__name__)
+LAST, BEST = "last.pt", "best.pt"
+"""Names of checkpoints in a run directory."""
+
+
+_MOST_FOLDERS_A_SECOND = 1000
 
 
 class Run:
-    """One training run on disk. Only the first process writes; the others hold a Run with `writes=False`."""
+    """One training run on disk, locked against other processes while it is open.
+
+    Only the first process of a training writes and locks; the others hold a Run with `writes=False`. The lock ends with
+    `close`, or with the process, however it ends.
+    """
 
     def __init__(self, folder: Path, writes: bool = True) -> None:
         self.folder = folder
         self.writes = writes
         self.checkpoints = folder / "checkpoints"
-        self.best = self.checkpoints / "best.pt"
+        self.best = self.checkpoints / BEST
         self._metrics = folder / "metrics.jsonl"
+        self._lock: FileLock | None = None
 
-    @staticmethod
-    def new_folder(config: Config, out: Path | None) -> Path:
-        """`out`, or runs/<preset>/<time> below the working directory."""
-        return out or Path("runs") / config.name / datetime.datetime.now().strftime("%Y-%m-%d_%H%M%S")
+    @classmethod
+    def create(cls, config: Config, out: Path | None, command: list[str], group: Processes) -> Run:
+        """Make and lock a run directory, and write what is known before the first step.
 
-    def create(self, config: Config, command: list[str]) -> None:
-        """Make the directory and write what is known before the first step.
+        Args:
+            out: the directory; if None, a new one, runs/<preset>/<time> below the working directory. Runs that start
+                in the same second get the suffixes -2, -3 and so on.
+            command: the command line, for environment.json.
 
         Raises:
-            InputError: it already holds a run.
+            InputError: `out` already holds checkpoints, or another process trains in it.
             EnvironmentProblem: it cannot be written.
         """
-        if any(self.checkpoints.glob("*.pt")):
-            raise InputError(
-                f"run {self.folder}: already holds checkpoints",
-                f"go on with --resume {self.folder}, or choose another --out",
-            )
-        if not self.writes:
-            return
-        with self._explained():
-            self.checkpoints.mkdir(parents=True, exist_ok=True)
-            (self.folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
-            (self.folder / "environment.json").write_text(
-                json.dumps(environment(command), indent=2) + "\n", encoding="utf-8"
-            )
-            self._metrics.write_text("", encoding="utf-8")
+        if out is not None:
+            _refuse_checkpoints(cls(out))
+        folder = None
+        if group.first:
+            folder = str(out) if out is not None else str(_new_folder(config))
+        run = cls(Path(str(from_first(folder, group))), writes=group.first)
+        if run.writes:
+            with run._explained():
+                run.folder.mkdir(parents=True, exist_ok=True)
+                run._lock = run._locked()
+                _refuse_checkpoints(run)  # of a run that ended since
+                run.checkpoints.mkdir(exist_ok=True)
+                (run.folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+                (run.folder / "environment.json").write_text(
+                    json.dumps(environment(command), indent=2) + "\n", encoding="utf-8"
+                )
+                run._metrics.write_text("", encoding="utf-8")
+        return run
 
-    def reopen(self, config: Config, step: int) -> None:
-        """Go on after `step` with a config that `--set` may have changed; metrics of later steps, which will be made
-        again, are dropped."""
+    @classmethod
+    def resume(cls, folder: Path, group: Processes) -> Run:
+        """Lock the directory of a run that goes on; `reopen` then prepares its files.
+
+        Raises:
+            InputError: another process trains in it.
+            EnvironmentProblem: it cannot be written.
+        """
+        run = cls(folder, writes=group.first)
+        if run.writes:
+            with run._explained():
+                run._lock = run._locked()
+        return run
+
+    def close(self) -> None:
+        """Let other processes train in this directory."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _locked(self) -> FileLock:
+        return FileLock(self.folder / ".lock", f"run {self.folder}")
+
+    def reopen(self, config: Config, step: int, evaluated: bool) -> None:
+        """Go on after `step` with a config that `--set` may have changed.
+
+        Metrics of what will be made again are dropped: those of later steps, and the evaluation after `step` itself
+        unless it is done (`evaluated`).
+        """
         if not self.writes:
             return
         with self._explained():
             (self.folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
             if not self._metrics.is_file():
                 return
-            kept = [line for line in self._metrics.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
-            temporary = self._metrics.with_suffix(".tmp")
-            temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-            os.replace(temporary, self._metrics)
+            lines = self._metrics.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if _step_of(line) < step + (evaluated or '"split"' not in line)]
+            with atomic_write(self._metrics) as file:
+                file.write("".join(line + "\n" for line in kept).encode())
 
     def record(self, values: Mapping[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
         if self.writes:
             with self._explained(), self._metrics.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(values) + "\n")
-
-    def evaluations(self, split: str) -> dict[int, float | None]:
-        """Scores of the evaluations of a split that are recorded, by step."""
-        if not self._metrics.is_file():
-            return {}
-        lines = [json.loads(line) for line in read_text(self._metrics, "metrics").splitlines() if '"split"' in line]
-        return {line["step"]: line.get("score") for line in lines if line.get("split") == split}
 
     def log_to_file(self) -> logging.Handler | None:
         """Copy the log into log.txt; the caller removes the handler at the end."""
@@ -104,8 +139,37 @@ class Run:
             raise EnvironmentProblem(f"run {self.folder}: cannot be written: {error.strerror}", hint) from None
 
 
+def _new_folder(config: Config) -> Path:
+    """Make and return runs/<preset>/<time>, with a suffix if runs have been started in the same second.
+
+    Raises:
+        EnvironmentProblem: it cannot be made.
+    """
+    base = Path("runs") / config.name / datetime.datetime.now().strftime("%Y-%m-%d_%H%M%S")
+    for number in range(1, _MOST_FOLDERS_A_SECOND):
+        folder = base if number == 1 else base.with_name(f"{base.name}-{number}")
+        try:
+            folder.mkdir(parents=True, exist_ok=False)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"run {folder}: cannot be made: {error.strerror or error}", "choose another place with --out"
+            ) from None
+        return folder
+    raise EnvironmentProblem(f"run {base}: {_MOST_FOLDERS_A_SECOND} folders of this second exist", "choose an --out")
+
+
+def _refuse_checkpoints(run: Run) -> None:
+    if any(run.checkpoints.glob("*.pt")):
+        raise InputError(
+            f"run {run.folder}: already holds checkpoints",
+            f"go on with --resume {run.folder}, or choose another --out",
+        )
+
+
 def find_latest(preset: str) -> Path:
-    """The newest run of a preset below ./runs that has a checkpoint, for `--resume auto`.
+    """Return the newest run of a preset below ./runs that has a checkpoint, for `--resume auto`.
 
     Raises:
         MissingDataError: there is none.

@@ -1,39 +1,81 @@
-"""Optimisers and the learning rate of each epoch, from the `optim` section of a preset."""
+"""The optimiser and the learning rate of each step, from the `optim` section of a preset."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch.optim import Optimizer
 
 from g3d.config import OptimConfig
-from g3d.engine.optimizers import AdamWScaledDecay
+from g3d.position import Position
 
 
-def learning_rate(optim: OptimConfig, epoch: int) -> float:
-    """The rate in force during an epoch, counted from 0: cosine warm-up, then a factor at each decay epoch.
+def learning_rate(optim: OptimConfig, position: Position) -> float:
+    """Return the base learning rate of the optimiser step at a position.
 
-    A function of the epoch alone, so a resumed run continues as it would have. Source: xinzhuma/monodle, whose decay
-    counter starts after the warm-up (`decay_counts_warmup: false`).
+    The rate depends on the position alone, so a resumed run continues as an uninterrupted one. Epochs or steps are
+    counted from 0 (`schedule_unit`). Of N units, the first W are the warm-up. Let n be the present unit, c = n and
+    C = N with `decay_counts_warmup`, c = n - W and C = N - W without it:
+
+    - step: lr * decay_rate^k, where k is the number of decay epochs or steps that are at most c.
+    - cosine: final_lr + (lr - final_lr) * (1 + cos(pi * c / C)) / 2.
+    - poly: final_lr + (lr - final_lr) * (1 - c / C)^power.
+
+    The first unit after the warm-up of cosine and poly without `decay_counts_warmup` has the rate lr. Both curves reach
+    final_lr at c = C, which is one unit after the last one; the last unit, c = C - 1, is still above final_lr, as in
+    PyTorch's CosineAnnealingLR and PolynomialLR.
+
+    The warm-up rises from warmup_lr at n = 0 to its goal at n = W: lr for step; for cosine and poly, the value of the
+    curve at n, or lr if the curve starts after the warm-up. Source of the step schedule with cosine warm-up:
+    xinzhuma/monodle, whose decay counter starts after the warm-up (`decay_counts_warmup: false`).
     """
-    if epoch < optim.warmup_epochs:
-        progress = (1 - math.cos(math.pi * epoch / optim.warmup_epochs)) / 2
-        return optim.warmup_lr + (optim.lr - optim.warmup_lr) * progress
-    counted = epoch if optim.decay_counts_warmup else epoch - optim.warmup_epochs
-    return optim.lr * optim.decay_rate ** sum(counted >= decay for decay in optim.decay_epochs)
+    unit = 1 if optim.schedule_unit == "epoch" else position.steps_per_epoch
+    now = position.epoch if optim.schedule_unit == "epoch" else position.step
+    warmup = optim.warmup_steps or optim.warmup_epochs * unit
+    start = 0 if optim.decay_counts_warmup else warmup
+    if optim.schedule == "step":
+        milestones = optim.decay_steps or [epoch * unit for epoch in optim.decay_epochs]
+        goal = optim.lr
+        decayed = optim.lr * optim.decay_rate ** sum(now - start >= milestone for milestone in milestones)
+    else:
+        goal = decayed = _curve(optim, now - start, position.epochs * unit - start)
+    if now >= warmup:
+        return decayed
+    progress = (1 - math.cos(math.pi * now / warmup)) / 2 if optim.warmup == "cosine" else now / warmup
+    return optim.warmup_lr + (goal - optim.warmup_lr) * progress
 
 
-def build_optimizer(groups: list[dict[str, Any]], optim: OptimConfig) -> torch.optim.Optimizer:
-    """The optimiser over a system's parameter groups; `lr_scale` in a group multiplies the rate of that group."""
+def _curve(optim: OptimConfig, done: int, length: int) -> float:
+    """Return the cosine or poly rate after `done` of `length` units; outside of them, that of the nearer end."""
+    progress = min(max(done / length, 0.0), 1.0) if length > 0 else 0.0
+    share = (1 + math.cos(math.pi * progress)) / 2 if optim.schedule == "cosine" else (1 - progress) ** optim.power
+    return optim.final_lr + (optim.lr - optim.final_lr) * share
+
+
+def build_optimizer(
+    groups: list[dict[str, Any]],
+    optim: OptimConfig,
+    more: Mapping[str, Callable[[list[dict[str, Any]], Any], Optimizer]],
+) -> Optimizer:
+    """Build the optimiser that a preset names.
+
+    Args:
+        groups: a system's parameter groups. `lr_scale` in a group multiplies its rate; a group without `weight_decay`
+            has that of `optim`.
+        optim: the preset's section.
+        more: the system's own optimisers: name -> function of (groups, optim).
+    """
     groups = [{"lr_scale": 1.0, "weight_decay": optim.weight_decay, **group} for group in groups]
-    if optim.name == "adamw_scaled_decay":
-        return AdamWScaledDecay(groups, lr=optim.lr, betas=optim.betas)
+    if optim.name in more:
+        return more[optim.name](groups, optim)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optim.name]
     return kind(groups, lr=optim.lr, betas=optim.betas, fused=True)
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     """Set the rate of every group."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["lr_scale"]

@@ -49,13 +49,25 @@ def restore_random_states(states: Mapping[str, Any]) -> None:
     random.setstate((version, tuple(words), gauss))
 
 
-def place(model: nn.Module, settings: TrainConfig, device: torch.device) -> nn.Module:
-    """Move a network to its device, in the memory layout that the preset asks for."""
+def place(
+    model: nn.Module, settings: TrainConfig, device: torch.device, layout: torch.memory_format | None
+) -> nn.Module:
+    """Move a network to its device.
+
+    Args:
+        settings: says whether matrix products on CUDA may use TF32.
+        layout: memory layout of 4-D parameters and buffers, as the system asks for; all others keep theirs, since
+            channels_last exists for 4-D tensors only.
+    """
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = settings.tf32
         torch.backends.cudnn.allow_tf32 = settings.tf32
     model = model.to(device)
-    return model.to(memory_format=torch.channels_last) if settings.channels_last else model  # type: ignore[call-overload]
+    if layout is not None:
+        for tensor in (*model.parameters(), *model.buffers()):
+            if tensor.dim() == 4:
+                tensor.data = tensor.data.contiguous(memory_format=layout)
+    return model
 
 
 def autocast(settings: TrainConfig, device: torch.device) -> AbstractContextManager:

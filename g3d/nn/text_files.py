@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from g3d.config import did_you_mean
 from g3d.data.boundary import first_line, reading
 from g3d.data.files import read_text
-from g3d.errors import InputError, MissingDataError
+from g3d.errors import InputError, MissingDataError, did_you_mean
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -198,7 +197,7 @@ def _config(entries: Mapping[str, Any], source: str) -> Any:
 
     kind = entries.get("model_type")
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
-        near = did_you_mean(kind, CONFIG_MAPPING.keys()) if isinstance(kind, str) else ""
+        near = did_you_mean(kind, CONFIG_MAPPING.keys())
         raise InputError(f"{source}: model_type: found {kind!r}, which transformers does not know{near}")
     with _quiet():
         try:

@@ -24,8 +24,8 @@ from g3d.errors import InputError
 from g3d.nn.lift_features import PixelHits, SuperpointFeatures, find_hits, grid_on_depth
 from g3d.nn.patch_encoder import PUBLISHED_CLIP, ClipPatchEncoder, PatchEncoder
 from g3d.prepare.frames_of_scenes import frames_of
-from g3d.prepare.items import Item, Recipe
-from g3d.prepare.runner import fingerprint
+from g3d.prepare.manifest import fingerprint
+from g3d.prepare.runner import Item, Recipe
 from g3d.prepare.scannet import SCENES
 
 VERSION = 1

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from g3d.data.scannet.folder import ScanFolder
 from g3d.data.scannet.frame_export import export_bytes, export_frames
 from g3d.errors import G3DError, InputError, MissingDataError
-from g3d.prepare.items import Item, Recipe
+from g3d.prepare.runner import Item, Recipe
 
 VERSION = 1
 FRAMES = "frames"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from g3d.data.scannet.scenes import FILE
 from g3d.errors import G3DError, MissingDataError
-from g3d.prepare.items import Item
+from g3d.prepare.runner import Item
 from g3d.prepare.scannet import SCENES
 
 

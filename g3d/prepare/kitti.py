@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +17,14 @@ import numpy as np
 
 from g3d.data.files import atomic_write, require_writable
 from g3d.data.kitti.object_depth import depth_rectangles, paint, painting_order
-from g3d.data.kitti.prepared import FOLDER, RECTANGLES, FrameRectangles, write_rectangles
+from g3d.data.kitti.prepared import FOLDER, FrameRectangles, write_rectangles
 from g3d.data.kitti.raw import KittiRoot, check_principal_point, read_calibration, read_labels
 from g3d.data.types import Objects
 from g3d.errors import EnvironmentProblem, G3DError
-from g3d.prepare import runner
+from g3d.prepare import workers as pool
 from g3d.prepare.images import whole_image_size
+from g3d.prepare.manifest import require_space
+from g3d.prepare.runner import Item, Joined, JointRecipe, plan_jointly, prepare_jointly
 from g3d.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -31,7 +34,7 @@ _BYTES_OF_FRAME = 400
 
 @dataclass(frozen=True)
 class KittiReport:
-    """What preparation found and wrote.
+    """Result of preparing KITTI.
 
     Attributes:
         folder: the prepared folder; None when only checking, or when there were broken frames.
@@ -51,8 +54,8 @@ class KittiReport:
 
 
 @dataclass(frozen=True)
-class _Frame:
-    """What checking a frame gives."""
+class PreparedFrame:
+    """What the prepared files need of a frame: image size (width, height), classes of its label lines, rectangles."""
 
     image_size: tuple[int, int]
     classes: tuple[str, ...]
@@ -69,6 +72,7 @@ def prepare_kitti(
     keep_going: bool = False,
     workers: int = 1,
     progress: Progress | None = None,
+    redo: bool = False,
 ) -> KittiReport:
     """Prepare the frames of some splits.
 
@@ -80,64 +84,96 @@ def prepare_kitti(
         check_only: look at everything, write nothing.
         decode: decode every image, not only its header and end.
         keep_going: write the good frames although others are broken.
-        workers: processes.
+        workers: number of processes.
+        redo: prepare again what is up to date.
 
     Raises:
         MissingDataError, InputError: no such folder or split.
-        EnvironmentProblem: `out` or `npy` cannot be written; said before the work begins.
+        EnvironmentProblem: `out` or `npy` cannot be written; raised before the work begins.
     """
-    root = KittiRoot.find(data)
-    frames = {str(name): root.split(name) for name in splits}
+    root, frames = _frames(data, splits)
     _check_disjoint(frames)
-    ids = sorted({frame for members in frames.values() for frame in members})
     folder = out or data / FOLDER
-    for wanted in (folder, npy):
-        if wanted is not None and not check_only:
-            require_writable(wanted)
-    outcome = runner.run(functools.partial(_check, root=root, decode=decode), ids, "check", workers, progress)
-    objects: dict[str, int] = {}
-    for _, frame in outcome.good:
-        for name in frame.classes:
-            objects[name] = objects.get(name, 0) + 1
+    if npy is not None and not check_only:
+        require_writable(folder)
+        require_writable(npy)
+    done = prepare_jointly(
+        _recipe(root, data, frames, decode),
+        _items(root, frames),
+        folder,
+        workers,
+        redo,
+        check_only,
+        inspect_all=decode or npy is not None,
+        keep_going=keep_going,
+        progress=progress,
+    )
+    if npy is not None and done.written:
+        _write_maps(npy, done.results or {}, workers, progress)
     counts = {name: len(members) for name, members in frames.items()}
-    if check_only or (outcome.broken and not keep_going):
-        return KittiReport(None, counts, objects, outcome.broken)
-    good = [frame for frame, _ in outcome.good]
-    manifest = {
-        "recipe": "kitti",
-        "version": VERSION,
-        "source": str(data.resolve()),
-        "splits": counts,
-        "frames": len(good),
-        "objects": objects,
-        "inputs": runner.fingerprint(
-            file for frame in good for file in (root.image(frame), root.calibration(frame), root.label(frame))
-        ),
-    }
-    up_to_date = runner.read_manifest(folder) == manifest and (folder / RECTANGLES).is_file()
-    if not up_to_date:
-        write_rectangles(folder, [(frame, result.rectangles) for frame, result in outcome.good])
-        runner.write_manifest(folder, manifest)
-    if npy:
-        _write_maps(npy, outcome.good, progress)
-    size = 0 if up_to_date else (folder / RECTANGLES).stat().st_size
-    return KittiReport(folder, counts, objects, outcome.broken, up_to_date, size)
+    place = folder if done.written else None
+    return KittiReport(place, counts, dict(done.facts["objects"]), done.broken, done.up_to_date, done.bytes)
+
+
+@dataclass(frozen=True)
+class KittiPlan:
+    """What preparing would take.
+
+    Attributes:
+        frames: number of frames.
+        bytes: about how many bytes will be written.
+        free: how many bytes are free there.
+        reason: None if the prepared folder is up to date, "" if there is none, otherwise what has changed.
+    """
+
+    frames: int
+    bytes: int
+    free: int
+    reason: str | None
 
 
 def plan_kitti(
     data: Path, splits: Sequence[str] = ("train", "val"), out: Path | None = None, npy: Path | None = None
-) -> tuple[int, int, int]:
-    """What preparing would take, without looking at a frame: number of frames, about how many bytes, how many are free.
+) -> KittiPlan:
+    """Say what preparing would take, without looking into a frame.
 
     Raises:
         MissingDataError, InputError: no such folder or split.
         EnvironmentProblem: there is not enough room.
     """
+    root, frames = _frames(data, splits)
+    items = _items(root, frames)
+    size = sum(item.bytes for item in items) + (len(items) * 2 * 4 * 1242 * 375 if npy else 0)
+    folder = out or data / FOLDER
+    free = require_space(size, npy or folder)
+    return KittiPlan(len(items), size, free, plan_jointly(_recipe(root, data, frames, False), items, folder))
+
+
+def _frames(data: Path, splits: Sequence[str]) -> tuple[KittiRoot, dict[str, list[str]]]:
     root = KittiRoot.find(data)
-    count = len({frame for name in splits for frame in root.split(name)})
-    stored, maps = count * _BYTES_OF_FRAME, count * 2 * 4 * 1242 * 375 if npy else 0
-    free = runner.require_space(stored + maps, npy or out or data / FOLDER)
-    return count, stored + maps, free
+    return root, {str(name): root.split(name) for name in splits}
+
+
+def _items(root: KittiRoot, frames: Mapping[str, Sequence[str]]) -> list[Item]:
+    ids = sorted({frame for members in frames.values() for frame in members})
+    files = {frame: (root.image(frame), root.calibration(frame), root.label(frame)) for frame in ids}
+    return [Item(frame, files[frame], _BYTES_OF_FRAME) for frame in ids]
+
+
+def _recipe(
+    root: KittiRoot, data: Path, frames: Mapping[str, Sequence[str]], decode: bool
+) -> JointRecipe[PreparedFrame]:
+    counts = {name: len(members) for name, members in frames.items()}
+    inspect = functools.partial(_inspect, root=root, decode=decode)
+    return JointRecipe("kitti", VERSION, {"splits": counts}, inspect, _join, source=data)
+
+
+def _join(results: Mapping[str, PreparedFrame]) -> Joined:
+    """Return the file of all rectangles, and how many objects of each class there are."""
+    objects = Counter(name for frame in results.values() for name in frame.classes)
+    facts = {"frames": len(results), "objects": dict(objects)}
+    frames = [(name, frame.rectangles) for name, frame in results.items()]
+    return Joined(facts, (), lambda folder: write_rectangles(folder, frames))
 
 
 def _check_disjoint(frames: dict[str, list[str]]) -> None:
@@ -147,17 +183,18 @@ def _check_disjoint(frames: dict[str, list[str]]) -> None:
         log.warning("%d frames are in both train and val (first: %s)", len(both), both[0])
 
 
-def _check(frame: str, root: KittiRoot, decode: bool) -> _Frame:
+def _inspect(item: Item, root: KittiRoot, decode: bool) -> PreparedFrame:
     """Read everything about a frame.
 
     Raises:
         G3DError: the first thing that is wrong.
     """
+    frame = item.name
     size = whole_image_size(root.image(frame), decode)
     camera = read_calibration(root.calibration(frame))
     check_principal_point(camera, size, root.calibration(frame))
     labels = read_labels(root.label(frame))
-    return _Frame(size, tuple(labels.classes.tolist()), _rectangles(labels))
+    return PreparedFrame(size, tuple(labels.classes.tolist()), _rectangles(labels))
 
 
 def _rectangles(labels: Objects) -> FrameRectangles:
@@ -165,16 +202,15 @@ def _rectangles(labels: Objects) -> FrameRectangles:
     return FrameRectangles(depth_rectangles(labels), labels.classes[painting_order(labels)] == "Car")
 
 
-def _write_maps(folder: Path, frames: Sequence[tuple[str, _Frame]], progress: Progress | None) -> None:
-    """The published float32 maps: obj_depth/ (cars) and obj_depth_all/, one .npy a frame."""
-    jobs = [(frame, result) for frame, result in frames]
-    write: Callable[[tuple[str, _Frame]], None] = functools.partial(_write_map, folder=folder)
-    broken = runner.run(write, jobs, "write maps", progress=progress).broken
+def _write_maps(folder: Path, frames: Mapping[str, PreparedFrame], workers: int, progress: Progress | None) -> None:
+    """Write the published float32 maps: obj_depth/ (cars) and obj_depth_all/, one .npy for each frame."""
+    work = functools.partial(_write_map, folder=folder)
+    broken = pool.apply(work, list(frames.items()), "write maps", workers, progress).broken
     if broken:
-        raise EnvironmentProblem(str(broken[0][1]))
+        raise EnvironmentProblem(broken[0][1].message, broken[0][1].hint)
 
 
-def _write_map(job: tuple[str, _Frame], folder: Path) -> None:
+def _write_map(job: tuple[str, PreparedFrame], folder: Path) -> None:
     frame, result = job
     for name, cars_only in (("obj_depth", True), ("obj_depth_all", False)):
         with atomic_write(folder / name / f"{frame}.npy") as file:

@@ -6,18 +6,19 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from g3d.data.files import require_writable
-from g3d.data.mono3drefer.folder import INDEX, MANIFEST, Mono3DReferRoot, list_name, write_index
+from g3d.data.mono3drefer.folder import MANIFEST, Mono3DReferRoot, list_name, write_index
 from g3d.data.mono3drefer.names import DIFFICULTY_GROUPS, DISTANCE_GROUPS, GROUPS, SPLITS
 from g3d.data.mono3drefer.raw import EXPRESSIONS_FILE, GROUPS_FILE, Expression, read_expressions
 from g3d.errors import G3DError, InputError
-from g3d.prepare import runner
 from g3d.prepare.images import whole_image_size
+from g3d.prepare.manifest import require_space
+from g3d.prepare.runner import Item, Joined, JointRecipe, plan_jointly, prepare_jointly
 from g3d.progress import Progress
 
 VERSION = 2
@@ -29,13 +30,14 @@ _OFF_CENTER = 1 / 8
 _FOCAL = (0.25, 4.0)
 """Focal lengths in image widths, fields of view of 127 to 14 degrees. The published ones: 0.58."""
 _BYTES_OF_EXPRESSION = 150
+_BYTES_OF_IMAGE = 3_000  # 20 expressions an image
 
 Problem = tuple[str, G3DError]
 
 
 @dataclass(frozen=True)
 class Mono3DReferReport:
-    """What preparation found and wrote.
+    """Result of preparing Mono3DRefer.
 
     Attributes:
         folder: the prepared folder; None when only checking, or when something is broken.
@@ -70,6 +72,7 @@ def prepare_mono3drefer(
     keep_going: bool = False,
     workers: int = 1,
     progress: Progress | None = None,
+    redo: bool = False,
 ) -> Mono3DReferReport:
     """Check a Mono3DRefer folder and write the index of its expressions.
 
@@ -79,63 +82,125 @@ def prepare_mono3drefer(
         check_only: look at everything, write nothing.
         decode: decode every image, not only its header and end.
         keep_going: write the good expressions although something is broken.
-        workers: processes.
+        workers: number of processes.
+        redo: prepare again what is up to date.
 
     Raises:
         MissingDataError: no such folder, no Mono3DRefer.json, split list or group file in it.
         InputError: one of these files cannot be read as what it is.
-        EnvironmentProblem: `out` cannot be written; said before the work begins.
+        EnvironmentProblem: `out` cannot be written; raised before the work begins.
     """
     root = Mono3DReferRoot.find(data)
     folder = out or root.prepared
-    if not check_only:
-        require_writable(folder)
-    splits = {split: root.split(split) for split in SPLITS}
-    entries = read_expressions(root.root / EXPRESSIONS_FILE)
-    groups = root.groups()
-    listed = sorted({name for names in splits.values() for name in names})
-    outcome = runner.run(functools.partial(_check_image, root=root, decode=decode), listed, "check", workers, progress)
-    sizes = dict(outcome.good)
-    in_splits = _by_split(entries.expressions, splits)
-    broken = [
-        *outcome.broken,
-        *entries.broken,
-        *_listed_twice(splits),
-        *_in_no_split(entries.expressions, listed, root),
-    ]
-    outside = dict(_outside_image(entries.expressions, sizes, root))
-    broken += outside.items()
-    if not entries.broken:  # whose instances are not known
-        broken += _ungrouped(in_splits["test"], groups, root)
-    kept = [e for e in entries.expressions if e.image in sizes and e.id not in outside]
-    report = _report(splits, in_splits, groups, entries.expressions, tuple(broken))
-    if check_only or (broken and not keep_going):
-        return report
-    return _write(root, folder, kept, len(entries.expressions) + len(entries.broken) - len(kept), report)
+    done = prepare_jointly(
+        _recipe(root, decode),
+        _items(root),
+        folder,
+        workers,
+        redo,
+        check_only,
+        inspect_all=decode,
+        keep_going=keep_going,
+        progress=progress,
+    )
+    facts = dict(done.facts)
+    facts.pop("left_out", None)
+    return Mono3DReferReport(
+        folder=folder if done.written else None,
+        words=(facts.pop("words_mean"), facts.pop("words_most")),
+        notes=tuple(facts.pop("notes")),
+        **facts,
+        broken=done.broken,
+        up_to_date=done.up_to_date,
+        bytes_written=done.bytes,
+    )
 
 
-def plan_mono3drefer(data: Path, out: Path | None = None) -> tuple[int, int, int, int]:
-    """What preparing would take, without looking at an image: how many images, expressions, bytes (about), and bytes
-    free.
+@dataclass(frozen=True)
+class Mono3DReferPlan:
+    """What preparing would take.
+
+    Attributes:
+        images, expressions: number of each.
+        bytes: about how many bytes will be written.
+        free: how many bytes are free there.
+        reason: None if the index is up to date, "" if there is none, otherwise what has changed.
+    """
+
+    images: int
+    expressions: int
+    bytes: int
+    free: int
+    reason: str | None
+
+
+def plan_mono3drefer(data: Path, out: Path | None = None) -> Mono3DReferPlan:
+    """Say what preparing would take, without looking into an image.
 
     Raises:
         MissingDataError, InputError: as prepare_mono3drefer.
         EnvironmentProblem: there is not enough room.
     """
     root = Mono3DReferRoot.find(data)
-    images = {name for split in SPLITS for name in root.split(split)}
+    items = _items(root)
     entries = read_expressions(root.root / EXPRESSIONS_FILE)
     count = len(entries.expressions) + len(entries.broken)
-    free = runner.require_space(count * _BYTES_OF_EXPRESSION, out or root.prepared)
-    return len(images), count, count * _BYTES_OF_EXPRESSION, free
+    folder = out or root.prepared
+    free = require_space(count * _BYTES_OF_EXPRESSION, folder)
+    reason = plan_jointly(_recipe(root, False), items, folder)
+    return Mono3DReferPlan(len(items), count, count * _BYTES_OF_EXPRESSION, free, reason)
 
 
-def _check_image(name: str, root: Mono3DReferRoot, decode: bool) -> tuple[int, int]:
-    """Look at an image and its calibration -> width, height.
+def _items(root: Mono3DReferRoot) -> list[Item]:
+    """Return the images of all splits, with their calibration files."""
+    listed = sorted({name for split in SPLITS for name in root.split(split)})
+    return [Item(name, (root.image_path(name), root.calibration_path(name)), _BYTES_OF_IMAGE) for name in listed]
+
+
+def _recipe(root: Mono3DReferRoot, decode: bool) -> JointRecipe[tuple[int, int]]:
+    names = (EXPRESSIONS_FILE, GROUPS_FILE, *(list_name(split) for split in SPLITS))
+    return JointRecipe(
+        "mono3drefer",
+        VERSION,
+        {},
+        functools.partial(_check_image, root=root, decode=decode),
+        functools.partial(_join, root=root),
+        source=root.root,
+        inputs=tuple(root.root / name for name in names),
+        manifest=MANIFEST,
+    )
+
+
+def _join(sizes: Mapping[str, tuple[int, int]], root: Mono3DReferRoot) -> Joined:
+    """Check the expressions, splits and groups against the images, and index the good expressions.
+
+    Args:
+        sizes: (width, height) of the good images, pixels.
+    """
+    splits = {split: root.split(split) for split in SPLITS}
+    entries = read_expressions(root.root / EXPRESSIONS_FILE)
+    groups = root.groups()
+    listed = sorted({name for names in splits.values() for name in names})
+    in_splits = _by_split(entries.expressions, splits)
+    broken = [*entries.broken, *_listed_twice(splits), *_in_no_split(entries.expressions, listed, root)]
+    outside = dict(_outside_image(entries.expressions, sizes, root))
+    broken += outside.items()
+    if not entries.broken:  # the instances of broken entries are not known
+        broken += _ungrouped(in_splits["test"], groups, root)
+    kept = [e for e in entries.expressions if e.image in sizes and e.id not in outside]
+    left_out = len(entries.expressions) + len(entries.broken) - len(kept)
+    facts = _facts(splits, in_splits, groups, entries.expressions)
+    source = root.root / EXPRESSIONS_FILE
+    return Joined(facts, tuple(broken), lambda folder: write_index(folder, kept, source, left_out))
+
+
+def _check_image(item: Item, root: Mono3DReferRoot, decode: bool) -> tuple[int, int]:
+    """Check an image and its calibration; return the image's width and height, pixels.
 
     Raises:
         G3DError: the first thing that is wrong.
     """
+    name = item.name
     size = whole_image_size(root.image_path(name), decode)
     check_camera(root.calibration(name), size, root.calibration_path(name))
     return size
@@ -240,26 +305,25 @@ def _ungrouped(
             )
 
 
-def _report(
+def _facts(
     splits: Mapping[str, Sequence[str]],
     in_splits: Mapping[str, Sequence[Expression]],
     groups: Mapping[str, frozenset[int]],
     expressions: Sequence[Expression],
-    broken: tuple[Problem, ...],
-) -> Mono3DReferReport:
+) -> dict[str, Any]:
+    """Return what the report says about the data, as plain JSON values for the manifest."""
     lengths = [len(e.sentence.split()) for e in expressions]
     classes = {e.instance: e.class_name for e in expressions}
-    return Mono3DReferReport(
-        folder=None,
-        images={split: len(names) for split, names in splits.items()},
-        objects={split: len({e.instance for e in found}) for split, found in in_splits.items()},
-        expressions={split: len(found) for split, found in in_splits.items()},
-        groups={name: len(groups[name]) for name in GROUPS},
-        classes=dict(Counter(classes.values()).most_common()),
-        words=(float(np.mean(lengths)), max(lengths)) if lengths else (0.0, 0),
-        notes=tuple(_notes(splits, in_splits, expressions)),
-        broken=broken,
-    )
+    return {
+        "images": {split: len(names) for split, names in splits.items()},
+        "objects": {split: len({e.instance for e in found}) for split, found in in_splits.items()},
+        "expressions": {split: len(found) for split, found in in_splits.items()},
+        "groups": {name: len(groups[name]) for name in GROUPS},
+        "classes": dict(Counter(classes.values()).most_common()),
+        "words_mean": float(np.mean(lengths)) if lengths else 0.0,
+        "words_most": max(lengths, default=0),
+        "notes": list(_notes(splits, in_splits, expressions)),
+    }
 
 
 def _notes(
@@ -290,30 +354,3 @@ def _notes(
             f"expressions with another label or image than the first of their instance: {len(unlike)} (first: "
             f"{unlike[0]})"
         )
-
-
-def _write(
-    root: Mono3DReferRoot, folder: Path, kept: Sequence[Expression], left_out: int, report: Mono3DReferReport
-) -> Mono3DReferReport:
-    """Write the index, unless it is the one of these files."""
-    images = sorted({e.image for e in kept})
-    files = [root.root / name for name in (EXPRESSIONS_FILE, GROUPS_FILE, *(list_name(split) for split in SPLITS))]
-    files += [path for name in images for path in (root.image_path(name), root.calibration_path(name))]
-    manifest = {
-        "recipe": "mono3drefer",
-        "version": VERSION,
-        "source": str(root.root.resolve()),
-        "images": report.images,
-        "expressions": report.expressions,
-        "kept": len(kept),
-        "left_out": left_out,
-        "inputs": runner.fingerprint(files),
-    }
-    index = folder / INDEX
-    up_to_date = index.is_file() and runner.read_manifest(folder, MANIFEST) == manifest
-    if not up_to_date:
-        write_index(folder, kept, root.root / EXPRESSIONS_FILE, left_out)
-        runner.write_manifest(folder, manifest, MANIFEST)
-    return replace(
-        report, folder=folder, up_to_date=up_to_date, bytes_written=0 if up_to_date else index.stat().st_size
-    )

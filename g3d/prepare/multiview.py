@@ -24,7 +24,7 @@ from g3d.data.scannet.scenes import read_scene
 from g3d.errors import InputError
 from g3d.nn.enet import CHANNELS, ENet, load_enet, normalise
 from g3d.prepare.frames_of_scenes import frames_of
-from g3d.prepare.items import Item, Recipe
+from g3d.prepare.runner import Item, Recipe
 from g3d.prepare.scannet import SCENES
 
 VERSION = 1

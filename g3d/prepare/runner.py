@@ -1,219 +1,353 @@
-"""One runner for every recipe: checks or makes many items, in worker processes where asked, and goes on past broken
-ones.
+"""The runner of all recipes: resumable, sharded, safe to kill, safe to start twice.
 
-A worker function takes an item and returns plain data. A G3DError that it raises makes the item broken; anything else
-is a bug and ends the run.
+A `Recipe` makes one folder for each item (`prepare`):
+
+    <out>/<item>/              complete, with a manifest.json written last
+    <out>/.<item>.partial/     being made (g3d.data.folders)
+
+A `JointRecipe` makes one set of files from all items together (`prepare_jointly`):
+
+    <out>/<files>, <out>/<manifest>     complete
+    <out>/.<recipe>.partial/            being made
+
+An output is done when its manifest names the same recipe, version, settings and inputs. Everything is written into a
+partial folder first, and takes its final name only when all of it is on the disk.
 """
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import json
-import multiprocessing
 import os
-import shutil
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing.synchronize import Event
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from g3d.data.files import atomic_write
+from g3d.data.files import require_writable
+from g3d.data.folders import flush_files, has_leftovers, partial_folder, refuse_link, replace_folder
 from g3d.errors import EnvironmentProblem, G3DError, InputError
-from g3d.progress import Progress, Silent
+from g3d.prepare import workers as pool
+from g3d.prepare.manifest import MANIFEST, fingerprint_inputs, read_manifest, require_space, why_again, write_manifest
+from g3d.progress import Progress
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
-MANIFEST = "manifest.json"
-_SAMPLE = 2**14  # bytes
+Work = Callable[["Item", Path], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Outcome(Generic[Item, Result]):
-    """What became of every item, in order: results of the good ones, errors of the broken ones."""
+class Recipe:
+    """The work that is done for every item of a kind, and what identifies it in manifests.
 
-    good: tuple[tuple[Item, Result], ...]
-    broken: tuple[tuple[Item, G3DError], ...]
+    Attributes:
+        name: name of the recipe.
+        version: version of the code that makes the outputs; outputs of another version are made again.
+        settings: everything that the outputs depend on besides the inputs: plain JSON values.
+        work: a picklable function of an item and an empty folder, which it fills. The facts that it returns go into
+            the item's manifest; their entry "broken", if there is one, lists reasons why parts of the item are missing.
+    """
+
+    name: str
+    version: int
+    settings: Mapping[str, Any]
+    work: Work
+
+    def manifest(self, item: Item) -> dict[str, Any]:
+        """Return the first entries of the manifest of a finished item."""
+        return _manifest(self.name, self.version, self.settings, item.fingerprint())
 
 
-def run(
-    work: Callable[[Item], Result],
-    items: Sequence[Item],
-    label: str,
-    workers: int = 1,
-    progress: Progress | None = None,
-    at_once: int = 16,
-) -> Outcome[Item, Result]:
-    """Apply `work` to every item.
+@dataclass(frozen=True)
+class Item:
+    """One thing to prepare.
+
+    Attributes:
+        name: name of the item, and of its folder.
+        inputs: the files that it is made from.
+        bytes: about how many bytes will be written.
+    """
+
+    name: str
+    inputs: tuple[Path, ...]
+    bytes: int = 0
+
+    def fingerprint(self) -> str:
+        """Return a hash that changes with the inputs; an input that is missing counts as such."""
+        return fingerprint_inputs(self.inputs)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Comparison of the items with their folders.
+
+    Attributes:
+        todo: items to make.
+        outdated: why items are made although they have a folder, by name.
+        done: finished items.
+        incomplete: finished items of which parts are missing, because their inputs are damaged: reasons by name.
+    """
+
+    todo: tuple[Item, ...]
+    outdated: Mapping[str, str]
+    done: tuple[Item, ...]
+    incomplete: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        return sum(item.bytes for item in self.todo)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Result of preparing items.
+
+    Attributes:
+        made: names of the items that were made now.
+        done: names of the items that were finished before.
+        broken: errors of the items that could not be made, and of the missing parts of items that were made.
+        facts: what the recipe recorded in the manifests, by name.
+    """
+
+    made: tuple[str, ...]
+    done: tuple[str, ...]
+    broken: tuple[tuple[str, G3DError], ...]
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def plan(recipe: Recipe, items: Sequence[Item], out: Path, redo: bool = False) -> Plan:
+    """Compare the items with the folders under `out`, without writing.
 
     Args:
-        work: a picklable function of one item.
-        items: in any number.
-        label: what the progress is called.
-        workers: processes; with 1 the work is done in this one.
-        progress: told of every item.
-        at_once: items that a process is given at a time, at most: 1 for long work, more for what takes milliseconds.
+        redo: count everything as still to do.
+    """
+    todo, done, outdated, incomplete = [], [], {}, {}
+    for item in items:
+        folder = out / item.name
+        if folder.is_symlink():
+            reason: str | None = "it is a symbolic link"
+        else:
+            reason = "asked for again" if redo and folder.exists() else why_again(recipe.manifest(item), folder)
+        if reason is None:
+            done.append(item)
+            if broken := _broken_parts(_facts(folder)):
+                incomplete[item.name] = broken
+        else:
+            todo.append(item)
+            if reason:
+                outdated[item.name] = reason
+    return Plan(tuple(todo), outdated, tuple(done), incomplete)
+
+
+def prepare(
+    recipe: Recipe,
+    items: Sequence[Item],
+    out: Path,
+    workers: int = 1,
+    redo: bool = False,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Make what is not done yet; go on past broken items.
+
+    Args:
+        out: folder of the items' folders; made if missing.
+        workers: number of processes.
+        redo: also make finished items again.
+        progress: is advanced by one for every item to make.
 
     Raises:
-        EnvironmentProblem: a worker process was killed from outside.
+        EnvironmentProblem: `out` has no room or cannot be written; raised before the work begins.
     """
-    progress = progress or Silent()
-    progress.begin(label, len(items))
-    good, broken = [], []
-    with _mapper(min(workers, len(items)), at_once) as mapper:
-        for item, result in zip(items, mapper(work, items), strict=True):
-            if isinstance(result, G3DError):
-                broken.append((item, result))
+    require_writable(out)
+    todo = plan(recipe, items, out, redo)
+    require_space(todo.bytes, out)
+    out.mkdir(parents=True, exist_ok=True)
+    for item in todo.done:  # a process may have been killed while it made another version of them
+        if has_leftovers(out, item.name):
+            with partial_folder(out, item.name):
+                pass
+    work = functools.partial(_make, recipe=recipe, out=out, redo=redo)
+    outcome = pool.apply(work, todo.todo, recipe.name, workers, progress, at_once=1)
+    facts = {item.name: made for item, made in outcome.good}
+    incomplete = {**todo.incomplete, **{name: parts for name in facts if (parts := _broken_parts(facts[name]))}}
+    broken: list[tuple[str, G3DError]] = [(item.name, error) for item, error in outcome.broken]
+    broken += [(name, InputError(reason)) for name, reasons in incomplete.items() for reason in reasons]
+    return Prepared(tuple(facts), tuple(item.name for item in todo.done), tuple(broken), facts)
+
+
+def _make(item: Item, recipe: Recipe, out: Path, redo: bool) -> Mapping[str, Any]:
+    """Make one item's folder, or find that another process has just done so; return its facts."""
+    final = out / item.name
+    refuse_link(final)
+    while True:
+        with partial_folder(out, item.name) as folder:
+            if folder is None:  # another process makes it
+                time.sleep(0.2)
+            elif not redo and why_again(recipe.manifest(item), final) is None:
+                return _facts(final)
             else:
-                good.append((item, result))
-            progress.advance()
-    progress.end()
-    return Outcome(tuple(good), tuple(broken))
+                manifest = recipe.manifest(item)
+                facts = dict(recipe.work(item, folder))
+                try:
+                    write_manifest(folder, {**manifest, "outputs": flush_files(folder), "facts": facts})
+                    replace_folder(folder, final)
+                except OSError as error:
+                    raise EnvironmentProblem(f"{final}: cannot be written: {error.strerror or error}") from error
+                return facts
 
 
-class _Guarded:
-    """Returns the errors that name a broken item instead of raising them."""
+@dataclass(frozen=True)
+class Joined:
+    """The content of a joint recipe's files.
 
-    def __init__(self, work: Callable[[Any], Any]) -> None:
-        self.work = work
-
-    def __call__(self, item: Any) -> Any:
-        try:
-            return self.work(item)
-        except G3DError as error:
-            return error
-
-
-@contextmanager
-def _mapper(workers: int, at_once: int) -> Iterator[Callable[[Callable, Sequence], Iterable]]:
-    if workers <= 1:
-        yield lambda work, items: map(_Guarded(work), items)
-        return
-    # spawned, not forked: the caller may hold threads of its own
-    context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    with ProcessPoolExecutor(workers, context, _start_worker, (stop,)) as pool:
-        try:
-            yield lambda work, items: pool.map(
-                _InWorker(work), items, chunksize=max(1, min(at_once, len(items) // (8 * workers)))
-            )
-        except BrokenProcessPool:
-            raise EnvironmentProblem(
-                "a worker process was killed", "out of memory? try fewer --workers; what was finished is kept"
-            ) from None
-        except BaseException:
-            stop.set()  # without it the workers would finish what they are at, which may take minutes
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def _start_worker(stop: Event) -> None:
-    """Leave Ctrl-C to the parent, stop when it says so, and end with it even if it is killed."""
-    signal.signal(signal.SIGINT, _interrupt)
-    threading.Thread(target=_stop_when_told, args=(stop,), daemon=True).start()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-_at_work = _told = False  # of a worker process
-
-
-class _InWorker(_Guarded):
-    """In a worker process: once the parent says stop, what is being made ends as by an error, and nothing more is
-    begun."""
-
-    def __call__(self, item: Any) -> Any:
-        global _at_work
-        _at_work = True
-        try:
-            if _told:
-                raise SystemExit(1)
-            return super().__call__(item)
-        finally:
-            _at_work = False
-
-
-def _interrupt(number: int, frame: object) -> None:
-    if _told and _at_work:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # once: it tidies up
-        raise SystemExit(1)
-
-
-def _stop_when_told(stop: Event) -> None:
-    global _told
-    stop.wait()
-    _told = True
-    while True:  # a signal that comes while the handler answers an earlier one does not wake a sleeping system call
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-        time.sleep(0.1)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def fingerprint(files: Iterable[Path]) -> str:
-    """A hash of the files' names, sizes, and content at the beginning, in the middle and at the end: it differs when
-    one was replaced.
-
-    Times of change are left out: a copy of the data is the same data.
+    Attributes:
+        facts: plain JSON values for the manifest.
+        broken: what is wrong apart from the items: (name, error).
+        write: a function that writes the files into an empty folder.
     """
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as opened:
-            size = os.fstat(opened.fileno()).st_size
-            digest.update(f"{file.name} {size}\n".encode())
-            for place in (0, max(0, size // 2 - _SAMPLE // 2), max(0, size - _SAMPLE)):
-                opened.seek(place)
-                digest.update(opened.read(_SAMPLE))
-    return digest.hexdigest()
+
+    facts: Mapping[str, Any]
+    broken: tuple[tuple[str, G3DError], ...]
+    write: Callable[[Path], object]
 
 
-def require_space(wanted: int, folder: Path) -> int:
-    """Bytes free where a folder will lie.
+@dataclass(frozen=True)
+class JointRecipe(Generic[Result]):
+    """A recipe that makes one set of files from all items together.
+
+    Attributes:
+        name, version, settings: as in Recipe.
+        inspect: a picklable function of an item, which returns what the files need of it.
+        join: a function of the results of the good items, by name.
+        source: the raw data's folder, which the manifest names for readers of the prepared folder.
+        inputs: files that the outputs are made from, besides those of the items.
+        manifest: name of the manifest, which lies beside those of other recipes.
+    """
+
+    name: str
+    version: int
+    settings: Mapping[str, Any]
+    inspect: Callable[[Item], Result]
+    join: Callable[[Mapping[str, Result]], Joined]
+    source: Path
+    inputs: tuple[Path, ...] = ()
+    manifest: str = MANIFEST
+
+    def wanted(self, items: Sequence[Item]) -> dict[str, Any]:
+        """Return the first entries of the manifest of finished files."""
+        files = (*self.inputs, *(file for item in items for file in item.inputs))
+        source = {"source": str(self.source.resolve())}
+        return {**_manifest(self.name, self.version, self.settings, fingerprint_inputs(files)), **source}
+
+
+@dataclass(frozen=True)
+class JointlyPrepared(Generic[Result]):
+    """Result of preparing items jointly.
+
+    Attributes:
+        facts: the facts of the manifest.
+        broken: (name, error) of items and other things that cannot be used.
+        written: whether the prepared files are complete: written now or before.
+        up_to_date: nothing had changed since the last time, so nothing was written.
+        bytes: size of the files written now.
+        results: what inspecting the good items gave, by name; None if it was not necessary.
+    """
+
+    facts: Mapping[str, Any]
+    broken: tuple[tuple[str, G3DError], ...] = ()
+    written: bool = False
+    up_to_date: bool = False
+    bytes: int = 0
+    results: Mapping[str, Result] | None = None
+
+
+def plan_jointly(recipe: JointRecipe[Any], items: Sequence[Item], out: Path) -> str | None:
+    """Return None if the files under `out` are up to date, "" if there are none, otherwise what has changed."""
+    if not (out / recipe.manifest).is_file():
+        return ""
+    return why_again(recipe.wanted(items), out, recipe.manifest) or _left_out(out, recipe.manifest)
+
+
+def prepare_jointly(
+    recipe: JointRecipe[Result],
+    items: Sequence[Item],
+    out: Path,
+    workers: int = 1,
+    redo: bool = False,
+    check_only: bool = False,
+    inspect_all: bool = False,
+    keep_going: bool = False,
+    progress: Progress | None = None,
+) -> JointlyPrepared[Result]:
+    """Inspect all items and make one set of files from them, unless the files are up to date.
+
+    Args:
+        out: folder of the files, which other recipes may share; made if missing.
+        workers: number of processes.
+        redo: write the files although they are up to date.
+        check_only: inspect everything, write nothing.
+        inspect_all: inspect the items although the files are up to date.
+        keep_going: leave out what is broken, instead of writing nothing.
+        progress: is advanced by one for every item.
 
     Raises:
-        EnvironmentProblem: fewer than are wanted.
+        EnvironmentProblem: `out` has no room or cannot be written; raised before the work begins.
     """
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    free = shutil.disk_usage(there).free
-    if free < wanted:
-        raise EnvironmentProblem(
-            f"{folder}: {wanted / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free",
-            "choose another place with --out, or make room",
-        )
-    return free
+    if not check_only:
+        require_writable(out)
+    manifest = recipe.wanted(items)
+    reason = "asked for again" if redo else why_again(manifest, out, recipe.manifest)
+    if reason is None and not (check_only or inspect_all or _left_out(out, recipe.manifest)):
+        return JointlyPrepared(_facts(out, recipe.manifest), written=True, up_to_date=True)
+    if not check_only:
+        require_space(sum(item.bytes for item in items), out)
+    outcome = pool.apply(recipe.inspect, items, "check", workers, progress)
+    results = {item.name: result for item, result in outcome.good}
+    joined = recipe.join(results)
+    broken = (*((item.name, error) for item, error in outcome.broken), *joined.broken)
+    facts = dict(json.loads(json.dumps(joined.facts)))
+    if broken:
+        facts["left_out"] = sorted({name for name, _ in broken})
+    if check_only or (broken and not keep_going):
+        return JointlyPrepared(facts, broken, results=results)
+    if reason is None and facts == _facts(out, recipe.manifest):
+        return JointlyPrepared(facts, broken, written=True, up_to_date=True, results=results)
+    size = _write(recipe, joined, {**manifest, "facts": facts}, out)
+    return JointlyPrepared(facts, broken, written=True, bytes=size, results=results)
 
 
-def write_manifest(folder: Path, values: Mapping[str, Any], name: str = MANIFEST) -> None:
-    """Say what a prepared folder holds; written last, so that a folder with a manifest is complete."""
-    with atomic_write(folder / name) as file:
-        file.write((json.dumps(values, indent=2) + "\n").encode())
+def _write(recipe: JointRecipe[Any], joined: Joined, manifest: Mapping[str, Any], out: Path) -> int:
+    """Write the files and the manifest into a partial folder, then move them, the manifest last; return their size."""
+    while True:
+        with partial_folder(out, recipe.name) as folder:
+            if folder is not None:
+                try:
+                    joined.write(folder)
+                    sizes = flush_files(folder)
+                    write_manifest(folder, {**manifest, "outputs": sizes}, recipe.manifest)
+                    for name in (*sizes, recipe.manifest):
+                        os.replace(folder / name, out / name)
+                except OSError as error:
+                    raise EnvironmentProblem(f"{out}: cannot be written: {error.strerror or error}") from error
+                return sum(sizes.values())
+        time.sleep(0.2)  # another process writes them
 
 
-def read_manifest(folder: Path, name: str = MANIFEST) -> dict[str, Any] | None:
-    """The manifest of a prepared folder; None where there is none.
+def _manifest(recipe: str, version: int, settings: Mapping[str, Any], inputs: str) -> dict[str, Any]:
+    manifest = {"recipe": recipe, "version": version, "settings": settings, "inputs": inputs}
+    return dict(json.loads(json.dumps(manifest)))
 
-    Raises:
-        InputError: it is not JSON.
-    """
-    path = folder / name
-    if not path.is_file():
-        return None
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON ({error})", "delete it and run g3d prepare again") from None
-    if not isinstance(values, dict):
-        raise InputError(
-            f"{path}: expected an object, found {type(values).__name__}", "delete it and run g3d prepare again"
-        )
-    return values
+
+def _facts(folder: Path, manifest: str = MANIFEST) -> dict[str, Any]:
+    facts = (read_manifest(folder, manifest) or {}).get("facts")
+    return dict(facts) if isinstance(facts, dict) else {}
+
+
+def _broken_parts(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    broken = facts.get("broken")
+    return tuple(map(str, broken)) if isinstance(broken, list) else ()
+
+
+def _left_out(out: Path, manifest: str) -> str | None:
+    left_out = _facts(out, manifest).get("left_out")
+    return f"{len(left_out)} broken parts were left out" if left_out else None

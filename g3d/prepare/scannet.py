@@ -22,7 +22,7 @@ from g3d.data.scannet.folder import Scan, ScanFolder, read_scan, read_split
 from g3d.data.scannet.labels import LabelTable
 from g3d.data.scannet.scenes import FILE, Scene, write_scene
 from g3d.errors import G3DError, InputError, MissingDataError
-from g3d.prepare.items import Item, Recipe
+from g3d.prepare.runner import Item, Recipe
 
 log = logging.getLogger(__name__)
 VERSION = 1

@@ -24,7 +24,7 @@ from g3d.data.scannet.mesh import Mesh
 from g3d.data.scannet.raw import read_aggregation, read_segments
 from g3d.data.scannet.scenes import FILE, Scene, read_scene
 from g3d.errors import EnvironmentProblem, G3DError
-from g3d.prepare.items import Item, Recipe
+from g3d.prepare.runner import Item, Recipe
 from g3d.prepare.scannet import SCENES, SPLITS, label_table, read_table
 
 VERSION = 1

@@ -1,4 +1,4 @@
-"""Which part of a long list this process takes: `--shard i/n`, a SLURM array, or the processes of torchrun and srun."""
+"""Choose the part of a list that this process prepares: `--shard i/n`, a SLURM array, or torchrun's or srun's tasks."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from g3d.errors import EnvironmentProblem, InputError
+from g3d.launch import environment_number, slurm_task
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Part `index` (from 0) of `count`: every count-th item of a list, so that the parts take about as long."""
+    """Part `index` (from 0) of `count`: every count-th item of a list, so that all parts take about the same time."""
 
     index: int = 0
     count: int = 1
@@ -28,10 +29,10 @@ class Shard:
 
 
 def parse_shard(text: str) -> Shard:
-    """`3/8` is the third of eight.
+    """Return the part that an option such as `3/8` (the third of eight) names.
 
     Raises:
-        InputError: it is nothing of the kind.
+        InputError: the text is not of the form i/n with 1 <= i <= n.
     """
     index, slash, count = text.partition("/")
     if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
@@ -40,8 +41,9 @@ def parse_shard(text: str) -> Shard:
 
 
 def shard_of_environment(environment: Mapping[str, str] = os.environ) -> Shard:
-    """What SLURM (job arrays first, then tasks) or torchrun gave this process to do; everything where neither started
-    it.
+    """Return the part that the launcher gave to this process; the whole list if no launcher started several processes.
+
+    A SLURM job array comes first, then torchrun's RANK and WORLD_SIZE, then the tasks of a SLURM step.
 
     Raises:
         EnvironmentProblem: the variables contradict each other.
@@ -49,17 +51,12 @@ def shard_of_environment(environment: Mapping[str, str] = os.environ) -> Shard:
     for name, first, count in (
         ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT"),
         ("RANK", "", "WORLD_SIZE"),
-        ("SLURM_PROCID", "", "SLURM_NTASKS"),
     ):
         if name not in environment or count not in environment:
             continue
-        try:
-            step = int(environment.get("SLURM_ARRAY_TASK_STEP", "1")) if first else 1
-            index, total = (int(environment[name]) - int(environment.get(first, "0"))) // step, int(environment[count])
-        except ValueError:
-            raise EnvironmentProblem(
-                f"{name}={environment[name]}, {count}={environment[count]}: expected numbers"
-            ) from None
+        step = max(1, environment_number(environment, "SLURM_ARRAY_TASK_STEP", 1)) if first else 1
+        index = (environment_number(environment, name) - environment_number(environment, first)) // step
+        total = environment_number(environment, count)
         if not 0 <= index < total:
             raise EnvironmentProblem(
                 f"{name}={environment[name]} is not among {count}={total} parts",
@@ -67,4 +64,5 @@ def shard_of_environment(environment: Mapping[str, str] = os.environ) -> Shard:
             )
         if total > 1:
             return Shard(index, total, name)
-    return Shard()
+    task = slurm_task(environment)
+    return Shard() if task is None else Shard(task.rank, task.count, "SLURM_PROCID")

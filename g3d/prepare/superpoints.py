@@ -22,7 +22,7 @@ from g3d.data.scannet.mesh import read_mesh
 from g3d.errors import InputError, MissingDataError
 from g3d.ops.mesh_segments import mesh_segments
 from g3d.ops.point_segments import point_segments
-from g3d.prepare.items import Item, Recipe
+from g3d.prepare.runner import Item, Recipe
 
 VERSION = 1
 SUPERPOINTS = "superpoints"

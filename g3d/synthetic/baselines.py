@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from g3d.data.types import ImageSample, Objects, Prediction
+from g3d.data.types import CameraBoxes, ImageSample, ImageSource, Prediction
 from g3d.metrics.grounding import box_rows, oriented_iou, published_iou
 from g3d.systems.base import Samples
 
@@ -22,8 +22,10 @@ _CANDIDATES = 400  # training boxes that are tried as the most likely one
 _REACH = 15.0  # metres between the centres of boxes that may still overlap
 
 
-class WithoutSentence:
-    """The samples of a split, all asked for the same: `NO_SENTENCE`. A model can answer with what is most prominent."""
+class _Changed:
+    """The samples of a split, each changed in one way."""
+
+    drawn = None
 
     def __init__(self, samples: Samples) -> None:
         self.samples, self.ids = samples, samples.ids
@@ -31,13 +33,21 @@ class WithoutSentence:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def sample(self, index: int, rng: np.random.Generator | None) -> ImageSample:
-        return replace(self.samples.sample(index, rng), expression=NO_SENTENCE)
+    def group(self, index: int) -> str:
+        return self.samples.group(index)
 
 
-class WithoutImage:
-    """The samples of a split, all with the mean of some pictures instead of their own. A model can answer with what the
-    sentence says.
+class WithoutSentence(_Changed):
+    """The samples of a split, all asked for the same: `NO_SENTENCE`. A model can answer with what is most prominent."""
+
+    def read(self, indices: Sequence[int], rng: np.random.Generator | None) -> list[ImageSample]:
+        return [replace(sample, expression=NO_SENTENCE) for sample in self.samples.read(indices, rng)]
+
+
+class WithoutImage(_Changed):
+    """The samples of a split, all with the mean of some pictures instead of their own.
+
+    A model can answer with what the sentence says.
 
     Args:
         samples: of the split.
@@ -45,23 +55,21 @@ class WithoutImage:
     """
 
     def __init__(self, samples: Samples, mean: torch.Tensor) -> None:
-        self.samples, self.ids, self.mean = samples, samples.ids, mean
+        super().__init__(samples)
+        self.mean = mean
 
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def sample(self, index: int, rng: np.random.Generator | None) -> ImageSample:
-        return replace(self.samples.sample(index, rng), image=self.mean)
+    def read(self, indices: Sequence[int], rng: np.random.Generator | None) -> list[ImageSample]:
+        return [replace(sample, image=self.mean) for sample in self.samples.read(indices, rng)]
 
 
 def mean_image(samples: Samples, count: int = 64) -> torch.Tensor:
     """(3, H, W) uint8, the mean of up to `count` samples' images, evenly spread over the samples."""
     chosen = np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int))
-    total = sum(samples.sample(int(index), None).image.double() for index in chosen)
+    total = sum(samples.read([int(index)], None)[0].image.double() for index in chosen)
     return (torch.as_tensor(total) / len(chosen)).round().to(torch.uint8)
 
 
-def most_likely_box(objects: Sequence[Objects], seed: int = 0) -> Objects:
+def most_likely_box(objects: Sequence[CameraBoxes], seed: int = 0) -> CameraBoxes:
     """The one box that, given as the answer to every training sentence, is right most often.
 
     Args:
@@ -81,9 +89,9 @@ def most_likely_box(objects: Sequence[Objects], seed: int = 0) -> Objects:
     return replace(best, scores=np.ones(1))
 
 
-def always(box: Objects, samples: Samples) -> list[Prediction]:
+def always(box: CameraBoxes, samples: Samples) -> list[Prediction]:
     """The same answer to every sentence."""
-    return [Prediction(sample, box) for sample in samples.ids]
+    return [Prediction(sample, ImageSource(), (box,)) for sample in samples.ids]
 
 
 def _hits(

@@ -1,31 +1,37 @@
-"""What the engine knows about a system: the System protocol and how one is found by name.
+"""The System protocol: what the engine knows about a system, and how one is found by name.
 
-A new paper is a new folder under g3d/systems with `config.py` (class `Config`, imports no torch) and `system.py`
-(object `SYSTEM`), and a preset. Nothing else changes.
+A new paper is a new folder in g3d/systems with `config.py` (class `Config`, imports no torch) and `system.py` (object
+`SYSTEM`), and a preset; or a package of the same layout that is named by an entry point in the group `g3d.systems`.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
-from g3d.config import schema
-from g3d.data.images.user_images import InferRequest as InferRequest
+from g3d import registry
+from g3d.config import Config, schema
+from g3d.data.request import InferRequest as InferRequest
+from g3d.data.types import Answer, Batch, Prediction
+from g3d.errors import InputError
+from g3d.position import Position as Position
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from torch import Tensor, nn
+    from torch.optim import Optimizer
 
-    from g3d.data.types import Objects, Prediction
-    from g3d.metrics.table import Table
+Input = Literal["image", "scene", "camera", "expression"]
+ConfigT = TypeVar("ConfigT", bound=Config)
+BatchT = TypeVar("BatchT", bound=Batch)
 
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What became of a published checkpoint's entries: all of them are in one of the lists.
+    """What was done with each entry of a published checkpoint: every entry is in one of the lists.
 
     Attributes:
         taken: names that were loaded.
@@ -38,7 +44,7 @@ class ImportReport:
     fresh: Mapping[str, str]
 
     def lines(self) -> list[str]:
-        """The report as short sentences; many entries with one reason share theirs."""
+        """Return the report as short sentences; many entries with one reason share theirs."""
         said = [f"{len(self.taken)} entries loaded"]
         for what, entries in (("ignored", self.ignored), ("not in the file", self.fresh)):
             for why in dict.fromkeys(entries.values()):
@@ -52,105 +58,153 @@ class ImportReport:
 
 
 class Samples(Protocol):
-    """A split of a data set as numbered samples."""
+    """A split of a data set as numbered samples, of which those about one image or scene form a group.
 
-    ids: Sequence[str]
+    Attributes:
+        ids: the sample's id by its number.
+        drawn: None if training takes each sample on its own; else an epoch of training has each group once, with so
+            many of its samples at most, drawn anew each time.
+    """
+
+    @property
+    def ids(self) -> Sequence[str]: ...
+    @property
+    def drawn(self) -> int | None: ...
 
     def __len__(self) -> int: ...
 
-    def sample(self, index: int, rng: np.random.Generator | None) -> Any:
-        """Sample `index`; augmented with draws from `rng` alone when it is given, so that a sample can be made again
-        anywhere."""
+    def group(self, index: int) -> str:
+        """Return the name of the image or scene that sample `index` is about."""
+
+    def read(self, indices: Sequence[int], rng: np.random.Generator | None) -> list[Any]:
+        """Return samples of one group, which share one input.
+
+        Args:
+            indices: numbers of samples of one group.
+            rng: augment with draws from it alone, so that samples can be made again anywhere; None: no augmentation.
+        """
 
 
-class Evaluator(Protocol):
-    """Collects predictions of a split, each sample once, and computes the published table."""
+class System(Protocol[ConfigT, BatchT]):
+    """One published system.
 
-    def update(self, predictions: Sequence[Prediction]) -> None: ...
+    Attributes:
+        name: of its folder.
+        takes: what it is asked with. "camera" goes with "image".
+        answers: the type of answer that its evaluation is about.
+        carried: settings that our checkpoints fix, because what they name is inside.
+        starts: settings that name where training starts from; they have no meaning for a checkpoint of ours.
+        optimizers: optimisers beside PyTorch's by their names in `optim.name`: functions of (groups, `config.optim`).
+    """
 
-    def compute(self) -> Table: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def takes(self) -> frozenset[Input]: ...
+    @property
+    def answers(self) -> type[Answer]: ...
+    @property
+    def carried(self) -> tuple[str, ...]: ...
+    @property
+    def starts(self) -> tuple[str, ...]: ...
+    @property
+    def optimizers(self) -> Mapping[str, Callable[[list[dict[str, Any]], Any], Optimizer]]: ...
 
+    def resolve(self, config: ConfigT, root: Path) -> ConfigT:
+        """Return the config with sizes filled in that depend on the data; called once, when a training starts."""
 
-class System(Protocol):
-    """One published system. `config` is always an instance of the system's own schema."""
+    def build(self, config: ConfigT) -> nn.Module:
+        """Return the network with fresh weights; reads no file."""
 
-    name: str
-    takes_expressions: bool  # each sample has a sentence, and its prediction is the answer to it
-    carried: tuple[str, ...]  # settings that our checkpoints fix, because what they name is inside
-    starts: tuple[str, ...]  # settings that name where training starts from: without meaning for a checkpoint of ours
+    def layout(self, config: ConfigT) -> torch.memory_format | None:
+        """Return the memory layout of the network's 4-D weights, None for PyTorch's own."""
 
-    def build(self, config: Any) -> nn.Module:
-        """The network with fresh weights; reads no file."""
-
-    def start(self, config: Any, model: nn.Module, root: Path, read: Callable[[Path], dict[str, Any]]) -> list[str]:
-        """Load, strictly, the weights that the config names for training to start from; says what was taken.
+    def start(self, config: ConfigT, model: nn.Module, root: Path, read: Callable[[Path], dict[str, Any]]) -> list[str]:
+        """Load, strictly, the weights that the config names for training to start from; return what was taken.
 
         Args:
             root: the data set's folder, which may hold what the config names.
             read: opens a weights file.
         """
 
-    def dataset(self, config: Any, root: Path, split: str, training: bool) -> Samples:
-        """Samples of a split; with `training` their targets are made and prepared files are needed."""
+    def samples(self, config: ConfigT, root: Path, split: str, training: bool) -> Samples:
+        """Return the samples of a split; with `training` their targets are made and prepared files are needed."""
 
-    def collate(self, samples: list[Any]) -> Any:
-        """Samples -> one batch, which has `len` and `to(device)`."""
+    def collate(self, groups: list[list[Any]]) -> BatchT:
+        """Return one batch of the samples of some groups, in their order."""
 
-    def losses(self, model: nn.Module, batch: Any, config: Any) -> dict[str, Tensor]:
-        """Unweighted terms by name and "total". Over processes, the mean of the totals is the total of the global
-        batch."""
+    def losses(self, model: nn.Module, batch: BatchT, config: ConfigT, at: Position) -> dict[str, Tensor]:
+        """Return unweighted terms by name and "total".
 
-    def predict(self, model: nn.Module, batch: Any, config: Any) -> list[Prediction]:
-        """One prediction per sample of the batch, in its order."""
+        Over processes, the mean of the totals is the total of the global batch.
 
-    def evaluator(self, config: Any | None, root: Path, split: str) -> Evaluator:
-        """The published evaluation of a split; reads labels, needs no model. Without a config: all classes."""
+        Args:
+            at: the position in training, for weights that change with it.
+        """
 
-    def parameter_groups(self, model: nn.Module, config: Any) -> list[dict[str, Any]]:
-        """Groups for the optimiser, with their own options where they differ from `config.optim`."""
+    def predict(self, model: nn.Module, batch: BatchT, config: ConfigT) -> list[Prediction]:
+        """Return one prediction for each sample of the batch, in its order."""
 
-    def import_official(self, checkpoint: Mapping[str, Any], model: nn.Module, config: Any) -> ImportReport:
+    def parameter_groups(self, model: nn.Module, config: ConfigT) -> list[dict[str, Any]]:
+        """Return groups for the optimiser, with their own options where they differ from `config.optim`."""
+
+    def import_official(self, checkpoint: Mapping[str, Any], model: nn.Module, config: ConfigT) -> ImportReport:
         """Load a published checkpoint into `model`, strictly.
 
         Raises:
             InputError: names or shapes do not fit; the first ones are listed.
         """
 
-    def inputs(self, config: Any, request: InferRequest) -> Samples:
-        """A user's own data as samples."""
+    def inputs(self, config: ConfigT, request: InferRequest) -> Samples:
+        """Return a user's own images or scenes as samples."""
 
-    def knows_data(self, root: Path) -> bool:
-        """Whether a folder looks like the data set, raw or prepared."""
 
-    def labels(self, root: Path, ids: Sequence[str]) -> Mapping[str, Objects]:
-        """Ground truth to draw beside predictions; samples without labels are left out."""
+class SystemDefaults:
+    """What most systems have in common; a system may inherit it and define the rest of the protocol."""
 
-    def blanks(self, root: Path, ids: Sequence[str]) -> list[Prediction]:
-        """Samples as predictions of nothing: their images, sizes and cameras, to draw on."""
+    name: str
+    carried: tuple[str, ...] = ()
+    starts: tuple[str, ...] = ()
+    optimizers: Mapping[str, Callable[[list[dict[str, Any]], Any], Optimizer]] = {}
 
-    def write_native(
-        self, predictions: Sequence[Prediction], folder: Path, full_precision: bool, root: Path | None
-    ) -> list[Path]:
-        """The data set's own result files, with the published number of digits or with all of them; returns them.
+    def resolve(self, config: Any, root: Path) -> Any:
+        """Return the config as it is."""
+        return config
 
-        Without `root`, the data set's folder, those that need labels are left out.
+    def layout(self, config: Any) -> torch.memory_format | None:
+        """Return None: PyTorch's own layout."""
+        return None
+
+    def start(self, config: Any, model: nn.Module, root: Path, read: Callable[[Path], dict[str, Any]]) -> list[str]:
+        """Load nothing."""
+        return []
+
+    def parameter_groups(self, model: nn.Module, config: Any) -> list[dict[str, Any]]:
+        """Return all trained parameters as one group."""
+        return [{"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}]
+
+    def import_official(self, checkpoint: Mapping[str, Any], model: nn.Module, config: Any) -> ImportReport:
+        """Refuse: there is no published checkpoint.
+
+        Raises:
+            InputError: always.
         """
-
-    def knows_native(self, folder: Path) -> bool:
-        """Whether a folder looks like the data set's own result files."""
-
-    def split_ids(self, root: Path, split: str) -> list[str]:
-        """The ids of a split's samples."""
-
-    def read_native(self, path: Path, ids: Sequence[str]) -> list[Prediction]:
-        """Predictions of a split from the data set's own result files."""
+        raise InputError(f"system {self.name} has no published checkpoints", "give a checkpoint that g3d wrote")
 
 
 def get_system(name: str) -> System:
-    """The system of that name.
+    """Return the system of that name.
 
     Raises:
         InputError: there is none.
     """
     schema(name)
-    return importlib.import_module(f"g3d.systems.{name}.system").SYSTEM
+    return cast("System", registry.load(registry.SYSTEMS, name, "system").SYSTEM)
+
+
+def grouped(samples: Samples, indices: Iterable[int]) -> list[list[int]]:
+    """Return the numbers of samples group by group, groups and samples in the order in which they come."""
+    groups: dict[str, list[int]] = {}
+    for index in indices:
+        groups.setdefault(samples.group(index), []).append(index)
+    return list(groups.values())

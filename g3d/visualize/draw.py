@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from g3d.data.images.image import image_size
-from g3d.data.types import Objects, Prediction
+from g3d.data.types import ImageSource, Objects, Prediction
 from g3d.errors import InputError, MissingDataError
 from g3d.metrics.table import Table
 from g3d.progress import Progress, Silent
@@ -24,7 +25,7 @@ from g3d.visualize.page import write_page
 
 def visualize_predictions(
     predictions: Sequence[Prediction],
-    labels: Mapping[str, Objects] | None,
+    labels: Mapping[str, Any] | None,
     out: Path,
     items: Sequence[str] | None = None,
     image_root: Path | None = None,
@@ -130,24 +131,23 @@ def _file_names(frames: Sequence[Frame]) -> list[str]:
     return names
 
 
-def _frame(prediction: Prediction, name: str, labels: Mapping[str, Objects] | None, image_root: Path | None) -> Frame:
-    if prediction.camera is None:
+def _frame(prediction: Prediction, name: str, labels: Any, image_root: Path | None) -> Frame:
+    source = prediction.source
+    if not isinstance(source, ImageSource) or source.camera is None:
         raise InputError(
-            f"prediction for {prediction.sample!r}: it has no camera; expected a 3x4 projection matrix to "
-            f"draw boxes with"
+            f"prediction for {prediction.sample!r}: it has no camera; expected a 3x4 projection matrix to draw boxes with"
         )
     image = _image(prediction, image_root)
     truth = None if labels is None else labels.get(prediction.sample)
-    size = prediction.image_size or image_size(image)
-    return Frame(
-        name, image, prediction.camera, size, prediction.objects, truth, prediction.expression, prediction.maps
-    )
+    found = prediction.answer(Objects) if prediction.answers else Objects.empty(scored=True)
+    size = source.size or image_size(image)
+    return Frame(name, image, source.camera, size, found, truth, prediction.expression, prediction.maps)
 
 
 def _image(prediction: Prediction, image_root: Path | None) -> Path:
-    if prediction.image is None:
+    if prediction.source.path is None:
         raise InputError(f"prediction for {prediction.sample!r}: it names no image")
-    path = Path(prediction.image)
+    path = Path(prediction.source.path)
     tried = [path] if image_root is None else [image_root / path, image_root / path.name]
     for candidate in tried:
         if candidate.is_file():

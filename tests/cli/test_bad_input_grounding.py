@@ -112,7 +112,7 @@ def _a_folder(data: Path) -> None:
         (_entry(instanceID=-3), 2, "instanceID: found -3"),
         (_entry(im_name=7), 2, "im_name: found 7, expected a frame of six digits, in quotes"),
         (_entry(im_name="../7"), 2, 'im_name: found "../7"'),
-        (_entry(objectName="Car"), 2, 'objectName: found "Car" (did you mean car?)'),
+        (_entry(objectName="Car"), 2, "; did you mean 'car'?"),
         (_entry(objectName=["car"]), 2, "objectName: found list, expected one of pedestrian"),
         (_entry(description=["the car"]), 2, "description: found list, expected a sentence"),
         (_entry(description="the \ud83d car"), 2, r'description: found "the \ud83d car", expected a sentence'),

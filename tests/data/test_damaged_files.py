@@ -18,7 +18,6 @@ from support.tiny_text import write_encoder
 from g3d.data.files import read_text
 from g3d.data.images.depth_image import encode_depth_png, pack_depth, read_depth
 from g3d.data.images.image import image_size, read_image
-from g3d.data.images.user_images import read_expressions as read_sentences
 from g3d.data.kitti.prepared import PreparedDepth, raw_root
 from g3d.data.kitti.raw import read_calibration, read_labels, read_results
 from g3d.data.kitti.raw import read_split as read_frames
@@ -38,6 +37,7 @@ from g3d.data.scannet.published import (
 from g3d.data.scannet.raw import read_aggregation, read_facts, read_segments
 from g3d.data.scannet.scenes import Scene, read_scene, write_scene
 from g3d.data.scannet.sens import SensFile
+from g3d.data.text.sentences import read_sentences
 from g3d.errors import InputError, MissingDataError
 from g3d.nn.text_files import read_tokenizer
 

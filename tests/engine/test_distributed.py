@@ -85,15 +85,19 @@ def test_first_host_of_a_slurm_list(nodes: str, first: str) -> None:
     assert first_host(nodes) == first
 
 
+SRUN = {
+    "SLURM_PROCID": "5",
+    "SLURM_NTASKS": "8",
+    "SLURM_STEP_NUM_TASKS": "8",
+    "SLURM_LOCALID": "1",
+    "SLURM_STEP_ID": "0",
+    "SLURM_JOB_ID": "123",
+    "SLURM_JOB_NODELIST": "n[2-3]",
+}
+
+
 def test_slurm_variables_become_torchrun_s() -> None:
-    env = {
-        "SLURM_PROCID": "5",
-        "SLURM_NTASKS": "8",
-        "SLURM_LOCALID": "1",
-        "SLURM_STEP_ID": "0",
-        "SLURM_JOB_ID": "123",
-        "SLURM_JOB_NODELIST": "n[2-3]",
-    }
+    env = dict(SRUN)
     slurm_to_torchrun(env)
     assert (env["RANK"], env["WORLD_SIZE"], env["LOCAL_RANK"], env["MASTER_ADDR"], env["MASTER_PORT"]) == (
         "5",
@@ -104,10 +108,34 @@ def test_slurm_variables_become_torchrun_s() -> None:
     )
 
 
-def test_an_interactive_slurm_shell_is_one_process() -> None:
-    env = {"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_JOB_NODELIST": "n1"}
+def test_torchrun_s_own_variables_are_kept() -> None:
+    env = {**SRUN, "RANK": "1", "WORLD_SIZE": "2"}
     slurm_to_torchrun(env)
-    assert "RANK" not in env
+    assert (env["RANK"], env["WORLD_SIZE"]) == ("1", "2")
+    assert "MASTER_ADDR" not in env
+
+
+def test_the_step_s_own_nodes_and_size_count_not_the_allocation_s() -> None:
+    env = {**SRUN, "SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "n3"}
+    slurm_to_torchrun(env)
+    assert (env["RANK"], env["WORLD_SIZE"], env["MASTER_ADDR"]) == ("1", "2", "n3")
+
+
+def test_the_shell_of_salloc_starts_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a process must not wait for a second one, which nobody starts."""
+    salloc = {
+        "SLURM_STEP_ID": "4294967290",
+        "SLURM_STEP_NUM_TASKS": "1",
+        "SLURM_PROCID": "0",
+        "SLURM_NTASKS": "2",
+        "SLURM_STEP_NODELIST": "localhost",
+    }
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in salloc.items():
+        monkeypatch.setenv(name, value)
+    with processes("cpu") as group:
+        assert (group.rank, group.world) == (0, 1)
 
 
 class _Numbers:

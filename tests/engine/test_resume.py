@@ -72,7 +72,7 @@ def assert_same(run: Path, other: Path) -> None:
 def test_killed_at_a_random_step(drawn_kitti: Path, undisturbed: Path, tmp_path: Path, attempt: int) -> None:
     run = tmp_path / "run"
     process = launch(*start(drawn_kitti, run))
-    stop_after(process, run, random.randint(3, STEPS - 2), signal.SIGKILL)
+    stop_after(process, run, random.randint(4, STEPS - 2), signal.SIGKILL)
     process.communicate()
     finish("train", "--resume", str(run))
     assert_same(run, undisturbed)

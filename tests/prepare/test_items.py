@@ -19,8 +19,8 @@ from support import paths
 from support.items import copy_slowly
 
 from g3d.errors import EnvironmentProblem, InputError
-from g3d.prepare import runner
-from g3d.prepare.items import Item, Recipe, plan, prepare
+from g3d.prepare import manifest
+from g3d.prepare.runner import Item, Recipe, plan, prepare
 from g3d.prepare.shards import Shard, parse_shard, shard_of_environment
 
 RECIPE = Recipe("copy", 1, {"repeat": 2}, copy_slowly)
@@ -100,7 +100,7 @@ def start(sources: list[Item], out: Path, work: str = "copy_slowly", **how: Any)
     tests = paths.TESTS
     program = (
         f"import sys; sys.path[:0] = [{str(tests)!r}]\n"
-        f"from pathlib import Path\nfrom support.items import {work} as work\nfrom g3d.prepare.items import Item, "
+        f"from pathlib import Path\nfrom support.items import {work} as work\nfrom g3d.prepare.runner import Item, "
         f"Recipe, prepare\n"
         "if __name__ == '__main__':\n"
         f"    items = [Item(f'item{{i}}', (Path({str(sources[0].inputs[0].parent)!r}) / "
@@ -157,7 +157,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def test_too_little_room_is_said_before_the_work(
     sources: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner.shutil, "disk_usage", lambda place: namedtuple("usage", "free")(7999))
+    monkeypatch.setattr(manifest.shutil, "disk_usage", lambda place: namedtuple("usage", "free")(7999))
     with pytest.raises(EnvironmentProblem, match=r"0\.0 GB are needed"):
         prepare(RECIPE, sources, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -192,7 +192,8 @@ def test_a_shard_that_is_none_is_refused(text: str) -> None:
             },
             (2, 4),
         ),
-        ({"SLURM_PROCID": "1", "SLURM_NTASKS": "2"}, (1, 2)),
+        ({"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_ID": "0", "SLURM_NTASKS": "2"}, (1, 2)),
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "2"}, (0, 1)),  # sbatch --ntasks=2 without srun
     ],
 )
 def test_shards_of_the_environment(environment: dict[str, str], shard: tuple[int, int]) -> None:

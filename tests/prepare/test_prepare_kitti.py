@@ -14,7 +14,7 @@ from g3d.data.kitti.object_depth import depth_rectangles, paint
 from g3d.data.kitti.prepared import RECTANGLES, open_prepared, raw_root
 from g3d.data.kitti.raw import KittiRoot, read_labels
 from g3d.errors import EnvironmentProblem, InputError, MissingDataError
-from g3d.prepare import runner
+from g3d.prepare import manifest, workers
 from g3d.prepare.kitti import prepare_kitti
 
 
@@ -67,9 +67,9 @@ def test_checking_writes_nothing(drawn_kitti: Path, tmp_path: Path) -> None:
 
 def test_workers_give_the_same_bytes(drawn_kitti: Path, tmp_path: Path) -> None:
     contents = []
-    for workers in (1, 2):
-        prepare_kitti(drawn_kitti, out=tmp_path / str(workers), workers=workers)
-        contents.append((tmp_path / str(workers) / RECTANGLES).read_bytes())
+    for count in (1, 2):
+        prepare_kitti(drawn_kitti, out=tmp_path / str(count), workers=count)
+        contents.append((tmp_path / str(count) / RECTANGLES).read_bytes())
     assert contents[0] == contents[1]
 
 
@@ -105,7 +105,7 @@ def test_a_place_that_cannot_be_written_is_said_before_the_work(
     drawn_kitti: Path, tmp_path: Path, argument: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(runner, "run", None)  # no frame may be looked at
+    monkeypatch.setattr(workers, "apply", None)  # no frame may be looked at
     with pytest.raises(EnvironmentProblem, match="file is no folder") as caught:
         prepare_kitti(drawn_kitti, **{"out": tmp_path / "free", argument: tmp_path / "file" / "prepared"})
     assert "--out" in caught.value.hint
@@ -115,9 +115,9 @@ def test_a_place_that_cannot_be_written_is_said_before_the_work(
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_the_runner_goes_on_past_broken_items(workers: int) -> None:
-    outcome = runner.run(double_but_three, range(5), "double", workers)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_runner_goes_on_past_broken_items(processes: int) -> None:
+    outcome = workers.apply(double_but_three, range(5), "double", processes)
     assert outcome.good == ((0, 0), (1, 2), (2, 4), (4, 8))
     assert [(item, str(error)) for item, error in outcome.broken] == [(3, "three is broken")]
 
@@ -125,8 +125,8 @@ def test_the_runner_goes_on_past_broken_items(workers: int) -> None:
 def test_a_manifest_that_is_no_json(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(InputError, match="not valid JSON"):
-        runner.read_manifest(tmp_path)
-    runner.write_manifest(tmp_path, {"a": 1})
+        manifest.read_manifest(tmp_path)
+    manifest.write_manifest(tmp_path, {"a": 1})
     assert json.loads((tmp_path / "manifest.json").read_text()) == {"a": 1}
 
 

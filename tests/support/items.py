@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from g3d.errors import InputError
-from g3d.prepare.items import Item
+from g3d.prepare.runner import Item
 
 
 def double_but_three(item: int) -> int:

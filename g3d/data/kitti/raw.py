@@ -7,7 +7,6 @@ line, the field, what was found and expected.
 
 from __future__ import annotations
 
-import difflib
 import logging
 import math
 import re
@@ -22,7 +21,7 @@ from g3d.data.boundary import reader, reading
 from g3d.data.files import read_text
 from g3d.data.kitti import splits as kitti_splits
 from g3d.data.types import Objects
-from g3d.errors import InputError, MissingDataError
+from g3d.errors import InputError, MissingDataError, did_you_mean
 
 FIELDS = (
     "type",
@@ -42,6 +41,9 @@ FIELDS = (
     "rotation_y",
     "score",
 )
+
+TEST = "test"
+"""The one split whose images are in testing/ and have no labels."""
 
 _LABEL_COLUMNS, _RESULT_COLUMNS = 15, 16
 _FIRST_WORD = re.compile(r"^[^\S\n]*(\S+)", re.MULTILINE)
@@ -275,6 +277,15 @@ class KittiRoot:
             hint="Unpack data_object_image_2.zip, data_object_calib.zip and data_object_label_2.zip into that folder.",
         )
 
+    @staticmethod
+    def of_split(path: str | Path, split: str | Path) -> KittiRoot:
+        """Return the folder that holds a split: `testing/` for the split named test, `training/` for all others.
+
+        Raises:
+            MissingDataError: it is not there.
+        """
+        return KittiRoot.find(path, "testing" if str(split) == TEST else "training")
+
     def image(self, frame: str) -> Path:
         return self.folder / "image_2" / f"{frame}.png"
 
@@ -313,10 +324,8 @@ class KittiRoot:
 
 
 def _unknown_split(name: str, known: Sequence[str], where: str) -> InputError:
-    near = difflib.get_close_matches(name, known, 1)
-    meant = f" (did you mean {near[0]}?)" if near else ""
     return InputError(
-        f"split '{name}' is unknown{meant}; {where}: {', '.join(known) or 'none'}",
+        f"split '{name}' is unknown; {where}: {', '.join(known) or 'none'}{did_you_mean(name, known)}",
         hint="A path to an id list works too.",
     )
 

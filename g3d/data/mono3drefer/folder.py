@@ -8,7 +8,6 @@ folder can be given as `--data`.
 
 from __future__ import annotations
 
-import difflib
 import io
 import json
 import logging
@@ -33,7 +32,7 @@ from g3d.data.mono3drefer.raw import (
     rows_of_objects,
 )
 from g3d.data.types import Objects
-from g3d.errors import InputError, MissingDataError
+from g3d.errors import InputError, MissingDataError, did_you_mean
 
 FOLDER = "g3d"
 INDEX = "mono3drefer.npz"
@@ -119,10 +118,8 @@ class Mono3DReferRoot:
         if Path(name).suffix == ".txt" or len(Path(name).parts) != 1:
             return read_split(name)
         if name not in SPLITS:
-            near = difflib.get_close_matches(str(name), SPLITS, 1)
-            meant = f" (did you mean {near[0]}?)" if near else ""
             raise InputError(
-                f"split '{name}' is unknown{meant}; expected {', '.join(SPLITS)}",
+                f"split '{name}' is unknown; expected {', '.join(SPLITS)}{did_you_mean(str(name), SPLITS)}",
                 "A path to a list of images works too.",
             )
         return read_split(self.root / list_name(str(name)))

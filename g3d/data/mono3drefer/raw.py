@@ -13,7 +13,6 @@ found and expected.
 from __future__ import annotations
 
 import ast
-import difflib
 import json
 import math
 import re
@@ -28,7 +27,7 @@ from g3d.data.boundary import reader, reading
 from g3d.data.kitti.raw import FIELDS
 from g3d.data.mono3drefer.names import CLASS_NAMES, DIFFICULTY_GROUPS, DISTANCE_GROUPS, GROUPS
 from g3d.data.types import Objects
-from g3d.errors import InputError
+from g3d.errors import InputError, did_you_mean
 
 EXPRESSIONS_FILE = "Mono3DRefer.json"
 GROUPS_FILE = "test_instanceID_split.json"
@@ -126,9 +125,8 @@ def _read_entry(entry: Any, path: str, place: int, labels: dict[tuple[str, str],
     identity = f"{image}_{entry['instanceID']}_{entry['ann_id']}"
     name, label, sentence = entry["objectName"], entry["label_2"], entry["description"]
     if name not in CLASS_NAMES:
-        meant = difflib.get_close_matches(name.lower(), CLASS_NAMES, 1) if isinstance(name, str) else None
-        found = _shown(name) + (f" (did you mean {meant[0]}?)" if meant else "")
-        _refuse(path, place, identity, "objectName", found, "one of " + ", ".join(CLASS_NAMES))
+        expected = f"one of {', '.join(CLASS_NAMES)}{did_you_mean(name, CLASS_NAMES)}"
+        _refuse(path, place, identity, "objectName", _shown(name), expected)
     if not isinstance(sentence, str) or not sentence.strip() or not _is_text(sentence):
         _refuse(path, place, identity, "description", _shown(sentence), "a sentence")
     if not isinstance(label, str):

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from g3d.data.files import read_text
 from g3d.data.scannet.labels import known_nyu40
 from g3d.data.scannet.mesh import Mesh, read_mesh, read_vertex_labels
 from g3d.data.scannet.raw import Aggregation, SceneFacts, read_aggregation, read_facts, read_segments
-from g3d.errors import InputError, MissingDataError
+from g3d.errors import InputError, MissingDataError, did_you_mean
 
 _SCANS = ("scans", "scans_test")
 _META = (".", "meta_data", "meta", "Tasks/Benchmark", "data/scannet/meta_data")
@@ -102,11 +101,8 @@ class ScanFolder:
         """
         folder = next((folder / scene for folder in self._folders if (folder / scene).is_dir()), None)
         if folder is None:
-            near = difflib.get_close_matches(scene, self.scenes(), 1)
             places = " or ".join(str(place / scene) for place in self._folders)
-            raise MissingDataError(
-                f"scan {scene}: no folder {places}" + (f" (did you mean {near[0]}?)" if near else "")
-            )
+            raise MissingDataError(f"scan {scene}: no folder {places}{did_you_mean(scene, self.scenes())}")
         mesh = folder / f"{scene}_vh_clean_2.ply"
         if not mesh.is_file():
             found = sorted(entry.name for entry in folder.iterdir())

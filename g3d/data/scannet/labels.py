@@ -6,7 +6,6 @@ or `refrigerator`.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from g3d.data.boundary import reading
 from g3d.data.files import read_text
-from g3d.errors import InputError
+from g3d.errors import InputError, did_you_mean
 
 NYU40_NAMES = (
     "unannotated",
@@ -220,9 +219,8 @@ class LabelTable:
         try:
             return self._by_name[raw]
         except KeyError:
-            near = difflib.get_close_matches(raw, self._by_name, 1)
             raise InputError(
-                f"{self._source}: no raw_category '{raw}'" + "".join(f" (nearest: '{name}')" for name in near),
+                f"{self._source}: no raw_category '{raw}'{did_you_mean(raw, self._by_name)}",
                 hint="Annotations of ScanNet v1 use other names; those of v2 are all in its own table.",
             ) from None
 

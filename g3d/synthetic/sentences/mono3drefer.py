@@ -24,14 +24,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from g3d.data.folders import atomic_folder
 from g3d.data.kitti.raw import KittiRoot
 from g3d.data.mono3drefer.names import GROUPS
 from g3d.errors import InputError, MissingDataError
-from g3d.prepare import runner
+from g3d.prepare import workers as pool
 from g3d.progress import Progress
 from g3d.synthetic.sentences.about_streets import Sentence, describe
 from g3d.synthetic.sentences.statements import CLASS_WORDS, Thing, visible_things
-from g3d.synthetic.streets.world import MANIFEST, whole_or_nothing
+from g3d.synthetic.streets.world import MANIFEST
 
 SCHEMA = "g3d.made-mono3drefer/1"
 DISTANCES = (15.0, 35.0)
@@ -105,7 +106,7 @@ def make_mono3drefer(
     if found is not None:
         return Mono3DReferSummary(root, found["counts"], found["objects"], True)
     frames = _splits(KittiRoot.find(world))
-    with whole_or_nothing(root) as folder:
+    with atomic_folder(root) as folder:
         described = _describe_all(
             world, [frame for names in frames.values() for frame in names], sentences, seed, workers, progress
         )
@@ -165,7 +166,7 @@ def _splits(streets: KittiRoot) -> dict[str, list[str]]:
 def _describe_all(
     world: Path, frames: list[str], sentences: int, seed: int, workers: int, progress: Progress | None
 ) -> dict[str, list[_Described]]:
-    done = runner.run(partial(_describe_frame, world, sentences, seed), frames, "sentences", workers, progress)
+    done = pool.apply(partial(_describe_frame, world, sentences, seed), frames, "sentences", workers, progress)
     if done.broken:
         raise done.broken[0][1]
     return dict(done.good)

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
+from g3d.data.folders import atomic_folder
 from g3d.errors import InputError
-from g3d.synthetic.streets.world import whole_or_nothing
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 """RoBERTa's special tokens, by their ids."""
@@ -71,7 +71,7 @@ def make_text_encoder(
             f"{folder}: expected a new folder, found one that holds something else", hint="Choose another folder."
         )
     tokenizer = train_tokenizer(texts, architecture["vocab_size"])
-    with whole_or_nothing(folder) as made:
+    with atomic_folder(folder) as made:
         (made / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
         names = ("bos_token", "pad_token", "eos_token", "unk_token", "mask_token")
         special = {**dict(zip(names, SPECIAL, strict=True)), "cls_token": "<s>", "sep_token": "</s>"}

@@ -12,12 +12,7 @@ can be made of.
 from __future__ import annotations
 
 import json
-import logging
-import os
-import shutil
-import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from g3d.data.folders import atomic_folder
 from g3d.data.kitti.raw import format_labels
-from g3d.errors import EnvironmentProblem, InputError
-from g3d.prepare import runner
+from g3d.errors import InputError
+from g3d.prepare import workers as pool
 from g3d.progress import Progress
 from g3d.synthetic.streets.labels import FrameLabels, label_frame
 from g3d.synthetic.streets.png import encode_png
@@ -38,8 +34,9 @@ from g3d.synthetic.streets.scene import SHARES, Camera, Scene, SceneSettings
 SCENE_SCHEMA = "g3d.street-scene/1"
 WORLD_SCHEMA = "g3d.streets/1"
 MANIFEST = "streets.json"
+DEMO_SIZE = (828, 250)
+"""Image width and height of the demo's worlds: most cars are as high as KITTI's average precision asks for."""
 _FOLDERS = ("image_2", "calib", "label_2", "scene")
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -112,10 +109,10 @@ def make_streets(
     if found is not None:
         return StreetsSummary(root, frames, frames - val, val, found, True)
     labels: dict[str, int] = {}
-    with whole_or_nothing(root) as folder:
+    with atomic_folder(root) as folder:
         for name in _FOLDERS:
             (folder / "training" / name).mkdir(parents=True)
-        made = runner.run(
+        made = pool.apply(
             partial(_make_frame, folder / "training", settings, seed, samples),
             range(frames),
             "streets",
@@ -248,42 +245,3 @@ def _existing_world(root: Path, manifest: dict[str, Any], overwrite: bool) -> di
     changed = sorted(key for key in {*found, *manifest} if found.get(key) != manifest.get(key))
     hint = "Choose another folder, or overwrite this one."
     raise InputError(f"{root}: holds streets made with another {', '.join(changed)}", hint=hint)
-
-
-@contextmanager
-def whole_or_nothing(root: Path) -> Iterator[Path]:
-    """A working folder beside `root` that becomes `root` when the block ends without an error, and is removed
-    otherwise."""
-    working = root.with_name(f".{root.name}.partial-{socket.gethostname()}-{os.getpid()}")
-    try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(root)
-        working.mkdir()
-        yield working
-        if root.exists():
-            shutil.rmtree(root)
-        os.replace(working, root)
-    except OSError as error:
-        raise EnvironmentProblem(f"{root}: cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(working, ignore_errors=True)
-
-
-def _remove_leftovers(root: Path) -> None:
-    """Remove working folders of processes of this machine that are no more."""
-    prefix = f".{root.name}.partial-{socket.gethostname()}-"
-    for leftover in root.parent.glob(f"{prefix}*"):
-        process = leftover.name[len(prefix) :]
-        if process.isdigit() and not _is_alive(int(process)):
-            _log.info("removing %s, left by a run that was killed", leftover)
-            shutil.rmtree(leftover)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return process != os.getpid()

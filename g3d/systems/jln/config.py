@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import (
     Field,
@@ -199,6 +199,16 @@ class LossConfig(Schema):
     )
 
 
+class OptimConfig(config.OptimConfig):
+    optimizers: ClassVar[tuple[str, ...]] = (*config.OptimConfig.optimizers, "adamw_scaled_decay")
+
+    name: str = Field(
+        "adam",
+        description="adam adds L2 decay to the gradient, adamw decouples it, adamw_scaled_decay (as published) scales "
+        "it with the bias correction too",
+    )
+
+
 class DecodeConfig(Schema):
     exact_inverse: bool = Field(
         True, description="false: the published way back to the image, off by up to 1.2 pixels in y"
@@ -215,3 +225,4 @@ class Config(config.Config):
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     decode: DecodeConfig = DecodeConfig()
+    optim: OptimConfig

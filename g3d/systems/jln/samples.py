@@ -1,19 +1,64 @@
-"""From an image, a camera and a sentence to what the network is trained on."""
+"""The expressions of Mono3DRefer as the samples of JLN: images, cameras and sentences, and targets when training."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from g3d.data.images.augment import Augmentation, draw_augmentation
-from g3d.data.images.image import warp_image
+from g3d.data.images.augment import Augmentation, draw_augmentation, no_augmentation
+from g3d.data.images.image import read_image, warp_image
 from g3d.data.images.photometric import distort, draw_photometric
+from g3d.data.mono3drefer.folder import Mono3DReferRoot
 from g3d.data.mono3drefer.raw import Expression
 from g3d.data.text.mirrored_words import mirrored
-from g3d.data.types import ImageSample, Objects
+from g3d.data.types import CameraBoxes, ImageSample, ImageSource
 from g3d.systems.jln.config import AugmentConfig, Config
 from g3d.systems.jln.targets import encode
+
+
+class Expressions:
+    """The expressions of a split; those about one image are a group.
+
+    Attributes:
+        ids: the expressions.
+        drawn: how many sentences of an image a training step draws; None: each sentence with its own copy of the image.
+    """
+
+    def __init__(self, config: Config, root: Path, split: str, training: bool) -> None:
+        self.config = config
+        self.data = Mono3DReferRoot.find(root)
+        self.expressions = self.data.expressions(split)
+        self.ids = self.expressions.ids()
+        self.drawn = config.data.sentences if training and config.data.sentences > 1 else None
+        self.training = training
+        self._images = self.expressions.frames()
+        self._scenes = self.expressions.scenes() if training and config.data.depth_map == "scene" else {}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def group(self, index: int) -> str:
+        return self._images[index]
+
+    def read(self, indices: Sequence[int], rng: np.random.Generator | None) -> list[ImageSample]:
+        name = self.group(indices[0])
+        path = self.data.image_path(name)
+        pixels = read_image(path)
+        size = (pixels.shape[1], pixels.shape[0])
+        augmentation = no_augmentation(size)
+        if rng is not None:
+            pixels, augmentation = augmented(pixels, rng, self.config.augment)
+        image = warped_image(pixels, augmentation, self.config.data.resolution)
+        source = ImageSource(str(path), size, self.data.calibration(name))
+        scene = self._scenes.get(name)
+        return [
+            make_sample(image, source, self.expressions[index], augmentation, self.config, self.training, scene)
+            for index in indices
+        ]
 
 
 def augmented(pixels: np.ndarray, rng: np.random.Generator, config: AugmentConfig) -> tuple[np.ndarray, Augmentation]:
@@ -41,28 +86,29 @@ def warped_image(pixels: np.ndarray, augmentation: Augmentation, resolution: tup
 
 def make_sample(
     image: Tensor,
-    image_size: tuple[int, int],
-    camera: np.ndarray,
+    source: ImageSource,
     expression: Expression,
     augmentation: Augmentation,
     config: Config,
     training: bool,
-    path: str | None = None,
-    scene: Objects | None = None,
+    scene: CameraBoxes | None = None,
 ) -> ImageSample:
-    """One sentence about an image, ready for the network.
+    """Return one sentence about an image, ready for the network.
 
     Args:
-        image: of `warped_image`; sentences that are given the same tensor share it in their batch, and its features.
-        image_size: width, height of the original image.
-        camera: (3, 4) projection matrix of the original image.
+        image: of `warped_image`.
+        source: the original image with its size and its (3, 4) projection matrix.
         augmentation: as the image was warped.
         config: of the preset: data and augment.flip_words, which mirrors the sentence of a mirrored image.
         training: with targets.
-        path: of the image file.
         scene: all objects of the image, for the depth map of `data.depth_map: scene`.
     """
-    sentence = mirrored(expression.sentence) if augmentation.flip and config.augment.flip_words else expression.sentence
-    targets = encode(expression.objects, camera, image_size, augmentation, config.data, scene) if training else None
-    transform = augmentation.transform(image_size, config.data.resolution)
-    return ImageSample(expression.id, image, image_size, camera, transform, targets, path, sentence)
+    assert source.size is not None
+    assert source.camera is not None
+    mirror = augmentation.flip and config.augment.flip_words
+    sentence = mirrored(expression.sentence) if mirror else expression.sentence
+    targets = None
+    if training:
+        targets = encode(expression.objects, source.camera, source.size, augmentation, config.data, scene)
+    transform = augmentation.transform(source.size, config.data.resolution)
+    return ImageSample(expression.id, image, source, transform, targets, sentence)

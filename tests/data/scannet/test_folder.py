@@ -80,7 +80,7 @@ def test_an_empty_scan_folder_is_said(download: Path) -> None:
 
 
 def test_an_unknown_scan_is_said_with_the_nearest(download: Path) -> None:
-    with pytest.raises(MissingDataError, match=r"did you mean scene0000_00\?"):
+    with pytest.raises(MissingDataError, match=r"; did you mean 'scene0000_00'\?"):
         ScanFolder(download).files("scene0000_01")
     with pytest.raises(MissingDataError, match=r"scan room: no folder .*scans/room or .*scans_test/room$"):
         ScanFolder(download).files("room")

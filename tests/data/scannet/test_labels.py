@@ -61,7 +61,7 @@ def test_names_of_expressions() -> None:
     assert table.class_of_expression("trash can") == OTHERS
     assert table.class_of_expression("flying carpet") == OTHERS
     assert "chair" in table
-    with pytest.raises(InputError, match=r"no raw_category 'chairs' .nearest: 'chair'"):
+    with pytest.raises(InputError, match=r"no raw_category 'chairs'; did you mean 'chair'\?"):
         table["chairs"]
 
 

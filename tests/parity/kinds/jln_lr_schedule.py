@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+from support.rates import rates
 
 from g3d import config as presets
-from g3d.engine.schedule import learning_rate
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray]:
-    optim = presets.load("jln").optim
-    return {"lr": np.array([learning_rate(optim, epoch) for epoch in range(len(arrays["out.lr"]))])}
+    return {"lr": rates(presets.load("jln").optim, len(arrays["out.lr"]))}

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from g3d.engine.optimizers import AdamWScaledDecay
+from g3d.systems.jln.optimizer import AdamWScaledDecay
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray]:

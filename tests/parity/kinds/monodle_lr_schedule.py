@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+from support.rates import rates
 
 from g3d.config import OptimConfig
-from g3d.engine.schedule import learning_rate
 from parity.kinds.monodle import setting
 
 
@@ -19,6 +19,6 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     warm = OptimConfig(**shared, warmup_epochs=int(setting(case, "warmup_epochs", "warm-up", 5)), warmup_lr=1e-5)
     plain = OptimConfig(**shared)
     return {
-        "lr_warmup": np.array([learning_rate(warm, epoch) for epoch in range(len(arrays["out.lr_warmup"]))]),
-        "lr_plain": np.array([learning_rate(plain, epoch) for epoch in range(len(arrays["out.lr_plain"]))]),
+        "lr_warmup": rates(warm, len(arrays["out.lr_warmup"])),
+        "lr_plain": rates(plain, len(arrays["out.lr_plain"])),
     }

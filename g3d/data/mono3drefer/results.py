@@ -25,11 +25,11 @@ from typing import Any, NoReturn
 import numpy as np
 
 from g3d.data.files import atomic_write
+from g3d.data.mono3drefer.names import CLASS_NAMES
 from g3d.data.mono3drefer.raw import Expression
-from g3d.data.types import Objects, Prediction
+from g3d.data.types import CameraBoxes, ImageSource, Prediction
 from g3d.errors import InputError, MissingDataError
 from g3d.metrics.grounding import box_rows, published_iou
-from g3d.systems.jln.config import CLASS_NAMES
 
 FILE = "result.json"
 _ROW = ("class", "alpha", "x1", "y1", "x2", "y2", "height", "width", "length", "x", "y", "z", "rotation_y", "score")
@@ -58,7 +58,9 @@ def write_results(path: Path | str, predictions: Sequence[Prediction], expressio
     if [p.sample for p in predictions] != [e.id for e in expressions]:
         raise ValueError("write_results: expected a prediction for each expression, in their order")
     rows = [_row(path, prediction) for prediction in predictions]
-    overlaps = published_iou(box_rows([p.objects for p in predictions]), box_rows([e.objects for e in expressions]))
+    overlaps = published_iou(
+        box_rows([p.answer(CameraBoxes) for p in predictions]), box_rows([e.objects for e in expressions])
+    )
     entries = {
         e.id: {
             "im_name": e.image,
@@ -110,7 +112,7 @@ def is_result_file(path: Path | str) -> bool:
 
 def _row(path: Path | str, prediction: Prediction) -> list[int | float]:
     """The 14 numbers of the best object."""
-    o, where = prediction.objects, f"{path}: prediction for {prediction.sample!r}"
+    o, where = prediction.answer(CameraBoxes), f"{path}: prediction for {prediction.sample!r}"
     if not len(o) or o.scores is None:
         raise InputError(f"{where}: found no object, expected one with a score: {FILE} has a box for every expression")
     if o.classes[0] not in CLASS_NAMES:
@@ -169,10 +171,11 @@ def _read_entry(path: Path | str, name: str, entry: Any) -> Prediction:
     identity = f"{entry['im_name']}_{entry['instanceID']}_{entry['ann_id']}"
     if identity != name:
         _refuse(f"{where}: im_name, instanceID and ann_id", identity, "the same as the key")
-    return Prediction(name, _read_row(f"{where}: label_2_pre", entry["label_2_pre"]), entry["description"])
+    box = _read_row(f"{where}: label_2_pre", entry["label_2_pre"])
+    return Prediction(name, ImageSource(), (box,), entry["description"])
 
 
-def _read_row(where: str, text: str) -> Objects:
+def _read_row(where: str, text: str) -> CameraBoxes:
     try:
         values = ast.literal_eval(_NUMPY_NUMBER.sub(r"\1", text.strip()))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -185,7 +188,7 @@ def _read_row(where: str, text: str) -> Objects:
     if values[0] not in range(len(CLASS_NAMES)):
         _refuse(f"{where}, class", values[0], f"0..{len(CLASS_NAMES) - 1}, the place among {', '.join(CLASS_NAMES)}")
     row = np.array([values], np.float64)
-    return Objects(
+    return CameraBoxes(
         classes=np.array([CLASS_NAMES[int(values[0])]]),
         boxes2d=row[:, 2:6],
         sizes=row[:, 6:9],

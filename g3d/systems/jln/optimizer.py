@@ -1,4 +1,4 @@
-"""Optimisers of the published systems that are not PyTorch's."""
+"""The optimiser that JLN, Mono3DVG-TR and MonoDETR are trained with."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from g3d.systems.jln.config import OptimConfig
+
 
 class AdamWScaledDecay(Optimizer):
-    """AdamW as JLN, Mono3DVG-TR and MonoDETR train with it: decay and eps within the bias-corrected step.
+    """AdamW in an early form, in which weight decay and eps are part of the bias-corrected step.
 
-    p <- p - step (weight_decay p + m / (sqrt(v) + eps)) with step = lr sqrt(1 - b2^t) / (1 - b1^t). Beside
-    torch.optim.AdamW, the decay shrinks with the correction (to 0.32 of it at t = 1) and eps is not corrected. Source:
-    ZhanYang-nwpu/Mono3DVG, from PyTorch 1.0.
+    p <- p - step (weight_decay p + m / (sqrt(v) + eps)) with step = lr sqrt(1 - b2^t) / (1 - b1^t). In
+    contrast to torch.optim.AdamW, the decay is scaled with the correction (by 0.32 at t = 1) and eps is not corrected.
+    Source: ZhanYang-nwpu/Mono3DVG, which has it from PyTorch 1.0.
 
     Args:
         params: parameters, or groups of them with options of their own.
-        lr, betas, eps, weight_decay: as above; there is no check of what a preset has checked.
+        lr, betas, eps, weight_decay: see the formula; the preset's schema has checked their values.
     """
 
     def __init__(
@@ -34,7 +36,7 @@ class AdamWScaledDecay(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step with the gradients at hand; parameters without one are left alone."""
+        """Take one step with the present gradients; parameters without a gradient do not change."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -69,3 +71,8 @@ class AdamWScaledDecay(Optimizer):
         if not state:
             state.update(step=0, exp_avg=torch.zeros_like(parameter), exp_avg_sq=torch.zeros_like(parameter))
         return state
+
+
+def adamw_scaled_decay(groups: list[dict[str, Any]], optim: OptimConfig) -> AdamWScaledDecay:
+    """Build the optimiser from the `optim` section of a preset; `weight_decay` is that of each group."""
+    return AdamWScaledDecay(groups, lr=optim.lr, betas=optim.betas)

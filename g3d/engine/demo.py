@@ -1,0 +1,196 @@
+"""`g3d demo` for any system: make its world, train, evaluate beside blind guesses, and draw.
+
+A system contributes systems/<name>/demo.py with an object `DEMO`, which says what is particular to it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from g3d import config as presets
+from g3d import registry
+from g3d.data.predictions import write_predictions
+from g3d.data.types import Answer, Prediction
+from g3d.datasets.base import get_dataset
+from g3d.engine.distributed import Processes
+from g3d.engine.evaluate import evaluate_predictions, predict
+from g3d.engine.model import LoadedModel, load_model
+from g3d.engine.train import train
+from g3d.engine.trainer import Trainer
+from g3d.errors import InputError
+from g3d.metrics.table import Table
+from g3d.progress import Progress
+from g3d.systems.base import Samples
+from g3d.visualize.draw import visualize_predictions
+
+_BATCH = 8  # images or scenes at a time: the demo's networks are small
+
+
+@dataclass(frozen=True)
+class World:
+    """What a demo is made from.
+
+    Attributes:
+        out: folder of the whole demo.
+        size: number of frames or rooms.
+        seed: of everything random in the world.
+        progress: makes a progress display.
+    """
+
+    out: Path
+    size: int
+    seed: int
+    progress: Callable[[], Progress]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What baselines are computed from.
+
+    Attributes:
+        loaded: the trained model.
+        root: the made data set.
+        samples: of the evaluated split.
+        predict: predicts samples, with the trained network or another one of its kind.
+        fresh: returns the network with the weights that training started from.
+    """
+
+    loaded: LoadedModel
+    root: Path
+    samples: Samples
+    predict: Callable[..., list[Prediction]]
+    fresh: Callable[[], nn.Module]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A system's part of the demo.
+
+    Attributes:
+        preset: a small one.
+        learns: what is learnt, for the message before the training: "boxes of cars".
+        title: of the page.
+        make: makes and prepares the data set and returns its folder.
+        baselines: what a trained model must beat: predictions by name.
+        figures: columns of the shown table: name -> metric.
+        ask: options of `g3d infer` that ask about the first of some predictions.
+        split: that is evaluated; it was not trained on.
+        compared: name of the baseline whose figures stand below the measured ones on the page, None for none.
+        drawn: whether a prediction is worth a picture, given the ground truth of its sample.
+        pictures: how many predictions are drawn at most.
+        min_score: from which detections are shown at first.
+    """
+
+    preset: str
+    learns: str
+    title: str
+    make: Callable[[World, Any], Path]
+    baselines: Callable[[Trained], Mapping[str, Sequence[Prediction]]]
+    figures: Mapping[str, str]
+    ask: Callable[[Prediction], Sequence[str]]
+    split: str = "val"
+    compared: str | None = None
+    drawn: Callable[[Prediction, Answer | None], bool] = lambda prediction, truth: True
+    pictures: int = 60
+    min_score: float = 0.3
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """What a part of the demo left.
+
+    Attributes:
+        run: the run directory.
+        page: the page to look at.
+        table: figures of the trained model.
+        baselines: figures of each baseline.
+        hint: a command to go on with.
+    """
+
+    run: Path
+    page: Path
+    table: Table
+    baselines: Mapping[str, Table]
+    hint: str
+
+
+def demo_names() -> list[str]:
+    """Return the systems that have a part in the demo."""
+    return [name for name in presets.system_names() if registry.has_part(registry.SYSTEMS, name, "demo")]
+
+
+def get_demo(name: str) -> Demo:
+    """Return a system's part of the demo.
+
+    Raises:
+        InputError: it has none.
+    """
+    if name not in demo_names():
+        raise InputError(f"--system {name}: expected {' or '.join(demo_names())}")
+    demo: Demo = registry.load(registry.SYSTEMS, name, "demo").DEMO
+    return demo
+
+
+def run_demo(
+    name: str, world: World, settings: Sequence[str], group: Processes, say: Callable[[str], None]
+) -> DemoReport:
+    """Take one system the whole way on its made world.
+
+    Args:
+        name: of the system.
+        settings: `a.b=c` overrides of the part's preset.
+        group: the one process.
+        say: told of each stage as it begins.
+    """
+    part = get_demo(name)
+    config: Any = presets.load(part.preset, settings)
+    say(f"making the world of {name}")
+    root = part.make(world, config)
+    say(f"training {part.preset}: {part.learns}")
+    run = train(config, root, group, out=_new_run(world.out, name), progress=world.progress()).run
+    say("evaluating on what was not trained on, beside blind guesses")
+    loaded = load_model(run, group.device)
+    dataset, samples = get_dataset(config.data.dataset), loaded.system.samples(config, root, part.split, training=False)
+
+    def answer(samples: Samples, model: nn.Module = loaded.model) -> list[Prediction]:
+        found = predict(model, loaded.config, samples, group, _BATCH, world.progress())
+        assert found is not None  # the only process is the first
+        return found
+
+    def figures(predictions: Sequence[Prediction]) -> Table:
+        table = evaluate_predictions(dataset, loaded.config, predictions, root, part.split, loaded.system.answers)
+        assert table is not None  # a made split has labels
+        return table
+
+    found = answer(samples)
+    write_predictions(run / "predictions" / f"{part.split}.jsonl", found)
+    trained = Trained(loaded, root, samples, answer, lambda: Trainer(config, root, group).model)
+    table = figures(found)
+    beside = {name: figures(guesses) for name, guesses in part.baselines(trained).items()}
+    say("drawing")
+    truth = dataset.truth(root, part.split, samples.ids)
+    written = visualize_predictions(
+        [p for p in found if part.drawn(p, truth.get(p.sample))][: part.pictures],
+        truth,
+        world.out / "pages" / name,
+        title=part.title,
+        min_score=part.min_score,
+        table=table,
+        comparison=(part.compared, beside[part.compared]) if part.compared else None,
+    )
+    hint = shlex.join(["g3d", "infer", "--ckpt", str(run), *part.ask(found[0])])
+    return DemoReport(run, written[-1], table, beside, hint)
+
+
+def _new_run(out: Path, name: str) -> Path:
+    """Return the first free run folder, so that a second demo does not meet the first one's checkpoints."""
+    number = 1
+    while (out / "runs" / name / str(number)).exists():
+        number += 1
+    return out / "runs" / name / str(number)

@@ -1,0 +1,118 @@
+"""Manifests of prepared folders: what the outputs were made of, so that they are made again only if that changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from g3d.data.files import atomic_write
+from g3d.errors import EnvironmentProblem, G3DError, InputError
+
+MANIFEST = "manifest.json"
+_SAMPLE = 2**14  # bytes
+
+
+def fingerprint(files: Iterable[Path]) -> str:
+    """Return a hash of the files' names, sizes, and content at the beginning, in the middle and at the end.
+
+    Times of change are left out: a copy of the data is the same data.
+    """
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as opened:
+            size = os.fstat(opened.fileno()).st_size
+            digest.update(f"{file.name} {size}\n".encode())
+            for place in (0, max(0, size // 2 - _SAMPLE // 2), max(0, size - _SAMPLE)):
+                opened.seek(place)
+                digest.update(opened.read(_SAMPLE))
+    return digest.hexdigest()
+
+
+def fingerprint_inputs(files: Sequence[Path]) -> str:
+    """Return the fingerprint of the files that are there, and how many are missing."""
+    there = [file for file in files if file.exists()]
+    return f"{fingerprint(there)}-{len(files) - len(there)}"
+
+
+def require_space(wanted: int, folder: Path) -> int:
+    """Return how many bytes are free where a folder will lie.
+
+    Raises:
+        EnvironmentProblem: fewer than wanted are free.
+    """
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if free < wanted:
+        raise EnvironmentProblem(
+            f"{folder}: {wanted / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free",
+            "choose another place with --out, or make room",
+        )
+    return free
+
+
+def write_manifest(folder: Path, values: Mapping[str, Any], name: str = MANIFEST) -> None:
+    """Write the manifest of a prepared folder. It is written last: a folder with a manifest is complete."""
+    with atomic_write(folder / name) as file:
+        file.write((json.dumps(values, indent=2) + "\n").encode())
+
+
+def read_manifest(folder: Path, name: str = MANIFEST) -> dict[str, Any] | None:
+    """Return the manifest of a prepared folder; None if there is none.
+
+    Raises:
+        InputError: it is not a JSON object.
+    """
+    path = folder / name
+    if not path.is_file():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON ({error})", "delete it and run g3d prepare again") from None
+    if not isinstance(values, dict):
+        raise InputError(
+            f"{path}: expected an object, found {type(values).__name__}", "delete it and run g3d prepare again"
+        )
+    return values
+
+
+def why_again(wanted: Mapping[str, Any], folder: Path, name: str = MANIFEST) -> str | None:
+    """Compare the manifest of a prepared folder with the one that it would get now.
+
+    Args:
+        wanted: recipe, version, settings and inputs (and the source, if the recipe records one), as plain JSON values.
+
+    Returns:
+        None if the folder is up to date, "" if nothing is there, otherwise what has changed, in a few words.
+    """
+    if not folder.exists():
+        return ""
+    try:
+        found = read_manifest(folder, name)
+    except G3DError:
+        return "its manifest is damaged"
+    if found is None:
+        return "it has no manifest"
+    for key, what in _CHANGES.items():
+        if found.get(key) != wanted.get(key):
+            return what
+    outputs = found.get("outputs")
+    for output, size in outputs.items() if isinstance(outputs, dict) else ():
+        file = folder / output
+        if file.is_symlink() or not file.is_file() or file.stat().st_size != size:
+            return f"{output} is missing or of another size"
+    return None
+
+
+_CHANGES = {
+    "recipe": "another recipe made it",
+    "version": "an older version made it",
+    "settings": "the settings differ",
+    "source": "the raw data has moved",
+    "inputs": "its input files have changed",
+}

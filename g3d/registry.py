@@ -1,0 +1,87 @@
+"""Find systems and data sets: those of g3d, and those of other packages by their entry points.
+
+A package adds a system with an entry point in the group `g3d.systems` whose value is a package laid out as a folder of
+g3d/systems (config.py with `Config`, system.py with `SYSTEM`, presets/*.yaml, perhaps demo.py), and a data set with one
+in `g3d.datasets` whose value is a module with `DATASET`. Nothing is imported to list names.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+from g3d.errors import EnvironmentProblem
+
+SYSTEMS, DATASETS = "g3d.systems", "g3d.datasets"
+
+
+@functools.cache
+def modules(group: str) -> Mapping[str, str]:
+    """Return the import path of each system or data set by its name.
+
+    Args:
+        group: SYSTEMS or DATASETS, which are also the packages of the built-in ones.
+
+    Raises:
+        EnvironmentProblem: another package uses a name that is taken.
+    """
+    found = {name: f"{group}.{name}" for name in _built_in(group)}
+    for point in sorted(entry_points(group=group), key=lambda point: (point.name, point.value)):
+        if found.setdefault(point.name, point.value) != point.value:
+            raise EnvironmentProblem(
+                f"entry point {point.name} of {group} in {_owner(point)}: {found[point.name]} has this name already",
+                f"uninstall {_owner(point)}, or ask its author for another name",
+            )
+    return found
+
+
+def load(group: str, name: str, part: str = "") -> ModuleType:
+    """Import a system's or a data set's module.
+
+    Args:
+        group: SYSTEMS or DATASETS.
+        name: a key of `modules(group)`.
+        part: a module inside it, for example "config".
+
+    Raises:
+        EnvironmentProblem: the module of another package cannot be imported.
+    """
+    path = modules(group)[name] + (f".{part}" if part else "")
+    if path.startswith("g3d."):
+        return importlib.import_module(path)
+    try:
+        return importlib.import_module(path)
+    except ImportError as error:
+        raise EnvironmentProblem(
+            f"{group} {name}: {path} cannot be imported: {error}", "was it uninstalled?"
+        ) from error
+
+
+def has_part(group: str, name: str, part: str) -> bool:
+    """Return whether a system or data set has a module of that name inside it; its package is imported."""
+    return importlib.util.find_spec(f"{load(group, name).__name__}.{part}") is not None
+
+
+def folder(group: str, name: str) -> Path | None:
+    """Return the folder of a system that is a package; None for a single module."""
+    spec = importlib.util.find_spec(modules(group)[name])
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(places[0]) if places else None
+
+
+def _built_in(group: str) -> list[str]:
+    """Return the names in g3d/systems (folders with a config.py) or g3d/datasets (modules)."""
+    here = Path(__file__).parent / group.rpartition(".")[2]
+    if group == SYSTEMS:
+        return sorted(file.parent.name for file in here.glob("*/config.py"))
+    return sorted(file.stem for file in here.glob("*.py") if file.stem not in ("__init__", "base"))
+
+
+def _owner(point: object) -> str:
+    distribution = getattr(point, "dist", None)
+    return str(distribution.name) if distribution else "another package"
