@@ -24,24 +24,9 @@ from g3d.data.kitti import splits as kitti_splits
 from g3d.data.types import Objects
 from g3d.errors import InputError, MissingDataError
 
-FIELDS = (
-    "type",
-    "truncated",
-    "occluded",
-    "alpha",
-    "x1",
-    "y1",
-    "x2",
-    "y2",
-    "height",
-    "width",
-    "length",
-    "x",
-    "y",
-    "z",
-    "rotation_y",
-    "score",
-)
+_BEFORE_BOX, _BOX = ("type", "truncated", "occluded", "alpha"), ("x1", "y1", "x2", "y2")
+_AFTER_BOX = ("height", "width", "length", "x", "y", "z", "rotation_y", "score")
+FIELDS = _BEFORE_BOX + _BOX + _AFTER_BOX
 
 _LABEL_COLUMNS, _RESULT_COLUMNS = 15, 16
 _FIRST_WORD = re.compile(r"^[^\S\n]*(\S+)", re.MULTILINE)
