@@ -23,24 +23,9 @@ from g3d.data.kitti import splits as kitti_splits
 from g3d.data.types import Objects
 from g3d.errors import InputError, MissingDataError, did_you_mean
 
-FIELDS = (
-    "type",
-    "truncated",
-    "occluded",
-    "alpha",
-    "x1",
-    "y1",
-    "x2",
-    "y2",
-    "height",
-    "width",
-    "length",
-    "x",
-    "y",
-    "z",
-    "rotation_y",
-    "score",
-)
+_BEFORE_BOX, _BOX = ("type", "truncated", "occluded", "alpha"), ("x1", "y1", "x2", "y2")
+_AFTER_BOX = ("height", "width", "length", "x", "y", "z", "rotation_y", "score")
+FIELDS = _BEFORE_BOX + _BOX + _AFTER_BOX
 
 TEST = "test"
 """The one split whose images are in testing/ and have no labels."""
