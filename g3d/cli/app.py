@@ -6,8 +6,11 @@ all else to stderr. No verb's module imports torch before the verb runs.
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -23,7 +26,26 @@ from g3d.cli.prepare import prepare
 from g3d.cli.presets import presets
 from g3d.cli.train import train
 from g3d.cli.visualize import visualize
-from g3d.errors import G3DError
+from g3d.errors import EnvironmentProblem, G3DError
+
+_UsageProblem: type[BaseException] = next(
+    base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
+)  # typer brings its own copy of click's errors, or click's, by its version
+_NO_FOLDER = ("the working directory no longer exists", "change to another folder")
+_MACHINE: dict[int | None, str | None] = {
+    errno.EPIPE: "the program that reads the output has ended",
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EROFS: "choose a folder on another disk",
+    errno.EACCES: "check the owner and the permissions",
+    errno.EPERM: "check the owner and the permissions",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "close other programs",
+    errno.EIO: "the disk or the network share is failing",
+    errno.ESTALE: "the network share has changed: try again",
+}
+"""Error numbers of the machine, and what to do about each."""
 
 
 class Verbs(TyperGroup):
@@ -32,20 +54,61 @@ class Verbs(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             try:
-                return super().invoke(ctx)
+                if not _has_working_directory():  # importing torch there would end the process without a reason
+                    raise EnvironmentProblem(*_NO_FOLDER)
+                result = super().invoke(ctx)
+                sys.stdout.flush()  # here rather than at exit, where a full disk could not be reported
+                return result
             finally:
                 output.end_progress()
-        except G3DError as error:
-            if ctx.params.get("traceback"):
-                raise
-            output.error(error)
-            raise typer.Exit(error.exit_code) from None
+        except (typer.Exit, typer.Abort, _UsageProblem):
+            raise
         except KeyboardInterrupt:
             output.say("interrupted")
             raise typer.Exit(130) from None
-        except BrokenPipeError:  # the reader of stdout went away: not an error of ours
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(1) from None
+        except Exception as error:
+            problem = error if isinstance(error, G3DError) else _of_the_machine(error)
+            if problem is None or ctx.params.get("traceback"):
+                output.show_traceback(error)
+            output.error(problem or _bug(error))
+            raise typer.Exit(problem.exit_code if problem else 1) from None
+
+
+def _bug(error: Exception) -> G3DError:
+    """What is said below the traceback of an exception that nothing expects."""
+    return G3DError(
+        f"unexpected {type(error).__name__}: {error}", "this is a bug: please report it with the lines above"
+    )
+
+
+def _of_the_machine(error: Exception) -> EnvironmentProblem | None:
+    """The problem behind an OSError that is no bug and that no reader or writer has explained; None for any other."""
+    if not isinstance(error, OSError):
+        return None
+    if isinstance(error, FileNotFoundError) and not _has_working_directory():
+        return EnvironmentProblem(*_NO_FOLDER)
+    if error.errno not in _MACHINE:
+        return None
+    if error.filename is None:
+        _drop_output()
+    where = "output" if error.filename is None else os.fsdecode(error.filename)
+    return EnvironmentProblem(f"{where}: {error.strerror}", _MACHINE[error.errno])
+
+
+def _has_working_directory() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _drop_output() -> None:
+    """Send what stdout still holds nowhere: Python would fail again when it writes that at its end."""
+    with suppress(OSError, ValueError):  # a stdout without a descriptor, or a closed one
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 app = typer.Typer(
@@ -94,4 +157,6 @@ def main() -> None:
     # PyTorch then aligns large tensors to huge pages, and glibc reuses their freed memory: a quarter less of it in
     # training on a CPU
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without Unicode still gets every line
     app()

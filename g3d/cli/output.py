@@ -1,4 +1,8 @@
-"""What a person or a program sees: errors and progress on stderr, tables and JSON on stdout."""
+"""What a person or a program sees: errors and progress on stderr, tables and JSON on stdout.
+
+Texts may hold names and sentences from data: control characters are shown escaped (g3d.names.shown), and nothing is
+read as Rich's markup.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,16 @@ import json
 import logging
 import os
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from g3d.names import shown
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
+    from rich.text import Text
 
     from g3d.config import Published
     from g3d.errors import G3DError
@@ -28,11 +36,21 @@ def set_up(quiet: bool, verbose: bool) -> None:
     first = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
     _quiet = quiet or not first
     handler = _Stderr()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_Safe("%(message)s"))
     logger = logging.getLogger("g3d")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.WARNING if _quiet else logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
+
+
+class _Safe(logging.Formatter):
+    """Shows control characters of a message escaped; a traceback that follows it keeps its lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return shown(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        return shown(super().formatException(ei), lines=True)
 
 
 class _Stderr(logging.StreamHandler):
@@ -46,15 +64,25 @@ class _Stderr(logging.StreamHandler):
 def error(problem: G3DError) -> None:
     """`error: what is wrong`, and below it what to do."""
     typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
-    typer.echo(problem.message, err=True)
+    typer.echo(shown(problem.message), err=True)
     if problem.hint:
-        typer.echo(f"       {problem.hint}", err=True)
+        typer.echo(f"       {shown(problem.hint)}", err=True)
+
+
+def show_traceback(problem: BaseException) -> None:
+    """Write an exception's traceback, and those of its causes, to stderr."""
+    typer.echo(shown("".join(traceback.format_exception(problem)), lines=True), err=True, nl=False)
 
 
 def say(text: str) -> None:
-    """A line for the person at the terminal: stderr."""
+    """Write a line for the person at the terminal to stderr."""
     if not _quiet:
-        typer.echo(text, err=True)
+        typer.echo(shown(text), err=True)
+
+
+def show(text: str) -> None:
+    """Write a line of the result to stdout."""
+    typer.echo(shown(text))
 
 
 def emit(value: Any) -> None:
@@ -70,22 +98,23 @@ def show_table(table: Table, published: Published | None = None, split: str = ""
 
     console = Console(highlight=False)
     console = Console(highlight=False, width=max(console.width, 96))  # a narrower one would cut digits off
-    shown = RichTable(title=table.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    shown.add_column("", no_wrap=True)
+    figures = RichTable(title=_text(table.title, "bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    figures.add_column("", no_wrap=True)
     for column in table.columns:
-        shown.add_column(column, justify="right", no_wrap=True)
+        figures.add_column(_text(column), justify="right", no_wrap=True)
     group = ""
     for row in table.rows:
         if row.group != group and group:
-            shown.add_section()
+            figures.add_section()
         group = row.group
-        shown.add_row(row.label, *("-" if value is None else f"{value:.{table.digits}f}" for value in row.values))
-    console.print(shown)
+        values = ("-" if value is None else f"{value:.{table.digits}f}" for value in row.values)
+        figures.add_row(_text(row.label), *values)
+    console.print(figures)
     for note in table.notes:
-        console.print(f"note: {note}")
+        console.print(_text(f"note: {note}"))
     expected = published.results.get(split, {}) if published else {}
     if published and expected:
-        beside = RichTable(title=f"published: {published.source}", title_justify="left", title_style="bold")
+        beside = RichTable(title=_text(f"published: {published.source}", "bold"), title_justify="left")
         for column in ("metric", "measured", "published", "difference"):
             beside.add_column(column, justify="left" if column == "metric" else "right")
         for name, value in expected.items():
@@ -95,8 +124,15 @@ def show_table(table: Table, published: Published | None = None, split: str = ""
                 if measured is not None
                 else ("-", f"{value:.2f}", "-")
             )
-            beside.add_row(name, *gained)
+            beside.add_row(_text(name), *gained)
         console.print(beside)
+
+
+def _text(text: str, style: str = "") -> Text:
+    """A cell or line of Rich without markup and control characters."""
+    from rich.text import Text
+
+    return Text(shown(text), style)
 
 
 def table_json(table: Table | None, published: Published | None, split: str) -> dict[str, Any]:
@@ -136,22 +172,22 @@ class _Bar:
         from rich.progress import Progress as RichProgress
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
         )
         self._bar = RichProgress(*columns, console=Console(stderr=True), redirect_stdout=False)  # stdout is for results
         self._bar.start()
-        self._task = self._bar.add_task(label, total=total, completed=done, note="", rate="")
+        self._task = self._bar.add_task(shown(label), total=total, completed=done, note="", rate="")
 
     def advance(self, count: int = 1, note: str = "") -> None:
         if self._bar:
             speed = self._bar.tasks[0].speed
-            self._bar.update(self._task, advance=count, note=note, rate=f"{speed:.1f}/s" if speed else "")
+            self._bar.update(self._task, advance=count, note=shown(note), rate=f"{speed:.1f}/s" if speed else "")
 
     def end(self) -> None:
         if self._bar:

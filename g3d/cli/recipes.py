@@ -94,7 +94,7 @@ def show_plans(recipes: Sequence[tuple[Recipe, Sequence[Item], Path]], how: How)
                 f"{len(found.done)} done, {len(found.todo)} to do, of these {len(found.outdated)} out of date, in {out}"
             )
             for name, reason in list(found.outdated.items())[:20]:
-                typer.echo(f"  {name}: {reason}")
+                output.show(f"  {name}: {reason}")
         if free:
             typer.echo(f"about {size / 1e9:.2f} GB to write, {free / 1e9:.1f} GB free")
     if how.check and any(found.todo for _, found, _ in plans):
@@ -148,7 +148,7 @@ def finish(prepared: Prepared, out: Path, how: How, notes: Sequence[str] = ()) -
     else:
         typer.echo(f"prepared {len(prepared.made)}, {len(prepared.done)} done before, {len(broken)} broken, in {out}")
         for note in notes:
-            typer.echo(note)
+            output.show(note)
     _list_broken([error for _, error in broken])
     if broken:
         alone = not prepared.made and not prepared.done

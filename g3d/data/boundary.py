@@ -19,9 +19,10 @@ from g3d.errors import EnvironmentProblem, G3DError, InputError, MissingDataErro
 F = TypeVar("F", bound=Callable[..., Any])
 AnyPath = str | os.PathLike[str]
 
-_BUGS = (AssertionError, ImportError, NameError, NotImplementedError)  # no content of a file raises these
+_BUGS = (AssertionError, ImportError, NameError)  # no content of a file raises these
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _LONGEST = 300
+_DAMAGED = "damaged"
 
 
 class reading:
@@ -30,7 +31,7 @@ class reading:
     FileNotFoundError becomes a MissingDataError. Every other exception becomes an InputError of one line, chained to
     the original, so that `g3d --traceback` shows both. An InputError or MissingDataError of the reader itself passes;
     the path is prefixed if its message lacks it. Errors that no content can cause (AssertionError, ImportError,
-    NameError, NotImplementedError) pass unchanged, because they are bugs or faults of the installation.
+    NameError) pass unchanged, because they are bugs or faults of the installation.
 
     Entering and leaving without an error costs less than a microsecond.
 
@@ -40,23 +41,26 @@ class reading:
         hint: what to do about a damaged file.
         problem: what is said before the reason of an exception that is not one of the known kinds.
         missing_hint: what to do about a missing file.
+        expected: what the message expects where a folder is found.
     """
 
-    __slots__ = ("hint", "missing_hint", "path", "problem", "what")
+    __slots__ = ("expected", "hint", "missing_hint", "path", "problem", "what")
 
     def __init__(
         self,
         path: AnyPath,
         what: str = "",
         hint: str | None = None,
-        problem: str = "damaged",
+        problem: str = _DAMAGED,
         missing_hint: str | None = None,
+        expected: str = "a file",
     ) -> None:
         self.path = path
         self.what = what
         self.hint = hint
         self.problem = problem
         self.missing_hint = missing_hint
+        self.expected = expected
 
     def __enter__(self) -> None:
         return None
@@ -77,10 +81,15 @@ class reading:
             raise EnvironmentProblem(f"{where}: cannot be read: {error.strerror}") from error
         if isinstance(error, FileNotFoundError):
             raise MissingDataError(f"{where}: no such file{_other_file(error, path)}", self.missing_hint) from error
-        raise InputError(f"{where}: {_reason(error, self.problem)}", self.hint) from error
+        reason = (
+            f"is a folder, expected {self.expected}"
+            if isinstance(error, IsADirectoryError)
+            else _reason(error, self.problem)
+        )
+        raise InputError(f"{where}: {reason}", self.hint) from error
 
 
-def reader(what: str = "", hint: str | None = None, problem: str = "damaged") -> Callable[[F], F]:
+def reader(what: str = "", hint: str | None = None, problem: str = _DAMAGED) -> Callable[[F], F]:
     """Decorate a function whose first parameter is `path`, the file that it reads: its body runs in `reading`."""
 
     def decorate(function: F) -> F:
@@ -103,12 +112,12 @@ def first_line(error: BaseException) -> str:
 
 
 def _reason(error: Exception, problem: str) -> str:
-    if isinstance(error, IsADirectoryError):
-        return "is a folder, expected a file"
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read: {error.strerror}"
     if isinstance(error, UnicodeDecodeError):
-        return f"byte {error.start} is not text, expected {error.encoding.upper().replace('UTF-8-SIG', 'UTF-8')}"
+        prefix = "" if problem == _DAMAGED else f"{problem}: "
+        encoding = error.encoding.upper().removesuffix("-SIG")
+        return f"{prefix}byte {error.start} is not text, expected {encoding}"
     if isinstance(error, MemoryError):
         return f"{problem}: its content asks for more memory than there is"
     if isinstance(error, RecursionError):

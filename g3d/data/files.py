@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from g3d.errors import EnvironmentProblem, InputError, MissingDataError
+from g3d.data.boundary import reading
+from g3d.errors import EnvironmentProblem
 
 
 def read_text(path: Path | str, what: str) -> str:
@@ -24,15 +25,8 @@ def read_text(path: Path | str, what: str) -> str:
         MissingDataError: no such file.
         InputError: not text, or it cannot be read.
     """
-    try:
-        with open(path, "rb") as file:
-            return file.read().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise MissingDataError(f"{what} {path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{what} {path}: byte {error.start} is not text, expected UTF-8") from None
-    except OSError as error:
-        raise InputError(f"{what} {path}: cannot be read: {error.strerror or error}") from None
+    with reading(path, what), open(path, "rb") as file:
+        return file.read().decode("utf-8-sig")
 
 
 @contextmanager

@@ -3,8 +3,6 @@ infer."""
 
 from __future__ import annotations
 
-import pickle
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,25 +10,17 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from g3d import config as presets
 from g3d.config import Config
+from g3d.data import pickles
 from g3d.data.files import atomic_write
 from g3d.errors import EnvironmentProblem, InputError, MissingDataError
 from g3d.systems.base import get_system
 
 FORMAT = 1
-
-_SCALAR = np.float64(0).__reduce__()[0]
-_NUMPY_SCALARS: list[Any] = [
-    *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),  # as numpy 1 and 2 write it
-    (np.dtype, "numpy.dtype"),
-    *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")),
-]
-"""What a numpy number in a file needs in order to be read: published checkpoints hold their best result as one. None of
-it runs code."""
+_PLAIN_ONLY = "g3d loads plain weights only; copy the file again, or ask its author for a state dict"
 
 
 @dataclass(frozen=True)
@@ -91,27 +81,13 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def read_raw(path: Path) -> dict[str, Any]:
-    """The content of any torch file, ours or a published one, with tensors on the CPU and no code run.
+    """Return the content of any torch file, ours or a published one, with tensors on the CPU and no code run.
 
     Raises:
         MissingDataError: no such file.
         InputError: truncated, not a torch file, or a pickle that needs more than plain data.
     """
-    if not path.is_file():
-        raise MissingDataError(f"checkpoint {path}: no such file")
-    try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_NUMPY_SCALARS):
-            warnings.simplefilter("ignore")  # of pickle protocols in files that are no pickles
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        hint = "g3d loads plain weights only; ask its author for a state dict"
-        raise InputError(f"checkpoint {path}: refused: {_refusal(str(error))}", hint) from None
-    except Exception as error:  # a damaged file can break any line of torch's reader
-        said = str(error).partition("\n")[0].partition(". ")[0]
-        reason = said if " " in said else type(error).__name__
-        raise InputError(
-            f"checkpoint {path}: truncated or not a torch file ({path.stat().st_size:,} bytes: {reason})"
-        ) from None
+    content = pickles.read(path, "checkpoint", hint=_PLAIN_ONLY, problem="truncated or not a torch file")
     if not isinstance(content, dict):
         raise InputError(f"checkpoint {path}: expected a dict, found {type(content).__name__}")
     return content
@@ -206,17 +182,3 @@ def run_of(path: Path) -> Path | None:
     """The run directory that a checkpoint file lies in; None if it lies elsewhere."""
     folder = path.parent if path.parent.name else path.absolute().parent  # `last.pt` was named from within its folder
     return folder.parent if folder.name == "checkpoints" else None
-
-
-def _refusal(message: str) -> str:
-    """The part of torch's long message that names what the pickle wanted."""
-    for line in message.splitlines():
-        if "Unsupported global" in line or "GLOBAL" in line:
-            return (
-                "it would run code (" + line.strip().split(" was not")[0].removeprefix("WeightsUnpickler error: ") + ")"
-            )
-    return (
-        "truncated, or not a torch file"
-        if "invalid load key" in message or "EOF" in message
-        else "it is not plain data"
-    )

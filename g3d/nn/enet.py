@@ -15,8 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from g3d.data import pickles
+from g3d.data.boundary import reading
 from g3d.errors import InputError, MissingDataError
-from g3d.nn.weights import errors_name, load_weights
+from g3d.nn.weights import load_weights
 
 CHANNELS = 128
 """Number of feature channels."""
@@ -144,20 +146,13 @@ def load_enet(path: Path | str) -> ENet:
         MissingDataError: no such file.
         InputError: not such weights.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)  # stored from a GPU
-    except FileNotFoundError:
+    if not Path(path).exists():
         raise MissingDataError(
             f"ENet weights {path}: no such file", "daveredrum/Pointnet2.ScanNet has data/scannetv2_enet.pth"
-        ) from None
-    except Exception as error:  # unpickling a file of another kind can raise anything
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"ENet weights {path}: cannot be loaded: {said}", "expected the published scannetv2_enet.pth"
-        ) from None
+        )
     network = ENet().eval()
-    with errors_name(path):
-        import_enet(state, network)
+    with reading(path, "ENet weights", "expected the published scannetv2_enet.pth"):
+        import_enet(pickles.read(path, "ENet weights", problem="cannot be loaded"), network)
     return network
 
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from g3d.data.boundary import first_line, reading
+from g3d.data.files import read_text
 from g3d.errors import InputError, MissingDataError, did_you_mean
-from g3d.nn.hub_folder import CONFIG, WEIGHTS, Layout, first_line, load_pretrained, quiet, read_json
+from g3d.nn.hub_folder import CONFIG, WEIGHTS, Layout, load_pretrained, quiet, read_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -80,10 +82,8 @@ def read_tokenizer(folder: Path, config: Any) -> Tokenizer:
     """
     file = folder / "tokenizer.json"
     if file.is_file():
-        try:
-            return parse_tokenizer(file.read_text(encoding="utf-8"), f"tokenizer {file}", config)
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"tokenizer {file}: cannot be read: {first_line(error)}") from None
+        with reading(file, "tokenizer"):
+            return parse_tokenizer(read_text(file, "tokenizer"), f"tokenizer {file}", config)
     vocabulary = next((name for name in ("vocab.json", "vocab.txt") if (folder / name).is_file()), None)
     if vocabulary is None:
         raise MissingDataError(f"{ENCODER.what} {folder}: no vocabulary", _HINT)
@@ -91,14 +91,9 @@ def read_tokenizer(folder: Path, config: Any) -> Tokenizer:
         raise MissingDataError(f"{ENCODER.what} {folder}: no merges.txt beside vocab.json", _HINT)
     from transformers import AutoTokenizer
 
-    with quiet():
-        try:
-            made = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, use_fast=True)
-            text = made.backend_tokenizer.to_str()
-        except Exception as error:  # whatever a damaged vocabulary breaks inside the library
-            raise InputError(
-                f"text encoder {folder}: its {vocabulary} makes no tokenizer: {first_line(error)}"
-            ) from None
+    with quiet(), reading(folder, "text encoder", problem=f"its {vocabulary} makes no tokenizer"):
+        made = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, use_fast=True)
+        text = made.backend_tokenizer.to_str()
     return parse_tokenizer(text, f"tokenizer in {folder}", config)
 
 
@@ -110,12 +105,8 @@ def parse_tokenizer(text: str, source: str, config: Any) -> Tokenizer:
     """
     from tokenizers import Tokenizer
 
-    try:
+    with reading(source, problem="not a tokenizer that this version of tokenizers can read"):
         tokenizer = Tokenizer.from_str(text)
-    except Exception as error:  # the library raises nothing narrower
-        raise InputError(
-            f"{source}: not a tokenizer that this version of tokenizers can read: {first_line(error)}"
-        ) from None
     entries = 1 + max(tokenizer.get_vocab().values(), default=-1)
     if not entries:
         raise InputError(f"{source}: its vocabulary is empty")

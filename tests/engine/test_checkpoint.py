@@ -88,11 +88,29 @@ def test_a_numpy_number_beside_the_weights_is_read(tmp_path: Path, core: str, nu
     assert checkpoint.read_raw(path)["best_result"] == number
 
 
-@pytest.mark.parametrize("value", [np.arange(3), np.random.default_rng, Path("a")], ids=["array", "function", "path"])
+@pytest.mark.parametrize("value", [np.random.default_rng, Path("a")], ids=["function", "path"])
 def test_nothing_else_of_python_is_read(tmp_path: Path, value: Any) -> None:
     torch.save({"best_result": value}, tmp_path / "c.pth")
     with pytest.raises(InputError, match="it would run code"):
         checkpoint.read_raw(tmp_path / "c.pth")
+
+
+def test_an_array_beside_the_weights_is_read(tmp_path: Path) -> None:
+    torch.save({"results": np.arange(3)}, tmp_path / "c.pth")
+    assert checkpoint.read_raw(tmp_path / "c.pth")["results"].tolist() == [0, 1, 2]
+
+
+class _Dtype:
+    """A dtype with a state of its own making, from which numpy would take the address of its fields."""
+
+    def __reduce__(self) -> tuple:
+        return np.dtype, ("f8", False, True), (3, "|", None, ("a",), {"a": (1, 2)}, 8, 8, 63)
+
+
+def test_no_state_of_a_dtype_is_taken_from_the_file(tmp_path: Path) -> None:
+    torch.save({"g3d_format": 1, "training": {"best": _Dtype()}}, tmp_path / "c.pt")
+    with pytest.raises(InputError, match=r"c\.pt: truncated or not a torch file: a dtype of several fields"):
+        checkpoint.read_raw(tmp_path / "c.pt")
 
 
 def test_reading_leaves_torch_as_strict_as_it_was(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from g3d.data.boundary import reading
 from g3d.data.scannet.sens import inflate
-from g3d.errors import InputError, MissingDataError
+from g3d.errors import InputError
 
 MILLIMETRES = 1000.0
 _UP = 2  # PNG's filter type: difference to the row above
@@ -52,15 +53,9 @@ def read_depth(path: Path | str) -> np.ndarray:
         InputError: damaged, or not 16 bits a pixel: 8-bit depth has lost what is needed.
     """
     path = Path(path)
-    try:
+    with reading(path, "depth", "the file is damaged or incomplete: make or copy it again", "cannot be decoded"):
         pixels, per_metre = _read_compact(path) if path.suffix == ".zdepth" else (_read_picture(path), MILLIMETRES)
-    except FileNotFoundError:
-        raise MissingDataError(f"depth {path}: no such file") from None
-    except OSError as error:
-        raise InputError(
-            f"depth {path}: cannot be read: {error}", "the file is damaged or incomplete: make or copy it again"
-        ) from None
-    return to_metres(pixels, per_metre)
+        return to_metres(pixels, per_metre)
 
 
 def to_metres(pixels: np.ndarray, per_metre: float) -> np.ndarray:
@@ -101,15 +96,11 @@ def _read_picture(path: Path) -> np.ndarray:
                     "depth saved with 8 bits has lost its precision: export it again",
                 )
             pixels = np.asarray(picture)
-    except UnidentifiedImageError:
+    except UnidentifiedImageError as error:
         raise InputError(
             f"depth {path}: found {'no known image format' if path.stat().st_size else 'an empty file'}, "
             "expected a 16-bit PNG"
-        ) from None
-    except (SyntaxError, ValueError) as error:
-        raise InputError(
-            f"depth {path}: cannot be decoded: {error}", "the file is damaged: make or copy it again"
-        ) from None
+        ) from error
     return pixels.astype(np.uint16)
 
 

@@ -14,7 +14,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from g3d.errors import InputError, MissingDataError
+from g3d.data.boundary import reading
+from g3d.errors import InputError
 
 _TURNS: dict[int | None, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -37,16 +38,8 @@ def read_image(path: Path | str) -> np.ndarray:
         MissingDataError: no such file.
         InputError: empty, no image, truncated, or without pixels.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            return _decode(file, f"image {path}")
-    except FileNotFoundError:
-        raise MissingDataError(f"image {path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"image {path}: is a folder, expected an image file") from None
-    except OSError as error:
-        raise InputError(f"image {path}: cannot be read: {error.strerror or error}") from None
+    with reading(path, "image", expected="an image file"), open(path, "rb") as file:
+        return _decode(file, f"image {path}")
 
 
 def decode_image(content: bytes, source: str) -> np.ndarray:
@@ -56,23 +49,16 @@ def decode_image(content: bytes, source: str) -> np.ndarray:
 
 
 def _decode(file: BinaryIO, source: str) -> np.ndarray:
-    try:
-        with Image.open(file) as picture:
+    with reading(source, problem="cannot be decoded", hint="the file is damaged or incomplete: copy it again"):
+        try:
+            picture = Image.open(file)
+        except UnidentifiedImageError as error:
+            found = "data of no known image format" if file.seek(0, io.SEEK_END) else "an empty file"
+            raise InputError(f"{source}: found {found}, expected a PNG or JPEG image") from error
+        with picture:
             turn = _turn(picture)
             upright = picture if turn is None else picture.transpose(turn)
             pixels = np.asarray(upright if upright.mode == "RGB" else _as_rgb(upright))
-    except UnidentifiedImageError:
-        found = "data of no known image format" if file.seek(0, io.SEEK_END) else "an empty file"
-        raise InputError(f"{source}: found {found}, expected a PNG or JPEG image") from None
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-    ) as error:  # Pillow reports broken files with all of these
-        raise InputError(
-            f"{source}: cannot be decoded: {error}", "the file is damaged or incomplete: copy it again"
-        ) from None
     if pixels.size == 0:
         raise InputError(f"{source}: found {pixels.shape[1]} x {pixels.shape[0]} pixels, expected at least one")
     return pixels
@@ -84,13 +70,14 @@ def image_size(path: Path | str) -> tuple[int, int]:
     Raises:
         MissingDataError, InputError: as read_image.
     """
-    try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-            return (height, width) if _turn(picture) in _QUARTER_TURNS else (width, height)
-    except OSError:
-        height, width = read_image(path).shape[:2]  # says what is wrong
-        return width, height
+    with reading(path, "image", problem="cannot be decoded", expected="an image file"):
+        try:
+            with Image.open(path) as picture:
+                width, height = picture.size
+                return (height, width) if _turn(picture) in _QUARTER_TURNS else (width, height)
+        except UnidentifiedImageError:
+            height, width = read_image(path).shape[:2]  # says what is wrong
+            return width, height
 
 
 def _turn(picture: Image.Image) -> Image.Transpose | None:

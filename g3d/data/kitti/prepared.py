@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from g3d.data.boundary import reading
 from g3d.data.files import atomic_write
 from g3d.data.kitti.object_depth import DepthRectangles
-from g3d.errors import InputError, MissingDataError
+from g3d.errors import MissingDataError
 
 FOLDER = "g3d"
 RECTANGLES = "object_depth.npz"
+_AGAIN = "run g3d prepare kitti again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +42,12 @@ class PreparedDepth:
     """The rectangles of all prepared frames, in memory."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                ids, self._offsets = arrays["ids"], arrays["offsets"]
-                self._edges, self._depth, self._car = arrays["edges"], arrays["depth"], arrays["car"]
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path}: damaged ({error})", "run g3d prepare kitti again") from None
+        with reading(path, hint=_AGAIN), np.load(path, allow_pickle=False) as arrays:
+            ids, self._offsets = arrays["ids"], arrays["offsets"]
+            self._edges, self._depth, self._car = arrays["edges"], arrays["depth"], arrays["car"]
+            lengths = {len(self._edges), len(self._depth), len(self._car), int(self._offsets[-1])}
+            if len(self._offsets) != len(ids) + 1 or len(lengths) != 1 or (np.diff(self._offsets) < 0).any():
+                raise ValueError("its parts do not fit each other")
         self._path = path
         self._row = {str(frame): row for row, frame in enumerate(ids)}
 
@@ -93,10 +94,8 @@ def raw_root(data: Path) -> Path:
     manifest = data / "manifest.json"
     if not manifest.is_file() or not (data / RECTANGLES).is_file():
         return data
-    try:
+    with reading(manifest, hint=_AGAIN, problem="does not say where the raw data is"):
         return Path(json.loads(manifest.read_text(encoding="utf-8"))["source"])
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{manifest}: does not say where the raw data is", "run g3d prepare kitti again") from None
 
 
 def open_prepared(data: Path) -> PreparedDepth:

@@ -17,29 +17,15 @@ from typing import NoReturn
 
 import numpy as np
 
+from g3d.data.boundary import reader, reading
 from g3d.data.files import read_text
 from g3d.data.kitti import splits as kitti_splits
 from g3d.data.types import Objects
 from g3d.errors import InputError, MissingDataError, did_you_mean
 
-FIELDS = (
-    "type",
-    "truncated",
-    "occluded",
-    "alpha",
-    "x1",
-    "y1",
-    "x2",
-    "y2",
-    "height",
-    "width",
-    "length",
-    "x",
-    "y",
-    "z",
-    "rotation_y",
-    "score",
-)
+_BEFORE_BOX, _BOX = ("type", "truncated", "occluded", "alpha"), ("x1", "y1", "x2", "y2")
+_AFTER_BOX = ("height", "width", "length", "x", "y", "z", "rotation_y", "score")
+FIELDS = _BEFORE_BOX + _BOX + _AFTER_BOX
 
 TEST = "test"
 """The one split whose images are in testing/ and have no labels."""
@@ -50,6 +36,7 @@ _FRAME_ID = re.compile(r"\d{6}", re.ASCII)
 _log = logging.getLogger(__name__)
 
 
+@reader("label")
 def read_labels(path: str | Path) -> Objects:
     """The objects of a label file (15 columns); an empty file holds none.
 
@@ -60,6 +47,7 @@ def read_labels(path: str | Path) -> Objects:
     return parse_objects(read_text(path, "label"), str(path), scored=False)
 
 
+@reader("result")
 def read_results(path: str | Path) -> Objects:
     """The detections of a result file (16 columns, the score last); an empty file holds none.
 
@@ -152,6 +140,7 @@ def format_results(objects: Objects, decimals: int | None = 2) -> str:
     return "".join(lines)
 
 
+@reader("calibration")
 def read_calibration(path: str | Path) -> np.ndarray:
     """The left colour camera's projection matrix: line `P2:` of a calibration file, found by its name.
 
@@ -211,6 +200,7 @@ def check_principal_point(camera: np.ndarray, image_size: tuple[int, int], path:
         )
 
 
+@reader("split")
 def read_split(path: str | Path) -> list[str]:
     """The ids of a split file, one six-digit id a line, in the file's order.
 
@@ -340,7 +330,8 @@ def _read_folder(folder: Path, ids: Sequence[str], scored: bool, hint: str) -> d
         raise MissingDataError(
             f"{what} folder {folder}: {len(missing)} of {len(paths)} frames have no file ({_some(missing)})", hint=hint
         )
-    return dict(zip(ids, _parse_many(texts, paths, scored), strict=True))
+    with reading(folder, f"{what} folder"):
+        return dict(zip(ids, _parse_many(texts, paths, scored), strict=True))
 
 
 def _parse_many(texts: Sequence[str], sources: Sequence[str], scored: bool) -> list[Objects]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import overload
 
 import numpy as np
 
+from g3d.data.boundary import reading
 from g3d.data.files import atomic_write
 from g3d.data.kitti.raw import read_calibration, read_split
 from g3d.data.mono3drefer.names import CLASS_NAMES, SPLITS
@@ -40,6 +40,7 @@ MANIFEST = "mono3drefer.json"
 _IMAGE_FOLDERS = ("images", "training/image_2", "image_2")
 _CALIBRATION_FOLDERS = ("calib", "training/calib")
 log = logging.getLogger(__name__)
+_AGAIN = "run g3d prepare mono3drefer again"
 
 
 @dataclass(frozen=True)
@@ -279,7 +280,7 @@ def read_index(path: Path, source: Path) -> Expressions:
     Raises:
         InputError: it is damaged, or `source` is no longer what it was made of.
     """
-    try:
+    with reading(path, hint=_AGAIN):
         with np.load(path, allow_pickle=False) as stored:
             arrays = dict(stored)
         left_out, text, ends = int(arrays.pop("left_out")), arrays.pop("text").tobytes(), arrays["ends"]
@@ -287,20 +288,8 @@ def read_index(path: Path, source: Path) -> Expressions:
         found = Expressions(**arrays, starts=np.concatenate([[0], ends[:-1]]).astype(np.int64), text=text)
         if len(ends) and not (found.ends[-1] == len(text) and found.objects.max() < len(found.images)):
             raise ValueError("its parts do not fit each other")
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise InputError(f"{path}: damaged ({error})", "run g3d prepare mono3drefer again") from None
     if not np.array_equal(made_of, _fingerprint(source)):
-        raise InputError(f"{source}: has changed since it was prepared", "run g3d prepare mono3drefer again")
+        raise InputError(f"{source}: has changed since it was prepared", _AGAIN)
     if left_out:
         log.warning("%s: %d broken expressions were left out when it was prepared", path, left_out)
     return found
@@ -314,12 +303,8 @@ def _fingerprint(file: Path) -> np.ndarray:
 
 def _raw_root(prepared: Path) -> Path:
     manifest = prepared / MANIFEST
-    try:
+    with reading(manifest, hint=_AGAIN, problem="does not say where the raw data is"):
         return Path(json.loads(manifest.read_text(encoding="utf-8"))["source"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{manifest}: does not say where the raw data is", "run g3d prepare mono3drefer again"
-        ) from None
 
 
 def _first_folder(root: Path, names: Sequence[str]) -> Path:

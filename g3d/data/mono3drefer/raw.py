@@ -23,10 +23,11 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from g3d.data.boundary import reader, reading
 from g3d.data.kitti.raw import FIELDS
 from g3d.data.mono3drefer.names import CLASS_NAMES, DIFFICULTY_GROUPS, DISTANCE_GROUPS, GROUPS
 from g3d.data.types import Objects
-from g3d.errors import InputError, MissingDataError, did_you_mean
+from g3d.errors import InputError, did_you_mean
 
 EXPRESSIONS_FILE = "Mono3DRefer.json"
 GROUPS_FILE = "test_instanceID_split.json"
@@ -74,6 +75,7 @@ class Entries:
     broken: tuple[tuple[str, InputError], ...]
 
 
+@reader()
 def read_expressions(path: Path | str) -> Entries:
     """All entries of Mono3DRefer.json; broken ones do not keep the others from being read.
 
@@ -208,6 +210,7 @@ def rows_of_objects(objects: Objects) -> np.ndarray:
     return np.column_stack(columns).astype(np.float64)
 
 
+@reader()
 def read_groups(path: Path | str) -> dict[str, frozenset[int]]:
     """The instances of each group of the test split, by GROUPS; Multiple, which nothing reads, may be missing.
 
@@ -245,14 +248,8 @@ def _check_apart(groups: Mapping[str, frozenset[int]], names: Sequence[str], pat
 
 
 def _read_json(path: Path, kind: type, what: str) -> Any:
-    try:
+    with reading(path, hint="incomplete? copy it again", problem=f"not valid JSON, expected {what}"):
         content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise MissingDataError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON ({error}), expected {what}", "incomplete? copy it again") from None
     if not isinstance(content, kind):
         raise InputError(f"{path}: found {_shown(content)}, expected {what}")
     return content

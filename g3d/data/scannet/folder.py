@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from g3d.data.boundary import reader, reading
+from g3d.data.files import read_text
 from g3d.data.scannet.labels import known_nyu40
 from g3d.data.scannet.mesh import Mesh, read_mesh, read_vertex_labels
 from g3d.data.scannet.raw import Aggregation, SceneFacts, read_aggregation, read_facts, read_segments
@@ -181,10 +183,8 @@ def read_scan(files: ScanFiles) -> Scan:
     labels = None
     if files.labels is not None:
         stored = read_vertex_labels(files.labels, count)
-        try:
+        with reading(files.labels, "labels"):
             labels = known_nyu40(stored)
-        except InputError as error:
-            raise InputError(f"labels {files.labels}: {error.message}", error.hint) from None
     segments = None if files.segments is None else read_segments(files.segments, count)
     aggregation = None if files.aggregation is None else read_aggregation(files.aggregation, segments)
     return Scan(
@@ -192,6 +192,7 @@ def read_scan(files: ScanFiles) -> Scan:
     )
 
 
+@reader("split")
 def read_split(path: str | Path) -> tuple[str, ...]:
     """The scans that a split list names, one a line, in its order; blank lines and a missing last line end mean
     nothing.
@@ -200,17 +201,13 @@ def read_split(path: str | Path) -> tuple[str, ...]:
         MissingDataError: no such file.
         InputError: a line with several words, a scan named twice, no scan at all.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise MissingDataError(f"split {path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"split {path}: cannot be read: {error}") from None
     names: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path, "split").splitlines(), 1):
         words = line.split()
         if len(words) > 1:
             raise InputError(f"split {path}: line {number} is '{line.strip()[:60]}', expected one scan's name")
+        if words and (words[0] in (".", "..") or "/" in words[0] or "\\" in words[0]):
+            raise InputError(f"split {path}: line {number} is '{words[0][:60]}', expected one scan's name, not a path")
         if words and names.setdefault(words[0], number) != number:
             raise InputError(
                 f"split {path}: line {number}: {words[0]} is there twice (first on line {names[words[0]]})"

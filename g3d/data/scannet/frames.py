@@ -17,6 +17,8 @@ from typing import Protocol
 
 import numpy as np
 
+from g3d.data.boundary import reading
+from g3d.data.files import read_text
 from g3d.data.images.depth_image import read_depth, to_metres
 from g3d.data.images.image import image_size, read_image
 from g3d.data.scannet.sens import SensFile, is_valid_pose
@@ -263,23 +265,15 @@ def read_matrix(path: Path | str, *shapes: tuple[int, int]) -> np.ndarray:
         MissingDataError: no such file.
         InputError: something else is in it.
     """
-    path = Path(path)
-    try:
-        rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except FileNotFoundError:
-        raise MissingDataError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text: {error}") from None
+    rows = [line.split() for line in read_text(path, "").splitlines() if line.strip()]
     expected = " or ".join(f"{rows} x {columns}" for rows, columns in shapes)
     if not any(len(rows) == height and all(len(row) == width for row in rows) for height, width in shapes):
         raise InputError(
             f"{path}: found {len(rows)} lines of {sorted({len(row) for row in rows})} numbers, expected a "
             f"{expected} matrix"
         )
-    try:
+    with reading(path, problem=f"expected a {expected} matrix"):
         return np.array(rows, np.float64)
-    except ValueError as error:
-        raise InputError(f"{path}: expected a {expected} matrix: {error}") from None
 
 
 def scale_intrinsics(intrinsics: np.ndarray, size: tuple[int, int], resized: tuple[int, int]) -> np.ndarray:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from g3d.errors import InputError, MissingDataError, did_you_mean
+from g3d.data.boundary import reading
+from g3d.data.files import read_text
+from g3d.errors import InputError, did_you_mean
 
 NYU40_NAMES = (
     "unannotated",
@@ -181,12 +183,12 @@ class LabelTable:
             InputError: another table (a column is missing), a row without its numbers or with a nyu40 id outside 1..40,
                 a raw category twice.
         """
-        try:
-            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-        except FileNotFoundError:
-            raise MissingDataError(f"label table {path}: no such file") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"label table {path}: cannot be read: {error}") from None
+        with reading(path, "label table"):
+            return cls._parse(path)
+
+    @classmethod
+    def _parse(cls, path: str | Path) -> LabelTable:
+        lines = read_text(path, "label table").splitlines()
         header = [name.strip() for name in lines[0].split("\t")] if lines else []
         missing = [name for name in _COLUMNS if name not in header]
         if missing:

@@ -18,6 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from g3d.data.boundary import reading
 from g3d.data.files import atomic_write
 from g3d.errors import InputError, MissingDataError
 
@@ -77,7 +78,7 @@ class PointFeatures:
         if path.is_dir():
             self._files = {file.parent.name: file for file in sorted(path.glob(f"*/{FILE}"))}
         elif path.is_file():
-            with _open(path) as opened:
+            with _reading(path), _open(path) as opened:
                 self._files = dict.fromkeys(sorted(opened), path)
         else:
             self._files = {}
@@ -105,7 +106,7 @@ class PointFeatures:
         """
         if scene not in self._files:
             raise MissingDataError(f"{self.path}: no features of {scene}", f"it holds {len(self._files)} scenes")
-        with _open(self._files[scene]) as opened:
+        with _reading(self._files[scene]), _open(self._files[scene]) as opened:
             stored = opened[scene]
             self._check(scene, stored, points)
             features = np.asarray(stored)
@@ -162,7 +163,9 @@ def merge_features(folder: Path, path: Path, scenes: Iterable[str] | None = None
                 else:
                     made = merged.create_dataset(scene, source.shape, source.dtype, track_times=False)
                     for start in range(0, len(source), _MANY_ROWS):
-                        made[start : start + _MANY_ROWS] = source[start : start + _MANY_ROWS]
+                        with _reading(found._files[scene]):
+                            rows = source[start : start + _MANY_ROWS]
+                        made[start : start + _MANY_ROWS] = rows
                 made.attrs.update(source.attrs)
     return len(wanted)
 
@@ -174,9 +177,9 @@ def _reference(source: Path, path: Path) -> str:
 
 
 def _open(path: Path) -> h5py.File:
-    try:
+    with _reading(path):
         return h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(
-            f"{path}: not a readable HDF5 file ({error})", "was its writing cut off? prepare it again"
-        ) from None
+
+
+def _reading(path: Path) -> reading:
+    return reading(path, problem="not a readable HDF5 file", hint="was its writing cut off? prepare it again")

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import io
 import pickle
-import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
 
-from g3d.data.files import atomic_write
+from g3d.data import pickles
+from g3d.data.boundary import reader, reading
+from g3d.data.files import atomic_write, read_text
 from g3d.data.scannet.arrays import PreparedScene, ScanReferScene, VoteNetScene, ground_truth_ids
-from g3d.errors import InputError, MissingDataError
+from g3d.errors import InputError
 
 _SCANREFER_FILES = {
     "vertices": "vert",
@@ -30,8 +31,8 @@ _SCANREFER_FILES = {
     "boxes": "bbox",
     "aligned_boxes": "aligned_bbox",
 }
+_NO_SCENE = "not a prepared scene, or damaged"
 _VOTENET_FILES = {name: _SCANREFER_FILES[name] for name in ("vertices", "semantic", "instance", "boxes")}
-_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file of torch.save before PyTorch 1.6
 
 
 def write_scanrefer(folder: str | Path, scene: str, content: ScanReferScene) -> list[Path]:
@@ -106,12 +107,8 @@ def _read_arrays(
 
 
 def _load_array(path: Path) -> np.ndarray:
-    try:
+    with reading(path, problem="no array of numbers, or cut short"):
         return np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise MissingDataError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: no array of numbers, or cut short ({error})") from None
 
 
 def write_refer(path: str | Path, scene: PreparedScene) -> None:
@@ -146,19 +143,20 @@ class _AnyNumpy:
             return NotImplemented
 
 
+@reader(problem=_NO_SCENE)
 def read_prepared(path: str | Path) -> PreparedScene:
     """A scene of the SPFormer lineage: `_refer.pth` or `_inst_nostuff.pth`, with labels (five arrays) or without
     (three).
 
-    Arrays alone are unpickled: a file that names anything else is refused, not run. Semantic and instance become int64,
-    coords and colours float32, whatever numpy the file was made with.
+    A file that names anything but plain data is refused, not run. Semantic and instance become int64, coords and
+    colours float32, whatever numpy the file was made with.
 
     Raises:
         MissingDataError: no such file.
         InputError: another content; arrays of different lengths; superpoints that are not numbered from 0.
     """
     path = Path(path)
-    arrays = _unpickle(path)
+    arrays = pickles.read(path, "", problem=_NO_SCENE)
     if (
         not isinstance(arrays, tuple | list)
         or len(arrays) not in (3, 5)
@@ -182,69 +180,6 @@ def read_prepared(path: str | Path) -> PreparedScene:
     return PreparedScene(coords, colours, superpoints, *(labels or (None, None)))
 
 
-def _unpickle(path: Path) -> Any:
-    try:
-        with open(path, "rb") as file:
-            if zipfile.is_zipfile(file):
-                with zipfile.ZipFile(file) as archive:
-                    name = next((n for n in archive.namelist() if n.endswith("data.pkl")), None)
-                    if name is None:
-                        raise InputError(f"{path}: a zip file, but not one of torch.save")
-                    return _ArraysOnly(io.BytesIO(archive.read(name))).load()
-            file.seek(0)
-            return _unpickle_plain(file)
-    except FileNotFoundError:
-        raise MissingDataError(f"{path}: no such file") from None
-    except (
-        OSError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        EOFError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        LookupError,
-    ) as error:
-        raise InputError(f"{path}: not a prepared scene, or damaged: {error}") from None
-
-
-def _unpickle_plain(file: BinaryIO) -> Any:
-    first = _ArraysOnly(file).load()
-    if first != _LEGACY_MAGIC:
-        return first
-    for _ in range(2):  # protocol version, machine
-        _ArraysOnly(file).load()
-    return _ArraysOnly(file).load()
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Unpickles numpy arrays in tuples, lists and dicts, and refuses to name anything else."""
-
-    _ALLOWED = frozenset(
-        [
-            ("numpy", "ndarray"),
-            ("numpy", "dtype"),
-            ("_codecs", "encode"),
-            ("builtins", "bytearray"),
-            ("__builtin__", "bytearray"),
-            *(
-                ("numpy" + core + ".multiarray", name)
-                for core in (".core", "._core")
-                for name in ("_reconstruct", "scalar")
-            ),
-        ]
-    )
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._ALLOWED:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which is no array")
-        if module == "numpy._core.multiarray" and not hasattr(np, "_core"):
-            module = "numpy.core.multiarray"  # numpy before 1.26
-        elif module == "numpy.core.multiarray" and hasattr(np, "_core"):
-            module = "numpy._core.multiarray"
-        return super().find_class(module, name)
-
-
 def write_ground_truth(path: str | Path, scene: PreparedScene) -> None:
     """Write the ScanNet benchmark's ground truth of `_inst_nostuff` instances: one number per vertex
     (ground_truth_ids).
@@ -259,6 +194,7 @@ def write_ground_truth(path: str | Path, scene: PreparedScene) -> None:
         file.write(("\n".join(map(str, numbers.tolist())) + "\n").encode())
 
 
+@reader("ground truth")
 def read_ground_truth(path: str | Path, vertices: int | None = None) -> np.ndarray:
     """The numbers of a ground-truth file: (N,) int64, nyu40 id * 1000 + number + 1, 0 = no instance.
 
@@ -270,12 +206,7 @@ def read_ground_truth(path: str | Path, vertices: int | None = None) -> np.ndarr
         MissingDataError: no such file.
         InputError: a line that is no integer from 0 on; another number of lines.
     """
-    try:
-        words = Path(path).read_text(encoding="ascii").split()
-    except FileNotFoundError:
-        raise MissingDataError(f"ground truth {path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"ground truth {path}: cannot be read: {error}") from None
+    words = read_text(path, "ground truth").split()
     odd = next((k for k, word in enumerate(words) if not word.isdecimal()), None)
     if odd is not None:
         raise InputError(f"ground truth {path}: number {odd + 1} is '{words[odd][:40]}', expected an integer from 0 on")

@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from g3d.data.boundary import reader, reading
 from g3d.data.files import read_text
 from g3d.errors import InputError
 
 _log = logging.getLogger(__name__)
 
 
+@reader("segments")
 def read_segments(path: str | Path, vertices: int) -> np.ndarray:
     """The segment of every vertex, from a segs.json.
 
@@ -87,6 +89,7 @@ class Aggregation:
     duplicates: Mapping[int, int]
 
 
+@reader("aggregation")
 def read_aggregation(path: str | Path, segments: np.ndarray | None = None) -> Aggregation:
     """The annotation of a scan, from its aggregation.json.
 
@@ -216,6 +219,7 @@ class SceneFacts:
     values: Mapping[str, str]
 
 
+@reader("scene facts")
 def read_facts(path: str | Path) -> SceneFacts:
     """The facts of a scan, from its `<scene>.txt` (lines `key = value`); unknown keys are kept in `values`.
 
@@ -305,7 +309,5 @@ def _integers(values: list) -> np.ndarray | None:
 
 
 def _read_json(path: str | Path, what: str) -> Any:
-    try:
+    with reading(path, what, hint="A download may have been cut short.", problem="not JSON"):
         return json.loads(read_text(path, what))
-    except ValueError as error:
-        raise InputError(f"{what} {path}: not JSON: {error}", hint="A download may have been cut short.") from None

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
+from g3d.data.boundary import reading
 from g3d.data.files import atomic_write
 from g3d.data.scannet.arrays import SceneArrays, align
 from g3d.errors import InputError, MissingDataError
@@ -121,7 +122,7 @@ def read_scene(path: Path, *arrays: str) -> Scene:
     file = path / FILE if path.is_dir() else path
     if not file.is_file():
         raise MissingDataError(f"{file}: no such prepared scene", "g3d prepare scannet makes it")
-    try:
+    with reading(file, hint="prepare the scene again"):
         with safe_open(file, framework="numpy") as opened:
             about = json.loads((opened.metadata() or {}).get("about", "{}"))
             if about.get("schema") != SCHEMA:
@@ -135,15 +136,13 @@ def read_scene(path: Path, *arrays: str) -> Scene:
                 for name in _array_names()
                 if name in stored and (not arrays or name in arrays)
             }
-    except SafetensorError as error:
-        raise InputError(f"{file}: damaged ({error})", "prepare the scene again") from None
-    missing: dict[str, Any] = {
-        name: None if name in _OPTIONAL else np.zeros(0) for name in _array_names() if name not in found
-    }
-    names = {int(key): value for key, value in about["names"].items()}
-    return Scene(
-        about["name"], **found, **missing, names=names, annotated=about["annotated"], made_with=about["made_with"]
-    )
+        missing: dict[str, Any] = {
+            name: None if name in _OPTIONAL else np.zeros(0) for name in _array_names() if name not in found
+        }
+        names = {int(key): value for key, value in about["names"].items()}
+        return Scene(
+            about["name"], **found, **missing, names=names, annotated=about["annotated"], made_with=about["made_with"]
+        )
 
 
 def _array_names() -> tuple[str, ...]:

@@ -18,9 +18,10 @@ from types import TracebackType
 
 import numpy as np
 
+from g3d.data.boundary import reading
 from g3d.data.files import atomic_write
 from g3d.data.images.image import decode_image
-from g3d.errors import InputError, MissingDataError
+from g3d.errors import InputError
 
 log = logging.getLogger(__name__)
 COLOUR_CODES = {-1: "unknown", 0: "raw", 1: "png", 2: "jpeg"}
@@ -132,24 +133,15 @@ class SensFile:
             InputError: no stream, another version, cut inside the header, or sizes that make no sense.
         """
         path = Path(path)
-        try:
+        with reading(path, expected="a .sens file"):
             descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        except FileNotFoundError:
-            raise MissingDataError(f"{path}: no such file") from None
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-        try:
-            if hasattr(os, "posix_fadvise"):
-                os.posix_fadvise(
-                    descriptor, 0, 0, os.POSIX_FADV_RANDOM
-                )  # no reading ahead: every k-th frame costs its own bytes
-            return cls(path, descriptor)
-        except IsADirectoryError:
-            os.close(descriptor)
-            raise InputError(f"{path}: is a folder, expected a .sens file") from None
-        except BaseException:
-            os.close(descriptor)
-            raise
+            try:
+                if hasattr(os, "posix_fadvise"):  # no reading ahead: every k-th frame costs its own bytes
+                    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+                return cls(path, descriptor)
+            except BaseException:
+                os.close(descriptor)
+                raise
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -365,7 +357,8 @@ class SensFile:
     def _read(self, start: int, length: int) -> bytes:
         parts = []
         while length:
-            part = os.pread(self._descriptor, length, start)
+            with reading(self.path, expected="a .sens file"):
+                part = os.pread(self._descriptor, length, start)
             if not part:
                 raise InputError(f"{self.path}: ends at byte {start}: it has become shorter while it was read")
             parts.append(part)
@@ -412,11 +405,8 @@ def inflate(content: bytes, expected: int, source: str) -> bytes:
     Raises:
         InputError: damaged, cut, or of another length; begins with `source`.
     """
-    stream = zlib.decompressobj()
-    try:
-        plain = stream.decompress(content, expected + 1)
-    except zlib.error as error:
-        raise InputError(f"{source}: cannot be decompressed: {error}", "the file is damaged: copy it again") from None
+    with reading(source, problem="cannot be decompressed", hint="the file is damaged: copy it again"):
+        plain = zlib.decompressobj().decompress(content, expected + 1)
     if len(plain) != expected:
         found = "more than that" if len(plain) > expected else f"{len(plain)}"
         raise InputError(

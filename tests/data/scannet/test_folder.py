@@ -125,5 +125,9 @@ def test_split_lists_are_checked(tmp_path: Path) -> None:
     path.write_text("a\nb 3\n")
     with pytest.raises(InputError, match="line 2 is 'b 3'"):
         read_split(path)
+    for name in ("../scene0000_00", "..", "a\\b"):
+        path.write_text(f"a\n{name}\n")
+        with pytest.raises(InputError, match=r"line 2 is .*, expected one scan's name, not a path"):
+            read_split(path)
     with pytest.raises(MissingDataError, match="no such file"):
         read_split(tmp_path / "none.txt")
