@@ -337,9 +337,10 @@ def evaluate_formula(formula: str, **values: Any) -> np.ndarray:
             return -value(node.operand)
         if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
             return _OPERATORS[type(node.op)](value(node.left), value(node.right))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS:
-            if len(node.args) == 1 and not node.keywords:
-                return _FUNCTIONS[node.func.id](value(node.args[0]))
+        if isinstance(node, ast.Call) and len(node.args) == 1 and not node.keywords:
+            function = _FUNCTIONS.get(ast.unparse(node.func))
+            if function is not None:
+                return function(value(node.args[0]))
         raise DescriptionError(f"formula {formula!r}: {ast.unparse(node)!r} is not understood")
 
     try:
