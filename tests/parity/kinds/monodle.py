@@ -1,4 +1,4 @@
-"""What the kinds of monodle cases share: the filled network, images, targets, sections of a preset, KITTI frames."""
+"""Shared by the kinds of monodle cases: the filled network, images, targets, sections of a preset, KITTI frames."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ from g3d.systems.monodle.config import AugmentConfig, DataConfig, LossConfig, Qu
 from g3d.systems.monodle.model import MonoDLE
 from g3d.systems.monodle.official import import_official
 from g3d.systems.monodle.targets import Targets
+from parity.describe import DescriptionError, agreed, check_values, named_data, stated_number
+
+DATA = "mini_kitti"
+"""The small data set beside the cases, for a case that names none."""
 
 
 def filled_state(case: dict[str, Any], folder: Path) -> dict[str, Tensor]:
@@ -62,11 +66,20 @@ def model_like(state: dict[str, Tensor]) -> MonoDLE:
 
 
 def seeded_image(arrays: dict[str, np.ndarray]) -> Tensor:
-    """The image of a case that gives a seed and a shape, checked against the values it quotes."""
+    """Return the image of a case that gives a seed and a shape, checked against the values and the sum it quotes.
+
+    Raises:
+        DescriptionError: the quoted values or the quoted sum differ.
+    """
     shape = tuple(arrays["in.image_shape"].tolist())
     image = np.random.RandomState(int(arrays["in.seed"])).standard_normal(shape).astype(np.float32)
     if "in.image_first8" in arrays:
-        np.testing.assert_array_equal(image.flatten()[:8], arrays["in.image_first8"])
+        quoted = arrays["in.image_first8"]
+        check_values(image.flatten()[: len(quoted)], quoted, "in.image_first8")
+    if "in.image_sum" in arrays:
+        total, quoted = image.sum(dtype=np.float64), arrays["in.image_sum"]
+        if not np.isclose(total, quoted, rtol=1e-9, atol=1e-6):  # the order of summation differs between versions
+            raise DescriptionError(f"in.image_sum: the generated image sums to {total}, the case quotes {quoted}")
     return torch.from_numpy(image)
 
 
@@ -95,22 +108,28 @@ def targets_from(arrays: dict[str, np.ndarray]) -> Targets:
 
 
 def loss_config(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> LossConfig:
-    """The published losses with the case's K, B and radius, which it gives as arrays or in its description."""
-    names = (("K", "K", "K", 1.5), ("B", "B", "B", 0.5), ("radius", "rad", "radius", 10.0))
-    values = {
-        ours: float(arrays.get(f"in.{theirs}", setting(case, theirs, word, default)))
-        for ours, theirs, word, default in names
-    }
+    """Return the published losses with the case's K, B and radius, which it gives as arrays or in its description."""
     used = not any(name.startswith("out.loss.") for name in arrays) or "out.loss.qi" in arrays
-    return LossConfig(quasi_isometric=QuasiIsometricConfig(**values) if used else None, size3d_divisor="residual")
+    if not used:
+        return LossConfig(quasi_isometric=None, size3d_divisor="residual")
+    names = (("K", "K", "K"), ("B", "B", "B"), ("radius", "rad", "radius"))
+    values = {ours: setting(case, theirs, word, arrays.get(f"in.{theirs}")) for ours, theirs, word in names}
+    return LossConfig(quasi_isometric=QuasiIsometricConfig(**values), size3d_divisor="residual")
 
 
-def setting(case: dict[str, Any], key: str, word: str, default: float) -> float:
-    """A number that a case gives as a field, or after a word in its description (`lr 1e-4`)."""
-    if key in case:
-        return float(case[key])
-    found = re.search(rf"\b{word} ([\d.]+(?:e-?\d+)?)", case.get("ran", ""))
-    return float(found[1]) if found else default
+def setting(case: dict[str, Any], key: str, word: str, array: np.ndarray | None = None) -> float:
+    """Return a number that a case gives as an array, as a field, or after a word in its description (`lr 1e-4`).
+
+    Numbers are compared with seven digits: arrays may hold float32.
+
+    Raises:
+        DescriptionError: none of these states the number, or two of them contradict each other.
+    """
+    text = case.get("ran", "")
+    described = stated_number(text, rf"\b{word} #", "ran") if re.search(rf"\b{word} \d", text) else None
+    places = {f"in.{key}": array, key: case.get(key), "ran": described}
+    rounded = {place: None if value is None else float(f"{float(value):.7g}") for place, value in places.items()}
+    return float(agreed(rounded, key))
 
 
 def data_config(config: dict[str, Any], resolution: tuple[int, int]) -> DataConfig:
@@ -131,9 +150,8 @@ def augment_config(config: dict[str, Any]) -> AugmentConfig:
 
 
 def mini_kitti(case: dict[str, Any], folder: Path) -> KittiRoot:
-    """The data root that comes with the cases: the folder that the case names, or mini_kitti."""
-    named = [folder / value for value in case.values() if isinstance(value, str) and len(value) < 200]
-    return KittiRoot.find(next((path for path in named if (path / "training").is_dir()), beside(folder, "mini_kitti")))
+    """Return the data root that the case names, or that comes with the cases."""
+    return KittiRoot.find(beside(folder, named_data(case, DATA)))
 
 
 def beside(folder: Path, name: str) -> Path:
