@@ -14,7 +14,7 @@ from g3d.nn.text_encoder import Words
 from g3d.systems.jln import official
 from g3d.systems.jln.model import JLN, Outputs
 from parity.describe import DescriptionError, agreed, check_values, parse_stream
-from parity.kinds.monodle import filled_state
+from parity.weights import filled_state
 
 OUTPUTS = {
     "pred_logits": "logits",

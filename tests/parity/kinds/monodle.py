@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from support import paths
-from support.fill import fill_array
 from torch import Tensor
 
 from g3d.data.kitti.raw import KittiRoot
@@ -19,28 +16,10 @@ from g3d.systems.monodle.model import MonoDLE
 from g3d.systems.monodle.official import import_official
 from g3d.systems.monodle.targets import Targets
 from parity.describe import DescriptionError, agreed, check_values, named_data, stated_number
+from parity.weights import beside, filled_state
 
 DATA = "mini_kitti"
 """The small data set beside the cases, for a case that names none."""
-
-
-def filled_state(case: dict[str, Any], folder: Path) -> dict[str, Tensor]:
-    """The official state dict that a case's manifest, gain and salt describe."""
-    weights = case.get("weights", {})
-    manifest = case.get("manifest") or json.loads(
-        beside(folder, weights.get("manifest", "state_dict.json")).read_text()
-    )
-    gain, salt = (weights.get(key, case.get(key, default)) for key, default in (("gain", 1.0), ("salt", "")))
-    state: dict[str, Tensor] = {}
-    for name, entry in manifest.items():
-        source = entry.get("alias_of", name)
-        source_entry = manifest.get(source, entry)
-        if "value" in source_entry:
-            value = np.asarray(source_entry["value"], entry["dtype"]).reshape(entry["shape"])
-        else:
-            value = fill_array(source_entry.get("fill_name", source), entry["shape"], entry["dtype"], gain, salt)
-        state[name] = torch.from_numpy(value)
-    return state
 
 
 def filled_model(case: dict[str, Any], folder: Path) -> MonoDLE:
@@ -151,14 +130,7 @@ def augment_config(config: dict[str, Any]) -> AugmentConfig:
 
 def mini_kitti(case: dict[str, Any], folder: Path) -> KittiRoot:
     """Return the data root that the case names, or that comes with the cases."""
-    return KittiRoot.find(beside(folder, named_data(case, DATA)))
-
-
-def beside(folder: Path, name: str) -> Path:
-    """A file or folder that a case uses: in the case's own folder or, for cases kept elsewhere, among those that the
-    tests know."""
-    places = (folder, folder.parent, paths.SHARED / "golden" / "monodle", paths.GOLDEN / "monodle")
-    return next((place / name for place in places if (place / name).exists()), folder / name)
+    return KittiRoot.find(beside(folder, "monodle", named_data(case, DATA)))
 
 
 def angle_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:

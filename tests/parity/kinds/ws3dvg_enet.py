@@ -1,18 +1,17 @@
 """ENet: a picture -> features, with filled or with the published weights."""
 
 import hashlib
-import json
 import re
 from pathlib import Path
 
 import numpy as np
 import torch
 from support import paths
-from support.fill import fill_state_dict
 
 from g3d.nn.enet import MEAN, STD, ENet, import_enet, load_enet, normalise
 from parity.check import Check, compare
 from parity.describe import DescriptionError, stated, stated_number
+from parity.weights import filled_state
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Check]:
@@ -75,7 +74,6 @@ def published_weights(text: str, folder: Path) -> Path:
 def _network(case: dict, folder: Path) -> ENet:
     if "manifest" not in case:
         return load_enet(published_weights(case["settings"]["weights"], folder))
-    filled = fill_state_dict(json.loads((folder / case["manifest"]).read_text()), case["gain"], case["salt"])
     network = ENet().eval()
-    import_enet({name: torch.from_numpy(values) for name, values in filled.items()}, network)
+    import_enet(filled_state(case, folder), network)
     return network
