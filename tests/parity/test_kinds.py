@@ -80,7 +80,9 @@ def ddn_variant(seed: int, images: int, bins: int, height: int, width: int) -> t
     }
 
 
-@pytest.mark.parametrize(("seed", "images", "bins", "size"), [(7, 2, 80, (9, 14)), (1082, 5, 32, (12, 7))])
+@pytest.mark.parametrize(
+    ("seed", "images", "bins", "size"), [(7, 2, 80, (9, 14)), (1082, 5, 32, (12, 7)), (4, 1, 8, (5, 6))]
+)
 def test_ddn_with_other_seeds_and_shapes(
     tmp_path: Path, seed: int, images: int, bins: int, size: tuple[int, int]
 ) -> None:

@@ -19,7 +19,7 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     logits = logits_of(case, arrays)
     bins, size = logits.shape[1] - 1, (logits.shape[2], logits.shape[3])
     counts = arrays["in.boxes_per_image"]
-    present = torch.arange(int(counts.max(initial=0))) < torch.from_numpy(counts)[:, None]
+    present = torch.arange(int(counts.max(initial=1))) < torch.from_numpy(counts)[:, None]
     boxes, depth = torch.zeros(*present.shape, 4), torch.zeros(present.shape)
     boxes[present], depth[present] = (torch.from_numpy(arrays[name]) for name in ("in.boxes_xyxy", "in.depth"))
     targets = paint_depths(boxes, depth, present, size, published=True)

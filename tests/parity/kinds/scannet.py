@@ -32,14 +32,16 @@ def made_folder(case: dict[str, Any], folder: Path) -> ScanFolder:
 
     Args:
         case: JSON of the case.
-        folder: folder of the case. `made/` in it is searched first, then the folders of `../../data/made` beside the
-            cases, then those of the repository's shared samples, for a case that lies elsewhere.
+        folder: folder of the case. `made/` in it is searched first, then the folders of `../../data/made` and
+            `../../data/real`, then those of the repository's shared samples, for a case that lies elsewhere.
 
     Raises:
         DescriptionError: no download holds the scan.
     """
     scene = scene_name(case)
-    roots = (folder.parent.parent / "data" / "made", paths.SHARED / "data" / "made")
+    roots = [
+        data / kind for data in (folder.parent.parent / "data", paths.SHARED / "data") for kind in ("made", "real")
+    ]
     places = [folder / "made", *(place for root in roots if root.is_dir() for place in sorted(root.iterdir()))]
     for place in places:
         if (place / "scans" / scene).is_dir():
