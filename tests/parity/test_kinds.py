@@ -274,6 +274,21 @@ def test_jln_train_step_tolerances_come_from_the_text() -> None:
         jln_train_step.tolerances(words | {"grad_first64": "small"})
 
 
+def test_monodle_qi_loss_has_the_stated_weight_and_temperature(tmp_path: Path) -> None:
+    """Each loss of the case doubles with its weight; without a stated weight the case is refused."""
+    case, arrays = stored("monodle", "qi_loss")
+    number = next(name.split(".")[1] for name in arrays if name.endswith(".loss") and arrays[name] > 0)
+    some = {name: value for name, value in arrays.items() if name.split(".")[1] == number}
+    for name in (f"out.{number}.loss", f"out.{number}.grad"):
+        some[name] = 2 * some[name]
+    entry = {f"out.{number}.loss": {"meaning": "1.0 * quasi-isometric loss, temperature 10"}}
+    assert not failures(write(tmp_path, case | {"arrays": entry}, some))
+    entry[f"out.{number}.loss"]["meaning"] = "1.0 * quasi-isometric loss, temperature 1"
+    assert failures(write(tmp_path, case | {"arrays": entry}, some))
+    with pytest.raises(DescriptionError, match="temperature"):
+        write(tmp_path, case | {"arrays": {f"out.{number}.loss": {"meaning": "1.0 * quasi-isometric loss"}}}, some)
+
+
 # --- monodle ----------------------------------------------------------------------------------------------------------
 
 
