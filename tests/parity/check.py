@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from parity.describe import DescriptionError, stated_number
 
 
 @dataclass(frozen=True)
@@ -28,14 +31,20 @@ class Check:
 
 
 def tolerance_of(stated: Any, name: str) -> tuple[float, float]:
-    """The absolute and relative tolerance that a case states for the array `name`; nothing stated means exact.
+    """Return the absolute and relative tolerance that a case states for the array `name`; nothing stated means exact.
 
-    A key for a group of arrays (loss_rel, grad_norm_rel, after_abs, AP_abs, curve_abs, image_u8) goes before the
-    general abs and rel.
+    A key with the array's name goes before a key for a group of arrays (loss_rel, grad_norm_rel, after_abs, AP_abs,
+    curve_abs, image_u8), and this before the general abs and rel (or atol and rtol).
+
+    Raises:
+        DescriptionError: the text that states the tolerance is not understood.
     """
-    if not isinstance(stated, dict):
-        return 0.0, 0.0
     name = name.removeprefix("out.")
+    if not isinstance(stated, dict):
+        return _understood(stated, "tolerance")
+    for key, entry in stated.items():
+        if name in [part.strip().removeprefix("out.") for part in key.split(",")] and key not in _GENERAL:
+            return _understood(entry, f"tolerance.{key}")
     groups = {
         "loss_rel": name.startswith("loss"),
         "grad_norm_rel": name.startswith("grad_norm"),
@@ -47,8 +56,36 @@ def tolerance_of(stated: Any, name: str) -> tuple[float, float]:
         if applies and key in stated:
             return (float(stated[key]), 0.0) if key.endswith("_abs") else (0.0, float(stated[key]))
     if "image_u8" in stated and name.startswith("image_u8"):
-        return 1.0, 0.0  # "at most 1 level apart"
-    return float(stated.get("abs", 0.0)), float(stated.get("rel", 0.0))
+        return stated_number(stated["image_u8"], r"\bat most # levels? apart\b", "tolerance.image_u8"), 0.0
+    return _pair(stated)
+
+
+_GENERAL = ("abs", "atol", "rel", "rtol", "note", "exact")
+
+
+def _understood(stated: Any, where: str) -> tuple[float, float]:
+    """Return the absolute and relative tolerance of a number, a dictionary with abs and rel, a text, or nothing."""
+    if stated is None:
+        return 0.0, 0.0
+    if isinstance(stated, dict):
+        return _pair(stated)
+    if isinstance(stated, int | float) and not isinstance(stated, bool):
+        return float(stated), 0.0
+    if isinstance(stated, str) and re.match(r"(?:bit )?(?:exact|equal)\b", stated):
+        return 0.0, 0.0
+    given = {word: re.search(rf"\b{word}\b", str(stated)) for word in ("atol", "rtol")}
+    if not any(given.values()):
+        raise DescriptionError(f"{where}: {stated!r} is not understood as a tolerance")
+    values = [stated_number(stated, rf"\b{word} #", where) if found else 0.0 for word, found in given.items()]
+    return values[0], values[1]
+
+
+def _pair(stated: dict[str, Any]) -> tuple[float, float]:
+    """Return the absolute (abs or atol) and relative (rel or rtol) tolerance of a dictionary, 0 where it has none."""
+    values = [
+        next((float(stated[key]) for key in keys if key in stated), 0.0) for keys in (_GENERAL[:2], _GENERAL[2:4])
+    ]
+    return values[0], values[1]
 
 
 def compare(

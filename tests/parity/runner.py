@@ -5,7 +5,8 @@
 A case is a pair of files, <case>.json (system, kind, settings, tolerance) and <case>.npz (arrays in.* and out.*). The
 code of a kind is tests/parity/kinds/<system>_<kind>.py; a kind without one is reported as not supported. A manifest of
 a state dict and a map of names are cases too, of the kind of their file's name. A case may need a public file that is
-not here; it says which. Exits 1 unless all cases pass.
+not here; it says which. Seeds, shapes, names and tolerances come from the case (tests/parity/describe.py); a
+description that is not understood fails the case. Exits 1 unless all cases pass.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ SEGMENTS = np.array([10, 10, 20, 20, 30, 5_000_000_000])
 
 @pytest.fixture(scope="module")
 def made() -> tuple[Scan, LabelTable]:
-    return made_scan(GOLDEN)
+    return made_scan({"scene": "scene0900_00"}, GOLDEN)
 
 
 def groups(*objects: tuple[int, str, list[int]]) -> Aggregation:

@@ -1,8 +1,7 @@
-"""What the kinds of jln cases share: the filled network, its inputs, and its results under the published names."""
+"""Shared by the kinds of jln cases: the filled network, its inputs, and its results under the published names."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ from g3d import config as presets
 from g3d.nn.text_encoder import Words
 from g3d.systems.jln import official
 from g3d.systems.jln.model import JLN, Outputs
-from parity.kinds.monodle import filled_state
+from parity.describe import DescriptionError, agreed, check_values, parse_stream
+from parity.weights import filled_state
 
 OUTPUTS = {
     "pred_logits": "logits",
@@ -46,15 +46,21 @@ def filled_model(case: dict[str, Any], folder: Path) -> JLN:
 
 
 def seeded_images(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Tensor:
-    """The images of a case that gives a seed and a shape in its formula, checked against the values it quotes."""
-    formula = case["image"]["formula"]
-    seed, shape = re.search(r"RandomState\((\d+)\)", formula), re.search(r"standard_normal\(\(([\d,]+)\)\)", formula)
-    assert seed
-    assert shape
-    images = (
-        np.random.RandomState(int(seed[1])).standard_normal([int(n) for n in shape[1].split(",")]).astype(np.float32)
-    )
-    np.testing.assert_array_equal(images.reshape(len(images), -1)[:, :8], arrays["in.image_check"])
+    """Return the images (B, 3, H, W) that the text of `image.formula` describes, checked against the quoted values.
+
+    Raises:
+        DescriptionError: the text, the fields `seed` and `shape` and the quoted values do not agree.
+    """
+    image = case["image"]
+    stream = parse_stream(image["formula"], "image.formula")
+    if len(stream.draws) != 1 or len(stream.draws[0].shape) != 4:
+        raise DescriptionError(f"image.formula: expected one shape (B, 3, H, W) in {image['formula']!r}")
+    agreed({"image.formula": stream.seed, "image.seed": image.get("seed")}, "seed of the images")
+    shape = list(stream.draws[0].shape)
+    agreed({"image.formula": shape, "image.shape": image.get("shape")}, "shape of the images")
+    (images,) = stream.arrays()
+    quoted = arrays["in.image_check"]
+    check_values(images.reshape(len(images), -1)[:, : quoted.shape[-1]], quoted, "in.image_check")
     return torch.from_numpy(images)
 
 

@@ -19,6 +19,7 @@ NAMES = {
     "angle": "pred_angle",
 }
 RESOLUTION = (1280, 384)
+"""Width and height of the network's input: in neither the JSON nor the arrays of the cases."""
 ANGLES = (1, 12)  # columns of a label row
 
 

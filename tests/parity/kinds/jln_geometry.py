@@ -10,17 +10,18 @@ from g3d.geometry.cameras import project_at_depth, ray_angle, unproject
 from g3d.geometry.heading import HEADING_BINS, heading_angle, heading_bins
 from g3d.systems.jln.targets import region_masks
 from parity.check import Check
-
-RESOLUTION, IMAGE_SIZE = (1280, 384), (1242, 375)
+from parity.describe import stated
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray | Check]:
+    resolution = _size(case["ran"], r"\bget_affine_transform to (\d+)x(\d+)")
+    image_size = _size(case["ran"], r"\boriginal size (\d+)x(\d+)")
     bins, residuals = heading_bins(arrays["in.angle"])
     one_hot = np.eye(HEADING_BINS)[bins]
     crops = zip(arrays["in.center"], arrays["in.crop_size"][:, 0], strict=True)
-    affine = [affine_from_crop(center, width, RESOLUTION) for center, width in crops]
+    affine = [affine_from_crop(center, width, resolution) for center, width in crops]
     regions = [
-        region_masks(box.reshape(2, 2), RESOLUTION, IMAGE_SIZE, "published") for box in arrays["in.region_boxes"]
+        region_masks(box.reshape(2, 2), resolution, image_size, "published") for box in arrays["in.region_boxes"]
     ]
     camera, points = arrays["in.P2"], arrays["in.points"]
     pixels = project_at_depth(points, camera)
@@ -36,3 +37,9 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
         "back_projected": unproject(pixels, points[:, 2], camera),
         "ry": wrap_angle(arrays["in.alpha"] + ray_angle(arrays["in.u"], camera)),
     }
+
+
+def _size(text: str, pattern: str) -> tuple[int, int]:
+    """Return the width and height that a pattern finds in a text."""
+    width, height = stated(text, pattern, "ran")
+    return int(width), int(height)

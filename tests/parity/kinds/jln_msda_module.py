@@ -8,10 +8,11 @@ import torch
 from support.fill import fill_array
 
 from g3d.nn.deformable_attention import MSDeformAttn
+from parity.describe import agreed, stated
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray]:
-    module = MSDeformAttn()
+    module = MSDeformAttn(*module_sizes(case["ran"], arrays))
     gain, salt = case["weights"]["gain"], case["weights"]["salt"]
     state = {
         name: torch.from_numpy(fill_array(name, weight.shape, gain=gain, salt=salt))
@@ -28,6 +29,20 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     return found | {
         f"grad_stats.{name}": _statistics(weight.grad.double().numpy()) for name, weight in module.named_parameters()
     }
+
+
+def module_sizes(text: str, arrays: dict[str, np.ndarray]) -> tuple[int, int, int, int]:
+    """Return channels, levels, heads and points that a text states, such as (d 256, 4 levels, 8 heads, 4 points).
+
+    Raises:
+        DescriptionError: the text does not state them, or the arrays have other channels or levels.
+    """
+    channels, levels, heads, points = map(
+        int, stated(text, r"\(d (\d+), (\d+) levels?, (\d+) heads?, (\d+) points?\)", "ran")
+    )
+    agreed({"ran": channels, "in.query": arrays["in.query"].shape[-1]}, "channels")
+    agreed({"ran": levels, "in.shapes_hw": len(arrays["in.shapes_hw"])}, "levels")
+    return channels, levels, heads, points
 
 
 def _statistics(gradient: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from g3d import config as presets
 from g3d.systems.jln.model import JLN
 from g3d.systems.jln.official import import_official, our_name
 from parity.check import Check
-from parity.kinds.monodle import filled_state
+from parity.weights import filled_state
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Check]:

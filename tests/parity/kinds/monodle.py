@@ -1,16 +1,13 @@
-"""What the kinds of monodle cases share: the filled network, images, targets, sections of a preset, KITTI frames."""
+"""Shared by the kinds of monodle cases: the filled network, images, targets, sections of a preset, KITTI frames."""
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from support import paths
-from support.fill import fill_array
 from torch import Tensor
 
 from g3d.data.kitti.raw import KittiRoot
@@ -18,25 +15,11 @@ from g3d.systems.monodle.config import AugmentConfig, DataConfig, LossConfig, Qu
 from g3d.systems.monodle.model import MonoDLE
 from g3d.systems.monodle.official import import_official
 from g3d.systems.monodle.targets import Targets
+from parity.describe import DescriptionError, agreed, check_values, named_data, stated_number
+from parity.weights import beside, filled_state
 
-
-def filled_state(case: dict[str, Any], folder: Path) -> dict[str, Tensor]:
-    """The official state dict that a case's manifest, gain and salt describe."""
-    weights = case.get("weights", {})
-    manifest = case.get("manifest") or json.loads(
-        beside(folder, weights.get("manifest", "state_dict.json")).read_text()
-    )
-    gain, salt = (weights.get(key, case.get(key, default)) for key, default in (("gain", 1.0), ("salt", "")))
-    state: dict[str, Tensor] = {}
-    for name, entry in manifest.items():
-        source = entry.get("alias_of", name)
-        source_entry = manifest.get(source, entry)
-        if "value" in source_entry:
-            value = np.asarray(source_entry["value"], entry["dtype"]).reshape(entry["shape"])
-        else:
-            value = fill_array(source_entry.get("fill_name", source), entry["shape"], entry["dtype"], gain, salt)
-        state[name] = torch.from_numpy(value)
-    return state
+DATA = "mini_kitti"
+"""The small data set beside the cases, for a case that names none."""
 
 
 def filled_model(case: dict[str, Any], folder: Path) -> MonoDLE:
@@ -62,11 +45,20 @@ def model_like(state: dict[str, Tensor]) -> MonoDLE:
 
 
 def seeded_image(arrays: dict[str, np.ndarray]) -> Tensor:
-    """The image of a case that gives a seed and a shape, checked against the values it quotes."""
+    """Return the image of a case that gives a seed and a shape, checked against the values and the sum it quotes.
+
+    Raises:
+        DescriptionError: the quoted values or the quoted sum differ.
+    """
     shape = tuple(arrays["in.image_shape"].tolist())
     image = np.random.RandomState(int(arrays["in.seed"])).standard_normal(shape).astype(np.float32)
     if "in.image_first8" in arrays:
-        np.testing.assert_array_equal(image.flatten()[:8], arrays["in.image_first8"])
+        quoted = arrays["in.image_first8"]
+        check_values(image.flatten()[: len(quoted)], quoted, "in.image_first8")
+    if "in.image_sum" in arrays:
+        total, quoted = image.sum(dtype=np.float64), arrays["in.image_sum"]
+        if not np.isclose(total, quoted, rtol=1e-9, atol=1e-6):  # the order of summation differs between versions
+            raise DescriptionError(f"in.image_sum: the generated image sums to {total}, the case quotes {quoted}")
     return torch.from_numpy(image)
 
 
@@ -95,22 +87,28 @@ def targets_from(arrays: dict[str, np.ndarray]) -> Targets:
 
 
 def loss_config(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> LossConfig:
-    """The published losses with the case's K, B and radius, which it gives as arrays or in its description."""
-    names = (("K", "K", "K", 1.5), ("B", "B", "B", 0.5), ("radius", "rad", "radius", 10.0))
-    values = {
-        ours: float(arrays.get(f"in.{theirs}", setting(case, theirs, word, default)))
-        for ours, theirs, word, default in names
-    }
+    """Return the published losses with the case's K, B and radius, which it gives as arrays or in its description."""
     used = not any(name.startswith("out.loss.") for name in arrays) or "out.loss.qi" in arrays
-    return LossConfig(quasi_isometric=QuasiIsometricConfig(**values) if used else None, size3d_divisor="residual")
+    if not used:
+        return LossConfig(quasi_isometric=None, size3d_divisor="residual")
+    names = (("K", "K", "K"), ("B", "B", "B"), ("radius", "rad", "radius"))
+    values = {ours: setting(case, theirs, word, arrays.get(f"in.{theirs}")) for ours, theirs, word in names}
+    return LossConfig(quasi_isometric=QuasiIsometricConfig(**values), size3d_divisor="residual")
 
 
-def setting(case: dict[str, Any], key: str, word: str, default: float) -> float:
-    """A number that a case gives as a field, or after a word in its description (`lr 1e-4`)."""
-    if key in case:
-        return float(case[key])
-    found = re.search(rf"\b{word} ([\d.]+(?:e-?\d+)?)", case.get("ran", ""))
-    return float(found[1]) if found else default
+def setting(case: dict[str, Any], key: str, word: str, array: np.ndarray | None = None) -> float:
+    """Return a number that a case gives as an array, as a field, or after a word in its description (`lr 1e-4`).
+
+    Numbers are compared with seven digits: arrays may hold float32.
+
+    Raises:
+        DescriptionError: none of these states the number, or two of them contradict each other.
+    """
+    text = case.get("ran", "")
+    described = stated_number(text, rf"\b{word} #", "ran") if re.search(rf"\b{word} \d", text) else None
+    places = {f"in.{key}": array, key: case.get(key), "ran": described}
+    rounded = {place: None if value is None else float(f"{float(value):.7g}") for place, value in places.items()}
+    return float(agreed(rounded, key))
 
 
 def data_config(config: dict[str, Any], resolution: tuple[int, int]) -> DataConfig:
@@ -131,16 +129,8 @@ def augment_config(config: dict[str, Any]) -> AugmentConfig:
 
 
 def mini_kitti(case: dict[str, Any], folder: Path) -> KittiRoot:
-    """The data root that comes with the cases: the folder that the case names, or mini_kitti."""
-    named = [folder / value for value in case.values() if isinstance(value, str) and len(value) < 200]
-    return KittiRoot.find(next((path for path in named if (path / "training").is_dir()), beside(folder, "mini_kitti")))
-
-
-def beside(folder: Path, name: str) -> Path:
-    """A file or folder that a case uses: in the case's own folder or, for cases kept elsewhere, among those that the
-    tests know."""
-    places = (folder, folder.parent, paths.SHARED / "golden" / "monodle", paths.GOLDEN / "monodle")
-    return next((place / name for place in places if (place / name).exists()), folder / name)
+    """Return the data root that the case names, or that comes with the cases."""
+    return KittiRoot.find(beside(folder, "monodle", named_data(case, DATA)))
 
 
 def angle_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:

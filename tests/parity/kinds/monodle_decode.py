@@ -1,5 +1,6 @@
 """Raw heads -> detections, rows in the camera frame and result files."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,15 @@ from g3d.systems.monodle.config import CLASS_NAMES
 from g3d.systems.monodle.decode import detection_rows, objects_from_rows
 from g3d.systems.monodle.model import OBJECT_HEADS, find_peaks, values_in_maps
 from parity.check import Check, tolerance_of
+from parity.describe import DescriptionError
 from parity.kinds.monodle import angle_difference
+
+STRIDE = 4
+"""Pixels of the network's input per cell of the maps, by definition of the network."""
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray | Check]:
+    check_classes(case.get("notes", ""))
     maps = {name: torch.from_numpy(arrays[f"in.{name}"]) for name in ("heatmap", *OBJECT_HEADS)}
     height, width = maps["heatmap"].shape[2:]
     peaks = find_peaks(maps["heatmap"], arrays["out.dets"].shape[1])
@@ -26,7 +32,7 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
             rows,
             camera.astype(np.float64),
             tuple(size),
-            (4 * width, 4 * height),
+            (STRIDE * width, STRIDE * height),
             float(arrays["in.threshold"]),
             mean_sizes=arrays["in.cls_mean_size"].astype(np.float64),
         )
@@ -44,6 +50,15 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     for name, text in case.get("result_files", {}).items():
         found[name] = compare_lines(name, format_results(images[ids.index(int(Path(name).stem))], 2), text)
     return found
+
+
+def check_classes(notes: str) -> None:
+    """Raise if a text such as "class ids: 0 Pedestrian, 1 Car, 2 Cyclist" states other classes than the network's."""
+    if "class ids:" not in notes:
+        return
+    names = tuple(name for _, name in sorted(re.findall(r"(\d+) ([A-Z]\w+)", notes.partition("class ids:")[2])))
+    if names != tuple(CLASS_NAMES):
+        raise DescriptionError(f"notes: expected the classes {', '.join(CLASS_NAMES)}, found {', '.join(names)}")
 
 
 def published_rows(objects: Objects) -> np.ndarray:

@@ -8,11 +8,13 @@ import numpy as np
 
 from g3d.data.kitti.raw import parse_objects
 from g3d.data.types import Objects
-from g3d.metrics.kitti import CLASSES, THRESHOLDS, KittiResult, average_precision, evaluate
+from g3d.metrics.kitti import THRESHOLDS, KittiResult, average_precision, evaluate
+from parity.describe import stated
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray]:
-    result = evaluate_case(case, folder)
+    classes = dict.fromkeys(match[1] for name in arrays if (match := re.fullmatch(r"out\.(\w+)\.\w+\.curve", name)))
+    result = evaluate_case(case, folder, tuple(classes))
     found = {"out.thresholds_of_sets": THRESHOLDS}
     for measure, curves in result.curves.items():
         for c, name in enumerate(result.classes):
@@ -25,14 +27,14 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     return found
 
 
-def evaluate_case(case: dict, folder: Path) -> KittiResult:
-    """The evaluation of the frames in the case's zip, label_2/*.txt and data/*.txt, in the order of their ids."""
-    named = re.search(r"[\w.-]+\.zip", str(case.get("files", "")))
-    with zipfile.ZipFile(folder / (named.group() if named else f"{case['case']}.zip")) as archive:
+def evaluate_case(case: dict, folder: Path, classes: tuple[str, ...]) -> KittiResult:
+    """Evaluate the frames in the case's zip, label_2/*.txt and data/*.txt, in the order of their ids."""
+    (name,) = stated(case.get("files"), r"\b([\w.-]+\.zip)\b", "files")
+    with zipfile.ZipFile(folder / name) as archive:
         texts = {name: archive.read(name).decode() for name in archive.namelist() if name.endswith(".txt")}
     ids = sorted(Path(name).name for name in texts if Path(name).parent.name == "label_2")
     labels = [_objects(texts, "label_2", name, scored=False) for name in ids]
-    return evaluate(labels, [_objects(texts, "data", name, scored=True) for name in ids], CLASSES, distances=True)
+    return evaluate(labels, [_objects(texts, "data", name, scored=True) for name in ids], classes, distances=True)
 
 
 def _objects(texts: dict[str, str], part: str, name: str, scored: bool) -> Objects:

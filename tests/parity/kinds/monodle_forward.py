@@ -1,11 +1,11 @@
 """Image -> every head and the neck's output, in evaluation mode."""
 
-import re
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from parity.describe import stored_part
 from parity.kinds.monodle import filled_model, seeded_image, summary
 
 
@@ -17,13 +17,6 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     found = {}
     for name, value in maps.items():
         if f"out.{name}" in arrays:
-            step = _stride(case, arrays, name, value.shape)
-            found[name] = value[:, :, ::step, ::step]
+            found[name] = value[stored_part(case, f"out.{name}", value.shape, arrays[f"out.{name}"].shape)]
             found[f"{name}.stats"] = summary(value)
     return found
-
-
-def _stride(case: dict, arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> int:
-    """Every how many cells a case stores: as it says, otherwise from the sizes."""
-    said = re.search(r"::(\d+),\s*::\1\]", case.get("arrays", {}).get(f"out.{name}", {}).get("meaning", ""))
-    return int(said[1]) if said else max(1, round(shape[-1] / arrays[f"out.{name}"].shape[-1]))

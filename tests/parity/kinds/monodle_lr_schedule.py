@@ -6,7 +6,9 @@ import numpy as np
 from support.rates import rates
 
 from g3d.config import OptimConfig
-from parity.kinds.monodle import setting
+
+WARMUP_EPOCHS, WARMUP_RATE = 5, 1e-5
+"""Length and start of the published warm-up: in neither the JSON nor the arrays of a case."""
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray]:
@@ -16,7 +18,7 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
         "decay_rate": float(arrays["in.decay_rate"]),
         "decay_counts_warmup": False,
     }
-    warm = OptimConfig(**shared, warmup_epochs=int(setting(case, "warmup_epochs", "warm-up", 5)), warmup_lr=1e-5)
+    warm = OptimConfig(**shared, warmup_epochs=WARMUP_EPOCHS, warmup_lr=WARMUP_RATE)
     plain = OptimConfig(**shared)
     return {
         "lr_warmup": rates(warm, len(arrays["out.lr_warmup"])),

@@ -7,6 +7,7 @@ import torch
 
 from g3d.systems.monodle.config import QuasiIsometricConfig
 from g3d.systems.monodle.losses import bound_violations, quasi_isometric_loss
+from parity.describe import meaning_of, stated_number
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray]:
@@ -16,7 +17,14 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
         x = torch.from_numpy(arrays[name]).requires_grad_()
         depth = torch.from_numpy(arrays[f"in.{number}.depth"])[:, 0]
         slope, offset, radius = arrays[f"in.{number}.KBrad"].tolist()
-        config = QuasiIsometricConfig(K=slope, B=offset, radius=radius)
+        meaning, where = meaning_of(case, f"out.{number}.loss"), f"out.{number}.loss"
+        config = QuasiIsometricConfig(
+            K=slope,
+            B=offset,
+            radius=radius,
+            weight=stated_number(meaning, r"\b# \* quasi-isometric loss", where),
+            temperature=stated_number(meaning, r"\btemperature #", where),
+        )
         loss = config.weight * quasi_isometric_loss(x, depth, config)
         loss.backward()
         upper, lower, pairs = bound_violations(x.detach(), depth, config)

@@ -6,7 +6,8 @@ import numpy as np
 
 from g3d.systems.monodle.official import import_official
 from parity.check import Check
-from parity.kinds.monodle import filled_state, model_like
+from parity.kinds.monodle import model_like
+from parity.weights import filled_state
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Check]:

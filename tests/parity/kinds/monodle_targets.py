@@ -13,11 +13,12 @@ from g3d.nn.images import normalise
 from g3d.systems.monodle.targets import depth_map_of_cars, encode
 from parity.check import Check, compare
 from parity.kinds.monodle import augment_config, data_config, mini_kitti, summary
+from parity.kinds.monodle_decode import STRIDE
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray | Check]:
     root, frame, config = mini_kitti(case, folder), f"{int(case['frame']):06d}", case["config"]
-    height, width = (4 * n for n in arrays["out.heatmap"].shape[1:])
+    height, width = (STRIDE * n for n in arrays["out.heatmap"].shape[1:])
     data = data_config(config, (width, height))
     image, objects, camera = (
         read_image(root.image(frame)),
@@ -42,7 +43,7 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
         "trans_inv": invert_affine(transform),
         "image.stats": summary(normalise(torch.from_numpy(warped).permute(2, 0, 1)[None]).numpy()),
         "img_size": np.array(size),
-        "bbox_downsample_ratio": np.array(size) / [width // 4, height // 4],
+        "bbox_downsample_ratio": np.array(size) / [width // STRIDE, height // STRIDE],
         "indices": targets.cells.numpy(),
         "depth": targets.depth[:, None].numpy(),
         "heading_bin": targets.heading_bin[:, None].numpy(),

@@ -1,4 +1,4 @@
-"""The made scene prepared as `_refer` and as `_inst_nostuff`, written and read back, and its ground-truth file."""
+"""Prepare a scan as `_refer` and as `_inst_nostuff`, write and read back both files and the ground-truth file."""
 
 import tempfile
 from pathlib import Path
@@ -16,14 +16,17 @@ from g3d.data.scannet.published import (
 )
 from g3d.ops.mesh_segments import mesh_segments
 from parity.check import Check, compare
-from parity.kinds.scannet import made_scan
+from parity.describe import DescriptionError
+from parity.kinds.scannet import by_appearance, made_scan, scene_name
+
+LABELLED_SPLITS = ("train", "val")
+"""Splits whose prepared files hold labels; their fields are the same."""
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Check]:
-    scan, table = made_scan(folder)
-    assert scan.segments is not None
-    assert scan.aggregation is not None
-    assert scan.labels is not None
+    scan, table = made_scan(case, folder)
+    if scan.segments is None or scan.aggregation is None or scan.labels is None:
+        raise DescriptionError(f"scene {scene_name(case)}: the scan has no segments, annotation or labels")
     superpoints = mesh_segments(torch.from_numpy(scan.mesh.vertices), torch.from_numpy(scan.mesh.faces)).numpy()
     without_stuff = instances_without_stuff(scan.segments, scan.aggregation, table, scan.labels)
     scenes = {
@@ -37,31 +40,27 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Ch
         for name, write in (("spformer", write_inst_nostuff), ("refer", write_refer)):
             path = Path(temporary) / f"{name}.pth"
             write(path, scenes[name])
-            found |= _fields(name, read_prepared(path))
+            for split in (split for split in LABELLED_SPLITS if any(f".{split}." in key for key in arrays)):
+                found |= _fields(f"{name}.{split}", read_prepared(path))
     allowed = {"coords": case["tolerance"]["coords"], "colors": case["tolerance"]["colors"]}
     checks = {}
     for name in (n.removeprefix("out.") for n in arrays if n.startswith("out.")):
         field = name.rpartition(".")[2]
+        if name not in found:
+            continue  # reported as not computed
         pair = (found[name], arrays[f"out.{name}"])
-        pair = (_by_appearance(pair[0]), _by_appearance(pair[1])) if field == "superpoint" else pair
+        pair = (by_appearance(pair[0]), by_appearance(pair[1])) if field == "superpoint" else pair
         checks[name] = compare(name, *pair, allowed.get(field, 0.0))
     return checks
-
-
-def _by_appearance(labels: np.ndarray) -> np.ndarray:
-    """Superpoints numbered in the order in which they first occur: which vertex stands for one depends on how ties are
-    sorted."""
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return first.argsort().argsort()[inverse]
 
 
 def _fields(name: str, scene: PreparedScene) -> dict[str, np.ndarray]:
     assert scene.semantic is not None
     assert scene.instance is not None
     return {
-        f"{name}.val.coords": scene.coords,
-        f"{name}.val.colors": scene.colours,
-        f"{name}.val.superpoint": scene.superpoints,
-        f"{name}.val.sem_label": scene.semantic,
-        f"{name}.val.instance_label": scene.instance,
+        f"{name}.coords": scene.coords,
+        f"{name}.colors": scene.colours,
+        f"{name}.superpoint": scene.superpoints,
+        f"{name}.sem_label": scene.semantic,
+        f"{name}.instance_label": scene.instance,
     }

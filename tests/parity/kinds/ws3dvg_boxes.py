@@ -10,6 +10,7 @@ from g3d.geometry.boxes import box_corners
 from g3d.ops.box_iou import axis_aligned_iou_3d, camera_from_scene_boxes, rotated_iou_3d, rotated_iou_bev
 from g3d.ops.nms import nms_3d
 from parity.check import Check, compare
+from parity.describe import stated_number
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Check]:
@@ -37,7 +38,13 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Ch
         "nms_any": nms_3d(boxes, torch.from_numpy(scores[:, 0]), threshold),
         "nms_samecls": nms_3d(boxes, torch.from_numpy(scores[:, 0]), threshold, torch.from_numpy(classes[:, 0]).long()),
     }
-    checks = {name: compare(name, np.asarray(value), arrays[f"out.{name}"], 1e-5) for name, value in found.items()}
+    corners, overlaps = (
+        stated_number(case["tolerance"], rf"\b{word} atol #", f"tolerance, {word}") for word in ("corners", "IoU")
+    )
+    checks = {
+        name: compare(name, np.asarray(value), arrays[f"out.{name}"], overlaps if "iou" in name else corners)
+        for name, value in found.items()
+    }
     return checks | {name: compare(name, value.numpy(), arrays[f"out.{name}"]) for name, value in kept.items()}
 
 

@@ -1,11 +1,12 @@
-"""A colour picture, resized and cropped to what ENet sees."""
+"""Resize and crop a colour picture to the size of the stored result."""
 
 from pathlib import Path
 
 import numpy as np
 
-from g3d.data.scannet.multiview import COLOUR_SIZE, fit_picture
+from g3d.data.scannet.multiview import fit_picture
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray]:
-    return {"resized": fit_picture(arrays["in.source"], COLOUR_SIZE)}
+    height, width = arrays["out.resized"].shape[:2]
+    return {"resized": fit_picture(arrays["in.source"], (width, height))}

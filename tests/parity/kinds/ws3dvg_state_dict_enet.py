@@ -1,18 +1,17 @@
-"""ENet's manifest: every official name is loaded, and nothing of the network is left without a value."""
+"""ENet's manifest: every official name is loaded, and every entry of the network gets a value."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
-from support.fill import fill_state_dict
 
 from g3d.nn.enet import ENet, import_enet, published_name
 from parity.check import Check
+from parity.weights import filled_state
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Check]:
-    manifest = case["manifest"]
-    state = {name: torch.from_numpy(values) for name, values in fill_state_dict(manifest).items()}
+    state = filled_state(case, folder)
     network = ENet()
     import_enet(state, network)
     own = {
