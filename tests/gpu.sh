@@ -15,7 +15,7 @@
 set -uo pipefail
 shopt -s inherit_errexit 2>/dev/null
 limit=480
-environment_limit=100 operators_limit=120 systems_limit=120 report_limit=10
+environment_limit=100 operators_limit=110 systems_limit=150 report_limit=10
 
 fail() {
   echo "error: $2" >&2
