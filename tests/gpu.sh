@@ -13,8 +13,7 @@
 # tests fail or time runs out. Exit code: 0 all passed, 1 something failed or was not reached, 2 bad arguments, 4 the
 # machine cannot run the kit.
 set -uo pipefail
-shopt -s inherit_errexit 2>/dev/null
-limit=480
+limit=470  # and a few seconds to stop what does not stop by itself
 environment_limit=100 operators_limit=110 systems_limit=150 report_limit=10
 
 fail() {
@@ -26,7 +25,9 @@ fail() {
 [ -z "${1:-}" ] || [ -d "$1" ] || fail 2 "$1: no such folder of wheels"
 wheels=${1:+$(cd "$1" && pwd)}
 called_from=$PWD
-cd "${BASH_SOURCE[0]%/*}/.." || exit 4
+here=${BASH_SOURCE[0]}
+[[ $here == */* ]] || here=./$here
+cd "${here%/*}/.." || exit 4
 case ${2:-} in
   "") out=$PWD/tests/benchmarks/results ;;
   /*) out=$2 ;;
@@ -60,7 +61,7 @@ run() {
     code=124
   else
     echo "== $name, at most $most s"
-    timeout -s INT -k 5 "$most" "$@" || code=$?
+    timeout -k 5 "$most" "$@" || code=$?
   fi
   [ "$code" = 0 ] || failed=1
   echo "$name $code" >>"$work/codes"

@@ -80,6 +80,8 @@ def test_wrong_arguments_are_refused(tools: Path, tmp_path: Path) -> None:
     done = run(["bash", str(SCRIPT), str(tmp_path / "none")], PATH=str(tools))
     assert (done.returncode, done.stderr) == (2, f"error: {tmp_path / 'none'}: no such folder of wheels\n")
     assert run(["bash", str(SCRIPT), "", "out", "more"], PATH=str(tools)).returncode == 2
+    beside = "cd tests && exec bash gpu.sh"
+    assert "nvidia-smi is not there" in run(["bash", "-c", f"cd {paths.ROOT} && {beside}"], PATH=str(tools)).stderr
 
 
 @pytest.mark.parametrize("failing", [0, 1])

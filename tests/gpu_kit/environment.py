@@ -99,6 +99,8 @@ def describe_machine() -> dict[str, Any]:
 
 def _driver() -> str | None:
     """Return the driver's version as nvidia-smi reports it; None where it does not answer."""
+    if shutil.which("nvidia-smi") is None:
+        return None
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     return done.stdout.strip() or None if done.returncode == 0 else None
