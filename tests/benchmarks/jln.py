@@ -87,11 +87,11 @@ def published_way(model: JLN) -> None:
     TextEncoder.forward = encode  # type: ignore[method-assign]
 
 
-def made_tokenizer() -> Tensor:
-    """A tokenizer of numbered words, as the state of a text encoder."""
+def made_tokenizer(count: int) -> Tensor:
+    """Return a tokenizer of `count` numbered words, as the state of a text encoder."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-    words = ["<s>", "<pad>", "</s>", "<unk>", *(f"w{k}" for k in range(1000))]
+    words = ["<s>", "<pad>", "</s>", "<unk>", *(f"w{k}" for k in range(count))]
     tokenizer = Tokenizer(models.WordLevel({word: k for k, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -119,16 +119,35 @@ def made_targets(batch: int, resolution: tuple[int, int]) -> Targets:
 
 
 class Workload:
-    """The model of preset jln and something for it to do."""
+    """The model of a preset of JLN with made images, sentences and targets.
 
-    def __init__(self, what: str, variant: str, resolution: tuple[int, int]) -> None:
+    Args:
+        what: "step" for a training step, "forward" for a forward pass.
+        variant: one of VARIANTS.
+        resolution: width and height of the images, pixels.
+        preset: the preset's name.
+        batch: images, each with one sentence.
+        device: device of the model and of the images.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        variant: str,
+        resolution: tuple[int, int],
+        preset: str = "jln",
+        batch: int | None = None,
+        device: str = "cpu",
+    ) -> None:
         torch.manual_seed(0)
-        config: Any = presets.load("jln")
+        config: Any = presets.load(preset)
         self.config = config
-        self.model = JLN(config.model, config.text).train(what == "step")
-        self.model.text_encoder.set_extra_state(made_tokenizer())
-        self.bf16, self.known, self.batch = "bf16" in variant, "known" in variant, 2 if what == "step" else 1
-        self.images = torch.randn(self.batch, 3, resolution[1], resolution[0])
+        self.model = JLN(config.model, config.text).train(what == "step").to(device)
+        self.words = min(1000, config.text.architecture["vocab_size"] - 4)  # beside the four special tokens
+        self.model.text_encoder.set_extra_state(made_tokenizer(self.words))
+        self.bf16, self.known = "bf16" in variant, "known" in variant
+        self.batch = batch or (2 if what == "step" else 1)
+        self.images = torch.randn(self.batch, 3, resolution[1], resolution[0]).to(device)
         if variant == "published":
             published_way(self.model)
         else:
@@ -136,20 +155,22 @@ class Workload:
             self.images = self.images.contiguous(memory_format=torch.channels_last)
         groups = no_decay_on_biases(self.model, 1e-4)
         self.optimizer = torch.optim.AdamW(groups, lr=1e-4, foreach=False, fused=variant != "published")
-        self.targets = made_targets(self.batch, resolution)
+        self.targets = made_targets(self.batch, resolution).to(device)
         self.draw = torch.Generator().manual_seed(0)
 
     def outputs(self) -> Outputs:
         draw = torch.Generator().manual_seed(0) if self.known else self.draw
         sentences = [
-            " ".join(f"w{k}" for k in torch.randint(1000, (SENTENCE,), generator=draw).tolist())
+            " ".join(f"w{k}" for k in torch.randint(self.words, (SENTENCE,), generator=draw).tolist())
             for _ in range(self.batch)
         ]
-        cameras = torch.tensor([[721.5, 0, 609.6, 44.9], [0, 721.5, 172.9, 0.2], [0, 0, 1, 0.003]]).expand(
-            self.batch, -1, -1
+        cameras = (
+            torch.tensor([[721.5, 0, 609.6, 44.9], [0, 721.5, 172.9, 0.2], [0, 0, 1, 0.003]])
+            .expand(self.batch, -1, -1)
+            .to(self.images.device)
         )
-        sizes = torch.tensor([[1242.0, 375.0]]).expand(self.batch, -1)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+        sizes = torch.tensor([[1242.0, 375.0]]).expand(self.batch, -1).to(self.images.device)
+        with torch.autocast(self.images.device.type, torch.bfloat16, enabled=self.bf16):
             found: Outputs = self.model(self.images, None, cameras, sizes, sentences)
         return found
 

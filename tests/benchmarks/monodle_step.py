@@ -87,12 +87,14 @@ def published_step(model: MonoDLE, images: torch.Tensor, targets: Targets) -> Ca
     return step
 
 
-def our_step(model: MonoDLE, images: torch.Tensor, targets: Targets, bf16: bool) -> Callable[[], object]:
+def our_step(
+    model: MonoDLE, images: torch.Tensor, targets: Targets, bf16: bool, config: LossConfig = CONFIG
+) -> Callable[[], object]:
     optimizer = torch.optim.Adam(no_decay_on_biases(model, 1e-5), lr=1e-4, fused=True)
 
     def step() -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            total = losses(model(images, targets.cells), targets, CONFIG)["total"]
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
+            total = losses(model(images, targets.cells), targets, config)["total"]
         optimizer.zero_grad(set_to_none=True)
         total.backward()
         optimizer.step()
@@ -112,7 +114,7 @@ def published_forward(model: MonoDLE, image: torch.Tensor) -> Callable[[], objec
 
 def our_forward(model: MonoDLE, image: torch.Tensor, bf16: bool) -> Callable[[], object]:
     def forward() -> torch.Tensor:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.inference_mode(), torch.autocast(image.device.type, torch.bfloat16, enabled=bf16):
             return detection_rows(*model.detect(image, DETECTIONS), image.shape[-1] // 4)
 
     return forward

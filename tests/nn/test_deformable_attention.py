@@ -89,10 +89,12 @@ def test_gradients_reach_every_input_and_weight(module: MSDeformAttn) -> None:
     assert all(t.grad is not None and t.grad.abs().sum() > 0 for t in (queries, references, maps, *module.parameters()))
 
 
-def test_autocast_keeps_places_and_weights_in_float32(module: MSDeformAttn) -> None:
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def test_autocast_keeps_places_and_weights_in_float32(module: MSDeformAttn, device: str) -> None:
     """In bfloat16 a location in a map of 160 pixels would be off by up to a third of a pixel."""
-    queries, references, maps = inputs(5)
-    with torch.autocast("cpu", torch.bfloat16):
+    module.to(device)
+    queries, references, maps = (tensor.to(device) for tensor in inputs(5))
+    with torch.autocast(device, torch.bfloat16):
         found = module(queries, references, maps, SHAPES)
         found.float().square().sum().backward()
     assert found.dtype == torch.bfloat16

@@ -161,11 +161,16 @@ def test_half_precision_is_summed_in_float32(device: str, dtype: torch.dtype) ->
     assert torch.autograd.grad(found, weight, gradient)[0].dtype == dtype
 
 
-def test_autocast_casts_features_and_weight() -> None:
-    rules = rules_of("submanifold", drawn_sites(50))
-    features, weight, _ = drawn(rules, (4, 4))
-    with torch.autocast("cpu", torch.bfloat16):
-        assert sparse_conv(features, weight, rules).dtype == torch.bfloat16
+def test_autocast_casts_features_and_weight(device: str) -> None:
+    rules = rules_of("submanifold", drawn_sites(50).to(device))
+    features, weight, gradient = drawn(rules, (4, 4))
+    weight.requires_grad_()
+    with torch.autocast(device, torch.bfloat16):
+        found = sparse_conv(features, weight, rules)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), sparse_conv(features, weight, rules), rtol=0.05, atol=0.05)
+    (by_weight,) = torch.autograd.grad(found, weight, gradient.to(found.dtype))
+    assert by_weight.dtype == torch.float32
 
 
 def test_any_strides() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.op_case import Case, peer
+from benchmarks.op_case import Case, Peers, Setting
 from torch import Tensor
 
 from g3d.kernels import aligned_iou, box_iou, nms
@@ -22,8 +22,8 @@ from g3d.ops.box_iou import (
 from g3d.ops.nms import nms_3d
 
 
-def cases() -> list[Case]:
-    return [*rotated(1000), aligned(1000), *suppression(2000)]
+def cases(at: Setting = Setting()) -> list[Case]:
+    return [*rotated(1000, at), aligned(1000, at), *suppression(2000, at)]
 
 
 def scene_boxes(count: int, seed: int) -> Tensor:
@@ -33,20 +33,20 @@ def scene_boxes(count: int, seed: int) -> Tensor:
     return torch.cat([place, torch.tensor([3.5, 1.5, 1.4]) + u[:, 3:6], (u[:, 6:] - 0.5) * 2 * math.pi], 1)
 
 
-def rotated(count: int) -> list[Case]:
-    first, second = (camera_from_scene_boxes(scene_boxes(count, seed)) for seed in (1, 2))
-    peers: dict[str, Callable[[], Any]] = {}
-    missing: dict[str, str] = {}
+def rotated(full: int, at: Setting) -> list[Case]:
+    count = at.size(full)
+    first, second = (camera_from_scene_boxes(scene_boxes(count, seed)).to(at.device) for seed in (1, 2))
+    peers = Peers(at)
 
     def open3d(module: Any) -> Callable[[], Any]:
         a, b = (boxes[:, [0, 1, 2, 5, 3, 4, 6]].float().numpy() for boxes in (first, second))  # x y z l h w yaw
         assert np.abs(module.iou_3d_cpu(a, b) - rotated_iou_3d(first, second).numpy()).max() < 1e-4
         return lambda: module.iou_3d_cpu(a, b)
 
-    peer(peers, missing, "open3d.ml iou_3d_cpu", "open3d.ml.contrib", open3d)
-    peers["torch reference"] = lambda: box_iou.reference(first[:, None], second[None], True)
+    peers.add("open3d.ml iou_3d_cpu", "open3d.ml.contrib", open3d)
+    peers.calls["torch reference"] = lambda: box_iou.reference(first[:, None], second[None], True)
     size, traffic = f"{count} x {count}", 8.0 * (14 * count + count * count)
-    rows = torch.arange(100 * count) % count
+    rows = torch.arange(100 * count, device=at.device) % count
     pairs = (rows, (rows * 7 + rows // count) % count)
     return [
         Case(
@@ -55,8 +55,8 @@ def rotated(count: int) -> list[Case]:
             10.0 * count * count,
             traffic,
             50,
-            peers,
-            missing,
+            peers.calls,
+            peers.missing,
         ),
         Case(f"rotated_iou_bev {size}", lambda: rotated_iou_bev(first, second), 10.0 * count * count, traffic),
         Case(
@@ -68,8 +68,9 @@ def rotated(count: int) -> list[Case]:
     ]
 
 
-def aligned(count: int) -> Case:
-    first, second = (scene_boxes(count, seed)[:, :6].float() for seed in (1, 2))
+def aligned(full: int, at: Setting) -> Case:
+    count = at.size(full)
+    first, second = (scene_boxes(count, seed)[:, :6].float().to(at.device) for seed in (1, 2))
     bounds = scene_box_bounds(first), scene_box_bounds(second)
     return Case(
         f"axis_aligned_iou_3d {count} x {count}",
@@ -80,12 +81,13 @@ def aligned(count: int) -> Case:
     )
 
 
-def suppression(count: int) -> list[Case]:
-    boxes = scene_boxes(count, 3)
-    scores = torch.rand(count, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+def suppression(full: int, at: Setting) -> list[Case]:
+    count = at.size(full)
+    boxes = scene_boxes(count, 3).to(at.device)
+    scores = torch.rand(count, generator=torch.Generator().manual_seed(4), dtype=torch.float64).to(at.device)
     level, order = boxes[:, :6], scores.argsort(descending=True)
-    bounds, one_class = scene_box_bounds(level)[order], torch.zeros(count, dtype=torch.int64)
-    published = torch.cat([scene_box_bounds(level), scores[:, None]], 1).numpy()
+    bounds, one_class = scene_box_bounds(level)[order], torch.zeros(count, dtype=torch.int64, device=at.device)
+    published = torch.cat([scene_box_bounds(level), scores[:, None]], 1).cpu().numpy()
     assert nms_3d(level, scores, 0.25).tolist() == numpy_nms(published, 0.25)
     peers: dict[str, Callable[[], Any]] = {
         "torch reference": lambda: nms.reference(bounds, one_class, 0.25),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.op_case import Case, peer
+from benchmarks.op_case import Case, Peers
 from torch import Tensor
 
 from g3d.ops.mask_rle import masks_to_strings, rle_encode, rle_iou, strings_to_masks
@@ -34,9 +34,7 @@ def blob(height: int, width: int) -> Tensor:
 def coding(size: str, masks: Tensor) -> list[Case]:
     texts, (height, width) = masks_to_strings(masks), masks.shape[1:]
     pixels = masks.permute(1, 2, 0).numpy().astype(np.uint8)
-    encoders: dict[str, Callable[[], Any]] = {}
-    decoders: dict[str, Callable[[], Any]] = {}
-    missing: dict[str, str] = {}
+    encoders, decoders = Peers(), Peers()
 
     def encoder(module: Any) -> Callable[[], Any]:
         columns = np.asfortranarray(pixels)
@@ -47,42 +45,42 @@ def coding(size: str, masks: Tensor) -> list[Case]:
         codes = [{"size": [height, width], "counts": text} for text in texts]
         return lambda: module.decode(codes)
 
-    peer(encoders, missing, "pycocotools, from columns", MODULE, encoder)
-    peer(
-        encoders,
-        missing,
-        "pycocotools, from rows",
-        MODULE,
-        lambda module: lambda: module.encode(np.asfortranarray(pixels)),
-    )
-    peer(decoders, missing, "pycocotools", MODULE, decoder)
+    encoders.add("pycocotools, from columns", MODULE, encoder)
+    encoders.add("pycocotools, from rows", MODULE, lambda module: lambda: module.encode(np.asfortranarray(pixels)))
+    decoders.add("pycocotools", MODULE, decoder)
     traffic = float(masks.numel() + sum(map(len, texts)))
     return [
-        Case(f"masks_to_strings {size}", lambda: masks_to_strings(masks), 0, traffic, peers=encoders, missing=missing),
+        Case(
+            f"masks_to_strings {size}",
+            lambda: masks_to_strings(masks),
+            0,
+            traffic,
+            peers=encoders.calls,
+            missing=encoders.missing,
+        ),
         Case(
             f"strings_to_masks {size}",
             lambda: strings_to_masks(texts, height, width),
             0,
             traffic,
-            peers=decoders,
-            missing=missing,
+            peers=decoders.calls,
+            missing=decoders.missing,
         ),
     ]
 
 
 def overlaps(masks: Tensor) -> Case:
     counts, texts = rle_encode(masks), masks_to_strings(masks)
-    peers: dict[str, Callable[[], Any]] = {}
-    missing: dict[str, str] = {}
+    peers = Peers()
     codes = [{"size": list(masks.shape[1:]), "counts": text} for text in texts]
-    peer(peers, missing, "pycocotools", MODULE, lambda module: lambda: module.iou(codes, codes, [0] * len(codes)))
+    peers.add("pycocotools", MODULE, lambda module: lambda: module.iou(codes, codes, [0] * len(codes)))
     return Case(
         f"rle_iou {len(masks)} x {len(masks)}",
         lambda: rle_iou(counts, counts),
         0,
         8.0 * len(masks) ** 2,
-        peers=peers,
-        missing=missing,
+        peers=peers.calls,
+        missing=peers.missing,
     )
 
 
@@ -92,15 +90,13 @@ def drawing(height: int, width: int) -> list[Case]:
     one = [(outline + np.array([width / 2, height / 2])).ravel().tolist()]
     draw = np.random.default_rng(0)
     many = [(outline * draw.uniform(0.1, 0.6) + draw.uniform(0, [width, height])).ravel().tolist() for _ in range(100)]
-    masks: dict[str, Callable[[], Any]] = {}
-    codes: dict[str, Callable[[], Any]] = {}
-    missing: dict[str, str] = {}
+    masks, codes = Peers(), Peers()
 
     def drawer(module: Any) -> Callable[[], Any]:
         return lambda: module.decode(module.merge(module.frPyObjects(one, height, width)))
 
-    peer(masks, missing, "pycocotools", MODULE, drawer)
-    peer(codes, missing, "pycocotools", MODULE, lambda module: lambda: module.frPyObjects(many, height, width))
+    masks.add("pycocotools", MODULE, drawer)
+    codes.add("pycocotools", MODULE, lambda module: lambda: module.frPyObjects(many, height, width))
     size = f"{width} x {height}"
     return [
         Case(
@@ -108,15 +104,15 @@ def drawing(height: int, width: int) -> list[Case]:
             lambda: polygons_to_mask(one, height, width),
             0,
             height * width,
-            peers=masks,
-            missing=missing,
+            peers=masks.calls,
+            missing=masks.missing,
         ),
         Case(
             f"polygons_to_rle 100 of 60 points, {size}",
             lambda: polygons_to_rle(many, height, width),
             0,
             1e5,
-            peers=codes,
-            missing=missing,
+            peers=codes.calls,
+            missing=codes.missing,
         ),
     ]

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from benchmarks.op_case import Case, peer
+from benchmarks.op_case import Case, Peers, Setting
 from benchmarks.room import room
 from torch import Tensor
 
@@ -22,34 +22,34 @@ VOXEL = 0.02
 WRONG_NUMBERS = "its results on a CPU are wrong with more than one thread"
 
 
-def cases() -> list[Case]:
-    sites = dense_sites(150_000)
+def cases(at: Setting = Setting()) -> list[Case]:
+    sites = dense_sites(150_000, at)
     rules = submanifold_rules(sites, (3, 3, 3))
     return [
-        voxelise(200_000),
+        voxelise(200_000, at),
         find_rules(sites),
-        *(convolve(sites, rules, channels, target) for channels, target in ((32, 90.0), (64, 250.0))),
+        *(convolve(sites, rules, channels, target, at) for channels, target in ((32, 90.0), (64, 250.0))),
         *(backward(rules, channels) for channels in (32, 64)),
         *to_half_and_back(sites, 32, 64),
     ]
 
 
-def dense_sites(count: int) -> Tensor:
-    """The voxels of a densely scanned room that lie nearest to one wall, in order of first appearance."""
-    sites = voxelize(points_to_sites(room(2_400_000, 0), VOXEL)).sites
-    nearest = sites[:, 1].sort(stable=True).indices[:count]
+def dense_sites(count: int, at: Setting) -> Tensor:
+    """Return the voxels of a densely scanned room that lie nearest to one wall, in order of first appearance."""
+    points = room(at.size(2_400_000), 0).to(at.device)
+    sites = voxelize(points_to_sites(points, VOXEL)).sites
+    nearest = sites[:, 1].sort(stable=True).indices[: at.size(count)]
     return sites[nearest.sort().values].contiguous()
 
 
-def voxelise(count: int) -> Case:
-    points = room(count, 0)
+def voxelise(full: int, at: Setting) -> Case:
+    count = at.size(full)
+    points = room(count, 0).to(at.device)
     sites = points_to_sites(points, VOXEL)
-    peers: dict[str, Callable[[], Any]] = {
-        "torch unique of packed keys": lambda: packed(sites, *packing(sites)).unique(
-            return_inverse=True, return_counts=True
-        )
-    }
-    missing: dict[str, str] = {}
+    peers = Peers(at)
+    peers.calls["torch unique of packed keys"] = lambda: packed(sites, *packing(sites)).unique(
+        return_inverse=True, return_counts=True
+    )
 
     def spconv(module: ModuleType) -> Callable[[], Any]:
         shape = (sites[:, 1:].amax(0) + 1).tolist()
@@ -60,10 +60,18 @@ def voxelise(count: int) -> Case:
             module.tv.from_numpy(points.numpy())
         )  # its view does not keep the points alive
 
-    peer(peers, missing, "spconv Point2VoxelCPU3d, 5 points a voxel", "spconv.utils", _with_views(spconv))
+    peers.add("spconv Point2VoxelCPU3d, 5 points a voxel", "spconv.utils", _with_views(spconv))
     voxels = len(voxelize(sites).sites)
     traffic = 16 * count + 16 * voxels + 16 * count + 8 * voxels
-    return Case(f"voxelize {count} points, {voxels} voxels", lambda: voxelize(sites), 0, traffic, 12.0, peers, missing)
+    return Case(
+        f"voxelize {count} points, {voxels} voxels",
+        lambda: voxelize(sites),
+        0,
+        traffic,
+        12.0,
+        peers.calls,
+        peers.missing,
+    )
 
 
 def _with_views(make: Callable[[ModuleType], Callable[[], Any]]) -> Callable[[ModuleType], Callable[[], Any]]:
@@ -92,11 +100,11 @@ def find_rules(sites: Tensor) -> Case:
     )
 
 
-def convolve(sites: Tensor, rules: Rules, channels: int, target: float) -> Case:
+def convolve(sites: Tensor, rules: Rules, channels: int, target: float, at: Setting) -> Case:
     features, weight = _drawn(rules, channels, channels)
     pairs = int((rules.neighbours >= 0).sum())
-    peers: dict[str, Callable[[], Any]] = {"torch gather, mm, index_add": lambda: reference(features, weight, *rules)}
-    missing: dict[str, str] = {}
+    peers = Peers(at)
+    peers.calls["torch gather, mm, index_add"] = lambda: reference(features, weight, *rules)
 
     def spconv(module: ModuleType) -> Callable[[], Any]:
         if torch.get_num_threads() > 1:
@@ -106,22 +114,22 @@ def convolve(sites: Tensor, rules: Rules, channels: int, target: float) -> Case:
         x = module.SparseConvTensor(features, sites, (sites[:, 1:].amax(0) + 1).tolist(), 1)
         return torch.no_grad()(lambda: layer(x))  # the first call keeps the rules
 
-    peer(peers, missing, "spconv Native", "spconv.pytorch", spconv)
+    peers.add("spconv Native", "spconv.pytorch", spconv)
     return Case(
         f"submanifold 3x3x3, {len(sites)} voxels, {pairs / len(sites):.1f} pairs each, {channels} to {channels}",
         lambda: sparse_conv(features, weight, rules),
         2.0 * pairs * channels * channels,
         8 * len(sites) * channels + 27 * 4 * len(sites),
         target,
-        peers,
-        missing,
+        peers.calls,
+        peers.missing,
     )
 
 
 def backward(rules: Rules, channels: int) -> Case:
     """Both gradients; spconv has none on a CPU."""
     features, weight = (tensor.requires_grad_() for tensor in _drawn(rules, channels, channels))
-    gradient = torch.randn(len(rules.order), channels, generator=torch.Generator().manual_seed(1))
+    gradient = torch.randn(len(rules.order), channels, generator=torch.Generator().manual_seed(1)).to(features.device)
     found, plain = sparse_conv(features, weight, rules), reference(features, weight, *rules)
 
     def through(out: Tensor) -> Callable[[], Any]:
@@ -165,4 +173,5 @@ def to_half_and_back(sites: Tensor, fine: int, coarse: int) -> list[Case]:
 def _drawn(rules: Rules, channels_in: int, channels_out: int) -> tuple[Tensor, Tensor]:
     draw = torch.Generator().manual_seed(0)
     features = torch.randn(len(rules.back_order), channels_in, generator=draw)
-    return features, torch.randn(len(rules.neighbours), channels_in, channels_out, generator=draw) / channels_in**0.5
+    weight = torch.randn(len(rules.neighbours), channels_in, channels_out, generator=draw) / channels_in**0.5
+    return features.to(rules.order.device), weight.to(rules.order.device)
