@@ -172,10 +172,10 @@ class FeaturePool:
         rows = (cells >= 0).nonzero()[:, 0]
         count = len(rows)
         table = features.float().flatten(1).T.contiguous()
-        rows = rows[table.any(1)[cells[rows]]]  # a maximum with zeros would raise negative features
         if self.mode == "first":
             rows = rows[~self.seen[rows]]
         else:
+            rows = rows[table.any(1)[cells[rows]]]  # a maximum with zeros would raise negative features
             self.features.index_fill_(0, rows[~self.seen[rows]], -torch.inf)
         for block in rows.split(_BLOCK):
             values = table.index_select(0, cells[block])
