@@ -46,7 +46,9 @@ def superpoints(
     redo: Redo = False,
     as_json: Json = False,
 ) -> None:
-    """Cut meshes or point clouds into superpoints. DATA is a .ply file, a folder of them, or ScanNet's folder.
+    """Cut meshes or point clouds into superpoints. DATA is a mesh file, a folder of them, or ScanNet's folder.
+
+    Mesh files are PLY, OBJ, STL, OFF, GLB and glTF; clouds may also be XYZ and TXT files of one point a line.
 
     Example: g3d prepare superpoints --data room.ply --out prepared --threshold 0.05
     """

@@ -29,7 +29,9 @@ def visualize(
     scene: Annotated[
         Path | None,
         typer.Option(
-            "--scene", help="An indoor scene: prepared folder, raw scan's folder, or .ply.", show_default=False
+            "--scene",
+            help="An indoor scene: prepared folder, raw scan's folder, or mesh or cloud file.",
+            show_default=False,
         ),
     ] = None,
     frames: Annotated[

@@ -1,6 +1,8 @@
 """`g3d prepare superpoints`: meshes or clouds -> superpoints: <out>/superpoints/<name>/superpoints.safetensors.
 
-Meshes are segmented as ScanNet's Segmentator does, clouds over each point's nearest neighbours.
+Meshes are segmented as ScanNet's Segmentator does, clouds over each point's nearest neighbours. The file holds
+`superpoints`, (N,) int32; if vertices of the mesh were left out because they are not finite, it also holds `rows`, (N,)
+int64: the vertex of the mesh that each entry belongs to.
 """
 
 from __future__ import annotations
@@ -18,13 +20,13 @@ from safetensors.numpy import save
 
 from g3d.data.files import atomic_write
 from g3d.data.scannet.folder import ScanFolder
-from g3d.data.scannet.mesh import read_mesh
+from g3d.data.scannet.mesh import MESH_SUFFIXES, SUFFIXES, Mesh, read_mesh
 from g3d.errors import InputError, MissingDataError
 from g3d.ops.mesh_segments import mesh_segments
 from g3d.ops.point_segments import point_segments
 from g3d.prepare.runner import Item, Recipe
 
-VERSION = 1
+VERSION = 2
 SUPERPOINTS = "superpoints"
 FILE = "superpoints.safetensors"
 _MESH = "_vh_clean_2.ply"
@@ -51,28 +53,42 @@ class SuperpointSettings:
 
 
 def superpoint_items(data: Path, scenes: Sequence[str] = ()) -> list[Item]:
-    """The meshes to segment: a .ply file, a folder of .ply files, or ScanNet's folder.
+    """Return the meshes to segment: one file, the mesh files of a folder, or the scans of ScanNet's folder.
 
     Raises:
-        MissingDataError: there is none.
+        MissingDataError: there is no such file or folder.
+        InputError: two files of the folder have the same name and different formats.
     """
     if not data.exists():
         raise MissingDataError(
-            f"--data {data}: no such file or folder", "it names a .ply file, a folder of them, or ScanNet's folder"
+            f"--data {data}: no such file or folder",
+            f"it names a mesh ({', '.join(SUFFIXES)}), a folder of meshes, or ScanNet's folder",
         )
-    loose = sorted(data.glob("*.ply")) if data.is_dir() else [data]
+    loose = _loose_meshes(data) if data.is_dir() else {data.stem: data}
     if loose:
-        if scenes:
-            loose = [loose[0].with_name(f"{scene}.ply") for scene in dict.fromkeys(scenes)]
-        meshes = [(file.stem, file) for file in loose]
+        meshes = [(name, loose.get(name, data / f"{name}.ply")) for name in dict.fromkeys(scenes or loose)]
     else:
         folder = ScanFolder(data)
         meshes = [(name, folder.file(name, _MESH)) for name in dict.fromkeys(scenes or folder.scenes())]
     return [Item(name, (path,), path.stat().st_size // 3 if path.is_file() else 0) for name, path in meshes]
 
 
+def _loose_meshes(folder: Path) -> dict[str, Path]:
+    """Return the mesh files that lie in a folder by their names without suffix."""
+    found: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() in MESH_SUFFIXES and not file.name.startswith("."):
+            first = found.setdefault(file.stem, file)
+            if first != file:
+                raise InputError(
+                    f"--data {folder}: {first.name} and {file.name} would be prepared under one name",
+                    "Name one of the files with --data, or move one of them away.",
+                )
+    return found
+
+
 def superpoint_recipe(settings: SuperpointSettings) -> Recipe:
-    """How they are segmented."""
+    """Return the recipe that segments one mesh."""
     return Recipe("superpoints", VERSION, asdict(settings), functools.partial(_make, settings=settings))
 
 
@@ -80,7 +96,7 @@ def _make(item: Item, target: Path, settings: SuperpointSettings) -> Mapping[str
     path = item.inputs[0]
     if not path.is_file():
         raise MissingDataError(f"{path}: no such file")
-    mesh = read_mesh(path)
+    mesh = read_mesh(path, lenient=not path.name.endswith(_MESH))  # the vertices of a scan have numbers elsewhere
     source = ("mesh" if len(mesh.faces) else "points") if settings.source == "auto" else settings.source
     if source == "mesh" and not len(mesh.faces):
         raise InputError(f"{path}: the file has no faces", "--from points makes superpoints of a cloud")
@@ -93,14 +109,29 @@ def _make(item: Item, target: Path, settings: SuperpointSettings) -> Mapping[str
     ids, dense = np.unique(roots.numpy(), return_inverse=True)
     about = {"source": source, **{key: str(value) for key, value in thresholds.items()}}
     with atomic_write(target / FILE) as file:
-        file.write(save({"superpoints": dense.reshape(-1).astype(np.int32)}, about))
+        arrays = {"superpoints": dense.reshape(-1).astype(np.int32)}
+        file.write(save(arrays if mesh.rows is None else arrays | {"rows": mesh.rows}, about))
     if settings.segs_json:
-        stem = path.name.removesuffix(".ply")
+        stem = path.stem
         content = {
             "params": {"kThresh": settings.threshold, "segMinVerts": settings.min_vertices},
             "sceneId": item.name,
-            "segIndices": roots.tolist(),
+            "segIndices": _segments(mesh, roots.numpy()).tolist(),
         }
         with atomic_write(target / f"{stem}.{settings.threshold:.6f}.segs.json") as file:
             file.write(json.dumps(content, separators=(",", ":")).encode())
-    return {"vertices": len(points), "superpoints": len(ids), "source": source}
+    facts: dict[str, Any] = {"vertices": len(points), "superpoints": len(ids), "source": source}
+    if mesh.rows is not None:
+        facts["left_out"] = mesh.left_out
+    if mesh.offset is not None:
+        facts["offset"] = mesh.offset.tolist()
+    return facts
+
+
+def _segments(mesh: Mesh, roots: np.ndarray) -> np.ndarray:
+    """Return the root of every vertex of the file; a vertex that was left out is a segment of its own."""
+    if mesh.rows is None:
+        return roots
+    segments = np.arange(len(mesh.rows) + mesh.left_out)
+    segments[mesh.rows] = mesh.rows[roots]
+    return segments

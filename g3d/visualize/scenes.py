@@ -1,4 +1,4 @@
-"""Indoor scenes to look at: prepared ones, raw scans, or any mesh or cloud in a PLY file."""
+"""Indoor scenes to look at: prepared ones, raw scans, or any mesh or cloud that `read_mesh` reads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from g3d.data.scannet.arrays import align, refer_instances
 from g3d.data.scannet.folder import ScanFolder, read_scan
 from g3d.data.scannet.frames import open_frames
 from g3d.data.scannet.labels import NYU40_NAMES
-from g3d.data.scannet.mesh import read_mesh
+from g3d.data.scannet.mesh import SUFFIXES, read_mesh
 from g3d.data.scannet.scenes import FILE, read_scene
 from g3d.errors import InputError, MissingDataError
 from g3d.visualize.room import CameraView, Layer, Room, RoomObject, camera_view
@@ -34,7 +34,7 @@ def draw_scene(
     """Write a scene as a page, PLY or GLB; returns the files.
 
     Args:
-        path: a prepared scene's folder, a raw scan's folder (scans/scene0000_00), or a .ply file.
+        path: a prepared scene's folder, a raw scan's folder (scans/scene0000_00), or a mesh file (see `read_mesh`).
         out: folder of the files.
         formats: which to write.
         aligned: turn the scene into the axis-aligned frame where its alignment is known. Files and page say which frame
@@ -62,7 +62,7 @@ def draw_scene(
 
 def load_room(path: Path, aligned: bool = True, frames: Path | None = None) -> Room:
     """The scene at a path (see draw_scene) as what is drawn of it."""
-    if path.is_file() and path.suffix == ".ply":
+    if path.is_file() and path.suffix.lower() in SUFFIXES:
         room, alignment = _mesh_room(path), None
     elif (path / FILE).is_file():
         room, alignment = _prepared_room(path)
@@ -70,7 +70,8 @@ def load_room(path: Path, aligned: bool = True, frames: Path | None = None) -> R
         room, alignment = _raw_room(path)
     else:
         raise MissingDataError(
-            f"--scene {path}: no such scene", f"expected a folder with {FILE}, a raw scan's folder, or a .ply file"
+            f"--scene {path}: no such scene",
+            f"expected a folder with {FILE}, a raw scan's folder, or a mesh ({', '.join(SUFFIXES)})",
         )
     turned = alignment if aligned else None
     if alignment is None:
@@ -112,11 +113,12 @@ def _corners(low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def _mesh_room(path: Path) -> Room:
-    mesh = read_mesh(path)
+    mesh = read_mesh(path, lenient=True)
     layers = {"colours": Layer(_colours(mesh.colours, len(mesh.vertices)))}
     if mesh.labels is not None:
         layers["labels"] = _classes(mesh.labels)
-    return Room(path.stem, mesh.vertices, mesh.faces if len(mesh.faces) else None, layers)
+    notes = [] if mesh.offset is None else [f"{mesh.offset.tolist()} is subtracted from the file's coordinates."]
+    return Room(path.stem, mesh.vertices, mesh.faces if len(mesh.faces) else None, layers, notes=notes)
 
 
 def _prepared_room(path: Path) -> tuple[Room, np.ndarray | None]:

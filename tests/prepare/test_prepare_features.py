@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import torch
 import transformers
+import trimesh
 from PIL import Image
 from safetensors.numpy import load_file
+from support import two_planes
 from support.scans import draw_scans
 from support.tiny_sens import write_tiny
 from support.verbs import g3d
@@ -277,6 +279,90 @@ def test_superpoints_of_a_mesh_and_of_its_points(data: Path, tmp_path: Path) -> 
     )
     official = json.loads((data / "scans" / SCENE / f"{mesh.stem}.0.010000.segs.json").read_text())
     assert written["segIndices"] == official["segIndices"]
+
+
+def superpoints_of(path: Path, out: Path) -> tuple[dict, dict[str, np.ndarray], str]:
+    """The facts, arrays and messages of `prepare superpoints` for one file."""
+    code, printed, err = g3d("prepare", "superpoints", "--data", str(path), "--out", str(out), "--json")
+    assert code == 0, err
+    return (
+        json.loads(printed)["facts"][path.stem],
+        load_file(out / "superpoints" / path.stem / "superpoints.safetensors"),
+        err,
+    )
+
+
+PLANES = np.repeat([0, 1], (two_planes.CELLS + 1) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        ({}, ""),
+        ({"faces": two_planes.quads()}, "1152 faces of more than three corners are split into triangles"),
+        ({"colour": "float"}, ""),
+        ({"colour": "short"}, "colours are ignored"),
+        ({"number": "double", "offset": (452345.0, 5411948.0, 312.0)}, "the offset (452346, 5411949, 313) is subtract"),
+    ],
+)
+@pytest.mark.parametrize("format", ["binary_little_endian", "ascii"])
+def test_superpoints_of_any_mesh_are_those_of_the_plain_one(
+    tmp_path: Path, layout: dict, message: str, format: str
+) -> None:
+    path = two_planes.write_planes(tmp_path / "room.ply", format=format, **layout)
+    facts, arrays, err = superpoints_of(path, tmp_path)
+    assert arrays.keys() == {"superpoints"}
+    np.testing.assert_array_equal(arrays["superpoints"], PLANES)
+    assert message in err
+    assert (facts["source"], facts["vertices"], "left_out" in facts) == ("mesh", len(PLANES), False)
+    assert ("offset" in facts) == ("offset" in layout)
+
+
+def test_superpoints_leave_out_vertices_that_are_not_finite(tmp_path: Path) -> None:
+    path = two_planes.write_planes(tmp_path / "room.ply", broken=(0, 100))
+    facts, arrays, err = superpoints_of(path, tmp_path)
+    kept = np.delete(np.arange(len(PLANES)), [0, 100])
+    assert "2 of 1250 vertices are not finite: they are left out, with the 5 faces that use them" in err
+    assert facts["left_out"] == 2
+    np.testing.assert_array_equal(arrays["rows"], kept)
+    np.testing.assert_array_equal(arrays["superpoints"], PLANES[kept])
+    assert g3d("prepare", "superpoints", "--data", str(path), "--out", str(tmp_path / "s"), "--segs-json")[0] == 0
+    segments = json.loads((tmp_path / "s/superpoints/room/room.0.010000.segs.json").read_text())["segIndices"]
+    assert len(segments) == len(PLANES)
+    assert (segments[0], segments[100]) == (0, 100)
+    assert len(set(segments)) == 4
+
+
+@pytest.mark.parametrize("suffix", ["obj", "stl", "off", "glb", "OBJ"])
+def test_superpoints_of_other_formats(tmp_path: Path, suffix: str) -> None:
+    mesh = trimesh.Trimesh(two_planes.vertices(), two_planes.triangles(), process=False)
+    path = tmp_path / f"room.{suffix}"
+    mesh.export(path, file_type=suffix.lower())
+    found = superpoints_of(path, tmp_path)[1]["superpoints"]
+    assert sorted(np.bincount(found)) == sorted(np.bincount(PLANES))
+    if suffix != "stl":  # its vertices are in the order of their first use
+        np.testing.assert_array_equal(found, PLANES)
+
+
+def test_superpoints_of_a_folder_of_meshes(tmp_path: Path) -> None:
+    two_planes.write_planes(tmp_path / "a.ply")
+    trimesh.Trimesh(two_planes.vertices(), two_planes.triangles(), process=False).export(tmp_path / "b.obj")
+    (tmp_path / "notes.txt").write_text("not a list of points")
+    run = ("prepare", "superpoints", "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--json")
+    code, printed, err = g3d(*run)
+    assert code == 0, err
+    assert json.loads(printed)["made"] == ["a", "b"]
+    (tmp_path / "a.obj").write_bytes((tmp_path / "b.obj").read_bytes())
+    code, _, err = g3d(*run)
+    assert code == 2
+    assert "a.obj and a.ply would be prepared under one name" in err
+
+
+def test_superpoints_of_a_scan_are_those_of_all_its_vertices(tmp_path: Path) -> None:
+    path = two_planes.write_planes(tmp_path / "a_vh_clean_2.ply", broken=(3,))
+    code, _, err = g3d("prepare", "superpoints", "--data", str(path), "--out", str(tmp_path))
+    assert code == 2
+    assert "1 vertices are not finite" in err
 
 
 def test_superpoints_of_what_is_not_there(data: Path, tmp_path: Path) -> None:

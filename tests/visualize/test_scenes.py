@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
+from support import two_planes
 from support.scans import ALIGNMENT, draw_scans
 from support.verbs import g3d
 
@@ -65,6 +67,30 @@ def test_any_mesh_can_be_drawn_in_every_format(raw: Path, tmp_path: Path) -> Non
     assert code == 0
     assert [Path(line).suffix for line in out.split()] == [".html", ".ply", ".glb"]
     assert all(Path(line).stat().st_size > 1000 for line in out.split())
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".stl", ".off", ".glb", ".PLY"])
+def test_meshes_of_other_formats_are_drawn(tmp_path: Path, suffix: str) -> None:
+    mesh = trimesh.Trimesh(two_planes.vertices(), two_planes.triangles(), process=False)
+    mesh.export(tmp_path / f"room{suffix}", file_type=suffix[1:].lower())
+    room = load_room(tmp_path / f"room{suffix}")
+    assert room.name == "room"
+    assert room.vertices.shape == mesh.vertices.shape
+    assert np.shape(room.faces) == mesh.faces.shape
+
+
+def test_a_list_of_points_is_drawn_as_a_cloud(tmp_path: Path) -> None:
+    (tmp_path / "room.xyz").write_text("0 0 0 255 0 0\n1 0 0 0 255 0\n0 1 2 0 0 255\n")
+    room = load_room(tmp_path / "room.xyz")
+    assert room.faces is None
+    assert room.layers["colours"].painted().tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
+
+
+def test_a_mesh_far_from_the_origin_is_drawn_near_it_and_says_so(tmp_path: Path) -> None:
+    offset = (452345.0, 5411948.0, 312.0)
+    room = load_room(two_planes.write_planes(tmp_path / "room.ply", "double", offset=offset))
+    assert "[452346.0, 5411949.0, 313.0] is subtracted from the file's coordinates." in room.notes
+    np.testing.assert_allclose(room.vertices, two_planes.vertices() - 1, atol=1e-6)
 
 
 def test_wrong_places_formats_and_layers_are_refused(raw: Path, tmp_path: Path) -> None:

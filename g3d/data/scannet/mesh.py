@@ -1,43 +1,30 @@
-"""Triangle meshes in PLY files, read by property name: ScanNet's `_vh_clean_2.ply` and `.labels.ply`, and a user's own
-scans.
+"""Triangle meshes and point clouds: ScanNet's `_vh_clean_2.ply` and `.labels.ply`, and a user's own scans in PLY, OBJ,
+STL, OFF, GLB, glTF, XYZ or TXT files.
 
-Any order of elements and properties, extra ones, colours with or without alpha, little endian, big endian or ASCII. A
-file without faces is a point cloud. ScanNet's 150 000 vertices take a few milliseconds: the elements are mapped as
-records, no row is touched by Python.
+A file that belongs to a data set is read exactly: other files refer to its vertices by number. A user's own file may be
+read leniently: what the systems cannot use is converted or left out, and logged.
 """
 
 from __future__ import annotations
 
-import re
+import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
+from g3d.data.scannet.mesh_formats import POINT_SUFFIXES, TRIMESH_SUFFIXES, read_point_list, read_with_trimesh
+from g3d.data.scannet.ply import read_ply, read_ply_mesh
+from g3d.data.scannet.raw_mesh import Polygons, RawMesh
 from g3d.errors import InputError, MissingDataError
 
-_TYPES = {
-    "char": "i1",
-    "int8": "i1",
-    "uchar": "u1",
-    "uint8": "u1",
-    "short": "i2",
-    "int16": "i2",
-    "ushort": "u2",
-    "uint16": "u2",
-    "int": "i4",
-    "int32": "i4",
-    "uint": "u4",
-    "uint32": "u4",
-    "float": "f4",
-    "float32": "f4",
-    "double": "f8",
-    "float64": "f8",
-}
-_ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": "="}
-_HEADER_END = re.compile(rb"(?:^|\n)end_header\r?\n")
-_COUNT_OF = "count of "  # the field that holds the length of a list property; no PLY name has a space
+log = logging.getLogger(__name__)
+
+SUFFIXES = (".ply", *TRIMESH_SUFFIXES, *POINT_SUFFIXES)
+"""Lower-case suffixes of the files that `read_mesh` reads."""
+MESH_SUFFIXES = (".ply", *TRIMESH_SUFFIXES, ".xyz")
+"""Those that name a mesh or cloud without doubt; a .txt file may hold anything."""
+_FAR = 16  # distance from the origin in extents of the mesh at which float32 loses four of its 24 bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,294 +36,206 @@ class Mesh:
         colours: (N, 3) uint8, red green blue; None if the file has none.
         faces: (F, 3) int32, rows of `vertices`; F = 0 for a point cloud.
         labels: (N,) uint16, the `label` property of ScanNet's labels.ply (nyu40 id); None if the file has none.
+        offset: (3,) float64 that was subtracted from the coordinates of the file; None if nothing was.
+        rows: (N,) int64, the vertex of the file that each vertex is; None if all of them were kept.
+        left_out: number of vertices of the file that were left out.
     """
 
     vertices: np.ndarray
     colours: np.ndarray | None
     faces: np.ndarray
     labels: np.ndarray | None
+    offset: np.ndarray | None = None
+    rows: np.ndarray | None = None
+    left_out: int = 0
 
 
-@dataclass(frozen=True)
-class _Property:
-    name: str
-    type: str
-    count_type: str | None  # of a list
+def read_mesh(path: str | Path, lenient: bool = False) -> Mesh:
+    """Read a mesh or point cloud; the suffix decides the format.
 
-
-@dataclass(frozen=True)
-class _Element:
-    name: str
-    count: int
-    properties: tuple[_Property, ...]
-
-
-def read_mesh(path: str | Path) -> Mesh:
-    """The mesh in a PLY file.
+    Args:
+        path: a file with one of `SUFFIXES`.
+        lenient: convert or leave out what the systems cannot use, and log it, instead of refusing it. Faces of more
+            than three corners are split; faces of fewer are left out. Vertices that are not finite are left out with
+            their faces. Colours as fractions of one are converted; other colours and labels that are no bytes are
+            ignored. An offset is subtracted from coordinates that float32 cannot hold.
 
     Raises:
-        MissingDataError: no such file.
-        InputError: no PLY file or cut short; no vertices, a vertex that is not finite, colours that are no bytes,
-            labels that are no integers of 16 bits, a face that is no triangle or names a vertex that does not exist.
+        MissingDataError: the file does not exist.
+        InputError: the format is unknown or the file is damaged, there are no vertices, a face names a vertex that does
+            not exist; unless `lenient`, also what is converted or left out there.
     """
-    elements = _read_elements(Path(path), ("vertex", "face"))
-    if len(elements.get("vertex", ())) == 0:
+    path = Path(path)
+    raw = _read_raw(path)
+    if len(raw.vertices) == 0:
         raise InputError(f"mesh {path}: no vertices")
-    rows = elements["vertex"]
+    faces = _triangles(path, raw.polygons, len(raw.vertices), lenient)
+    finite = np.isfinite(raw.vertices).all(1)
+    if not finite.all() and not lenient:
+        first = int(np.argmin(finite))
+        raise InputError(
+            f"mesh {path}: {np.count_nonzero(~finite)} vertices are not finite (first: vertex {first}, "
+            f"{raw.vertices[first].tolist()})"
+        )
+    colours, labels = _colours(path, raw, lenient), _labels(path, raw.labels, lenient)
+    if finite.all():
+        vertices, offset = _single(path, raw.vertices, lenient)
+        return Mesh(vertices, colours, faces, labels, offset)
+    rows = np.flatnonzero(finite)
+    if not len(rows):
+        raise InputError(f"mesh {path}: none of the {len(finite)} vertices is finite")
+    whole = finite[faces].all(1)
+    log.warning(
+        "mesh %s: %d of %d vertices are not finite: they are left out, with the %d faces that use them",
+        *(path, len(finite) - len(rows), len(finite), len(whole) - np.count_nonzero(whole)),
+    )
+    vertices, offset = _single(path, raw.vertices[rows], lenient)
+    number = np.cumsum(finite, dtype=np.int32) - 1
     return Mesh(
-        _vertices(path, rows), _colours(path, rows), _faces(path, elements.get("face"), len(rows)), _labels(path, rows)
+        vertices,
+        None if colours is None else colours[rows],
+        number[faces[whole]].reshape(-1, 3),
+        None if labels is None else labels[rows],
+        offset,
+        rows,
+        len(finite) - len(rows),
     )
 
 
 def read_vertex_labels(path: str | Path, vertices: int) -> np.ndarray:
-    """The `label` property alone: what a labels.ply adds to the mesh whose vertices it repeats in the same order.
+    """Read the `label` property of a labels.ply file, which repeats the vertices of a mesh in the same order.
 
     Args:
         path: a PLY file.
-        vertices: how many vertices the mesh has.
+        vertices: number of vertices of the mesh.
 
     Returns:
         (N,) uint16, nyu40 ids.
 
     Raises:
-        MissingDataError: no such file.
-        InputError: as read_mesh; no property `label`; the labels of another mesh.
+        MissingDataError: the file does not exist.
+        InputError: as read_mesh; there is no property `label`; the labels belong to another mesh.
     """
-    rows = _read_elements(Path(path), ("vertex",)).get("vertex", np.zeros(0, [("x", "f4")]))
-    if len(rows) != vertices:
+    rows = read_ply(Path(path)).get("vertex")
+    count = 0 if rows is None else rows.count
+    if rows is None or count != vertices:
         raise InputError(
-            f"labels {path}: {len(rows)} vertices, the mesh has {vertices}", hint="They belong to two different meshes."
+            f"labels {path}: {count} vertices, the mesh has {vertices}", hint="They belong to two different meshes."
         )
-    labels = _labels(path, rows)
+    labels = _labels(path, rows.scalars.get("label"), False)
     if labels is None:
-        raise InputError(f"labels {path}: no vertex property 'label' (found: {', '.join(rows.dtype.names or ())})")
+        raise InputError(f"labels {path}: no vertex property 'label' (found: {', '.join(rows.names)})")
     return labels
 
 
-def _vertices(path: str | Path, rows: np.ndarray) -> np.ndarray:
-    vertices = np.stack([_field(path, rows, name) for name in "xyz"], 1).astype(np.float32, copy=False)
-    finite = np.isfinite(vertices)
-    if not finite.all():
-        broken = np.flatnonzero(~finite.all(1))
-        raise InputError(
-            f"mesh {path}: {len(broken)} vertices are not finite (first: vertex {broken[0]}, "
-            f"{vertices[broken[0]].tolist()})"
-        )
-    return vertices
-
-
-def _colours(path: str | Path, rows: np.ndarray) -> np.ndarray | None:
-    names = ("red", "green", "blue")
-    if not set(names) <= set(rows.dtype.names or ()):
-        return None
-    for name in names:
-        if rows.dtype[name] != np.uint8:
-            raise InputError(
-                f"mesh {path}: vertex property {name} is {rows.dtype[name].name}, expected uchar (0 to 255)"
-            )
-    return np.stack([rows[name] for name in names], 1)
-
-
-def _labels(path: str | Path, rows: np.ndarray) -> np.ndarray | None:
-    if "label" not in (rows.dtype.names or ()):
-        return None
-    labels = rows["label"]
-    if labels.dtype.kind not in "iu":
-        raise InputError(f"mesh {path}: vertex property label is {labels.dtype.name}, expected an integer (nyu40 id)")
-    outside = np.flatnonzero((labels < 0) | (labels > 65535))
-    if len(outside):
-        raise InputError(f"mesh {path}: label of vertex {outside[0]} is {labels[outside[0]]}, expected 0 to 65535")
-    return labels.astype(np.uint16)
-
-
-def _faces(path: str | Path, rows: np.ndarray | None, vertices: int) -> np.ndarray:
-    if rows is None or len(rows) == 0:
-        return np.zeros((0, 3), np.int32)
-    name = "vertex_indices" if "vertex_indices" in (rows.dtype.names or ()) else "vertex_index"
-    corners = _field(path, rows, name)
-    if rows.dtype[name].base.kind not in "iu" or _COUNT_OF + name not in (rows.dtype.names or ()):
-        raise InputError(f"mesh {path}: face property {name} is no list of integers")
-    if corners.shape[1] != 3:
-        raise InputError(
-            f"mesh {path}: face 0 has {corners.shape[1]} corners, expected triangles",
-            hint="Triangulate the mesh first.",
-        )
-    lowest, highest = corners.min(), corners.max()
-    if lowest < 0 or highest >= vertices:
-        face = int(np.flatnonzero(((corners < 0) | (corners >= vertices)).any(1))[0])
-        raise InputError(
-            f"mesh {path}: face {face} names vertices {corners[face].tolist()}, the mesh has vertices 0 to "
-            f"{vertices - 1}"
-        )
-    return corners.astype(np.int32)
-
-
-def _field(path: str | Path, rows: np.ndarray, name: str) -> np.ndarray:
-    if name not in (rows.dtype.names or ()):
-        found = ", ".join(n for n in rows.dtype.names or () if not n.startswith(_COUNT_OF))
-        raise InputError(f"mesh {path}: property {name} is missing (found: {found})")
-    return rows[name]
-
-
-def _read_elements(path: Path, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """The wanted elements as records, by name; what comes after the last wanted one is not looked at."""
+def _read_raw(path: Path) -> RawMesh:
+    suffix = path.suffix.lower()
+    if not path.exists():
+        raise MissingDataError(f"mesh {path}: no such file")
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise MissingDataError(f"mesh {path}: no such file") from None
+        if suffix == ".ply":
+            return read_ply_mesh(path)
+        if suffix in TRIMESH_SUFFIXES:
+            return read_with_trimesh(path)
+        if suffix in POINT_SUFFIXES:
+            return read_point_list(path)
     except OSError as error:
         raise InputError(f"mesh {path}: cannot be read: {error.strerror or error}") from None
-    order, elements, body = _parse_header(path, content)
-    reader = _AsciiBody(path, content[body:]) if order == "=" else _BinaryBody(path, content, body, order)
-    found = {}
-    last = max((k for k, element in enumerate(elements) if element.name in wanted), default=-1)
-    for element in elements[: last + 1]:
-        rows = reader.rows(element)
-        if element.name in wanted:
-            found[element.name] = rows
-    return found
+    raise InputError(f"mesh {path}: unknown format {suffix or 'without suffix'}, expected {', '.join(SUFFIXES)}")
 
 
-def _parse_header(path: Path, content: bytes) -> tuple[str, list[_Element], int]:
-    """Byte order ("=" for ASCII), elements in file order, and where the first one begins."""
-    end = _HEADER_END.search(content)
-    if not content.startswith(b"ply") or end is None:
-        reason = "no end_header line" if content.startswith(b"ply") else "it does not begin with ply"
-        raise InputError(f"mesh {path}: not a PLY file ({reason})")
-    order, elements = None, []
-    for number, line in enumerate(content[: end.start() + 1].decode("latin-1").splitlines()[1:], 2):
-        words = line.split()
-        match words:
-            case [] | ["comment" | "obj_info", *_]:
-                continue
-            case ["format", ("ascii" | "binary_little_endian" | "binary_big_endian") as name, "1.0"] if order is None:
-                order = _ORDERS[name]
-            case ["element", name, count] if count.isdecimal():
-                elements.append(_Element(name, int(count), ()))
-            case ["property", type_, name] if type_ in _TYPES and elements:
-                elements[-1] = _extended(path, number, elements[-1], _Property(name, _TYPES[type_], None))
-            case ["property", "list", count_type, type_, name] if (
-                type_ in _TYPES and _TYPES.get(count_type, "f")[0] != "f" and elements
-            ):
-                elements[-1] = _extended(path, number, elements[-1], _Property(name, _TYPES[type_], _TYPES[count_type]))
-            case _:
-                raise InputError(
-                    f"mesh {path}: header line {number} is '{line.strip()[:80]}', expected a line of PLY 1.0"
-                )
-    if order is None:
-        raise InputError(f"mesh {path}: the header has no format line")
-    return order, elements, end.end()
+def _triangles(path: Path, polygons: Polygons | None, vertices: int, lenient: bool) -> np.ndarray:
+    """Return (F, 3) int32."""
+    if polygons is None:
+        return np.zeros((0, 3), np.int32)
+    if not lenient:
+        _check_triangles(path, polygons)
+    faces = polygons.triangles()
+    large, small = np.count_nonzero(polygons.sizes > 3), np.count_nonzero(polygons.sizes < 3)
+    if large or small:
+        log.warning(
+            "mesh %s: %d faces of more than three corners are split into triangles, %d of fewer are left out",
+            *(path, large, small),
+        )
+    if len(faces) and (faces.min() < 0 or faces.max() >= vertices):
+        outside = (polygons.corners < 0) | (polygons.corners >= vertices)
+        face = int(np.searchsorted(np.cumsum(polygons.sizes), np.argmax(outside), side="right"))
+        raise InputError(
+            f"mesh {path}: face {face} names vertices {polygons.face(face).tolist()}, the mesh has vertices 0 to "
+            f"{vertices - 1}"
+        )
+    return faces.astype(np.int32)
 
 
-def _extended(path: Path, line: int, element: _Element, new: _Property) -> _Element:
-    if any(new.name == old.name for old in element.properties):
-        raise InputError(f"mesh {path}: header line {line}: {element.name} has two properties {new.name}")
-    return _Element(element.name, element.count, (*element.properties, new))
+def _check_triangles(path: Path, polygons: Polygons) -> None:
+    sizes, hint = polygons.sizes, "Triangulate the mesh first."
+    if (different := sizes != sizes[0]).any():
+        face = int(np.argmax(different))
+        raise InputError(
+            f"mesh {path}: face {face} has a list of {sizes[face]} numbers in vertex_indices, face 0 one of "
+            f"{sizes[0]}; expected triangles",
+            hint,
+        )
+    if sizes[0] != 3:
+        raise InputError(f"mesh {path}: face 0 has {sizes[0]} corners, expected triangles", hint)
 
 
-class _BinaryBody:
-    """Elements one after the other as records of a fixed size: lists have the length of their element's first."""
+def _single(path: Path, vertices: np.ndarray, lenient: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the vertices as float32, and the offset that was subtracted in float64 to keep their precision.
 
-    def __init__(self, path: Path, content: bytes, begin: int, order: str) -> None:
-        self._path, self._content, self._at, self._order = path, content, begin, order
-
-    def rows(self, element: _Element) -> np.ndarray:
-        layout = self._layout(element)
-        if self._at + element.count * layout.itemsize > len(self._content):
-            _cut(self._path, element, (len(self._content) - self._at) // max(layout.itemsize, 1))
-        rows = np.frombuffer(self._content, layout, element.count, self._at)
-        _check_lists(self._path, element, rows)
-        self._at += element.count * layout.itemsize
-        return rows
-
-    def _layout(self, element: _Element) -> np.dtype:
-        fields: list[tuple] = []
-        size = 0
-        for prop in element.properties:
-            if prop.count_type is None:
-                fields.append((prop.name, self._order + prop.type))
-            else:
-                count_type = np.dtype(self._order + prop.count_type)
-                if self._at + size + count_type.itemsize > len(self._content) and element.count:
-                    _cut(self._path, element, 0)
-                length = int(np.frombuffer(self._content, count_type, 1, self._at + size)[0]) if element.count else 0
-                fields += [
-                    (_COUNT_OF + prop.name, count_type),
-                    (prop.name, self._order + prop.type, (_sane(self._path, element, length),)),
-                ]
-            size = np.dtype(fields).itemsize
-        return np.dtype(fields)
-
-
-class _AsciiBody:
-    """The same of numbers in text."""
-
-    def __init__(self, path: Path, content: bytes) -> None:
-        self._path, self._words, self._at = path, content.split(), 0
-
-    def rows(self, element: _Element) -> np.ndarray:
-        fields: list[tuple] = []
-        width = 0
-        for prop in element.properties:
-            if prop.count_type is not None:
-                word = self._words[self._at + width : self._at + width + 1] if element.count else [b"0"]
-                if not word:
-                    _cut(self._path, element, 0)
-                length = _sane(self._path, element, int(word[0]) if word[0].isdigit() else -1)
-                fields.append((_COUNT_OF + prop.name, prop.count_type))
-                fields.append((prop.name, prop.type, (length,)))
-                width += 1 + length
-            else:
-                fields.append((prop.name, prop.type))
-                width += 1
-        words = self._words[self._at : self._at + element.count * width]
-        if len(words) < element.count * width:
-            _cut(self._path, element, len(words) // width)
-        self._at += len(words)
-        return self._records(element, np.dtype(fields), words, width)
-
-    def _records(self, element: _Element, layout: np.dtype, words: list[bytes], width: int) -> np.ndarray:
-        try:
-            numbers = np.array(words, "S").astype(np.float64).reshape(element.count, width)
-        except ValueError as error:
-            raise InputError(f"mesh {self._path}: element {element.name}: {error}") from None
-        rows = np.zeros(element.count, layout)
-        column = 0
-        for name in layout.names or ():
-            shape = layout[name].shape
-            values = numbers[:, column : column + shape[0]] if shape else numbers[:, column]
-            column += shape[0] if shape else 1
-            with np.errstate(invalid="ignore"):
-                rows[name] = values
-            if name.startswith(_COUNT_OF):
-                _check_lists(self._path, element, rows, (name,))
-            if layout[name].base.kind in "iu" and (rows[name] != values).any():
-                raise InputError(
-                    f"mesh {self._path}: {element.name} property {name} holds numbers that are no "
-                    f"{layout[name].base.name}"
-                )
-        return rows
-
-
-def _sane(path: Path, element: _Element, length: int) -> int:
-    if not 0 <= length <= 1024:
-        raise InputError(f"mesh {path}: {element.name} 0 has a list of {length} numbers")
-    return length
-
-
-def _check_lists(path: Path, element: _Element, rows: np.ndarray, names: tuple[str, ...] | None = None) -> None:
-    for name in names or rows.dtype.names or ():
-        if name.startswith(_COUNT_OF) and len(rows) and (different := rows[name] != rows[name][0]).any():
-            row = int(np.argmax(different))
-            raise InputError(
-                f"mesh {path}: {element.name} {row} has a list of {rows[name][row]} numbers in "
-                f"{name.removeprefix(_COUNT_OF)}, "
-                f"{element.name} 0 one of {rows[name][0]}; expected triangles",
-                hint="Triangulate the mesh first.",
-            )
-
-
-def _cut(path: Path, element: _Element, whole: int) -> NoReturn:
-    raise InputError(
-        f"mesh {path}: the file is cut short: {whole} of {element.count} rows of element {element.name} are there"
+    The offset is the centre in whole units: the subtraction is exact, and a user can add it again without loss.
+    """
+    with np.errstate(over="ignore"):
+        single = vertices.astype(np.float32, copy=False)
+    if vertices.dtype == np.float32 or np.array_equal(single, vertices):
+        return single, None
+    low, high = vertices.min(0).astype(np.float64), vertices.max(0).astype(np.float64)
+    offset = np.round((low + high) / 2)
+    if max(-low.min(), high.max()) <= _FAR * (high - low).max() or not offset.any():
+        if not np.isfinite(single).all():
+            raise InputError(f"mesh {path}: coordinates from {low.min():g} to {high.max():g} do not fit in float32")
+        return single, None
+    if not lenient:
+        raise InputError(
+            f"mesh {path}: coordinates near {offset.tolist()} lose their precision in float32",
+            "Subtract this offset from the mesh and from the camera poses.",
+        )
+    log.warning(
+        "mesh %s: the offset (%.0f, %.0f, %.0f) is subtracted from all coordinates, which float32 cannot hold",
+        *(path, *offset),
     )
+    return (vertices - offset).astype(np.float32), offset
+
+
+def _colours(path: Path, raw: RawMesh, lenient: bool) -> np.ndarray | None:
+    """Return (N, 3) uint8."""
+    if raw.colours is None:
+        return None
+    for name, channel in zip(("red", "green", "blue"), raw.colours, strict=True):
+        if channel.dtype != np.uint8 and not lenient:
+            raise InputError(f"mesh {path}: vertex property {name} is {channel.dtype.name}, expected uchar (0 to 255)")
+    colours = np.stack(raw.colours, 1)
+    if colours.dtype == np.uint8:
+        return colours
+    if colours.dtype.kind == "f":
+        known = colours[np.isfinite(colours)]
+        if len(known) == 0 or (known.min() >= 0 and known.max() <= 1):
+            return np.round(255 * np.nan_to_num(colours, nan=0, posinf=0, neginf=0)).astype(np.uint8)
+    log.warning("mesh %s: colours are ignored: expected uchar (0 to 255) or float (0 to 1)", path)
+    return None
+
+
+def _labels(path: str | Path, labels: np.ndarray | None, lenient: bool) -> np.ndarray | None:
+    """Return (N,) uint16."""
+    if labels is None:
+        return None
+    if labels.dtype.kind not in "iu":
+        problem = f"vertex property label is {labels.dtype.name}, expected an integer (nyu40 id)"
+    elif len(outside := np.flatnonzero((labels < 0) | (labels > 65535))):
+        problem = f"label of vertex {outside[0]} is {labels[outside[0]]}, expected 0 to 65535"
+    else:
+        return labels.astype(np.uint16)
+    if not lenient:
+        raise InputError(f"mesh {path}: {problem}")
+    log.warning("mesh %s: labels are ignored: %s", path, problem)
+    return None

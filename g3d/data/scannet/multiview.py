@@ -137,7 +137,8 @@ class FeaturePool:
 
     Attributes:
         features: (N, C) float32; 0 for points that no frame has seen.
-        seen: (N,) bool. As published, a feature of nothing but zeros does not count as seen.
+        seen: (N,) bool. As published, a feature of nothing but zeros does not count as seen, and a frame whose feature
+            at a point is nothing but zeros leaves that point unchanged.
 
     Args:
         points: how many.
@@ -154,14 +155,14 @@ class FeaturePool:
         self.seen = torch.zeros(points, dtype=torch.bool, device=device)
 
     def add(self, cells: Tensor, features: Tensor) -> int:
-        """Add one frame; costs what it sees, not what there is.
+        """Add one frame. The cost is proportional to the number of visible points.
 
         Args:
             cells: (N,) int64, as `see_points` gives them.
             features: (C, h, w), any floating type.
 
         Returns:
-            How many points the frame sees.
+            The number of points that the frame sees, including those whose feature is zero.
         """
         if cells.shape != self.seen.shape or features.shape[0] != self.features.shape[1]:
             raise ValueError(
@@ -174,6 +175,7 @@ class FeaturePool:
         if self.mode == "first":
             rows = rows[~self.seen[rows]]
         else:
+            rows = rows[table.any(1)[cells[rows]]]  # a maximum with zeros would raise negative features
             self.features.index_fill_(0, rows[~self.seen[rows]], -torch.inf)
         for block in rows.split(_BLOCK):
             values = table.index_select(0, cells[block])

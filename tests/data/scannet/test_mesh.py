@@ -1,7 +1,8 @@
-"""PLY meshes are read by property name, whatever their layout, and refused with one line where they cannot be used."""
+"""PLY meshes are read by property name in any layout, and refused with one line if they cannot be used."""
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -156,3 +157,88 @@ def test_ascii_numbers_must_be_numbers_of_their_type(tmp_path: Path) -> None:
 def test_a_missing_file_is_missing_data(tmp_path: Path) -> None:
     with pytest.raises(MissingDataError, match="no such file"):
         read_mesh(tmp_path / "m.ply")
+
+
+@pytest.mark.parametrize("format", ["binary_little_endian", "ascii"])
+@pytest.mark.parametrize("element", ["vertex 4", "face 2"])
+def test_a_count_beyond_the_file_is_refused_before_allocation(tmp_path: Path, format: str, element: str) -> None:
+    path = ply(tmp_path / "m.ply", format=format)
+    name = element.split()[0]
+    path.write_bytes(path.read_bytes().replace(f"element {element}".encode(), f"element {name} 1000000000".encode()))
+    tracemalloc.start()
+    with pytest.raises(InputError, match=f"cut short: [0-9]+ of 1000000000 rows of element {name} are there"):
+        read_mesh(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+def test_an_element_without_properties_has_no_rows(tmp_path: Path) -> None:
+    path = ply(tmp_path / "m.ply")
+    path.write_bytes(path.read_bytes().replace(b"element vertex", b"element nothing 1000000000\nelement vertex"))
+    with pytest.raises(InputError, match="element nothing has 1000000000 rows and no properties"):
+        read_mesh(path)
+
+
+@pytest.mark.parametrize("format", ["binary_little_endian", "ascii"])
+def test_a_list_longer_than_the_file_is_refused(tmp_path: Path, format: str) -> None:
+    path = ply(tmp_path / "m.ply", faces_as="list uint int vertex_indices", format=format)
+    content = path.read_bytes()
+    if format == "ascii":
+        path.write_bytes(content.replace(b"\n3 0 1 2", b"\n4294967295 0 1 2"))
+        message = "element face: row 0 has 4 numbers, expected 4294967296"
+    else:
+        path.write_bytes(content[:-26] + b"\xff" * 26)
+        message = "cut short: 0 of 2 rows of element face"
+    with pytest.raises(InputError, match=message):
+        read_mesh(path)
+
+
+def test_one_long_word_does_not_widen_the_other_numbers(tmp_path: Path) -> None:
+    rows, digits = 20_000, 100_000
+    body = "0 0 0\n" * (rows - 1) + "0 0 0." + "1" * digits + "\n"
+    path = tmp_path / "m.ply"
+    path.write_text(
+        f"ply\nformat ascii 1.0\nelement vertex {rows}\nproperty float x\nproperty float y\nproperty float z\n"
+        f"end_header\n{body}"
+    )
+    tracemalloc.start()
+    assert read_mesh(path).vertices[-1, 2] == np.float32(1 / 9)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 << 20  # strings of one width would need 6 GB
+
+
+@pytest.mark.parametrize("format", ["binary_little_endian", "ascii"])
+def test_headers_with_umlauts_blank_lines_and_late_object_information(tmp_path: Path, format: str) -> None:
+    path = ply(tmp_path / "m.ply", format=format)
+    head, end, body = path.read_bytes().partition(b"end_header\n")
+    extra = "comment Gerät\n\nobj_info num_cols 4\n".encode()
+    path.write_bytes(head + extra + end + body)
+    check(path)
+
+
+def test_lists_beside_the_corners_are_skipped(tmp_path: Path) -> None:
+    path = ply(tmp_path / "m.ply", format="ascii")
+    declared, used = b"property list uchar int vertex_indices\n", b"property list uchar float texcoord\n"
+    content = path.read_bytes().replace(declared, used + declared)
+    path.write_bytes(content.replace(b"\n3 0 1 2\n3 2 1 3", b"\n6 0 0 0 1 1 1 3 0 1 2\n2 0 0 3 2 1 3"))
+    check(path)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (b"3 0 1", "cut short: 1 of 2 rows of element face"),
+        (b"3 0 1\n3 0 1 2", "row 1 has 3 numbers, expected 4"),
+        (b"3 0 1 2 3", "row 1 has 5 numbers, expected 4"),
+        (b"nan 0 1 2", "element face: cannot convert float NaN"),
+        (b"-1 0 1 2", "row 1 has a list of -1 numbers"),
+        (b"3 0 1 1.5", "face property vertex_indices holds numbers that are no int32"),
+    ],
+)
+def test_a_face_in_text_says_what_is_wrong(tmp_path: Path, row: bytes, message: str) -> None:
+    path = ply(tmp_path / "m.ply", format="ascii")
+    path.write_bytes(path.read_bytes().replace(b"3 2 1 3", row))
+    with pytest.raises(InputError, match=message):
+        read_mesh(path)

@@ -116,11 +116,13 @@ def test_the_published_frustum_leaves_out_what_is_near() -> None:
 
 
 def brute_force(pairs: list[list[tuple[int, int]]], features: list[np.ndarray], points: int, mode: str) -> np.ndarray:
-    """The published loop: copy where the row is all zero, otherwise maximum, or leave it."""
+    """Pool point by point: skip a zero feature, copy into a zero row, otherwise take the maximum or keep the first."""
     pooled = np.zeros((points, features[0].shape[0]), np.float32)
     for frame, feature in zip(pairs, features, strict=True):
         for point, cell in frame:
             value = feature.reshape(len(feature), -1)[:, cell]
+            if not value.any():
+                continue
             if not pooled[point].any():
                 pooled[point] = value
             elif mode == "max":
@@ -133,7 +135,7 @@ def brute_force(pairs: list[list[tuple[int, int]]], features: list[np.ndarray], 
 def test_pooling_equals_the_published_loop_also_with_features_of_zeros(mode: str, points: int) -> None:
     rng = np.random.default_rng(1)
     features = [rng.standard_normal((4, 3, 5)).astype(np.float32) for _ in range(6)]
-    features[2] -= 5  # all negative: a cell of zeros then wipes out the maximum
+    features[2] -= 5  # all negative: a maximum with a cell of zeros would be zero
     for feature in features[:5]:
         feature[:, 0] = 0
     pairs = [
@@ -149,6 +151,27 @@ def test_pooling_equals_the_published_loop_also_with_features_of_zeros(mode: str
     expected = brute_force(pairs, features, points, mode)
     np.testing.assert_array_equal(pool.features, expected)
     np.testing.assert_array_equal(pool.seen, expected.any(1))
+
+
+@pytest.mark.parametrize("mode", ["max", "first"])
+@pytest.mark.parametrize("zeros_first", [False, True])
+def test_a_frame_of_zeros_leaves_negative_features_as_they_are(mode: str, zeros_first: bool) -> None:
+    normal = torch.tensor([[[-1.5, 2.0]], [[-0.25, -3.0]]])
+    frames = [normal, torch.zeros_like(normal)]
+    pool = FeaturePool(3, 2, mode)
+    for features in reversed(frames) if zeros_first else frames:
+        assert pool.add(torch.tensor([0, 1, -1]), features) == 2
+    assert pool.features.tolist() == [[-1.5, -0.25], [2.0, -3.0], [0.0, 0.0]]
+    assert pool.seen.tolist() == [True, True, False]
+
+
+def test_a_maximum_of_zeros_is_replaced_by_the_next_frame() -> None:
+    pool = FeaturePool(1, 2)
+    for feature in ([0.0, -1.0], [-1.0, 0.0]):
+        pool.add(torch.tensor([0]), torch.tensor(feature)[:, None, None])
+    assert (pool.features.tolist(), pool.seen.tolist()) == ([[0.0, 0.0]], [False])
+    pool.add(torch.tensor([0]), torch.tensor([-2.0, -3.0])[:, None, None])
+    assert (pool.features.tolist(), pool.seen.tolist()) == ([[-2.0, -3.0]], [True])
 
 
 def test_a_frame_that_sees_nothing_changes_nothing_and_half_features_are_taken() -> None:
