@@ -1,5 +1,4 @@
-"""What the `g3d prepare` verbs that make a folder for each scene have in common: their options, their report, their
-exit code."""
+"""Options, reports and exit codes that the `g3d prepare` verbs share."""
 
 from __future__ import annotations
 
@@ -75,9 +74,10 @@ def my_part(items: Sequence[Item], how: How) -> list[Item]:
 
 
 def show_plans(recipes: Sequence[tuple[Recipe, Sequence[Item], Path]], how: How) -> None:
-    """Say what there is to do for items of recipes and their folders; with --check exit code 1 if there is anything.
+    """Say what there is to do for items of recipes and their folders.
 
-    The JSON is that of the first; what follows from it is in its "then".
+    With --check, leave with exit code 1 if there is anything to do, or if damaged parts of items are missing. The JSON
+    describes the first recipe; what follows from it is in its "then".
     """
     from g3d.prepare.manifest import require_space
     from g3d.prepare.runner import plan
@@ -95,9 +95,11 @@ def show_plans(recipes: Sequence[tuple[Recipe, Sequence[Item], Path]], how: How)
             )
             for name, reason in list(found.outdated.items())[:20]:
                 typer.echo(f"  {name}: {reason}")
+            for name, reasons in list(found.incomplete.items())[:20]:
+                typer.echo(f"  {name}: {len(reasons)} damaged parts are missing: {reasons[0]}")
         if free:
             typer.echo(f"about {size / 1e9:.2f} GB to write, {free / 1e9:.1f} GB free")
-    if how.check and any(found.todo for _, found, _ in plans):
+    if how.check and any(found.todo or found.incomplete for _, found, _ in plans):
         raise typer.Exit(1)
 
 
@@ -108,6 +110,7 @@ def _plan_json(recipe: Recipe, plan: Plan, out: Path) -> dict[str, Any]:
         "to_do": [item.name for item in plan.todo],
         "outdated": dict(plan.outdated),
         "done": [item.name for item in plan.done],
+        "incomplete": {name: list(reasons) for name, reasons in plan.incomplete.items()},
         "bytes": plan.bytes,
     }
 

@@ -13,7 +13,7 @@ from g3d.data.scannet.frame_export import export_bytes, export_frames
 from g3d.errors import G3DError, InputError, MissingDataError
 from g3d.prepare.runner import Item, Recipe
 
-VERSION = 1
+VERSION = 2
 FRAMES = "frames"
 
 
@@ -71,5 +71,8 @@ def frames_recipe(settings: FramesSettings) -> Recipe:
 def _make(item: Item, target: Path, settings: FramesSettings) -> Mapping[str, Any]:
     report = export_frames(item.inputs[0], target, **asdict(settings))
     if not report.written:
+        if report.broken:
+            raise InputError(f"{report.broken[0]} ({len(report.broken)} such frames, no good one)")
         raise InputError(f"{item.inputs[0]}: none of its frames was located")
-    return {"frames": report.frames, "written": report.written, "lost": report.lost}
+    facts = {"frames": report.frames, "written": report.written, "lost": report.lost}
+    return {**facts, "broken": list(report.broken)} if report.broken else facts
