@@ -49,9 +49,9 @@ class How:
 
 
 def run_recipe(recipe: Recipe, items: Sequence[Item], out: Path, how: How) -> Prepared | None:
-    """Plan or prepare this process's part of the items, and report; None if nothing was to be made.
+    """Plan or prepare this process's part of the items; return None if only a plan was asked for, and shown.
 
-    The caller ends with `finish`, after what it does with the result.
+    The caller ends with `finish`, when it has used the result.
     """
     from g3d.prepare.runner import prepare
 
@@ -63,7 +63,7 @@ def run_recipe(recipe: Recipe, items: Sequence[Item], out: Path, how: How) -> Pr
 
 
 def my_part(items: Sequence[Item], how: How) -> list[Item]:
-    """This process's part of the items, by name."""
+    """Return this process's part of the items, sorted by name."""
     from g3d.prepare.shards import parse_shard, shard_of_environment
 
     shard = parse_shard(how.shard) if how.shard else shard_of_environment()
@@ -133,8 +133,10 @@ def show_joint_plan(work: str, plan: Any, as_json: bool) -> None:
 
 
 def finish(prepared: Prepared, out: Path, how: How, notes: Sequence[str] = ()) -> None:
-    """Say what was done; list the broken items and leave with exit code 1, or with theirs if nothing else was there to
-    do."""
+    """Report the result, list the broken items with their reasons, and leave with exit code 1 if there are any.
+
+    If no item is good, the exit code is that of the errors: 2 for input that cannot be used, 3 for missing files.
+    """
     broken = prepared.broken
     if how.as_json:
         output.emit(
@@ -159,8 +161,10 @@ def finish(prepared: Prepared, out: Path, how: How, notes: Sequence[str] = ()) -
 
 
 def leave_if_broken(errors: Sequence[G3DError], what: str, prepared_the_rest: bool) -> None:
-    """List what is broken and leave with its exit code: 3 if files are missing, 2 if they cannot be used, 1 if the rest
-    was done."""
+    """List what is broken and leave: with exit code 1 if the rest was prepared, otherwise with that of the errors.
+
+    The errors' codes are 2 for input that cannot be used and 3 for missing files.
+    """
     if not errors:
         return
     _list_broken(errors)

@@ -96,8 +96,7 @@ class Run:
         return FileLock(self.folder / ".lock", f"run {self.folder}")
 
     def reopen(self, config: Config, step: int) -> None:
-        """Go on after `step` with a config that `--set` may have changed; metrics of later steps, which will be made
-        again, are dropped."""
+        """Write the config, which `--set` may have changed, and drop the metrics of later steps, which follow again."""
         if not self.writes:
             return
         with self._explained():
@@ -115,14 +114,14 @@ class Run:
                 file.write(json.dumps(values) + "\n")
 
     def evaluations(self, split: str) -> dict[int, float | None]:
-        """Scores of the evaluations of a split that are recorded, by step."""
+        """Return the recorded scores of a split's evaluations, by step."""
         if not self._metrics.is_file():
             return {}
         lines = [json.loads(line) for line in read_text(self._metrics, "metrics").splitlines() if '"split"' in line]
         return {line["step"]: line.get("score") for line in lines if line.get("split") == split}
 
     def log_to_file(self) -> logging.Handler | None:
-        """Copy the log into log.txt; the caller removes the handler at the end."""
+        """Copy the log into log.txt and return the handler, which the caller removes at the end."""
         if not self.writes:
             return None
         with self._explained():
@@ -185,7 +184,7 @@ def find_latest(preset: str) -> Path:
 
 
 def environment(command: list[str]) -> dict[str, Any]:
-    """What the run ran on, for whoever has to repeat it."""
+    """Return the versions, devices and command line of this process, for repeating the run."""
     import numpy
     import torch
 
@@ -204,7 +203,7 @@ def environment(command: list[str]) -> dict[str, Any]:
 
 
 def _step_of(line: str) -> float:
-    """The step of a metrics line; a line cut off by a kill is beyond every step."""
+    """Return the step of a metrics line; infinity for a line that a kill has cut off."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):

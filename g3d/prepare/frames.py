@@ -39,11 +39,11 @@ class FramesSettings:
 
 
 def frames_items(data: Path, scenes: Sequence[str], settings: FramesSettings) -> list[Item]:
-    """Recordings: a .sens file, or those of ScanNet's folder. A damaged one is an item as well: its work says what is
-    wrong.
+    """Return the recordings as items: a .sens file, or those of ScanNet's folder. A damaged recording is an item as
+    well, whose work raises the error.
 
     Raises:
-        MissingDataError: there is none.
+        MissingDataError: there are no recordings.
     """
     if data.is_file():
         streams = [(data.stem, data)]
@@ -64,7 +64,7 @@ def _expected(stream: Path, settings: FramesSettings) -> int:
 
 
 def frames_recipe(settings: FramesSettings) -> Recipe:
-    """How they are exported."""
+    """Return the recipe that exports recordings."""
     return Recipe("frames", VERSION, asdict(settings), functools.partial(_make, settings=settings))
 
 
