@@ -1,5 +1,4 @@
-"""What the `g3d prepare` verbs that make a folder for each scene have in common: their options, their report, their
-exit code."""
+"""Options, reports and exit codes that the `g3d prepare` verbs share."""
 
 from __future__ import annotations
 
@@ -50,9 +49,9 @@ class How:
 
 
 def run_recipe(recipe: Recipe, items: Sequence[Item], out: Path, how: How) -> Prepared | None:
-    """Plan or prepare this process's part of the items, and report; None if nothing was to be made.
+    """Plan or prepare this process's part of the items; return None if only a plan was asked for, and shown.
 
-    The caller ends with `finish`, after what it does with the result.
+    The caller ends with `finish`, when it has used the result.
     """
     from g3d.prepare.runner import prepare
 
@@ -64,7 +63,7 @@ def run_recipe(recipe: Recipe, items: Sequence[Item], out: Path, how: How) -> Pr
 
 
 def my_part(items: Sequence[Item], how: How) -> list[Item]:
-    """This process's part of the items, by name."""
+    """Return this process's part of the items, sorted by name."""
     from g3d.prepare.shards import parse_shard, shard_of_environment
 
     shard = parse_shard(how.shard) if how.shard else shard_of_environment()
@@ -75,9 +74,10 @@ def my_part(items: Sequence[Item], how: How) -> list[Item]:
 
 
 def show_plans(recipes: Sequence[tuple[Recipe, Sequence[Item], Path]], how: How) -> None:
-    """Say what there is to do for items of recipes and their folders; with --check exit code 1 if there is anything.
+    """Say what there is to do for items of recipes and their folders.
 
-    The JSON is that of the first; what follows from it is in its "then".
+    With --check, leave with exit code 1 if there is anything to do, or if damaged parts of items are missing. The JSON
+    describes the first recipe; what follows from it is in its "then".
     """
     from g3d.prepare.manifest import require_space
     from g3d.prepare.runner import plan
@@ -95,9 +95,11 @@ def show_plans(recipes: Sequence[tuple[Recipe, Sequence[Item], Path]], how: How)
             )
             for name, reason in list(found.outdated.items())[:20]:
                 output.show(f"  {name}: {reason}")
+            for name, reasons in list(found.incomplete.items())[:20]:
+                output.show(f"  {name}: {len(reasons)} damaged parts are missing: {reasons[0]}")
         if free:
             typer.echo(f"about {size / 1e9:.2f} GB to write, {free / 1e9:.1f} GB free")
-    if how.check and any(found.todo for _, found, _ in plans):
+    if how.check and any(found.todo or found.incomplete for _, found, _ in plans):
         raise typer.Exit(1)
 
 
@@ -108,6 +110,7 @@ def _plan_json(recipe: Recipe, plan: Plan, out: Path) -> dict[str, Any]:
         "to_do": [item.name for item in plan.todo],
         "outdated": dict(plan.outdated),
         "done": [item.name for item in plan.done],
+        "incomplete": {name: list(reasons) for name, reasons in plan.incomplete.items()},
         "bytes": plan.bytes,
     }
 
@@ -130,8 +133,10 @@ def show_joint_plan(work: str, plan: Any, as_json: bool) -> None:
 
 
 def finish(prepared: Prepared, out: Path, how: How, notes: Sequence[str] = ()) -> None:
-    """Say what was done; list the broken items and leave with exit code 1, or with theirs if nothing else was there to
-    do."""
+    """Report the result, list the broken items with their reasons, and leave with exit code 1 if there are any.
+
+    If no item is good, the exit code is that of the errors: 2 for input that cannot be used, 3 for missing files.
+    """
     broken = prepared.broken
     if how.as_json:
         output.emit(
@@ -156,8 +161,10 @@ def finish(prepared: Prepared, out: Path, how: How, notes: Sequence[str] = ()) -
 
 
 def leave_if_broken(errors: Sequence[G3DError], what: str, prepared_the_rest: bool) -> None:
-    """List what is broken and leave with its exit code: 3 if files are missing, 2 if they cannot be used, 1 if the rest
-    was done."""
+    """List what is broken and leave: with exit code 1 if the rest was prepared, otherwise with that of the errors.
+
+    The errors' codes are 2 for input that cannot be used and 3 for missing files.
+    """
     if not errors:
         return
     _list_broken(errors)

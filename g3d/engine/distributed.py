@@ -4,6 +4,7 @@ needs."""
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import re
 from collections.abc import Iterator, MutableMapping
@@ -17,6 +18,7 @@ import torch.distributed as dist
 from g3d.errors import EnvironmentProblem, G3DError, InputError
 from g3d.launch import environment_number, slurm_task
 
+log = logging.getLogger(__name__)
 _PEER_ENDED = re.compile(r"closed by peer|reset by peer|Broken pipe|remote process exited|communicator was aborted")
 _LAUNCHERS = (
     "torchrun and srun set RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT; without them unset RANK and WORLD_SIZE"
@@ -93,7 +95,8 @@ def processes(device: str = "auto") -> Iterator[Processes]:
     # (transformers does), they keep gloo's threads beyond destroy_process_group, and a thread that outlives the
     # interpreter aborts the process.
     importlib.import_module("torch.distributed.nn")
-
+    place = ":".join(os.environ.get(name, "?") for name in ("MASTER_ADDR", "MASTER_PORT"))
+    log.info("process %d of %d: waiting for the others at %s", rank, world, place)
     try:
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", rank=rank, world_size=world)
     except (ValueError, RuntimeError) as error:

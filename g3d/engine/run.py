@@ -121,7 +121,7 @@ class Run:
                 file.write(json.dumps(values) + "\n")
 
     def log_to_file(self) -> logging.Handler | None:
-        """Copy the log into log.txt; the caller removes the handler at the end."""
+        """Copy the log into log.txt and return the handler, which the caller removes at the end."""
         if not self.writes:
             return None
         with self._explained():
@@ -184,7 +184,7 @@ def find_latest(preset: str) -> Path:
 
 
 def environment(command: list[str]) -> dict[str, Any]:
-    """What the run ran on, for whoever has to repeat it."""
+    """Return the versions, devices and command line of this process, for repeating the run."""
     import numpy
     import torch
 
@@ -203,7 +203,7 @@ def environment(command: list[str]) -> dict[str, Any]:
 
 
 def _step_of(line: str) -> float:
-    """The step of a metrics line; a line cut off by a kill is beyond every step."""
+    """Return the step of a metrics line; infinity for a line that a kill has cut off."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):

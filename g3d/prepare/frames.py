@@ -13,7 +13,7 @@ from g3d.data.scannet.frame_export import export_bytes, export_frames
 from g3d.errors import G3DError, InputError, MissingDataError
 from g3d.prepare.runner import Item, Recipe
 
-VERSION = 1
+VERSION = 2
 FRAMES = "frames"
 
 
@@ -39,11 +39,11 @@ class FramesSettings:
 
 
 def frames_items(data: Path, scenes: Sequence[str], settings: FramesSettings) -> list[Item]:
-    """Recordings: a .sens file, or those of ScanNet's folder. A damaged one is an item as well: its work says what is
-    wrong.
+    """Return the recordings as items: a .sens file, or those of ScanNet's folder. A damaged recording is an item as
+    well, whose work raises the error.
 
     Raises:
-        MissingDataError: there is none.
+        MissingDataError: there are no recordings.
     """
     if data.is_file():
         streams = [(data.stem, data)]
@@ -64,12 +64,15 @@ def _expected(stream: Path, settings: FramesSettings) -> int:
 
 
 def frames_recipe(settings: FramesSettings) -> Recipe:
-    """How they are exported."""
+    """Return the recipe that exports recordings."""
     return Recipe("frames", VERSION, asdict(settings), functools.partial(_make, settings=settings))
 
 
 def _make(item: Item, target: Path, settings: FramesSettings) -> Mapping[str, Any]:
     report = export_frames(item.inputs[0], target, **asdict(settings))
     if not report.written:
+        if report.broken:
+            raise InputError(f"{report.broken[0]} ({len(report.broken)} such frames, no good one)")
         raise InputError(f"{item.inputs[0]}: none of its frames was located")
-    return {"frames": report.frames, "written": report.written, "lost": report.lost}
+    facts = {"frames": report.frames, "written": report.written, "lost": report.lost}
+    return {**facts, "broken": list(report.broken)} if report.broken else facts

@@ -40,7 +40,7 @@ class KittiReport:
         folder: the prepared folder; None when only checking, or when there were broken frames.
         frames: split name -> number of frames.
         objects: class -> number of label lines.
-        broken: (frame, what is wrong) of frames that cannot be used.
+        broken: (frame, error) of frames that cannot be used.
         up_to_date: nothing had changed since the last time, so nothing was done.
         bytes_written: size of the depth file.
     """
@@ -177,7 +177,7 @@ def _join(results: Mapping[str, PreparedFrame]) -> Joined:
 
 
 def _check_disjoint(frames: dict[str, list[str]]) -> None:
-    """A frame in both train and val would make every result worthless."""
+    """Warn of frames in both train and val: they would make every result worthless."""
     both = sorted(set(frames.get("train", ())) & set(frames.get("val", ())))
     if both:
         log.warning("%d frames are in both train and val (first: %s)", len(both), both[0])
@@ -198,20 +198,26 @@ def _inspect(item: Item, root: KittiRoot, decode: bool) -> PreparedFrame:
 
 
 def _rectangles(labels: Objects) -> FrameRectangles:
-    """The depth rectangles of all classes, with the cars among them marked."""
+    """Return the depth rectangles of all classes, with the cars among them marked."""
     return FrameRectangles(depth_rectangles(labels), labels.classes[painting_order(labels)] == "Car")
 
 
 def _write_maps(folder: Path, frames: Mapping[str, PreparedFrame], workers: int, progress: Progress | None) -> None:
     """Write the published float32 maps: obj_depth/ (cars) and obj_depth_all/, one .npy for each frame."""
     work = functools.partial(_write_map, folder=folder)
-    broken = pool.apply(work, list(frames.items()), "write maps", workers, progress).broken
+    jobs = [_MapJob(name, frame) for name, frame in frames.items()]
+    broken = pool.apply(work, jobs, "write maps", workers, progress).broken
     if broken:
         raise EnvironmentProblem(broken[0][1].message, broken[0][1].hint)
 
 
-def _write_map(job: tuple[str, PreparedFrame], folder: Path) -> None:
-    frame, result = job
+@dataclass(frozen=True)
+class _MapJob:
+    name: str
+    frame: PreparedFrame
+
+
+def _write_map(job: _MapJob, folder: Path) -> None:
     for name, cars_only in (("obj_depth", True), ("obj_depth_all", False)):
-        with atomic_write(folder / name / f"{frame}.npy") as file:
-            np.save(file, paint(result.rectangles.of(cars_only), result.image_size))
+        with atomic_write(folder / name / f"{job.name}.npy") as file:
+            np.save(file, paint(job.frame.rectangles.of(cars_only), job.frame.image_size))

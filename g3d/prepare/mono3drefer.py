@@ -23,12 +23,12 @@ from g3d.progress import Progress
 
 VERSION = 2
 MAX_TOKENS = 110
-"""Of a sentence in the published presets; its start and its end take one each, a word at least one."""
+"""Most tokens of a sentence in the published presets: one for its start, one for its end, at least one a word."""
 _OFF_CENTER = 1 / 8
-"""How far a principal point may lie from the middle, in image sizes. The 2,025 published ones: at most 0.015 in x and
-0.04 in y."""
+"""Largest distance of a principal point from the middle, in image sizes. In the 2,025 published images it is at most
+0.015 in x and 0.04 in y."""
 _FOCAL = (0.25, 4.0)
-"""Focal lengths in image widths, fields of view of 127 to 14 degrees. The published ones: 0.58."""
+"""Accepted focal lengths in image widths: fields of view of 127 to 14 degrees. The published images have 0.58."""
 _BYTES_OF_EXPRESSION = 150
 _BYTES_OF_IMAGE = 3_000  # 20 expressions an image
 
@@ -44,9 +44,9 @@ class Mono3DReferReport:
         images, objects, expressions: number of each by split.
         groups: objects of each group of the test split.
         classes: objects of each class.
-        words: of a sentence, on average and at most.
-        notes: what is not as published, but usable.
-        broken: (image, entry or file, what is wrong).
+        words: number of words of a sentence, on average and at most.
+        notes: differences from the published data that do no harm, one line each.
+        broken: (image, entry or file, error) of everything that cannot be used.
         up_to_date: nothing had changed since the last time, so nothing was written.
         bytes_written: size of the index.
     """
@@ -207,8 +207,9 @@ def _check_image(item: Item, root: Mono3DReferRoot, decode: bool) -> tuple[int, 
 
 
 def check_camera(camera: np.ndarray, image_size: tuple[int, int], path: Path) -> None:
-    """Whether a calibration can be that of an uncropped image of this size: stricter than what infer asks of a user's
-    image.
+    """Check that a calibration can belong to an uncropped image of this size.
+
+    This is stricter than what infer asks of a user's image.
 
     Args:
         camera: (3, 4) projection matrix that was read from `path`.
@@ -239,7 +240,7 @@ def _by_split(expressions: Sequence[Expression], splits: Mapping[str, Sequence[s
 
 
 def _listed_twice(splits: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
-    """An image in both train and test would make every result worthless."""
+    """Yield an error for each pair of splits with common images: results on one of them would be worthless."""
     for k, first in enumerate(SPLITS):
         for second in SPLITS[k + 1 :]:
             both = sorted(set(splits[first]) & set(splits[second]))
@@ -267,7 +268,7 @@ def _in_no_split(expressions: Sequence[Expression], listed: Sequence[str], root:
 def _outside_image(
     expressions: Sequence[Expression], sizes: Mapping[str, tuple[int, int]], root: Mono3DReferRoot
 ) -> Iterator[Problem]:
-    """Objects whose 2D box does not meet their image: it is another image's, or was scaled."""
+    """Yield an error for each object whose 2D box lies outside of its image."""
     for e in expressions:
         width, height = sizes.get(e.image, (np.inf, np.inf))
         x1, y1, x2, y2 = e.objects.boxes2d[0]
@@ -284,8 +285,7 @@ def _outside_image(
 def _ungrouped(
     test: Sequence[Expression], groups: Mapping[str, frozenset[int]], root: Mono3DReferRoot
 ) -> Iterator[Problem]:
-    """Instances of a group that the test split does not have, and of the test split that a kind of groups does not
-    have."""
+    """Yield an error for each group member that the test split lacks, and each test instance that is in no group."""
     path, instances = root.root / GROUPS_FILE, {e.instance for e in test}
     for name, members in groups.items():
         for instance in sorted(members - instances):

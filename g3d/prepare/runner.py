@@ -162,10 +162,8 @@ def prepare(
     todo = plan(recipe, items, out, redo)
     require_space(todo.bytes, out)
     out.mkdir(parents=True, exist_ok=True)
-    for item in todo.done:  # a process may have been killed while it made another version of them
-        if has_leftovers(out, item.name):
-            with partial_folder(out, item.name):
-                pass
+    for item in todo.done:
+        _clean(out, item.name)
     work = functools.partial(_make, recipe=recipe, out=out, redo=redo)
     outcome = pool.apply(work, todo.todo, recipe.name, workers, progress, at_once=1)
     facts = {item.name: made for item, made in outcome.good}
@@ -173,6 +171,13 @@ def prepare(
     broken: list[tuple[str, G3DError]] = [(item.name, error) for item, error in outcome.broken]
     broken += [(name, InputError(reason)) for name, reasons in incomplete.items() for reason in reasons]
     return Prepared(tuple(facts), tuple(item.name for item in todo.done), tuple(broken), facts)
+
+
+def _clean(out: Path, name: str) -> None:
+    """Remove what a killed process has left while it made another version of something that is up to date."""
+    if has_leftovers(out, name):
+        with partial_folder(out, name):
+            pass
 
 
 def _make(item: Item, recipe: Recipe, out: Path, redo: bool) -> Mapping[str, Any]:
@@ -295,6 +300,7 @@ def prepare_jointly(
     """
     if not check_only:
         require_writable(out)
+        _clean(out, recipe.name)
     manifest = recipe.wanted(items)
     reason = "asked for again" if redo else why_again(manifest, out, recipe.manifest)
     if reason is None and not (check_only or inspect_all or _left_out(out, recipe.manifest)):

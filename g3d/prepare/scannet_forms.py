@@ -23,7 +23,7 @@ from g3d.data.scannet.folder import ScanFolder, read_split
 from g3d.data.scannet.mesh import Mesh
 from g3d.data.scannet.raw import read_aggregation, read_segments
 from g3d.data.scannet.scenes import FILE, Scene, read_scene
-from g3d.errors import EnvironmentProblem, G3DError
+from g3d.errors import EnvironmentProblem, G3DError, InputError
 from g3d.prepare.runner import Item, Recipe
 from g3d.prepare.scannet import SCENES, SPLITS, label_table, read_table
 
@@ -69,7 +69,12 @@ def _publish(
     if form == "scanrefer":
         published.write_scanrefer(target, scene.name, scanrefer_scene(scene.arrays(), scene.rows))
     elif form == "votenet":
-        if scene.alignment is not None:  # test scans have no such form
+        if scene.annotated and scene.alignment is None:
+            raise InputError(
+                f"scan {scene.name}: its .txt has no axisAlignment, which boxes in VoteNet's form need",
+                "leave the scan out, or leave --published votenet away",
+            )
+        if scene.annotated:  # test scans have no such form
             published.write_votenet(target, scene.name, votenet_scene(scene.arrays(), scene.rows))
     else:
         _publish_prepared(form, target, scene, folder, table)

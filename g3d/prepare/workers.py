@@ -67,7 +67,7 @@ def apply(
 
     Args:
         work: a picklable function of one item.
-        items: the items; those with a `name` are called by it in errors.
+        items: the items; their `name`, or else their text, begins the reason of an unforeseen error.
         label: name of the work in the progress display.
         workers: number of processes; with 1 the work is done in this process.
         progress: is advanced by one for every item.
@@ -133,7 +133,7 @@ def _mapper(workers: int, at_once: int) -> Iterator[Callable[[Callable, Sequence
 
 
 def _start_worker(stop: Event) -> None:
-    """Leave Ctrl-C to the parent, stop when it says so, and end with it even if it is killed."""
+    """Set up a worker process: it ignores Ctrl-C, stops when the parent asks, and ends if the parent is killed."""
     signal.signal(signal.SIGINT, _interrupt)
     threading.Thread(target=_stop_when_told, args=(stop,), daemon=True).start()
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -143,8 +143,8 @@ _at_work = _told = False  # of a worker process
 
 
 class _InWorker(_Guarded):
-    """In a worker process: once the parent says stop, what is being made ends as by an error, and nothing more is
-    begun."""
+    """Call a function in a worker process. After the parent's stop request, the present call is interrupted as by an
+    error, and no other begins."""
 
     def __call__(self, item: Any) -> Any:
         global _at_work

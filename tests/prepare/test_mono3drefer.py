@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from g3d.data.kitti.raw import read_calibration
 from g3d.data.mono3drefer.folder import INDEX, Mono3DReferRoot
 from g3d.data.mono3drefer.raw import EXPRESSIONS_FILE, GROUPS_FILE
 from g3d.errors import EnvironmentProblem, G3DError, InputError, MissingDataError
-from g3d.prepare.mono3drefer import check_camera, prepare_mono3drefer
+from g3d.prepare import workers
+from g3d.prepare.mono3drefer import check_camera, plan_mono3drefer, prepare_mono3drefer
 
 Change = Callable[[Any], None]
 
@@ -69,6 +71,22 @@ def test_the_second_time_nothing_is_written(mini_mono3drefer: Path) -> None:
     assert Mono3DReferRoot.find(mini_mono3drefer).expressions("train")[0].sentence == "Another sentence."
 
 
+def test_what_is_up_to_date_is_not_looked_at_again(mini_mono3drefer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = prepare_mono3drefer(mini_mono3drefer)
+    monkeypatch.setattr(workers, "apply", None)
+    second = prepare_mono3drefer(mini_mono3drefer)
+    assert second == replace(first, up_to_date=True, bytes_written=0)
+    assert plan_mono3drefer(mini_mono3drefer).reason is None
+
+
+def test_what_was_left_out_is_listed_every_time(mini_mono3drefer: Path) -> None:
+    edit(mini_mono3drefer / EXPRESSIONS_FILE, lambda entries: entries[0].update(label_2="no list"))
+    reports = [prepare_mono3drefer(mini_mono3drefer, keep_going=True) for _ in range(2)]
+    assert [len(report.broken) for report in reports] == [1, 1]
+    assert [report.up_to_date for report in reports] == [False, True]
+    assert plan_mono3drefer(mini_mono3drefer).reason == "1 broken parts were left out"
+
+
 def test_checking_writes_nothing(mini_mono3drefer: Path) -> None:
     assert prepare_mono3drefer(mini_mono3drefer, check_only=True).folder is None
     assert not (mini_mono3drefer / "g3d").exists()
@@ -77,9 +95,9 @@ def test_checking_writes_nothing(mini_mono3drefer: Path) -> None:
 @pytest.mark.slow  # starting processes
 def test_workers_give_the_same_bytes(mini_mono3drefer: Path, tmp_path: Path) -> None:
     contents = []
-    for workers in (1, 2):
-        prepare_mono3drefer(mini_mono3drefer, tmp_path / str(workers), workers=workers)
-        contents.append((tmp_path / str(workers) / INDEX).read_bytes())
+    for count in (1, 2):
+        prepare_mono3drefer(mini_mono3drefer, tmp_path / str(count), workers=count)
+        contents.append((tmp_path / str(count) / INDEX).read_bytes())
     assert contents[0] == contents[1]
 
 

@@ -25,6 +25,7 @@ from g3d.data.images.depth_image import encode_depth_png
 from g3d.data.scannet.frames import open_frames
 from g3d.data.scannet.point_features import PointFeatures
 from g3d.data.scannet.scenes import read_scene
+from g3d.data.scannet.sens import SensFile
 from g3d.nn.enet import ENet, published_name
 from g3d.nn.patch_encoder import ClipPatchEncoder
 from g3d.prepare import clip
@@ -407,6 +408,44 @@ def test_recordings_become_folders_of_frames(tmp_path: Path) -> None:
     code, _, err = g3d("prepare", "frames", "--data", str(tmp_path / "b.sens"), "--every", "2")
     assert code == 2
     assert "b.sens" in err
+
+
+def spoil_frame(stream: Path, number: int, picture: str) -> None:
+    """Zero the second half of a picture of a frame."""
+    with SensFile.open(stream) as opened:
+        record = opened.record(number)
+    first, size = (
+        (record.colour_start, record.colour_bytes) if picture == "colour" else (record.depth_start, record.depth_bytes)
+    )
+    content = bytearray(stream.read_bytes())
+    content[first + size // 2 : first + size] = bytes(size - size // 2)
+    stream.write_bytes(content)
+
+
+@pytest.mark.parametrize("picture", ["colour", "depth"])
+@pytest.mark.parametrize("more", [(), ("--depth", "zlib")])
+def test_good_frames_are_exported_and_damaged_ones_named(tmp_path: Path, picture: str, more: tuple[str, ...]) -> None:
+    write_tiny(tmp_path / "a.sens")
+    asked = ("prepare", "frames", "--data", str(tmp_path / "a.sens"), "--every", "1", *more)
+    assert g3d(*asked, "--out", str(tmp_path / "whole"))[0] == 0
+    spoil_frame(tmp_path / "a.sens", 2, picture)
+    for made in (1, 0):  # listed again although it is not made again
+        code, out, err = g3d(*asked, "--out", str(tmp_path / "out"))
+        assert code == 1
+        assert f"prepared {made}, {1 - made} done before" in out
+        (line,) = (line for line in err.splitlines() if line.startswith("error: "))
+        assert f"a.sens: frame 2, {picture} at byte" in line
+    code, out, _ = g3d(*asked, "--out", str(tmp_path / "out"), "--check")
+    assert code == 1
+    assert "a: 1 damaged parts are missing" in out
+    whole, good = (
+        {file.relative_to(tmp_path / name): file.read_bytes() for file in (tmp_path / name).rglob("*.*")}
+        for name in ("whole", "out")
+    )
+    lost = {str(path.relative_to("frames/a")) for path in whole.keys() - good.keys()}
+    assert lost == {"color/2.jpg", "pose/2.txt", "depth/2.zdepth" if more else "depth/2.png"}
+    manifest = Path("frames/a/manifest.json")
+    assert all(whole[path] == content for path, content in good.items() if path != manifest)
 
 
 @pytest.mark.parametrize(

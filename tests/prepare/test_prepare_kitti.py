@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from g3d.data.kitti.prepared import RECTANGLES, open_prepared, raw_root
 from g3d.data.kitti.raw import KittiRoot, read_labels
 from g3d.errors import EnvironmentProblem, InputError, MissingDataError
 from g3d.prepare import manifest, workers
-from g3d.prepare.kitti import prepare_kitti
+from g3d.prepare.kitti import plan_kitti, prepare_kitti
 
 
 def test_stored_rectangles_paint_the_same_maps(drawn_kitti: Path, tmp_path: Path) -> None:
@@ -58,6 +59,60 @@ def test_the_second_time_nothing_is_done(drawn_kitti: Path, tmp_path: Path) -> N
     assert prepare_kitti(drawn_kitti, out=out).up_to_date
     assert (out / RECTANGLES).stat().st_mtime_ns == before
     assert not prepare_kitti(drawn_kitti, ["train"], out=out).up_to_date  # other splits are other contents
+
+
+def test_what_is_up_to_date_is_not_looked_at_again(
+    drawn_kitti: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = shutil.copytree(drawn_kitti, tmp_path / "data", ignore=shutil.ignore_patterns("g3d"))
+    first = prepare_kitti(data)
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "apply", None)
+        second = prepare_kitti(data)
+    assert (second.up_to_date, second.frames, second.objects) == (True, first.frames, first.objects)
+    label = data / "training" / "label_2" / "000001.txt"
+    label.write_text(label.read_text() * 2)
+    assert plan_kitti(data).reason == "its input files have changed"
+    third = prepare_kitti(data)
+    assert not third.up_to_date
+    assert sum(third.objects.values()) > sum(first.objects.values())
+    assert prepare_kitti(data, redo=True).bytes_written > 0
+    (data / "g3d" / RECTANGLES).write_bytes(b"damaged")
+    assert plan_kitti(data).reason == f"{RECTANGLES} is missing or of another size"
+    assert not prepare_kitti(data).up_to_date
+    assert sorted(file.name for file in (data / "g3d").iterdir()) == ["manifest.json", RECTANGLES]
+
+
+def test_broken_frames_that_were_left_out_are_listed_every_time(drawn_kitti: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(drawn_kitti, tmp_path / "data", ignore=shutil.ignore_patterns("g3d"))
+    (data / "training" / "calib" / "000001.txt").write_text("P2: nonsense")
+    for times in range(2):
+        report = prepare_kitti(data, keep_going=True)
+        assert [frame for frame, _ in report.broken] == ["000001"]
+        assert report.up_to_date == bool(times)
+    assert open_prepared(data).frame("000000") is not None
+    assert prepare_kitti(data).folder is None
+
+
+def test_data_prepared_by_an_earlier_version_still_loads(drawn_kitti: Path, tmp_path: Path) -> None:
+    out = tmp_path / "prepared"
+    prepare_kitti(drawn_kitti, out=out)
+    old = {"recipe": "kitti", "version": 1, "source": str(drawn_kitti.resolve()), "splits": {"train": 8, "val": 4}}
+    (out / "manifest.json").write_text(json.dumps({**old, "frames": 12, "objects": {}, "inputs": "0"}))
+    assert raw_root(out) == drawn_kitti.resolve()
+    open_prepared(out).check(KittiRoot.find(drawn_kitti).split("train"))
+    assert not prepare_kitti(drawn_kitti, out=out).up_to_date
+    assert prepare_kitti(drawn_kitti, out=out).up_to_date
+
+
+def test_a_prepared_file_that_is_a_link_is_replaced_not_followed(drawn_kitti: Path, tmp_path: Path) -> None:
+    out = tmp_path / "prepared"
+    out.mkdir()
+    (tmp_path / "victim").write_text("content")
+    (out / RECTANGLES).symlink_to(tmp_path / "victim")
+    assert prepare_kitti(drawn_kitti, out=out).broken == ()
+    assert (tmp_path / "victim").read_text() == "content"
+    assert not (out / RECTANGLES).is_symlink()
 
 
 def test_checking_writes_nothing(drawn_kitti: Path, tmp_path: Path) -> None:
@@ -136,3 +191,6 @@ def test_a_dry_run_says_what_it_would_take(drawn_kitti: Path, tmp_path: Path) ->
     assert code == 0
     assert out.startswith("12 frames to check, about 0.04 GB to write")
     assert not list(tmp_path.iterdir())
+    assert g3d("prepare", "kitti", "--data", str(drawn_kitti), "--out", str(tmp_path / "out"))[0] == 0
+    code, out, _ = g3d("prepare", "kitti", "--data", str(drawn_kitti), "--out", str(tmp_path / "out"), "--dry-run")
+    assert (code, out) == (0, "up to date: nothing to do\n")

@@ -92,6 +92,29 @@ def test_a_scan_without_annotation_is_prepared_and_flagged(prepared: Path) -> No
     assert read_prepared(prepared / "published" / "refer" / "scannetv2" / "scene0003_00_refer.pth").semantic is None
 
 
+@pytest.mark.parametrize("missing", [".txt", ".aggregation.json"])
+def test_an_annotated_scan_that_lacks_a_file_is_broken(raw: Path, tmp_path: Path, missing: str) -> None:
+    data = shutil.copytree(raw, tmp_path / "raw", ignore=shutil.ignore_patterns("g3d"))
+    (data / "scans" / "scene0000_00" / f"scene0000_00{missing}").unlink()
+    asked = ("prepare", "scannet", "--data", str(data), "--out", str(tmp_path / "out"), "--published", "votenet")
+    code, _, err = g3d(*asked, "--scene", "scene0000_00", "--scene", "scene0001_00")
+    assert code == 1
+    assert f"scene0000_00{missing} is missing" in err
+    assert [file.name for file in (tmp_path / "out" / "scenes").iterdir()] == ["scene0001_00"]
+    assert g3d(*asked, "--check")[0] == 1
+
+
+def test_votenet_s_form_needs_an_alignment(raw: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(raw, tmp_path / "raw", ignore=shutil.ignore_patterns("g3d"))
+    facts = data / "scans" / "scene0000_00" / "scene0000_00.txt"
+    facts.write_text("".join(facts.read_text().splitlines(keepends=True)[1:]))
+    asked = ("prepare", "scannet", "--data", str(data), "--out", str(tmp_path / "out"), "--scene", "scene0000_00")
+    assert g3d(*asked, "--published", "scanrefer")[0] == 0
+    code, _, err = g3d(*asked, "--published", "votenet")
+    assert code == 1
+    assert "scan scene0000_00: its .txt has no axisAlignment" in err
+
+
 def test_the_second_time_nothing_is_done(prepared: Path, raw: Path) -> None:
     out = str(prepared)
     asked = ("prepare", "scannet", "--data", str(raw), "--out", out, "--maximum", "900")

@@ -37,3 +37,15 @@ def take_a_minute(item: Item, folder: Path) -> dict[str, int]:
     (folder / "half.txt").write_text("half")
     time.sleep(60)
     return {}
+
+
+def divide_by_item(item: int) -> int:
+    """12 divided by the item; 0 is a mistake that nobody foresaw."""
+    return 12 // item
+
+
+def leave_out_a_part(item: Item, folder: Path) -> dict[str, list[str]]:
+    """Copies every line but damaged ones, and reports these."""
+    lines = item.inputs[0].read_text().splitlines()
+    (folder / "lines.txt").write_text("".join(f"{line}\n" for line in lines if line != "damaged"))
+    return {"broken": [f"{item.name}: line {n} is damaged" for n, line in enumerate(lines, 1) if line == "damaged"]}

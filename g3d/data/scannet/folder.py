@@ -97,7 +97,7 @@ class ScanFolder:
 
         Raises:
             MissingDataError: no folder of this name, no mesh in it (an empty folder), an annotation without the
-                segments it refers to.
+                segments it refers to or without `<scene>.txt`, labels without an annotation.
         """
         folder = next((folder / scene for folder in self._folders if (folder / scene).is_dir()), None)
         if folder is None:
@@ -121,10 +121,16 @@ class ScanFolder:
                 ("stream", ".sens"),
             )
         }
-        if present["aggregation"] is not None and present["segments"] is None:
-            raise MissingDataError(
-                f"scan {scene}: {folder / scene}_vh_clean_2.0.010000.segs.json is missing: the annotation refers to it"
-            )
+        for name, needed, ending, why in (
+            ("aggregation", "segments", "_vh_clean_2.0.010000.segs.json", "the annotation refers to it"),
+            ("aggregation", "facts", ".txt", "the axis alignment of an annotated scan is in it"),
+            ("labels", "aggregation", ".aggregation.json", "the scan is annotated, since its labels.ply is there"),
+        ):
+            if present[name] is not None and present[needed] is None:
+                raise MissingDataError(
+                    f"scan {scene}: {folder / scene}{ending} is missing: {why}",
+                    hint="Download the scan again, or leave it out of the list of scenes.",
+                )
         return ScanFiles(scene, folder, mesh, **present)
 
     def file(self, scene: str, ending: str) -> Path:

@@ -19,31 +19,34 @@ from PIL import Image
 from g3d.data.files import atomic_write
 from g3d.data.images.depth_image import MILLIMETRES, PNG_END, encode_depth_png, pack_depth, resize_nearest
 from g3d.data.scannet.frames import scale_intrinsics
-from g3d.data.scannet.sens import SensFile, is_valid_pose
+from g3d.data.scannet.sens import FrameRecord, SensFile, is_valid_pose
 from g3d.errors import InputError
 
 JPEG_QUALITY = 75  # of ScanNet's Python reader, which compresses colour anew
 DEPTHS = {"png": ".png", "zlib": ".zdepth"}
 _LEFTOVER_SECONDS = 60
-_JPEG_END = b"\xff\xd9"
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_OF_ZLIB = 1.5  # bytes of depth PNG for one of the stored stream, on real frames
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export did.
+    """Result of an export.
 
     Attributes:
-        written: frames of which at least one file was made.
-        kept: frames whose files were all there.
-        lost: frames that were left out because their camera was not located.
-        frames: how many the stream holds.
+        written: number of frames of which at least one file was made.
+        kept: number of frames whose files were all there.
+        lost: number of frames that were left out because their camera was not located.
+        frames: number of frames that the stream holds.
+        broken: one line for each frame that was left out because a picture of it is damaged.
     """
 
     written: int
     kept: int
     lost: int
     frames: int
+    broken: tuple[str, ...] = ()
 
 
 def export_frames(
@@ -59,6 +62,8 @@ def export_frames(
 ) -> ExportReport:
     """Export the frames 0, every, 2 every, ... of one scene, in constant memory.
 
+    A frame whose colour or depth cannot be decoded is left out and reported; the others are exported.
+
     Args:
         source: the .sens file.
         folder: where color/, depth/, pose/ and intrinsic/ go.
@@ -71,7 +76,7 @@ def export_frames(
         partial: take the whole frames of a file that was cut.
 
     Raises:
-        InputError: bad settings; not a stream; a frame is damaged or cut: those before it have been exported.
+        InputError: bad settings; not a stream; the file is cut inside a frame: those before it have been exported.
         EnvironmentProblem: the folder cannot be written.
     """
     if depth not in DEPTHS:
@@ -97,7 +102,8 @@ def export_frames(
         results = [writer.export(number) for number in chosen_frames(count, every, limit)]
         if not partial:
             stream.check()
-    return ExportReport(results.count("written"), results.count("kept"), results.count("lost"), count)
+    found = [results.count(what) for what in ("written", "kept", "lost")]
+    return ExportReport(found[0], found[1], found[2], count, tuple(writer.broken))
 
 
 def chosen_frames(count: int, every: int = 1, limit: int | None = None) -> range:
@@ -139,8 +145,10 @@ class _Writer:
         self.copied = not reencode and size is None and header.colour_compression in ("jpeg", "png")
         self.colour_suffix = ".png" if self.copied and header.colour_compression == "png" else ".jpg"
         self.depth_copied = depth == "zlib" and header.depth_compression == "zlib"
+        self.broken: list[str] = []
 
     def export(self, number: int) -> str:
+        """Write the missing files of a frame; return "written", "kept", "lost" or "broken"."""
         record = self.stream.record(number)
         pose = self.stream.pose(number)
         if not self.keep_lost and not is_valid_pose(pose):
@@ -150,13 +158,12 @@ class _Writer:
         place = self.folder / "pose" / f"{number}.txt"
         text = _matrix_text(pose, "%.9g")
         stale = place.is_file() and place.read_bytes() != text  # the frame of another stream
-        made = []
-        if stale or not (_has_size(colour, record.colour_bytes) if self.copied else _ends_with(colour, _JPEG_END)):
-            made.append((colour, self._colour(number)))
-        if stale or not (
-            _has_size(depth, 16 + record.depth_bytes) if self.depth_copied else _ends_with(depth, PNG_END)
-        ):
-            made.append((depth, self._depth(number)))
+        made: list[tuple[Path, bytes]] = []
+        try:
+            self._decode(made, record, number, stale, colour, depth)
+        except InputError as error:
+            self.broken.append(error.message)
+            return "broken"
         if stale or not place.is_file():
             made.append((place, text))
         for path, content in made:
@@ -164,9 +171,33 @@ class _Writer:
                 file.write(content)
         return "written" if made else "kept"
 
+    def _decode(
+        self,
+        made: list[tuple[Path, bytes]],
+        record: FrameRecord,
+        number: int,
+        stale: bool,
+        colour: Path,
+        depth: Path,
+    ) -> None:
+        """Append the pictures of a frame that are not there yet.
+
+        Raises:
+            InputError: one of them is damaged.
+        """
+        if stale or not (_has_size(colour, record.colour_bytes) if self.copied else _ends_with(colour, _JPEG_END)):
+            made.append((colour, self._colour(number)))
+        if stale or not (
+            _has_size(depth, 16 + record.depth_bytes) if self.depth_copied else _ends_with(depth, PNG_END)
+        ):
+            made.append((depth, self._depth(number)))
+
     def _colour(self, number: int) -> bytes:
         if self.copied:
-            return self.stream.colour_bytes(number)
+            content = self.stream.colour_bytes(number)
+            if not _looks_whole(content):
+                self.stream.colour(number)  # raises if it cannot be decoded
+            return content
         pixels = self.stream.colour(number)
         file = io.BytesIO()
         Image.fromarray(resize_nearest(pixels, self.size) if self.size else pixels).save(
@@ -179,6 +210,7 @@ class _Writer:
         if self.depth == "png":
             pixels = self.stream.depth(number)
             return encode_depth_png(resize_nearest(pixels, self.size) if self.size else pixels)
+        self.stream.depth(number)  # raises if it cannot be decompressed
         return pack_depth(self.stream.depth_bytes(number), header.depth_size, header.depth_shift)
 
 
@@ -214,6 +246,14 @@ def _write_intrinsics(stream: SensFile, folder: Path, size: tuple[int, int] | No
 
 def _matrix_text(matrix: np.ndarray, form: str) -> bytes:
     return "".join(" ".join(form % value for value in row) + "\n" for row in matrix.tolist()).encode()
+
+
+def _looks_whole(content: bytes) -> bool:
+    """Return whether a JPEG or PNG begins and ends as such; zeros may follow. Decoding is the judge of all others."""
+    content = content.rstrip(b"\0")
+    return (content.startswith(_JPEG_START) and content.endswith(_JPEG_END)) or (
+        content.startswith(_PNG_START) and content.endswith(PNG_END)
+    )
 
 
 def _has_size(path: Path, size: int) -> bool:

@@ -131,3 +131,23 @@ def test_split_lists_are_checked(tmp_path: Path) -> None:
             read_split(path)
     with pytest.raises(MissingDataError, match="no such file"):
         read_split(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize(
+    ("missing", "why"),
+    [
+        (".txt", "the axis alignment of an annotated scan is in it"),
+        (".aggregation.json", "the scan is annotated, since its labels.ply is there"),
+        ("_vh_clean_2.0.010000.segs.json", "the annotation refers to it"),
+    ],
+)
+def test_a_file_that_an_annotated_scan_lacks_is_named(download: Path, missing: str, why: str) -> None:
+    (download / "scans" / "scene0000_00" / f"scene0000_00{missing}").unlink()
+    with pytest.raises(MissingDataError) as caught:
+        ScanFolder(download).files("scene0000_00")
+    assert f"scene0000_00{missing} is missing: {why}" in caught.value.message
+
+
+def test_a_test_scan_may_lack_its_facts(download: Path) -> None:
+    (download / "scans_test" / "scene0707_00" / "scene0707_00.txt").unlink()
+    assert ScanFolder(download).files("scene0707_00").facts is None

@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 from support import paths
-from support.items import copy_slowly
+from support.items import copy_slowly, divide_by_item, leave_out_a_part
 
 from g3d.errors import EnvironmentProblem, InputError
 from g3d.prepare import manifest
+from g3d.prepare import workers as pool
 from g3d.prepare.runner import Item, Recipe, plan, prepare
 from g3d.prepare.shards import Shard, parse_shard, shard_of_environment
 
@@ -94,6 +95,83 @@ def test_a_broken_item_leaves_what_was_there(sources: list[Item], tmp_path: Path
     sources[1].inputs[0].write_text("broken")
     assert [name for name, _ in prepare(RECIPE, sources, tmp_path / "out").broken] == ["item1"]
     assert contents(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_any_exception_makes_its_item_broken_and_its_traceback_is_logged(
+    workers: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("DEBUG", logger="g3d"):
+        outcome = pool.apply(divide_by_item, [1, 0, 3], "divide", workers)
+    assert outcome.good == ((1, 12), (3, 4))
+    ((item, error),) = outcome.broken
+    assert item == 0
+    assert error.message.startswith("0: ZeroDivisionError: integer ")
+    assert "\n" not in error.message
+    assert error.exit_code == 1
+    (record,) = (record for record in caplog.records if record.levelname == "DEBUG")
+    assert "Traceback" in record.getMessage()
+    assert "return 12 // item" in record.getMessage()
+
+
+@pytest.mark.parametrize("signal_to_self", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_is_not_a_broken_item(signal_to_self: type[BaseException]) -> None:
+    def interrupt(item: int) -> None:
+        raise signal_to_self
+
+    with pytest.raises(signal_to_self):
+        pool.apply(interrupt, [1], "interrupt")
+
+
+def test_missing_parts_of_an_item_are_listed_every_time(sources: list[Item], tmp_path: Path) -> None:
+    sources[1].inputs[0].write_text("good\ndamaged\n")
+    recipe = Recipe("lines", 1, {}, leave_out_a_part)
+    for made in (8, 0):
+        done = prepare(recipe, sources, tmp_path / "out")
+        assert len(done.made) == made
+        assert [(name, error.message) for name, error in done.broken] == [("item1", "item1: line 2 is damaged")]
+    assert plan(recipe, sources, tmp_path / "out").incomplete == {"item1": ("item1: line 2 is damaged",)}
+    assert (tmp_path / "out" / "item1" / "lines.txt").read_text() == "good\n"
+    sources[1].inputs[0].write_text("good\ngood\n")
+    assert prepare(recipe, sources, tmp_path / "out").broken == ()
+
+
+@pytest.mark.parametrize("place", ["item3", ".item3.partial"])
+def test_nothing_is_written_or_deleted_through_a_symbolic_link(sources: list[Item], tmp_path: Path, place: str) -> None:
+    victim, out = tmp_path / "victim", tmp_path / "out"
+    victim.mkdir()
+    (victim / "precious.txt").write_text("content")
+    out.mkdir()
+    (out / place).symlink_to(victim)
+    done = prepare(RECIPE, sources, out)
+    assert [name for name, _ in done.broken] == ["item3"]
+    assert "found a symbolic link" in done.broken[0][1].message
+    assert len(done.made) == 7
+    assert contents(victim) == {"precious.txt": b"content"}
+    assert (out / place).is_symlink()
+
+
+def test_a_prepared_folder_behind_a_link_is_not_taken_for_done(sources: list[Item], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(RECIPE, sources, out)
+    (out / "item3").rename(tmp_path / "elsewhere")
+    (out / "item3").symlink_to(tmp_path / "elsewhere")
+    before = contents(tmp_path / "elsewhere")
+    assert plan(RECIPE, sources, out).outdated == {"item3": "it is a symbolic link"}
+    assert [name for name, _ in prepare(RECIPE, sources, out, redo=True).broken] == ["item3"]
+    assert contents(tmp_path / "elsewhere") == before
+
+
+def test_leftovers_that_are_links_are_removed_but_not_followed(sources: list[Item], tmp_path: Path) -> None:
+    victim, out = tmp_path / "victim", tmp_path / "out"
+    victim.mkdir()
+    (victim / "precious.txt").write_text("content")
+    (out / ".item3.partial").mkdir(parents=True)
+    (out / ".item3.partial" / "link").symlink_to(victim)
+    (out / ".item3.old").symlink_to(victim)
+    assert prepare(RECIPE, sources, out).broken == ()
+    assert contents(victim) == {"precious.txt": b"content"}
+    assert sorted(os.listdir(out)) == [f"item{index}" for index in range(8)]
 
 
 def start(sources: list[Item], out: Path, work: str = "copy_slowly", **how: Any) -> subprocess.Popen[bytes]:
