@@ -388,7 +388,7 @@ def test_a_question_that_cannot_be_asked(run: Path, world: Path, more: tuple[str
 def test_a_question_of_200_words_is_cut_and_that_is_said(run: Path, world: Path) -> None:
     out, err = accepted(*infer(run, world, "--text", "car " * 200, "--json"))
     assert err.count("cut to its first 24 tokens (text.max_words)") == 1
-    assert len(json.loads(out)["predictions"][0]["objects"]) == 1
+    assert len(json.loads(out)["predictions"][0]["answers"][0]["objects"]) == 1
 
 
 @pytest.mark.parametrize("name", ["val.jsonl", "result.json"])
@@ -421,7 +421,7 @@ def test_answers_that_do_not_fit_their_questions(run: Path, world: Path, tmp_pat
     file = tmp_path / "found.jsonl"
     arguments = ("eval", "--predictions", str(file), "--data", str(world))
     file.write_text("\n".join([*lines, lines[0]]))
-    refused(2, *arguments, says=("expression 000152_24006_0 comes twice",))
+    refused(2, *arguments, says=("sample '000152_24006_0'", "is already on line 1"))
     file.write_text("\n".join(lines[1:]))
     refused(3, *arguments, says=("1 of 6 expressions of the split are missing (first: 000152_24006_0)",))
     file.write_text("\n".join([json.dumps({**json.loads(lines[0]), "expression": "something else"}), *lines[1:]]))
@@ -444,7 +444,8 @@ def test_answers_given_as_a_run(run: Path, world: Path) -> None:
 def test_images_that_moved_are_found_in_the_data(run: Path, world: Path, tmp_path: Path) -> None:
     record = json.loads((run / "predictions" / "val.jsonl").read_text().splitlines()[0])
     file = tmp_path / "found.jsonl"
-    file.write_text(json.dumps({**record, "image": "elsewhere/000152.png"}))
+    record["source"]["path"] = "elsewhere/000152.png"
+    file.write_text(json.dumps(record))
     arguments = ("visualize", "--predictions", str(file), "--out", str(tmp_path / "pictures"))
     refused(3, *arguments, says=("not found at elsewhere/000152.png",), hint="--data DIR finds those of a data set")
     accepted(*arguments, "--data", str(world))

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -139,22 +140,31 @@ def test_the_shell_of_salloc_starts_one_process(monkeypatch: pytest.MonkeyPatch)
 
 
 class _Numbers:
-    """Twelve samples that are their own index."""
+    """Twelve samples that are their own index, each a group of its own."""
 
     ids = tuple(map(str, range(12)))
+    drawn = None
 
     def __len__(self) -> int:
         return 12
 
-    def sample(self, index: int, rng: object) -> int:
-        return index
+    def group(self, index: int) -> str:
+        return self.ids[index]
+
+    def read(self, indices: Sequence[int], rng: object) -> list[int]:
+        return list(indices)
+
+
+def _flat(groups: list[list[int]]) -> list[int]:
+    """The batch of some groups."""
+    return [number for group in groups for number in group]
 
 
 def test_ranks_and_accumulation_share_one_global_batch() -> None:
     import torch
 
     def batches(rank: int, world: int, accumulate: int) -> list[list[list[int]]]:
-        loader = TrainingLoader(_Numbers(), list, 4, accumulate, 0, 7, Processes(rank, world, torch.device("cpu")))
+        loader = TrainingLoader(_Numbers(), _flat, 4, accumulate, 0, 7, Processes(rank, world, torch.device("cpu")))
         return list(loader.epoch(3))
 
     def flat(step: list[list[int]]) -> list[int]:
@@ -165,7 +175,7 @@ def test_ranks_and_accumulation_share_one_global_batch() -> None:
     assert [flat(step) for step in batches(0, 1, 2)] == whole
     assert whole != [
         flat(step)
-        for step in TrainingLoader(_Numbers(), list, 4, 1, 0, 8, Processes(0, 1, torch.device("cpu"))).epoch(3)
+        for step in TrainingLoader(_Numbers(), _flat, 4, 1, 0, 8, Processes(0, 1, torch.device("cpu"))).epoch(3)
     ]
 
 
@@ -173,7 +183,7 @@ def test_a_batch_that_cannot_be_divided_is_refused() -> None:
     import torch
 
     with pytest.raises(InputError, match=r"train.batch=4: cannot be divided among 3 processes"):
-        TrainingLoader(_Numbers(), list, 4, 1, 0, 0, Processes(0, 3, torch.device("cpu")))
+        TrainingLoader(_Numbers(), _flat, 4, 1, 0, 0, Processes(0, 3, torch.device("cpu")))
 
 
 def test_an_error_in_one_process_is_said_once(drawn_kitti: Path, tmp_path: Path) -> None:

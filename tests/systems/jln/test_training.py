@@ -110,4 +110,4 @@ def test_a_checkpoint_alone_is_enough(world: Path, tmp_path: Path) -> None:
     assert code == 0, err
     found = json.loads(out)["predictions"]
     assert [each["expression"] for each in found] == ["the car on the left", "the cyclist"]
-    assert all(len(each["objects"]) == 1 for each in found)
+    assert all(len(each["answers"][0]["objects"]) == 1 for each in found)
