@@ -15,7 +15,7 @@ import trimesh
 from g3d.errors import InputError
 from g3d.visualize.room import Layer, Room, RoomObject, camera_view, colour_of, rgb
 from g3d.visualize.room_files import write_room_glb, write_room_ply
-from g3d.visualize.room_page import write_room_page
+from g3d.visualize.scene_page import write_room_page
 
 CORNERS = np.array([[x, y, z] for z in (0.0, 1.0) for x, y in ((0, 0), (1, 0), (1, 1), (0, 1))])
 POSE = np.array([[1, 0, 0, 2], [0, 0, 1, 1], [0, -1, 0, 1.5], [0, 0, 0, 1.0]])  # looks along y, z up
@@ -42,7 +42,8 @@ def page_data(path: Path) -> dict:
 
 def test_the_page_carries_everything_and_fetches_nothing(room: Room, tmp_path: Path) -> None:
     path = write_room_page(tmp_path / "page.html", room)
-    data = page_data(path)
+    whole = page_data(path)
+    data, (item,) = whole["scenes"][0], whole["items"]
     places = np.frombuffer(base64.b64decode(data["positions"]), "<u2").reshape(-1, 3) * data["step"] + data["low"]
     assert np.abs(places - room.vertices).max() < 1e-3
     assert np.array_equal(
@@ -50,7 +51,7 @@ def test_the_page_carries_everything_and_fetches_nothing(room: Room, tmp_path: P
     )
     assert data["layers"]["superpoints"]["palette"]["-1"] == colour_of(-1)
     assert (data["faces"] is None) == (room.faces is None)
-    assert [thing["name"] for thing in data["objects"]] == ["chair </script>", "wall"]
+    assert [thing["class"] for thing in item["predictions"]] == ["chair </script>", "wall"]
     assert data["notes"] == ["raw frame"]
     assert not re.search(r'(src|href)="?https?:', path.read_text())
 
@@ -101,10 +102,10 @@ def test_the_page_draws_in_a_browser(room: Room, tmp_path: Path) -> None:
         page.goto((tmp_path / "page.html").as_uri())
         page.wait_for_selector("canvas")
         page.click("button.layer:nth-child(2)")
-        page.click("#objects tbody tr")
+        page.click(".objects tbody tr")
         page.uncheck("#show-boxes")
         page.click("[data-view=top]")
         assert page.text_content("#title") == "scene <1>"
-        assert page.locator("#objects tr.selected").count() == 1
+        assert page.locator(".objects tr.selected").count() == 1
         browser.close()
     assert problems == []
