@@ -65,7 +65,7 @@ def visualize_predictions(
     scenes = sum(isinstance(prediction.source, SceneSource) for prediction in chosen)
     if 0 < scenes < len(chosen):
         raise InputError(
-            f"found predictions about {len(chosen) - scenes} images and {scenes} scenes, expected one kind to draw",
+            f"found predictions about images ({len(chosen) - scenes}) and scenes ({scenes}), expected one kind to draw",
             "Name samples of one kind with --item.",
         )
     if scenes:

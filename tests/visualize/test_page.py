@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support.page_data import data_of, parse, picture
 from support.street_frames import SIZE, frame, objects, write_page
 
 from g3d.data.answers import CameraBoxes
@@ -24,40 +22,6 @@ from g3d.visualize.image_item import ImageItem
 
 FOUND = objects(("Car", 0.9, (0, 1, 10), 0.5), ("Pedestrian", 0.2, (3, 1, 20), 0))
 NASTY = "the car </script><script>alert(1)</script> <!-- & \"left\" 'van' {{title}} \\ \u2028 naïve 車"
-
-
-class Tags(HTMLParser):
-    """Collects tags with their attributes, and the contents of scripts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_data(self, data: str) -> None:
-        if self.lasttag == "script":
-            self.scripts[-1] += data
-
-
-def parse(path: Path) -> Tags:
-    tags = Tags()
-    tags.feed(path.read_text("utf-8"))
-    return tags
-
-
-def data_of(path: Path) -> dict[str, Any]:
-    return json.loads(next(text for text in parse(path).scripts if text.startswith('{"title"')))
-
-
-def picture(data: dict[str, Any], number: int) -> tuple[str, Image.Image]:
-    """A picture of a page, and its kind."""
-    kind, _, encoded = data["pictures"][number].removeprefix("data:").partition(";base64,")
-    return kind, Image.open(io.BytesIO(base64.b64decode(encoded)))
 
 
 def street(folder: Path, name: str = "000001", **changes: Any) -> ImageItem:

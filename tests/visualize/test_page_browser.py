@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,36 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support.page_reader import Reader
 from support.street_frames import frame, objects, write_page
 
 from g3d.metrics.table import Row, Table
-from g3d.visualize.palette import class_colour, rgba
-
-playwright = pytest.importorskip("playwright.sync_api")
-
-# What a browser needs as root, without a screen or a GPU, and without calling home.
-FLAGS = [
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    names = [os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"]
-    path = next((found for name in names if name and (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip("no Chromium here; set CHROMIUM to its path")
-    with playwright.sync_playwright() as run:
-        started = run.chromium.launch(executable_path=path, headless=True, args=FLAGS)
-        yield started
-        started.close()
+from g3d.visualize.palette import class_colour
 
 
 @pytest.fixture(scope="module")
@@ -58,38 +31,6 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = Table("Average precision", ("Easy", "Hard"), (Row("3D", (12.5, None), "Car"),), {"car": 12.5}, ("A note.",))
     untrained = Table("Average precision", ("Easy", "Hard"), (Row("3D", (0.25, 0.0), "Car"),))
     return write_page(folder / "page.html", frames, "Streets", table=table, comparison=("untrained", untrained))
-
-
-class Reader:
-    """A tab that remembers what went wrong and what was asked of the network."""
-
-    def __init__(self, browser: Any, html: Path, before: str = "", **context: Any) -> None:
-        self.context = browser.new_context(viewport={"width": 1000, "height": 640}, reduced_motion="reduce", **context)
-        self.tab = self.context.new_page()
-        self.problems: list[str] = []
-        self.requests: list[str] = []
-        self.tab.on("console", lambda message: message.type == "error" and self.problems.append(message.text))
-        self.tab.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.tab.on("request", lambda request: self.requests.append(request.url))
-        if before:
-            self.tab.add_init_script(before)
-        self.tab.goto(html.as_uri())
-        self.tab.wait_for_selector("[data-panel=objects] h2")
-
-    def count(self, selector: str) -> int:
-        return self.tab.locator(selector).count()
-
-    def text(self, selector: str) -> str:
-        return self.tab.locator(selector).inner_text()
-
-    def slide(self, value: float) -> None:
-        self.tab.locator("#threshold").fill(str(value))
-
-    def scene_pixels(self, colour: str) -> int:
-        """Pixels of about this colour in the 3D view, once the frame after this one is drawn."""
-        self.tab.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        picture = Image.open(io.BytesIO(self.tab.locator(".scene canvas").screenshot())).convert("RGB")
-        return int((np.abs(np.asarray(picture, int) - rgba(colour)[:3]).max(-1) < 24).sum())
 
 
 @pytest.fixture

@@ -5,15 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import trimesh
 
 from g3d.errors import InputError
-from g3d.visualize.room import Layer, Room, RoomObject, camera_view, colour_of, rgb
+from g3d.visualize.room import Layer, Room, RoomObject, camera_view, colour_of, rgb, scene_corners
 from g3d.visualize.room_files import write_room_glb, write_room_ply
 from g3d.visualize.scene_page import write_room_page
 
@@ -78,6 +78,31 @@ def test_glb_names_its_boxes_and_stands_upright(room: Room, tmp_path: Path) -> N
     assert low[2] == pytest.approx(-room.vertices[:, 1].max(), abs=0.02)
 
 
+def test_scores_of_objects_are_in_the_page_and_in_node_names(tmp_path: Path) -> None:
+    things = [RoomObject(7, "chair", CORNERS, (1.0, 1.0, 1.0), 0.875), RoomObject(8, "wall", CORNERS)]
+    room = Room("a", CORNERS.astype(np.float32), None, {"colours": Layer(np.zeros((8, 3), np.uint8))}, things)
+    data = page_data(write_room_page(tmp_path / "page.html", room))
+    assert [thing.get("score") for thing in data["items"][0]["predictions"]] == [0.875, None]
+    scene = trimesh.load(write_room_glb(tmp_path / "room.glb", room, "colours"))
+    assert {"chair 7 0.88", "wall 8"} <= set(scene.graph.nodes_geometry)
+
+
+def test_ply_holds_boxes_after_the_vertices_where_asked(room: Room, tmp_path: Path) -> None:
+    read = trimesh.load(write_room_ply(tmp_path / "room.ply", room, "colours", boxes=True), process=False)
+    assert np.allclose(read.vertices[:60], room.vertices)
+    bars = np.asarray(read.vertices[60:])
+    assert len(bars) == 12 * 8
+    assert np.abs(bars.min(0) - CORNERS.min(0)).max() < 0.01
+    assert (np.asarray(read.visual.vertex_colors)[60:, :3] == rgb(colour_of(3))).all()
+
+
+def test_corners_of_a_turned_box_lie_around_its_centre() -> None:
+    (corners,) = scene_corners(np.array([[1.0, 2, 3]]), np.array([[4.0, 2, 1]]), np.array([np.pi / 2]))
+    assert np.allclose(corners.min(0), [0, 0, 2.5])
+    assert np.allclose(corners.max(0), [2, 4, 3.5])
+    assert np.allclose(corners[0], [2, 0, 2.5])  # the first corner, at low x and y, turned from x towards y
+
+
 def test_a_camera_looks_where_its_pose_says() -> None:
     view = camera_view("0", POSE, INTRINSICS, (640, 480))
     assert view.corners[0].tolist() == [2, 1, 1.5]
@@ -85,27 +110,18 @@ def test_a_camera_looks_where_its_pose_says() -> None:
     assert view.corners[1, 2] > view.corners[3, 2]  # the picture's first row is up
 
 
-def test_the_page_draws_in_a_browser(room: Room, tmp_path: Path) -> None:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium")
-    from playwright.sync_api import sync_playwright
-
+def test_the_page_draws_in_a_browser(browser: Any, room: Room, tmp_path: Path) -> None:
     write_room_page(tmp_path / "page.html", room)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--enable-unsafe-swiftshader"]
-        )
-        page = browser.new_page()
-        problems: list[str] = []
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto((tmp_path / "page.html").as_uri())
-        page.wait_for_selector("canvas")
-        page.click("button.layer:nth-child(2)")
-        page.click(".objects tbody tr")
-        page.uncheck("#show-boxes")
-        page.click("[data-view=top]")
-        assert page.text_content("#title") == "scene <1>"
-        assert page.locator(".objects tr.selected").count() == 1
-        browser.close()
+    page = browser.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto((tmp_path / "page.html").as_uri())
+    page.wait_for_selector("canvas")
+    page.click("button.layer:nth-child(2)")
+    page.click(".objects tbody tr")
+    page.uncheck("#show-boxes")
+    page.click("[data-view=top]")
+    assert page.text_content("#title") == "scene <1>"
+    assert page.locator(".objects tr.selected").count() == 1
+    page.close()
     assert problems == []

@@ -36,7 +36,7 @@ G3D.views.image = {
     if (maps.length) keys.m = () => choose(["", ...maps][(maps.indexOf(page.state.map) + 2) % (maps.length + 1)]);
     return [choice];
   },
-  keys(page) { return this.maps(page).length ? [[["m"], "maps"]] : []; },
+  keys(page) { return this.maps(page).length ? [[["m"], "Maps"]] : []; },
   maps: (page) => Object.keys(page.data.maps).filter((name) => page.items.some((item) => item.maps[name])),
 
   columns(page) {
@@ -45,8 +45,8 @@ G3D.views.image = {
     return [G3D.columns.name("Class"), G3D.columns.score,
       ...(spatial ? [
         { title: "Distance", cell: (o) => [o.distance === undefined ? "–" : `${o.distance.toFixed(1)} m`] },
-        { title: "Size h × w × l", wide: true, cell: (o) => [o.size ? o.size.map((v) => v.toFixed(2)).join(" × ") : "–"] },
-        { title: "Heading", wide: true, cell: (o) => [o.size ? `${o.heading.toFixed(0)}°` : "–"] },
+        { title: "Size h × w × l", room: "wide", cell: (o) => [o.size ? o.size.map((v) => v.toFixed(2)).join(" × ") : "–"] },
+        { title: "Heading", room: "widest", cell: (o) => [o.size ? `${o.heading.toFixed(0)}°` : "–"] },
       ] : [{ title: "Width × height", cell: ({ box2d: [x1, y1, x2, y2] }) => [`${(x2 - x1).toFixed(0)} × ${(y2 - y1).toFixed(0)} px`] }]),
       ...(masked ? [{ title: "Pixels", cell: (o) => [o.pixels === undefined ? "–" : o.pixels.toLocaleString("en")] }] : [])];
   },

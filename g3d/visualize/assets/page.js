@@ -169,6 +169,8 @@ G3D.toolbar = (page) => {
     return [name, box];
   });
   $("switches").append(...(view.controls?.(page, keys) ?? []));
+  const bar = $("switches").parentElement; // the list of items stops below it
+  new ResizeObserver(() => document.documentElement.style.setProperty("--toolbar", `${bar.offsetHeight}px`)).observe(bar);
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select, input[type=range], input[type=search], canvas")) return;
@@ -202,8 +204,8 @@ G3D.toolbar = (page) => {
 G3D.footer = (page) => {
   const { make } = G3D;
   const { view, items } = page;
-  const steps = items.length > 1 ? [[["←", "→"], "or", ["j", "k"], "step"], [["/"], "search"]] : [];
-  const keys = [...steps, ...view.switches.filter(({ when }) => when(page)).map(({ key, words }) => [[key], words.toLowerCase()]), ...(view.keys?.(page) ?? [])];
+  const steps = items.length > 1 ? [[["←", "→"], "or", ["k", "j"], "Step"], [["/"], "Search"]] : [];
+  const keys = [...steps, ...view.switches.filter(({ when }) => when(page)).map(({ key, words }) => [[key], words]), ...(view.keys?.(page) ?? [])];
   const parts = keys.map((parts) => make("span", {}, ...parts.flatMap((part) => (Array.isArray(part) ? part.flatMap((key) => [make("kbd", {}, key), " "]) : [`${part} `]))));
   document.getElementById("footer").append(...page.data.notes.map((words) => make("p", {}, words)), make("p", { class: "keys" }, ...parts));
 };
@@ -221,7 +223,8 @@ G3D.list = (root, page) => {
   const answer = (item) => {
     if (!item.expression) return data.labels_only ? G3D.count(item.truth?.length ?? 0, "label") : G3D.count(item.predictions.length, "detection");
     const object = data.labels_only ? item.truth?.[0] : item.predictions.find((o) => o.answer) ?? item.predictions[0];
-    return [object ? G3D.label(object) : "no such object", item.iou !== null && `IoU ${item.iou.toFixed(2)}`].filter(Boolean).join("  ");
+    if (!object) return "no such object";
+    return item.iou === null ? G3D.label(object) : `IoU ${item.iou.toFixed(2)}`;
   };
   const entries = items.map((item, k) => {
     const mark = make("span", { class: "mark", title: item.right === null ? "" : item.right ? "right" : "wrong" }, item.right === null ? "" : item.right ? "✓" : "✗");
@@ -257,7 +260,8 @@ G3D.list = (root, page) => {
   };
 };
 
-// Columns of the list of objects that views choose from: { title, cell(object, page), wide }.
+// Columns of the list of objects that views choose from: { title, cell(object, page), room }; those with room "wide" and "widest" are left
+// out of a narrow list.
 G3D.columns = {
   name: (title) => ({ title, cell: (object, page) => [G3D.swatch(object, page), object.class] }),
   score: { title: "Score", cell: (object, page) => G3D.score(object, page) },
@@ -283,10 +287,10 @@ G3D.panels.objects = (root, page) => {
   const { data, view } = page;
   const columns = view.columns(page);
   const [heading, badge, count, rows] = [make("h2"), make("span", { id: "verdict", class: "badge" }), make("span", { class: "quiet", id: "count" }), make("tbody")];
-  const kind = ({ wide }) => (wide ? { class: "wide" } : {});
+  const kind = ({ room }) => (room ? { class: room } : {});
   const head = make("tr", {}, ...columns.map((column) => make("th", { scope: "col", ...kind(column) }, column.title)));
   const table = make("table", {}, make("thead", {}, head), rows);
-  const [none, label, rule] = [make("p", { class: "none" }), make("p", { class: "none truth" }, "The label says: no such object."), make("p", { class: "rule quiet" })];
+  const [none, label, rule] = [make("p", { class: "none" }), make("p", { class: "blank" }, "The label says: no such object."), make("p", { class: "rule quiet" })];
   root.append(make("div", { class: "head" }, heading, badge, count), make("div", { class: "scroll" }, none, table, label), rule);
 
   const row = (object) => {

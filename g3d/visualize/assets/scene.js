@@ -43,9 +43,9 @@ G3D.views.scene = {
     const scored = page.view.some(page, (o) => o.score !== undefined);
     return [G3D.columns.name("Object"), ...(scored ? [G3D.columns.score] : []),
       ...(page.view.some(page, (o) => o.iou !== undefined) ? [G3D.columns.iou] : []),
-      ...(boxes || !points ? [{ title: "Size x × y × z", wide: scored, cell: (o) => [o.size ? o.size.map((v) => v.toFixed(2)).join(" × ") : "–"] }] : []),
+      ...(boxes || !points ? [{ title: "Size x × y × z", room: scored ? "wide" : "", cell: (o) => [o.size ? o.size.map((v) => v.toFixed(2)).join(" × ") : "–"] }] : []),
       ...(points ? [{ title: "Points", cell: (o) => [o.points === undefined ? "–" : o.points.toLocaleString("en")] }] : []),
-      ...(boxes || !points ? [{ title: "Id", wide: scored, cell: (o) => [String(o.number ?? "–")] }] : [])];
+      ...(boxes || !points ? [{ title: "Id", room: scored ? "widest" : "", cell: (o) => [String(o.number ?? "–")] }] : [])];
   },
 
   summary({ asked, items, data: { scenes } }) {
@@ -98,7 +98,7 @@ G3D.RoomSpace = class RoomSpace extends G3D.Space {
   static MOST_NAMES = 80;
 
   constructor(root, page) {
-    super(root, page, { orbit: "Orbit", top: "Top view", answer: "Objects" }, { fov: 50, near: 0.02, far: 500 });
+    super(root, page, { orbit: "Orbit", top: "Top view", answer: "Close view" }, { fov: 50, near: 0.02, far: 500 });
     this.camera.up.set(0, 0, 1);
     [this.boxes, this.names, this.cameras] = [new THREE.Group(), new THREE.Group(), new THREE.Group()];
     this.scene.add(this.boxes, this.names, this.cameras);
@@ -117,8 +117,7 @@ G3D.RoomSpace = class RoomSpace extends G3D.Space {
     this.cameras.visible = state.cameras;
     const located = this.page.item.predictions.some((o) => o.corners || o.spans) || this.page.item.truth?.length;
     this.button.answer.hidden = !located;
-    if (opened) this.look(this.page.item.expression && located ? this.view : "orbit", false);
-    else if (any("item") && this.button.answer.getAttribute("aria-pressed") === "true") this.look(located ? "answer" : "orbit", true);
+    if (opened || any("item")) this.openView(opened, Boolean(located));
     if (any("selected") && state.selected !== null) this.centre(this.extent(this.page.shown.filter((o) => o.id === state.selected)));
     this.draw();
   }
@@ -228,6 +227,20 @@ G3D.RoomSpace = class RoomSpace extends G3D.Space {
 
   // ---- where it is seen from
 
+  // A sentence is shown close to its objects until the reader chooses another view or moves the camera, which is then kept within a scene.
+  openView(opened, located) {
+    const close = this.page.item.expression && located;
+    if (opened || this.following) {
+      this.look(close ? "answer" : "orbit", !opened);
+      this.following = true;
+    }
+  }
+
+  release() {
+    super.release();
+    this.following = false;
+  }
+
   // The bounds of some objects: of their boxes and points.
   extent(objects) {
     const box = new THREE.Box3();
@@ -249,7 +262,7 @@ G3D.RoomSpace = class RoomSpace extends G3D.Space {
     this.camera.position.add(middle.clone().sub(this.controls.target));
     this.controls.target.copy(middle);
     this.controls.update();
-    this.mark(null);
+    this.release();
   }
 
   viewpoint(view) {
@@ -272,6 +285,7 @@ G3D.RoomSpace = class RoomSpace extends G3D.Space {
 
   look(view, smoothly) {
     this.view = view;
+    this.following = view === "answer";
     this.mark(view);
     this.fly(this.viewpoint(view), smoothly);
   }
