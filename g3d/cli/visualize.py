@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from g3d.cli import output
 from g3d.cli.options import Data, Json, Preset
+
+if TYPE_CHECKING:
+    from g3d.visualize.scenes import Format
 
 
 def visualize(
@@ -37,7 +40,9 @@ def visualize(
     frames: Annotated[
         Path | None, typer.Option("--frames", help="With --scene: whose cameras are drawn.", show_default=False)
     ] = None,
-    form: Annotated[list[str], typer.Option("--format", help="With --scene: html, ply, glb; may be repeated.")] = [  # noqa: B006
+    form: Annotated[
+        list[str], typer.Option("--format", help="html, and for scenes also ply and glb; may be repeated.")
+    ] = [  # noqa: B006
         "html",
     ],
     layer: Annotated[
@@ -46,7 +51,7 @@ def visualize(
     aligned: Annotated[bool, typer.Option("--aligned/--raw", help="With --scene: apply its axis alignment.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Draw predictions beside the ground truth: pictures (PNG) and one page (HTML) that needs no network.
+    """Draw predictions beside the ground truth: pictures (PNG), scene files (PLY, GLB) and one offline page (HTML).
 
     With --data and --item but no --predictions, the labels alone are drawn.
 
@@ -76,6 +81,7 @@ def visualize(
         min_score=min_score,
         title="Labels" if alone else "Predictions",
         labels_only=alone,
+        formats=_formats(form),
         progress=output.progress(),
     )
     _tell(written, as_json)
@@ -84,13 +90,19 @@ def visualize(
 def _draw_scene(
     scene: Path, out: Path, forms: list[str], aligned: bool, frames: Path | None, layer: str | None, as_json: bool
 ) -> None:
-    from g3d.errors import InputError
     from g3d.visualize.scenes import draw_scene
+
+    _tell(draw_scene(scene, out, _formats(forms), aligned, frames, layer), as_json)
+
+
+def _formats(forms: list[str]) -> tuple[Format, ...]:
+    """Check the values of --format; each is kept once."""
+    from g3d.errors import InputError
 
     for form in forms:
         if form not in ("html", "ply", "glb"):
             raise InputError(f"--format {form}: expected html, ply or glb")
-    _tell(draw_scene(scene, out, tuple(dict.fromkeys(forms)), aligned, frames, layer), as_json)  # type: ignore[arg-type]
+    return tuple(dict.fromkeys(forms))  # type: ignore[arg-type]  # checked above
 
 
 def _tell(written: list[Path], as_json: bool) -> None:

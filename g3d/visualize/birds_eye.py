@@ -1,4 +1,4 @@
-"""The scene from above: footprints on a metre grid, the camera at the bottom looking up."""
+"""Draw boxes seen from above: footprints on a metre grid, the camera at the bottom, looking up."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from g3d.data.types import Objects
+from g3d.data.answers import CameraBoxes
 from g3d.geometry.boxes import box_corners
 from g3d.geometry.cameras import camera_offset, unproject
 from g3d.visualize.canvas import Canvas, text_size
-from g3d.visualize.frame import Frame
+from g3d.visualize.image_item import ImageItem
 from g3d.visualize.palette import TRUTH, class_colour
 from g3d.visualize.wireframe import distances, has_box3d
 
@@ -38,8 +38,8 @@ class View:
         return View(scale, size[0] / 2, size[1] - _BEHIND * scale)
 
 
-def birds_eye(frame: Frame, size: tuple[int, int], truth: bool = True, reach: float | None = None) -> Image.Image:
-    """Bird's-eye view: metre grid, range arcs, the camera's field of view, footprints with headings, and a legend.
+def birds_eye(item: ImageItem, size: tuple[int, int], truth: bool = True, reach: float | None = None) -> Image.Image:
+    """Return the view from above: metre grid, range arcs, the camera's field of view, footprints, and a legend.
 
     Predictions are filled in their class's colour, ground truth is outlined in white and dashed; the line from the
     middle to the front shows the heading. Positions are those of the camera frame.
@@ -50,31 +50,31 @@ def birds_eye(frame: Frame, size: tuple[int, int], truth: bool = True, reach: fl
         truth: draw the ground truth, if the frame has any.
         reach: metres shown ahead of the camera; by default as far as there are objects, 30 to 120.
     """
-    shown = [frame.predictions] + ([frame.ground_truth] if truth and frame.ground_truth is not None else [])
+    shown = [item.predictions] + ([item.ground_truth] if truth and item.ground_truth is not None else [])
     shown = [objects[has_box3d(objects)] for objects in shown]
     view = View.fit(size, reach or _reach(shown))
     canvas = Canvas(Image.new("RGB", size, GROUND))
-    _draw_ground(canvas, view, frame)
+    _draw_ground(canvas, view, item)
     for objects in shown[1:]:
         _draw_truth(canvas, view, objects)
     _draw_footprints(canvas, view, shown[0])
     canvas.flatten()
     _write_ranges(canvas, view)
-    canvas.text((12, 12), frame.name, "#C9D3DD", 13)
-    nothing = "No box has a size" if len(frame.predictions) else "No detections"
+    canvas.text((12, 12), item.name, "#C9D3DD", 13)
+    nothing = "No box has a size" if len(item.predictions) else "No detections"
     _write_legend(canvas, shown[0], shown[1] if len(shown) > 1 else None, nothing)
     return canvas.picture
 
 
-def _reach(shown: list[Objects]) -> float:
+def _reach(shown: list[CameraBoxes]) -> float:
     ahead = max((float(objects.locations[:, 2].max()) for objects in shown if len(objects)), default=0.0)
     return float(np.clip(np.ceil((ahead + 5) / 10) * 10, 30, 120))
 
 
-def _draw_ground(canvas: Canvas, view: View, frame: Frame) -> None:
+def _draw_ground(canvas: Canvas, view: View, item: ImageItem) -> None:
     far = view.y / view.scale
     side = 10 * np.ceil(canvas.size[0] / 2 / view.scale / 10)
-    camera, left, right = _field_of_view(frame, 2 * far)
+    camera, left, right = _field_of_view(item, 2 * far)
     canvas.polygon(view.pixels(np.stack([camera, left, right])), "#FFFFFF", 0.045)
     for x in np.arange(-side, side + 1, 10):
         canvas.line(view.pixels(np.array([[x, -_BEHIND], [x, far]])), LINES, 1, 0.55)
@@ -89,21 +89,22 @@ def _draw_ground(canvas: Canvas, view: View, frame: Frame) -> None:
     canvas.disc((view.x, view.y), 3.5, WORDS)
 
 
-def _field_of_view(frame: Frame, depth: float) -> np.ndarray:
-    """(3, 2) ground points: the camera, and where its image's left and right border are at `depth` metres."""
-    middle = frame.camera[1, 2]
+def _field_of_view(item: ImageItem, depth: float) -> np.ndarray:
+    """Return (3, 2) ground points: the camera, and its image's left and right border at `depth` metres."""
+    assert item.camera is not None  # there is no view without a camera
+    middle = item.camera[1, 2]
     border = unproject(
-        np.array([[-0.5, middle], [frame.image_size[0] - 0.5, middle]]), np.array([depth, depth]), frame.camera
+        np.array([[-0.5, middle], [item.image_size[0] - 0.5, middle]]), np.array([depth, depth]), item.camera
     )
-    return np.array([[camera_offset(frame.camera)[0], 0], border[0, [0, 2]], border[1, [0, 2]]])
+    return np.array([[camera_offset(item.camera)[0], 0], border[0, [0, 2]], border[1, [0, 2]]])
 
 
-def _footprints(objects: Objects) -> np.ndarray:
+def _footprints(objects: CameraBoxes) -> np.ndarray:
     """(N, 4, 2) ground points of the bottom ring; 0 and 1 are the front."""
     return box_corners(objects.locations, objects.sizes, objects.rotation_y)[:, :4][..., [0, 2]]
 
 
-def _draw_footprints(canvas: Canvas, view: View, objects: Objects) -> None:
+def _draw_footprints(canvas: Canvas, view: View, objects: CameraBoxes) -> None:
     rings = view.pixels(_footprints(objects))
     for k in np.argsort(-distances(objects), kind="stable"):
         colour, ring = class_colour(str(objects.classes[k])), rings[k]
@@ -113,7 +114,7 @@ def _draw_footprints(canvas: Canvas, view: View, objects: Objects) -> None:
         canvas.line(ring[:2], colour, 2.6)
 
 
-def _draw_truth(canvas: Canvas, view: View, objects: Objects) -> None:
+def _draw_truth(canvas: Canvas, view: View, objects: CameraBoxes) -> None:
     for ring in view.pixels(_footprints(objects)):
         canvas.line(ring[[0, 1, 2, 3, 0]], TRUTH[0], 1.4, dash=(3, 2.5))
         canvas.line(_heading(ring), TRUTH[0], 1.4)
@@ -132,7 +133,7 @@ def _write_ranges(canvas: Canvas, view: View) -> None:
         canvas.text((x + 4, y - 2), f"{distance} m", WORDS, 11, "ls")
 
 
-def _write_legend(canvas: Canvas, found: Objects, truth: Objects | None, nothing: str) -> None:
+def _write_legend(canvas: Canvas, found: CameraBoxes, truth: CameraBoxes | None, nothing: str) -> None:
     """Classes with their counts, in the lower left corner, where the camera does not look."""
     names, counts = np.unique(found.classes, return_counts=True)
     rows = [(class_colour(str(name)), f"{name}   {count}") for name, count in zip(names, counts, strict=True)]

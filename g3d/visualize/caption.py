@@ -1,4 +1,4 @@
-"""A sentence as a band of text to stand above a picture."""
+"""Write a sentence as a band of text to stand above a picture."""
 
 from __future__ import annotations
 
@@ -8,23 +8,28 @@ from PIL import Image
 
 from g3d.visualize.canvas import Canvas, text_size
 
-GROUND, WORDS = "#12181F", "#FFFFFF"
+GROUND, WORDS, _ANSWER = "#12181F", "#FFFFFF", "#FFC46B"
 _MARGIN, _LEADING = 14, 1.45
 
 
-def caption_band(sentence: str, width: int) -> Image.Image:
-    """The sentence, whole, wrapped to a picture's width in pixels; as high as it needs to be."""
+def caption_band(sentence: str, width: int, answer: str | None = None) -> Image.Image:
+    """Return a band with the whole sentence, wrapped to a picture's width in pixels, and an answer on lines of its own.
+
+    The band is as high as the text needs.
+    """
     size = 17 if width >= 700 else 14
-    lines = wrapped(f"“{sentence}”", size, max(width - 2 * _MARGIN, size))
+    room = max(width - 2 * _MARGIN, size)
+    lines = [(line, WORDS) for line in wrapped(f"“{sentence}”", size, room)]
+    lines += [(line, _ANSWER) for line in wrapped(answer or "", size, room)]
     step = round(size * _LEADING)
     canvas = Canvas(Image.new("RGB", (width, 2 * _MARGIN - 4 + step * len(lines)), GROUND))
-    for k, line in enumerate(lines):
-        canvas.text((_MARGIN, _MARGIN - 2 + step * (k + 0.5)), line, WORDS, size, "lm")
+    for k, (line, colour) in enumerate(lines):
+        canvas.text((_MARGIN, _MARGIN - 2 + step * (k + 0.5)), line, colour, size, "lm")
     return canvas.picture
 
 
 def wrapped(words: str, size: int, room: float) -> list[str]:
-    """Lines of words that are at most `room` pixels wide in a font of `size` pixels; a word that is wider is cut."""
+    """Return lines of at most `room` pixels in a font of `size` pixels; a word that is wider is cut."""
     lines: list[str] = []
     line = ""
     for word in words.split():

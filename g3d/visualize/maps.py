@@ -1,4 +1,4 @@
-"""What a network looked at, laid over the image as colours: the region of a sentence, and depth in metres.
+"""Lay maps over the image as colours: the region that a network found for a sentence, and depth in metres.
 
 A map is (h, w) over the whole image at any resolution. Its values become one of LEVELS colours with an opacity each, in
 the pictures and in the page alike.
@@ -16,7 +16,7 @@ from PIL import Image
 from g3d.data.files import atomic_write
 from g3d.visualize.canvas import Canvas
 from g3d.visualize.caption import GROUND, WORDS, caption_band
-from g3d.visualize.frame import Frame
+from g3d.visualize.image_item import ImageItem
 from g3d.visualize.overlay import INK, draw_overlay
 from g3d.visualize.palette import blend, viridis
 
@@ -82,20 +82,20 @@ def map_picture(name: str, levels: np.ndarray) -> Image.Image:
     return picture
 
 
-def render_map(frame: Frame, name: str) -> Image.Image:
-    """The image under its map, with the frame's boxes, its sentence above and the colours' values below.
+def render_map(item: ImageItem, name: str) -> Image.Image:
+    """Return the image under its map, with the frame's boxes, its sentence above and the colours' values below.
 
     Raises:
         MissingDataError, InputError: the image is not there or cannot be used.
     """
-    assert frame.maps is not None
-    levels, reach = map_levels(name, frame.maps[name])
-    image = frame.load()
+    assert item.maps is not None
+    levels, reach = map_levels(name, item.maps[name])
+    image = item.load()
     over = map_picture(name, levels).convert("RGBA").resize(image.size, Image.Resampling.BILINEAR)
     image.paste(over, (0, 0), over)
-    parts = [draw_overlay(frame, labels=False, picture=image), _legend(name, reach, image.width)]
-    if frame.expression:
-        parts.insert(0, caption_band(frame.expression, image.width))
+    parts = [draw_overlay(item, labels=False, picture=image), _legend(name, reach, image.width)]
+    if item.expression:
+        parts.insert(0, caption_band(item.expression, image.width))
     whole = Image.new("RGB", (image.width, sum(part.height for part in parts)), GROUND)
     top = 0
     for part in parts:
@@ -104,14 +104,14 @@ def render_map(frame: Frame, name: str) -> Image.Image:
     return whole
 
 
-def render_map_png(frame: Frame, name: str, path: Path) -> Path:
+def render_map_png(item: ImageItem, name: str, path: Path) -> Path:
     """Write `render_map` as a PNG file; the file is complete or, after an error, as it was.
 
     Raises:
         MissingDataError, InputError: the image is not there or cannot be used.
         EnvironmentProblem: the file cannot be written.
     """
-    picture = render_map(frame, name)
+    picture = render_map(item, name)
     with atomic_write(path) as file:
         picture.save(file, "PNG", compress_level=6)
     return path

@@ -41,6 +41,10 @@ _VIRIDIS = (
 )
 
 TRUTH = ("#FFFFFF", "#1F2630")
+"""Ground truth in images, on dark and on light ground."""
+
+ANSWER, LABEL, BOTH, OTHER = "#F58518", "#2F8CFF", "#35D07F", "#B08CFF"
+"""In scenes: the answer to a sentence, its label, points that belong to both, and the runners-up."""
 
 
 def class_colour(name: str, deep: bool = False) -> str:

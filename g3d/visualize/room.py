@@ -1,4 +1,4 @@
-"""What is drawn of an indoor scene: a mesh or a cloud in several colourings, boxes, cameras."""
+"""Everything that is drawn of an indoor scene: a mesh or a cloud in several colourings, boxes, cameras."""
 
 from __future__ import annotations
 
@@ -33,12 +33,28 @@ class Layer:
 
 @dataclass(frozen=True)
 class RoomObject:
-    """An object: its id, name, and box as corners (8, 3) in metres (g3d.geometry.boxes order), if it has one."""
+    """An object of a scene, with a box if it has one.
+
+    Attributes:
+        id: number of the object in its scene.
+        name: its class or label.
+        corners: (8, 3) metres in the order of g3d/geometry/boxes.py, None without a box.
+        size: extents along the box's x, y and z in metres, None without a box.
+        score: confidence of a prediction, None for a label.
+        colour: "#RRGGBB" of its box; None takes the colour of its id.
+    """
 
     id: int
     name: str
     corners: np.ndarray | None = None
     size: tuple[float, float, float] | None = None
+    score: float | None = None
+    colour: str | None = None
+
+    @property
+    def shown_colour(self) -> str:
+        """The colour of the box as "#RRGGBB"."""
+        return self.colour or colour_of(self.id)
 
 
 @dataclass(frozen=True)
@@ -61,6 +77,9 @@ class Room:
         objects: with boxes.
         cameras: to draw.
         notes: sentences for the reader: which frame this is, what is missing.
+        offset: (3,) float64 that was subtracted from the coordinates of the file, None if nothing was.
+        rows: (N,) int64, the vertex of the file that each vertex is, None if all of them were kept.
+        left_out: number of vertices of the file that were left out.
     """
 
     name: str
@@ -70,10 +89,29 @@ class Room:
     objects: Sequence[RoomObject] = ()
     cameras: Sequence[CameraView] = ()
     notes: Sequence[str] = ()
+    offset: np.ndarray | None = None
+    rows: np.ndarray | None = None
+    left_out: int = 0
+
+
+def scene_corners(centers: np.ndarray, sizes: np.ndarray, yaws: np.ndarray) -> np.ndarray:
+    """Return the corners of boxes of a scene, (N, 8, 3) metres: around the bottom, then around the top.
+
+    Args:
+        centers: (N, 3) metres.
+        sizes: (N, 3) extents along the boxes' own x, y and z in metres.
+        yaws: (N,) radians about z (up), from x towards y.
+    """
+    ring = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) - 0.5
+    unit = np.array([[x, y, z] for z in (-0.5, 0.5) for x, y in ring])
+    local = unit * np.asarray(sizes, float)[:, None]
+    cos, sin = np.cos(yaws)[:, None], np.sin(yaws)[:, None]
+    turned = [cos * local[..., 0] - sin * local[..., 1], sin * local[..., 0] + cos * local[..., 1], local[..., 2]]
+    return np.stack(turned, -1) + np.asarray(centers, float)[:, None]
 
 
 def colour_of(number: int) -> str:
-    """ "#RRGGBB" of an id: neighbouring numbers get unlike hues; below 0 grey."""
+    """Return the colour of an id as "#RRGGBB": neighbouring numbers get unlike hues, those below 0 grey."""
     if number < 0:
         return NOTHING
     red, green, blue = colorsys.hls_to_rgb((number * 137.508 % 360) / 360, 0.52 + 0.12 * (number % 3), 0.62)
@@ -81,14 +119,14 @@ def colour_of(number: int) -> str:
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
-    """ "#RRGGBB" as numbers."""
+    """Return "#RRGGBB" as three numbers."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
 def camera_view(
     name: str, pose: np.ndarray, intrinsics: np.ndarray, image_size: tuple[int, int], reach: float = 0.5
 ) -> CameraView:
-    """The frustum of a camera.
+    """Return the frustum of a camera.
 
     Args:
         name: of the frame.

@@ -1,7 +1,8 @@
-"""Indoor scenes to look at: prepared ones, raw scans, or any mesh or cloud that `read_mesh` reads."""
+"""Open indoor scenes to draw them: prepared ones, raw scans, or any mesh or cloud that `read_mesh` reads."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,14 +14,16 @@ from g3d.data.scannet.frames import open_frames
 from g3d.data.scannet.labels import NYU40_NAMES
 from g3d.data.scannet.mesh import SUFFIXES, read_mesh
 from g3d.data.scannet.scenes import FILE, read_scene
-from g3d.errors import InputError, MissingDataError
+from g3d.errors import InputError, MissingDataError, did_you_mean
+from g3d.names import file_name
 from g3d.visualize.room import CameraView, Layer, Room, RoomObject, camera_view
 from g3d.visualize.room_files import write_room_glb, write_room_ply
-from g3d.visualize.room_page import write_room_page
+from g3d.visualize.scene_page import write_room_page
 
 Format = Literal["html", "ply", "glb"]
 _GREY = 170
 _MOST_CAMERAS = 60
+_EXPECTED = f"expected a folder with {FILE}, a raw scan's folder, or a mesh ({', '.join(SUFFIXES)})"
 
 
 def draw_scene(
@@ -31,7 +34,7 @@ def draw_scene(
     frames: Path | None = None,
     layer: str | None = None,
 ) -> list[Path]:
-    """Write a scene as a page, PLY or GLB; returns the files.
+    """Write a scene as a page, PLY or GLB; return the files.
 
     Args:
         path: a prepared scene's folder, a raw scan's folder (scans/scene0000_00), or a mesh file (see `read_mesh`).
@@ -49,10 +52,10 @@ def draw_scene(
     room = load_room(path, aligned, frames)
     layer = layer or next(iter(room.layers))
     if layer not in room.layers:
-        raise InputError(f"--layer {layer}: this scene has {', '.join(room.layers)}")
+        raise InputError(f"--layer {layer}: this scene has {', '.join(room.layers)}{did_you_mean(layer, room.layers)}")
     written = []
     for form in formats:
-        file = out / f"{room.name}.{form}"
+        file = out / f"{file_name(room.name)}.{form}"
         if form == "html":
             written.append(write_room_page(file, room))
         else:
@@ -60,8 +63,22 @@ def draw_scene(
     return written
 
 
+def check_scene(path: Path, named: str) -> None:
+    """Check that there is something at a scene's path.
+
+    Args:
+        path: see `draw_scene`.
+        named: what the message calls the scene.
+
+    Raises:
+        MissingDataError: there is nothing.
+    """
+    if not path.exists():
+        raise MissingDataError(f"{named}: not found at {path}", _EXPECTED)
+
+
 def load_room(path: Path, aligned: bool = True, frames: Path | None = None) -> Room:
-    """The scene at a path (see draw_scene) as what is drawn of it."""
+    """Return everything that is drawn of the scene at a path; the arguments are those of `draw_scene`."""
     if path.is_file() and path.suffix.lower() in SUFFIXES:
         room, alignment = _mesh_room(path), None
     elif (path / FILE).is_file():
@@ -69,10 +86,7 @@ def load_room(path: Path, aligned: bool = True, frames: Path | None = None) -> R
     elif path.is_dir():
         room, alignment = _raw_room(path)
     else:
-        raise MissingDataError(
-            f"--scene {path}: no such scene",
-            f"expected a folder with {FILE}, a raw scan's folder, or a mesh ({', '.join(SUFFIXES)})",
-        )
+        raise MissingDataError(f"--scene {path}: no such scene", _EXPECTED)
     turned = alignment if aligned else None
     if alignment is None:
         frame = "The frame is the file's own: no axis alignment is known."
@@ -81,14 +95,11 @@ def load_room(path: Path, aligned: bool = True, frames: Path | None = None) -> R
             "Axis alignment is applied." if aligned else "Axis alignment is not applied: this is the scan's raw frame."
         )
     cameras = _cameras(frames) if frames is not None else []
-    return _turned(
-        Room(room.name, room.vertices, room.faces, room.layers, room.objects, cameras, [frame, *room.notes]), turned
-    )
+    return _turned(replace(room, cameras=cameras, notes=[frame, *room.notes]), turned)
 
 
 def _turned(room: Room, alignment: np.ndarray | None) -> Room:
-    """The room in the aligned frame. Boxes are those of its objects there: bounds of what was turned, not turned
-    bounds."""
+    """Return the scene in the aligned frame. An object's box there bounds its turned vertices; it is no turned box."""
     vertices = room.vertices if alignment is None else align(room.vertices, alignment)
     ids = room.layers["objects"].ids if "objects" in room.layers else None
     objects = []
@@ -97,17 +108,17 @@ def _turned(room: Room, alignment: np.ndarray | None) -> Room:
         if len(inside):
             low, high = inside.min(0).astype(float), inside.max(0).astype(float)
             size = (float(high[0] - low[0]), float(high[1] - low[1]), float(high[2] - low[2]))
-            objects.append(RoomObject(thing.id, thing.name, _corners(low, high), size))
+            objects.append(replace(thing, corners=_corners(low, high), size=size))
         else:
             objects.append(thing)
     cameras = room.cameras
     if alignment is not None:
         cameras = [CameraView(c.name, c.corners @ alignment[:3, :3].T + alignment[:3, 3]) for c in cameras]
-    return Room(room.name, vertices, room.faces, room.layers, objects, cameras, room.notes)
+    return replace(room, vertices=vertices, objects=objects, cameras=cameras)
 
 
 def _corners(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """(8, 3) in the order of g3d.geometry.boxes: around the bottom, then around the top."""
+    """Return (8, 3) corners in the order of g3d.geometry.boxes: around the bottom, then around the top."""
     ring = [(0, 0), (1, 0), (1, 1), (0, 1)]
     return np.array([[(low, high)[x][0], (low, high)[y][1], (low, high)[z][2]] for z in (0, 1) for x, y in ring])
 
@@ -118,7 +129,10 @@ def _mesh_room(path: Path) -> Room:
     if mesh.labels is not None:
         layers["labels"] = _classes(mesh.labels)
     notes = [] if mesh.offset is None else [f"{mesh.offset.tolist()} is subtracted from the file's coordinates."]
-    return Room(path.stem, mesh.vertices, mesh.faces if len(mesh.faces) else None, layers, notes=notes)
+    faces = mesh.faces if len(mesh.faces) else None
+    return Room(
+        *(path.stem, mesh.vertices, faces, layers), notes=notes, offset=mesh.offset, rows=mesh.rows, left_out=mesh.left_out
+    )
 
 
 def _prepared_room(path: Path) -> tuple[Room, np.ndarray | None]:
@@ -161,7 +175,7 @@ def _classes(nyu40: np.ndarray) -> Layer:
 
 
 def _cameras(frames: Path) -> list[CameraView]:
-    """At most some of the cameras of a recording, evenly chosen; those that were not located are left out."""
+    """Return some of the cameras of a recording, evenly chosen; those that were not located are left out."""
     with open_frames(frames) as source:
         chosen = [source.frame(index) for index in range(0, len(source), max(1, -(-len(source) // _MOST_CAMERAS)))]
         views = []

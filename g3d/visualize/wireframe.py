@@ -1,4 +1,4 @@
-"""What a 3D box looks like in an image: its edges and its front face, cut at the near plane and at the image's border.
+"""Project 3D boxes into an image: edges and front face, cut at the near plane and at the image's border.
 
 All cutting is done in homogeneous pixels h = P [x y z 1] = (u w, v w, w), where the near plane and the four borders are
 half-spaces a . h >= 0; so a box that reaches behind the camera loses just the part that cannot be seen.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from g3d.data.types import Objects
+from g3d.data.answers import CameraBoxes
 from g3d.geometry.boxes import EDGES, FRONT_FACE, box_corners
 
 NEAR = 0.1  # metres in front of the image plane where boxes are cut
@@ -39,19 +39,19 @@ def camera_centre(camera: np.ndarray) -> np.ndarray:
     return -np.linalg.solve(camera[:, :3], camera[:, 3])
 
 
-def has_box3d(objects: Objects) -> np.ndarray:
+def has_box3d(objects: CameraBoxes) -> np.ndarray:
     """(N,) bool: objects with a 3D box; KITTI's DontCare regions and labels without one have sizes of -1 and locations
     of -1000."""
     return (objects.sizes > 0).all(1) & (objects.locations[:, 2] > -999)
 
 
-def distances(objects: Objects) -> np.ndarray:
+def distances(objects: CameraBoxes) -> np.ndarray:
     """(N,) metres over ground from the camera frame's origin."""
     return np.hypot(objects.locations[:, 0], objects.locations[:, 2])
 
 
 def wireframes(
-    objects: Objects, camera: np.ndarray, image_size: tuple[int, int], margin: float = 0.0
+    objects: CameraBoxes, camera: np.ndarray, image_size: tuple[int, int], margin: float = 0.0
 ) -> list[Wireframe | None]:
     """Project N boxes; None for those with nothing in view.
 

@@ -12,21 +12,21 @@ from support.street_frames import GREY, SIZE, frame, objects
 
 from g3d.visualize.canvas import text_size
 from g3d.visualize.caption import caption_band, wrapped
-from g3d.visualize.frame import Frame
+from g3d.visualize.image_item import ImageItem
 from g3d.visualize.maps import KINDS, LEVELS, map_levels, map_picture, render_map, render_map_png
-from g3d.visualize.overlay import draw_overlay, render_frame
+from g3d.visualize.overlay import draw_overlay, render_image
 from g3d.visualize.palette import class_colour, viridis
 
 WORDS = " ".join(["the white van that is parked on the left side of the road about twenty metres away"] * 4)
 FOUND = objects(("car", 0.9, (0, 1, 10), 0))
 
 
-def seen(folder: Path, expression: str | None = None, **maps: np.ndarray) -> Frame:
+def seen(folder: Path, expression: str | None = None, **maps: np.ndarray) -> ImageItem:
     return replace(frame(folder, FOUND[:0], expression=expression), maps=maps)
 
 
 def test_a_sentence_stands_above_the_picture_and_covers_nothing(tmp_path: Path) -> None:
-    plain, asked = (render_frame(frame(tmp_path, FOUND, expression=words), boxes2d=True) for words in (None, WORDS))
+    plain, asked = (render_image(frame(tmp_path, FOUND, expression=words), boxes2d=True) for words in (None, WORDS))
     assert asked.width == plain.width == SIZE[0]
     band = asked.height - plain.height
     assert band > 0

@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 from support.street_frames import GREY, SIZE, frame, objects
 
-from g3d.data.types import Objects
+from g3d.data.answers import CameraBoxes
 from g3d.errors import InputError, MissingDataError
 from g3d.visualize.birds_eye import View, birds_eye
-from g3d.visualize.overlay import draw_overlay, label_text, render_frame, render_frame_png
+from g3d.visualize.overlay import draw_overlay, label_text, render_image, render_image_png
 from g3d.visualize.palette import class_colour, rgba
 
 CAR = np.array(rgba(class_colour("Car"))[:3])
-NOTHING = Objects.empty(scored=True)
+NOTHING = CameraBoxes.empty(scored=True)
 
 
 def near(picture: Image.Image, at: tuple[float, float], colour: np.ndarray, reach: int = 1) -> bool:
@@ -74,7 +74,7 @@ def test_ground_truth_is_white_and_can_be_left_out(tmp_path: Path) -> None:
 def test_ground_truth_alone_is_labelled(tmp_path: Path) -> None:
     truth = objects(("Car", None, (0, 1, 10), 0))
 
-    def labels_change(found: Objects) -> bool:
+    def labels_change(found: CameraBoxes) -> bool:
         scene = frame(tmp_path, found, truth)
         return draw_overlay(scene).tobytes() != draw_overlay(scene, labels=False).tobytes()
 
@@ -105,15 +105,15 @@ def test_labels_of_neighbours_do_not_cover_each_other(tmp_path: Path) -> None:
 
 def test_nothing_found_is_a_picture_too(tmp_path: Path) -> None:
     assert same_as_image(draw_overlay(frame(tmp_path, NOTHING)))
-    assert render_frame(frame(tmp_path, NOTHING, NOTHING)).width == SIZE[0]
+    assert render_image(frame(tmp_path, NOTHING, NOTHING)).width == SIZE[0]
 
 
 def test_wide_images_get_the_birds_eye_view_below_and_others_beside(tmp_path: Path) -> None:
     wide = frame(tmp_path, NOTHING)
-    assert render_frame(wide).width == SIZE[0]
+    assert render_image(wide).width == SIZE[0]
     Image.new("RGB", (300, 300)).save(tmp_path / "square.png")
     square = type(wide)("square", tmp_path / "square.png", wide.camera, (300, 300), NOTHING)
-    assert render_frame(square).height == 300
+    assert render_image(square).height == 300
 
 
 def test_birds_eye_footprint_lies_at_its_metres(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_class_colours_are_fixed_and_differ() -> None:
 
 
 def test_png_is_written_whole(tmp_path: Path) -> None:
-    path = render_frame_png(
+    path = render_image_png(
         frame(tmp_path, objects(("Car", 0.9, (0, 1, 10), 0)), expression="the car ahead"), tmp_path / "deep" / "a.png"
     )
     with Image.open(path) as picture:

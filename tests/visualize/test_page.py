@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,62 +12,28 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from support.street_frames import SIZE, frame, objects
+from support.page_data import data_of, parse, picture
+from support.street_frames import SIZE, frame, objects, write_page
 
-from g3d.data.types import Objects
+from g3d.data.answers import CameraBoxes
 from g3d.errors import InputError, MissingDataError
 from g3d.metrics.table import Row, Table
-from g3d.visualize.frame import Frame
-from g3d.visualize.page import write_page
+from g3d.visualize.image_item import ImageItem
 
 FOUND = objects(("Car", 0.9, (0, 1, 10), 0.5), ("Pedestrian", 0.2, (3, 1, 20), 0))
 NASTY = "the car </script><script>alert(1)</script> <!-- & \"left\" 'van' {{title}} \\ \u2028 naïve 車"
 
 
-class Tags(HTMLParser):
-    """Collects tags with their attributes, and the contents of scripts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_data(self, data: str) -> None:
-        if self.lasttag == "script":
-            self.scripts[-1] += data
-
-
-def parse(path: Path) -> Tags:
-    tags = Tags()
-    tags.feed(path.read_text("utf-8"))
-    return tags
-
-
-def data_of(path: Path) -> dict[str, Any]:
-    return json.loads(next(text for text in parse(path).scripts if text.startswith('{"title"')))
-
-
-def picture(data: dict[str, Any], number: int) -> tuple[str, Image.Image]:
-    """A picture of a page, and its kind."""
-    kind, _, encoded = data["pictures"][number].removeprefix("data:").partition(";base64,")
-    return kind, Image.open(io.BytesIO(base64.b64decode(encoded)))
-
-
-def street(folder: Path, name: str = "000001", **changes: Any) -> Frame:
+def street(folder: Path, name: str = "000001", **changes: Any) -> ImageItem:
     return frame(folder, FOUND, objects(("Car", None, (0, 1, 10), 0.5)), name, **changes)
 
 
 def test_data_reads_back_whatever_it_says(tmp_path: Path) -> None:
     table = Table(NASTY, (NASTY,), (Row(NASTY, (1.0,), NASTY),), notes=(NASTY,))
-    path = write_page(tmp_path / "page.html", [street(tmp_path, expression=NASTY)], NASTY, table, notes=[NASTY])
+    path = write_page(tmp_path / "page.html", [street(tmp_path, expression=NASTY)], NASTY, table=table, notes=[NASTY])
     data = data_of(path)
     assert data["title"] == NASTY
-    assert data["frames"][0]["expression"] == NASTY
+    assert data["items"][0]["expression"] == NASTY
     assert data["table"]["rows"][0]["label"] == NASTY
     assert data["notes"] == [NASTY]
     tags = [tag for tag, _ in parse(path).tags]
@@ -102,7 +65,7 @@ def test_nothing_is_fetched(tmp_path: Path) -> None:
 
 
 def test_boxes_are_given_as_pixels_and_metres(tmp_path: Path) -> None:
-    (shown,) = data_of(write_page(tmp_path / "page.html", [street(tmp_path)], "page"))["frames"]
+    (shown,) = data_of(write_page(tmp_path / "page.html", [street(tmp_path)], "page"))["items"]
     car, _ = shown["predictions"]
     assert (car["class"], car["score"], car["distance"]) == ("Car", 0.9, 10.0)
     assert len(car["edges"]) == len(car["hidden"]) == 12
@@ -116,7 +79,7 @@ def test_boxes_are_given_as_pixels_and_metres(tmp_path: Path) -> None:
 def test_objects_out_of_view_and_without_3d_box_are_kept_apart(tmp_path: Path) -> None:
     region = objects(("DontCare", None, (-1000, -1000, -1000), -10), size=(-1, -1, -1))
     behind = objects(("Car", 0.9, (0, 1, -10), 0))
-    (shown,) = data_of(write_page(tmp_path / "page.html", [frame(tmp_path, behind, region)], "page"))["frames"]
+    (shown,) = data_of(write_page(tmp_path / "page.html", [frame(tmp_path, behind, region)], "page"))["items"]
     assert shown["truth"] == []
     assert shown["predictions"][0]["edges"] == []
     assert shown["predictions"][0]["bounds"] is None
@@ -124,8 +87,8 @@ def test_objects_out_of_view_and_without_3d_box_are_kept_apart(tmp_path: Path) -
 
 
 def test_a_frame_where_nothing_was_found_is_shown(tmp_path: Path) -> None:
-    (shown,) = data_of(write_page(tmp_path / "page.html", [frame(tmp_path, Objects.empty(scored=True))], "page"))[
-        "frames"
+    (shown,) = data_of(write_page(tmp_path / "page.html", [frame(tmp_path, CameraBoxes.empty(scored=True))], "page"))[
+        "items"
     ]
     assert shown["predictions"] == []
     assert shown["truth"] is None
@@ -133,7 +96,7 @@ def test_a_frame_where_nothing_was_found_is_shown(tmp_path: Path) -> None:
 
 def test_images_are_embedded_no_wider_than_asked(tmp_path: Path) -> None:
     data = data_of(write_page(tmp_path / "page.html", [street(tmp_path)], "page", max_width=100))
-    (shown,) = data["frames"]
+    (shown,) = data["items"]
     kind, image = picture(data, shown["image"])
     assert (kind, image.size) == ("image/jpeg", (100, 50))
     assert shown["size"] == list(SIZE)  # boxes stay in the original's pixels
@@ -144,8 +107,8 @@ def test_sentences_of_one_image_stand_together_and_share_its_picture(tmp_path: P
     Image.new("RGB", SIZE, (10, 200, 10)).save(other.image)
     far = replace(near, name="000001-02", expression="the far car")
     data = data_of(write_page(tmp_path / "page.html", [near, other, far], "page"))
-    assert [shown["name"] for shown in data["frames"]] == ["000001", "000001-02", "000002"]
-    assert [shown["image"] for shown in data["frames"]] == [0, 0, 1]
+    assert [shown["name"] for shown in data["items"]] == ["000001", "000001-02", "000002"]
+    assert [shown["image"] for shown in data["items"]] == [0, 0, 1]
     assert len(data["pictures"]) == 2
 
 
@@ -154,7 +117,7 @@ def test_maps_are_small_pictures_each_of_them_once(tmp_path: Path) -> None:
     first = replace(street(tmp_path, expression="a"), maps={"depth": depth, "region": np.eye(2)})
     second = replace(first, name="b", expression="b", maps={"depth": depth, "region": 1 - np.eye(2)})
     data = data_of(write_page(tmp_path / "page.html", [first, second, replace(first, name="c", maps=None)], "page"))
-    maps = [shown["maps"] for shown in data["frames"]]
+    maps = [shown["maps"] for shown in data["items"]]
     assert maps[0]["depth"] == maps[1]["depth"] == {"image": 1, "reach": 60}
     assert maps[0]["region"]["image"] != maps[1]["region"]["image"]
     assert maps[2] == {}
@@ -178,9 +141,9 @@ def test_an_answer_is_measured_against_its_label(tmp_path: Path) -> None:
     ):
         (shown,) = data_of(
             write_page(tmp_path / "page.html", [frame(tmp_path, found, truth, expression="the car")], "page")
-        )["frames"]
+        )["items"]
         assert shown["iou"] == pytest.approx(expected, abs=1e-3)
-    (shown,) = data_of(write_page(tmp_path / "page.html", [street(tmp_path)], "page"))["frames"]
+    (shown,) = data_of(write_page(tmp_path / "page.html", [street(tmp_path)], "page"))["items"]
     assert shown["iou"] is None
 
 
@@ -189,31 +152,30 @@ def test_frames_beyond_the_bound_are_left_out_and_the_page_says_so(tmp_path: Pat
     for k, each in enumerate(frames):
         Image.new("RGB", SIZE, (40 * k, 90, 90)).save(each.image)
     alone = data_of(write_page(tmp_path / "one.html", frames[:1], "page"))
-    one = len(json.dumps([alone["frames"][0], alone["pictures"]]))
+    one = len(json.dumps([alone["items"][0], alone["pictures"]]))
     data = data_of(write_page(tmp_path / "page.html", frames, "page", max_megabytes=2.5 * one / 1e6))
-    assert [shown["name"] for shown in data["frames"]] == ["000000", "000001"]
+    assert [shown["name"] for shown in data["items"]] == ["000000", "000001"]
     assert len(data["pictures"]) == 2
     assert data["notes"][0].startswith("3 of 5 frames were left out")
     tiny = data_of(write_page(tmp_path / "page.html", frames, "page", max_megabytes=0.0001))
-    assert len(tiny["frames"]) == 1
+    assert len(tiny["items"]) == 1
 
 
-def test_figures_stand_beside_the_comparison_and_the_published_ones(tmp_path: Path) -> None:
+def test_figures_stand_beside_the_comparison(tmp_path: Path) -> None:
     table = Table(
         "AP", ("Easy", "Hard"), (Row("3D", (50.0, None), "Car"), Row("BEV", (60.0, float("nan")), "Car")), {"a": 50.0}
     )
     untrained = Table("AP", ("Easy", "Hard"), (Row("3D", (1.0, 0.5), "Car"),))
-    published = ("the paper", {"a": 51.0, "b": 2.0})
-    path = write_page(tmp_path / "p.html", [street(tmp_path)], "page", table, ("untrained", untrained), published)
+    path = write_page(tmp_path / "p.html", [street(tmp_path)], "page", table=table, comparison=("untrained", untrained))
     shown = data_of(path)["table"]
     assert shown["rows"][0]["lines"] == [
         {"name": "measured", "values": [50.0, None]},
         {"name": "untrained", "values": [1.0, 0.5]},
     ]
     assert shown["rows"][1]["lines"] == [{"name": "measured", "values": [60.0, None]}]
-    assert shown["published"] == {"source": "the paper", "figures": [["a", 50.0, 51.0], ["b", None, 2.0]]}
+    other = ("other", Table("x", ("A",), ()))
     with pytest.raises(InputError, match="found columns"):
-        write_page(tmp_path / "p.html", [street(tmp_path)], "page", table, ("other", Table("x", ("A",), ())))
+        write_page(tmp_path / "p.html", [street(tmp_path)], "page", table=table, comparison=other)
 
 
 def test_bad_input_is_named_and_leaves_the_old_page(tmp_path: Path) -> None:

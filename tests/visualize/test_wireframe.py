@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from support.street_frames import CAMERA, SIZE, objects
 
+from g3d.data.answers import CameraBoxes
 from g3d.data.kitti.raw import read_calibration, read_labels
-from g3d.data.types import Objects
 from g3d.geometry.boxes import box_corners
 from g3d.geometry.cameras import project
 from g3d.visualize.wireframe import NEAR, camera_centre, has_box3d, wireframes
@@ -18,7 +18,7 @@ from g3d.visualize.wireframe import NEAR, camera_centre, has_box3d, wireframes
 KITTI = np.array([[721.5377, 0, 609.5593, 44.85728], [0, 721.5377, 172.854, 0.2163791], [0, 0, 1, 0.002745884]])
 
 
-def only(things: Objects, camera: np.ndarray = CAMERA, size: tuple[int, int] = SIZE, margin: float = 0.0):
+def only(things: CameraBoxes, camera: np.ndarray = CAMERA, size: tuple[int, int] = SIZE, margin: float = 0.0):
     (outline,) = wireframes(things, camera, size, margin)
     return outline
 
@@ -76,7 +76,7 @@ def _on_line(piece: np.ndarray, whole: np.ndarray) -> bool:
 
 @pytest.mark.parametrize("change", [{"sizes": [[-1.0, -1, -1]]}, {"locations": [[-1000.0, -1000, -1000]]}])
 def test_regions_without_a_3d_box_are_not_drawn(change: dict) -> None:
-    region = Objects(
+    region = CameraBoxes(
         **{**objects(("DontCare", None, (0, 1, 10), -10)).__dict__, **{k: np.array(v) for k, v in change.items()}}
     )
     assert not has_box3d(region).any()

@@ -1,11 +1,16 @@
 "use strict";
-// State, toolbar, and the panels that need no file of their own. A panel is a function (root, page) that builds its section and returns
-// { update(state, changed) }; it is called once per change, `changed` being the names of the state's fields that differ. To add a panel,
-// write `G3D.panels.name = ...` in a file of its own and a <section data-panel="name"> in page.html.
+// The framework of all pages: state, toolbar, list of items, search, filter, keys, addresses, and the panels that every view has.
+//
+// A view (image.js, scene.js) registers itself as G3D.views.name with
+//   state(page): its own fields of the state;         panels: names of panels, in rows;
+//   switches: [{ name, words, key, when(page) }];     columns(page): of the list of objects, see G3D.columns;
+//   summary(page): words for the header;              start(page): optional, called once before the panels are built.
+// A panel is a function (root, page) that fills its section and returns { update(state, changed) }; it is called once per change, with
+// `changed` the names of the fields of the state that differ. Panels are in G3D.panels by name.
 
-const G3D = { panels: {} };
+const G3D = { panels: {}, views: {} };
 
-// A small element builder: make("p", { class: "x" }, "words", child, ...). Words are always set as text, never as HTML.
+// Build an element: make("p", { class: "x" }, "words", child, ...). Words are always set as text, never as HTML.
 G3D.make = (tag, attributes = {}, ...children) => {
   const svg = ["svg", "g", "line", "rect", "polygon", "title"].includes(tag);
   const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
@@ -14,164 +19,317 @@ G3D.make = (tag, attributes = {}, ...children) => {
   return element;
 };
 
+G3D.count = (number, word) => `${number.toLocaleString("en")} ${word}${number === 1 ? "" : "s"}`;
+
+// Name, score and, where it is known, distance of an object.
+G3D.label = (object) => [object.class, object.score?.toFixed(2), object.distance !== undefined && `${object.distance.toFixed(0)} m`].filter(Boolean).join("  ");
+
 G3D.Page = class {
   constructor(data) {
     this.data = data;
+    this.items = data.items;
+    this.view = G3D.views[data.view];
     this.dark = window.matchMedia("(prefers-color-scheme: dark)");
-    this.asked = data.frames.every((f) => f.expression); // sentences, not detection
-    this.state = { frame: 0, threshold: data.threshold, truth: true, boxes2d: this.asked, labels: true, map: "", filter: "", selected: null };
+    this.asked = this.items.every((item) => item.expression); // sentences, not detection
+    for (const item of this.items) this.prepare(item);
+    this.state = { item: 0, threshold: data.threshold, truth: true, search: "", filter: "all", selected: null };
+    Object.assign(this.state, this.view.state(this));
     this.panels = [];
   }
 
-  get frame() { return this.data.frames[this.state.frame]; }
-  get picture() { return this.data.pictures[this.frame.image]; }
+  // Give each object an id, and mark the best answer to a sentence, which is shown however sure the system is.
+  prepare(item) {
+    item.predictions.forEach((object, k) => { object.id = `found-${k}`; });
+    item.truth?.forEach((object, k) => { object.id = `truth-${k}`; object.truth = true; });
+    if (!item.expression || this.data.view !== "image" || !item.predictions.length) return;
+    item.predictions.reduce((best, object) => (object.score > best.score ? object : best)).answer = true;
+  }
 
-  // Numbers of the frames whose name or sentence has all words of the filter.
+  get item() { return this.items[this.state.item]; }
+
+  found(item) { return item.predictions.filter((o) => o.answer || o.score === undefined || o.score >= this.state.threshold); }
+
+  // What the present settings show of this item: predictions, then labels.
+  get shown() { return [...this.found(this.item), ...(this.state.truth ? this.item.truth ?? [] : [])]; }
+
+  // Numbers of the items that pass the filter and whose name or sentence has all words of the search.
   get matching() {
-    const words = this.state.filter.toLowerCase().split(/\s+/).filter(Boolean);
-    const matches = ({ name, expression }) => words.every((word) => `${name} ${expression ?? ""}`.toLowerCase().includes(word));
-    return this.data.frames.flatMap((f, k) => (matches(f) ? [k] : []));
-  }
-
-  // What the present settings show of this frame: predictions, then labels.
-  get shown() {
-    const { threshold, truth } = this.state;
-    return [...this.frame.predictions.filter((o) => o.score >= threshold), ...(truth ? this.frame.truth ?? [] : [])];
-  }
-
-  colour(object, deep = false) {
-    if (object.truth) return this.data.truth_colour[deep ? 1 : 0];
-    return this.data.colours[object.class][deep ? 1 : 0];
+    const words = this.state.search.toLowerCase().split(/\s+/).filter(Boolean);
+    const passes = G3D.filters[this.state.filter];
+    const matches = (item) => {
+      const text = `${item.name} ${item.expression ?? ""}`.toLowerCase();
+      return passes(item, this) && words.every((word) => text.includes(word));
+    };
+    return this.items.flatMap((item, k) => (matches(item) ? [k] : []));
   }
 
   set(changes) {
     const changed = Object.keys(changes).filter((name) => this.state[name] !== changes[name]);
     if (!changed.length) return;
     Object.assign(this.state, changes);
-    if (changed.includes("frame")) this.state.selected = null;
+    if (changed.includes("item") && this.state.selected !== null) {
+      this.state.selected = null;
+      changed.push("selected");
+    }
     this.update(changed);
+    if (changed.includes("item")) location.replace(G3D.address(this.item.name));
   }
 
   update(changed) {
     for (const panel of this.panels) panel.update(this.state, changed);
   }
 
-  // The number of the next frame that matches the filter, or of the one before; undefined where there is none.
+  // The number of the next matching item, or of the one before; undefined where there is none.
   next(by) {
-    const { frame } = this.state;
-    return by > 0 ? this.matching.find((k) => k > frame) : this.matching.findLast((k) => k < frame);
+    const { item } = this.state;
+    return by > 0 ? this.matching.find((k) => k > item) : this.matching.findLast((k) => k < item);
   }
 
   step(by) {
     const to = this.next(by);
-    if (to !== undefined) this.set({ frame: to });
+    if (to !== undefined) this.set({ item: to });
   }
 
-  find(filter) {
-    this.set({ filter });
+  // Change search or filter, and go to the first item that matches if the present one does not.
+  narrow(changes) {
+    this.set(changes);
     const { matching } = this;
-    if (matching.length && !matching.includes(this.state.frame)) this.set({ frame: matching[0] });
+    if (matching.length && !matching.includes(this.state.item)) this.set({ item: matching[0] });
+  }
+
+  // Go to the item that the page's address names; say so if it is not on the page.
+  follow() {
+    const name = G3D.named(location.hash);
+    const wanted = name === null ? -1 : this.items.findIndex((item) => item.name === name);
+    const missing = document.getElementById("missing");
+    missing.hidden = name === null || wanted >= 0;
+    missing.textContent = missing.hidden ? "" : `This page has no item “${name}”.`;
+    if (wanted >= 0) this.set({ item: wanted });
   }
 };
 
-G3D.label = (object) => [object.class, object.score?.toFixed(2), `${object.distance.toFixed(0)} m`].filter(Boolean).join("  ");
+G3D.filters = {
+  all: () => true,
+  right: (item) => item.right === true,
+  wrong: (item) => item.right === false,
+  answered: (item, page) => page.found(item).length > 0,
+  empty: (item, page) => page.found(item).length === 0,
+};
+
+// An item's address, and the name in an address: null where it names none.
+G3D.address = (name) => `#item=${encodeURIComponent(name)}`;
+G3D.named = (hash) => {
+  if (!hash.startsWith("#item=")) return null;
+  try {
+    return decodeURIComponent(hash.slice("#item=".length));
+  } catch (error) {
+    if (error instanceof URIError) return hash.slice("#item=".length); // no address that this page has made
+    throw error;
+  }
+};
 
 G3D.toolbar = (page) => {
   const $ = (id) => document.getElementById(id);
-  const { frames } = page.data;
-  $("scores").hidden = page.data.labels_only || (page.asked && frames.every((f) => f.predictions.length < 2)); // the one answer is shown however sure it is
-  const scores = frames.flatMap((f) => f.predictions.map((o) => o.score));
+  const { make } = G3D;
+  const { items, data, view } = page;
+  const several = items.length > 1;
+  $("steps").hidden = $("find").hidden = !several;
+  const things = page.asked ? "an answer" : "detections";
+  const judged = items.some((item) => item.right !== null);
+  const choices = [["all", "all"], ...(judged ? [["right", "right"], ["wrong", "wrong"]] : []), ["answered", `with ${things}`], ["empty", `without ${things}`]];
+  $("filter").append(...choices.map(([value, words]) => make("option", { value }, words)));
+  $("choose").hidden = !several || data.labels_only;
+  $("filter").addEventListener("change", (event) => page.narrow({ filter: event.target.value }));
+  $("search").addEventListener("input", (event) => page.narrow({ search: event.target.value }));
+  $("search").addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      $("search").value = "";
+      page.narrow({ search: "" });
+    }
+    if (event.key === "Escape" || event.key === "Enter") $("search").blur();
+  });
+  $("previous").addEventListener("click", () => page.step(-1));
+  $("next").addEventListener("click", () => page.step(1));
+
+  const scores = items.flatMap((item) => item.predictions.flatMap((o) => (o.score === undefined ? [] : [o.score])));
+  $("scores").hidden = data.labels_only || !scores.length || (page.asked && items.every((item) => item.predictions.length < 2));
   const slider = $("threshold");
-  slider.min = Math.min(0, Math.floor(Math.min(...scores, 0)));
-  slider.max = Math.max(1, Math.ceil(Math.max(...scores, 1)));
+  slider.min = Math.floor(scores.reduce((a, b) => Math.min(a, b), 0));
+  slider.max = Math.ceil(scores.reduce((a, b) => Math.max(a, b), 1));
   slider.step = (slider.max - slider.min) / 100;
   slider.value = page.state.threshold;
   slider.addEventListener("input", () => page.set({ threshold: Number(slider.value) }));
-  const title = ({ name, expression }) => (expression ? `${name} – ${expression.length > 90 ? `${expression.slice(0, 88)}…` : expression}` : name);
-  const options = frames.map((f, k) => G3D.make("option", { value: k }, title(f)));
-  $("frame").addEventListener("change", (event) => page.set({ frame: Number(event.target.value) }));
-  $("previous").addEventListener("click", () => page.step(-1));
-  $("next").addEventListener("click", () => page.step(1));
-  $("find").hidden = !frames.some((f) => f.expression);
-  $("filter").addEventListener("input", (event) => page.find(event.target.value));
-  const maps = Object.keys(page.data.maps).filter((name) => frames.some((f) => f.maps[name]));
-  $("maps").hidden = !maps.length;
-  $("map").append(...maps.map((name) => G3D.make("option", { value: name }, page.data.maps[name].title.toLowerCase())));
-  $("map").addEventListener("change", (event) => page.set({ map: event.target.value }));
-  const nextMap = () => page.set({ map: ["", ...maps][(maps.indexOf(page.state.map) + 2) % (maps.length + 1)] });
-  const switches = { "show-truth": "truth", "show-boxes2d": "boxes2d", "show-labels": "labels" };
-  for (const [id, name] of Object.entries(switches)) $(id).addEventListener("change", (event) => page.set({ [name]: event.target.checked }));
+
+  const keys = {};
+  const switches = view.switches.filter(({ when }) => when(page)).map(({ name, words, key }) => {
+    const box = make("input", { id: `show-${name}`, type: "checkbox" });
+    box.addEventListener("change", () => page.set({ [name]: box.checked }));
+    keys[key] = () => box.click();
+    $("switches").append(make("label", {}, box, words));
+    return [name, box];
+  });
+  $("switches").append(...(view.controls?.(page, keys) ?? []));
+  const bar = $("switches").parentElement; // the list of items stops below it
+  new ResizeObserver(() => document.documentElement.style.setProperty("--toolbar", `${bar.offsetHeight}px`)).observe(bar);
+
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select, input[type=range], input[type=search], canvas")) return;
-    if (event.key === "ArrowLeft") page.step(-1);
-    else if (event.key === "ArrowRight") page.step(1);
-    else if (event.key === "g") $("show-truth").click();
-    else if (event.key === "b") $("show-boxes2d").click();
-    else if (event.key === "l") $("show-labels").click();
-    else if (event.key === "m" && maps.length) nextMap();
+    const inList = event.target.closest("#items");
+    if (event.key === "ArrowLeft" || event.key === "k" || (inList && event.key === "ArrowUp")) page.step(-1);
+    else if (event.key === "ArrowRight" || event.key === "j" || (inList && event.key === "ArrowDown")) page.step(1);
+    else if (event.key === "/" && several) $("search").focus();
     else if (event.key === "Escape") page.set({ selected: null });
+    else if (keys[event.key]) keys[event.key]();
+    else return;
+    event.preventDefault();
   });
+  G3D.footer(page);
   return {
-    update(state, changed) {
+    update(state) {
       const { matching } = page;
-      if (changed.includes("filter")) $("frame").replaceChildren(...matching.map((k) => options[k]));
-      $("frame").value = state.frame;
       $("previous").disabled = page.next(-1) === undefined;
       $("next").disabled = page.next(1) === undefined;
-      const place = matching.indexOf(state.frame);
+      const place = matching.indexOf(state.item);
       $("position").textContent = place < 0 ? "none found" : `${place + 1} of ${matching.length}`;
-      $("show-boxes2d").checked = state.boxes2d;
-      $("map").value = state.map;
       $("threshold-value").textContent = state.threshold.toFixed(2);
-      $("show-truth").disabled = !page.frame.truth;
+      for (const [name, box] of switches) {
+        box.checked = state[name];
+        box.disabled = name === "truth" && !page.item.truth;
+      }
     },
   };
 };
 
+// Notes, and the keys that this page knows.
+G3D.footer = (page) => {
+  const { make } = G3D;
+  const { view, items } = page;
+  const steps = items.length > 1 ? [[["←", "→"], "or", ["k", "j"], "Step"], [["/"], "Search"]] : [];
+  const keys = [...steps, ...view.switches.filter(({ when }) => when(page)).map(({ key, words }) => [[key], words]), ...(view.keys?.(page) ?? [])];
+  const parts = keys.map((parts) => make("span", {}, ...parts.flatMap((part) => (Array.isArray(part) ? part.flatMap((key) => [make("kbd", {}, key), " "]) : [`${part} `]))));
+  document.getElementById("footer").append(...page.data.notes.map((words) => make("p", {}, words)), make("p", { class: "keys" }, ...parts));
+};
+
+// The list of all items: a click shows one.
+G3D.list = (root, page) => {
+  const { make } = G3D;
+  const { items, data } = page;
+  root.hidden = items.length < 2;
+  document.querySelector(".body").classList.toggle("single", root.hidden);
+  const list = make("ol");
+  const none = make("p", { class: "none quiet", hidden: "" }, "No item matches.");
+  root.append(none, list);
+
+  const answer = (item) => {
+    if (!item.expression) return data.labels_only ? G3D.count(item.truth?.length ?? 0, "label") : G3D.count(item.predictions.length, "detection");
+    const object = data.labels_only ? item.truth?.[0] : item.predictions.find((o) => o.answer) ?? item.predictions[0];
+    if (!object) return "no such object";
+    return item.iou === null ? G3D.label(object) : `IoU ${item.iou.toFixed(2)}`;
+  };
+  const entries = items.map((item, k) => {
+    const mark = make("span", { class: "mark", title: item.right === null ? "" : item.right ? "right" : "wrong" }, item.right === null ? "" : item.right ? "✓" : "✗");
+    if (item.right !== null) mark.classList.add(item.right ? "right" : "wrong");
+    const button = make("button", { type: "button", "data-item": k }, mark, make("span", { class: "name" }, item.name), make("span", { class: "answer" }, answer(item)),
+      ...(item.expression ? [make("span", { class: "words" }, item.expression)] : []));
+    button.addEventListener("click", () => page.set({ item: k }));
+    const entry = make("li", { "data-group": item.group }, button);
+    if (k && items[k - 1].group !== item.group && page.asked) entry.classList.add("begins");
+    return entry;
+  });
+  list.append(...entries);
+
+  // Scrolls the list, never the page.
+  const keepInView = (entry) => {
+    const top = entry.offsetTop - root.offsetTop;
+    if (top < root.scrollTop) root.scrollTop = top;
+    else if (top + entry.offsetHeight > root.scrollTop + root.clientHeight) root.scrollTop = top + entry.offsetHeight - root.clientHeight;
+  };
+  return {
+    update(state, changed) {
+      if (root.hidden) return;
+      if (changed.some((name) => ["search", "filter", "threshold"].includes(name))) {
+        const matching = new Set(page.matching);
+        entries.forEach((entry, k) => { entry.hidden = !matching.has(k); });
+        none.hidden = matching.size > 0;
+      }
+      if (!changed.includes("item")) return;
+      list.querySelector("[aria-current]")?.removeAttribute("aria-current");
+      entries[state.item].firstChild.setAttribute("aria-current", "true");
+      keepInView(entries[state.item]);
+    },
+  };
+};
+
+// Columns of the list of objects that views choose from: { title, cell(object, page), room }; those with room "wide" and "widest" are left
+// out of a narrow list.
+G3D.columns = {
+  name: (title) => ({ title, cell: (object, page) => [G3D.swatch(object, page), object.class] }),
+  score: { title: "Score", cell: (object, page) => G3D.score(object, page) },
+  iou: { title: "IoU", cell: (object) => [object.iou === undefined ? "–" : object.iou.toFixed(2)] },
+};
+
+G3D.swatch = (object, page) => {
+  const swatch = G3D.make("span", { class: "swatch" });
+  if (object.truth && page.view.outlined) swatch.classList.add("truth");
+  else swatch.style.background = page.view.colour(page, object, !page.dark.matches);
+  return swatch;
+};
+
+G3D.score = (object, page) => {
+  if (object.score === undefined) return [object.truth ? "label" : "–"];
+  const bar = G3D.make("i");
+  bar.style.cssText = `background:${page.view.colour(page, object, !page.dark.matches)};width:${100 * Math.min(1, Math.max(0, object.score))}%`;
+  return [G3D.make("span", { class: "bar" }, bar), object.score.toFixed(2)];
+};
+
 G3D.panels.objects = (root, page) => {
   const { make } = G3D;
-  const count = make("span", { class: "quiet", id: "count" });
-  const rows = make("tbody");
-  const columns = [["Class"], ["Score"], ["Distance"], ["Size h × w × l", "wide"], ["Heading", "wide"]];
-  const head = make("tr", {}, ...columns.map(([words, kind = ""]) => make("th", { scope: "col", class: kind }, words)));
+  const { data, view } = page;
+  const columns = view.columns(page);
+  const [heading, badge, count, rows] = [make("h2"), make("span", { id: "verdict", class: "badge" }), make("span", { class: "quiet", id: "count" }), make("tbody")];
+  const kind = ({ room }) => (room ? { class: room } : {});
+  const head = make("tr", {}, ...columns.map((column) => make("th", { scope: "col", ...kind(column) }, column.title)));
   const table = make("table", {}, make("thead", {}, head), rows);
-  const none = make("p", { class: "none" });
-  const heading = make("h2");
-  root.append(make("div", { class: "head" }, heading, count), make("div", { class: "scroll" }, none, table));
+  const [none, label, rule] = [make("p", { class: "none" }), make("p", { class: "blank" }, "The label says: no such object."), make("p", { class: "rule quiet" })];
+  root.append(make("div", { class: "head" }, heading, badge, count), make("div", { class: "scroll" }, none, table, label), rule);
 
   const row = (object) => {
-    const colour = page.colour(object, !page.dark.matches);
-    const swatch = make("span", { class: `swatch ${object.truth ? "truth" : ""}` });
-    const score = make("td");
-    if (!object.truth) {
-      swatch.style.background = colour;
-      const bar = make("i");
-      bar.style.cssText = `background:${colour};width:${100 * Math.min(1, Math.max(0, object.score))}%`;
-      score.append(make("span", { class: "bar" }, bar), object.score.toFixed(2));
-    } else score.append("label");
     const line = make("tr", { tabindex: 0, class: object.truth ? "truth" : "found", "data-id": object.id },
-      make("td", {}, swatch, object.class), score, make("td", {}, `${object.distance.toFixed(1)} m`),
-      make("td", { class: "wide" }, object.size ? object.size.map((v) => v.toFixed(2)).join(" × ") : "–"),
-      make("td", { class: "wide" }, object.size ? `${object.heading.toFixed(0)}°` : "–"));
+      ...columns.map((column) => make("td", kind(column), ...column.cell(object, page))));
     const select = () => page.set({ selected: page.state.selected === object.id ? null : object.id });
     line.addEventListener("click", select);
     line.addEventListener("keydown", (event) => event.key === "Enter" && select());
     return line;
   };
 
+  const counted = (item, found) => {
+    const labelled = item.truth ? `${item.truth.length} labelled` : "";
+    if (data.labels_only) return labelled;
+    if (item.iou !== null) return `${item.measure} with the label ${item.iou.toFixed(2)}`;
+    if (item.predictions.some((o) => o.score !== undefined) || view.detects(page)) return [`${found} of ${item.predictions.length} shown`, labelled].filter(Boolean).join(", ");
+    return [G3D.count(item.predictions.length, "object"), labelled].filter(Boolean).join(", ");
+  };
+  const absent = (item) => {
+    if (item.expression) return item.predictions.length ? "No object scores as high as the threshold." : "No such object.";
+    return item.predictions.length ? "All detections score below the threshold." : view.nothing;
+  };
+
   return {
     update(state, changed) {
-      if (changed.some((name) => ["frame", "threshold", "truth", "theme"].includes(name))) {
-        const { shown, frame } = page;
+      if (changed.some((name) => ["item", "threshold", "truth", "theme"].includes(name))) {
+        const { shown, item } = page;
         const found = shown.filter((o) => !o.truth).length;
         rows.replaceChildren(...shown.map(row));
-        heading.textContent = page.data.labels_only ? "Labels" : frame.expression ? "Answer" : "Detections";
-        const labelled = frame.truth ? `${frame.truth.length} labelled` : "";
-        count.textContent = page.data.labels_only ? labelled : frame.iou !== null ? `3D IoU with the label ${frame.iou.toFixed(2)}`
-          : [`${found} of ${frame.predictions.length} shown`, labelled].filter(Boolean).join(", ");
+        heading.textContent = data.labels_only ? "Labels" : item.expression ? "Answer" : view.detections(page);
+        count.textContent = counted(item, found);
+        badge.hidden = rule.hidden = item.right === null;
+        badge.textContent = item.right ? "right" : "wrong";
+        badge.className = `badge ${item.right ? "right" : "wrong"}`;
+        rule.textContent = `Right: ${item.measure} with the label of at least ${item.bound}.`;
         table.hidden = !shown.length;
-        none.textContent = frame.predictions.length ? "All detections score below the threshold." : "Nothing was found in this frame.";
-        none.hidden = found > 0 || page.data.labels_only;
+        none.textContent = absent(item);
+        none.hidden = found > 0 || data.labels_only;
+        label.hidden = !(item.expression && item.truth?.length === 0 && state.truth);
       }
       for (const line of rows.children) line.classList.toggle("selected", line.dataset.id === state.selected);
       if (changed.includes("selected")) rows.querySelector(".selected")?.scrollIntoView({ block: "nearest" });
@@ -179,111 +337,43 @@ G3D.panels.objects = (root, page) => {
   };
 };
 
-// All sentences about the image that is shown; a click shows the answer to another one.
-G3D.panels.sentences = (root, page) => {
-  const { make } = G3D;
-  const list = make("ol");
-  const count = make("span", { class: "quiet" });
-  root.append(make("div", { class: "head" }, make("h2", {}, "Sentences about this image"), count), list);
-
-  const entry = ([frame, k]) => {
-    const object = page.data.labels_only ? frame.truth?.[0] : frame.predictions[0];
-    const swatch = make("span", { class: "swatch" });
-    swatch.style.background = object ? page.data.colours[object.class][page.dark.matches ? 0 : 1] : "transparent";
-    const answer = [object ? G3D.label(object) : "nothing found", frame.iou !== null && `IoU ${frame.iou.toFixed(2)}`].filter(Boolean).join("  ");
-    const button = make("button", { type: "button", "data-frame": k },
-      swatch, make("span", { class: "words" }, frame.expression), make("span", { class: "answer" }, answer));
-    button.addEventListener("click", () => page.set({ frame: k }));
-    return make("li", {}, button);
-  };
-
-  let shown; // the image whose sentences are listed
-  return {
-    update(state, changed) {
-      const { frame, data, matching } = page;
-      const asked = data.frames.map((f, k) => [f, k]).filter(([f]) => f.image === frame.image && f.expression);
-      root.hidden = asked.length < 2;
-      if (root.hidden) return;
-      if (shown !== frame.image || changed.includes("theme")) {
-        list.replaceChildren(...asked.map(entry));
-        shown = frame.image;
-      }
-      count.textContent = `${asked.findIndex(([, k]) => k === state.frame) + 1} of ${asked.length}`;
-      for (const button of list.querySelectorAll("button")) {
-        const k = Number(button.dataset.frame);
-        button.setAttribute("aria-pressed", k === state.frame);
-        button.classList.toggle("aside", !matching.includes(k));
-        if (k === state.frame && changed.includes("frame")) keepInView(list, button);
-      }
-    },
-  };
-
-  // Scrolls the list, never the page.
-  function keepInView(box, item) {
-    const top = item.parentElement.offsetTop - box.offsetTop;
-    const bottom = top + item.offsetHeight;
-    if (top < box.scrollTop) box.scrollTop = top;
-    else if (bottom > box.scrollTop + box.clientHeight) box.scrollTop = bottom - box.clientHeight;
-  }
-};
-
 G3D.panels.figures = (root, page) => {
   const { make } = G3D;
   const { table } = page.data;
   if (table) {
     const several = table.rows.some((r) => r.lines.length > 1);
-    const figure = (value, sign = "") => make("td", {}, value === null ? "–" : sign + value.toFixed(2));
     const body = make("tbody");
     let group = "";
     for (const { group: name, label, lines } of table.rows) {
       if (name && name !== group) body.append(make("tr", { class: "group" }, make("td", { colspan: table.columns.length + 2 }, name)));
       group = name;
       lines.forEach((line, k) => body.append(make("tr", { class: k ? "aside" : "begins" }, make("td", {}, k ? "" : label),
-        ...(several ? [make("td", { class: "first" }, line.name)] : []), ...line.values.map((value) => figure(value)))));
+        ...(several ? [make("td", { class: "first" }, line.name)] : []), ...line.values.map((value) => make("td", {}, value === null ? "–" : value.toFixed(2))))));
     }
-    const tabulate = (columns, rows) => {
-      const head = make("tr", {}, ...columns.map((words) => make("th", { scope: "col" }, words)));
-      return make("div", { class: "scroll" }, make("table", {}, make("thead", {}, head), rows));
-    };
-    const parts = [make("div", {}, make("h2", {}, table.title), tabulate(["", ...(several ? [""] : []), ...table.columns], body))];
-    if (table.published) {
-      const beside = make("tbody");
-      for (const [name, measured, expected] of table.published.figures) {
-        const difference = measured === null || expected === null ? null : measured - expected;
-        beside.append(make("tr", { class: "begins" }, make("td", {}, name), figure(measured), figure(expected), figure(difference, difference > 0 ? "+" : "")));
-      }
-      parts.push(make("div", {}, make("h2", {}, "Measured and published"), tabulate(["", "measured", "published", "difference"], beside),
-        make("p", { class: "note" }, `Published: ${table.published.source}`)));
-    }
-    root.append(make("div", { class: "tables" }, ...parts), ...table.notes.map((words) => make("p", { class: "note" }, words)));
+    const head = make("tr", {}, ...["", ...(several ? [""] : []), ...table.columns].map((words) => make("th", { scope: "col" }, words)));
+    const whole = make("div", { class: "scroll" }, make("table", {}, make("thead", {}, head), body));
+    root.append(make("h2", {}, table.title), whole, ...table.notes.map((words) => make("p", { class: "note" }, words)));
   }
   return { update() {} };
 };
 
 G3D.start = () => {
   const { make } = G3D;
-  const data = JSON.parse(document.getElementById("data").textContent);
-  const page = new G3D.Page(data);
-  for (const frame of data.frames) {
-    frame.predictions.forEach((object, k) => { object.id = `found-${k}`; });
-    frame.truth?.forEach((object, k) => { object.id = `truth-${k}`; object.truth = true; });
-  }
-  const count = (items, word) => `${items.length.toLocaleString("en")} ${word}${items.length === 1 ? "" : "s"}`;
+  const page = new G3D.Page(JSON.parse(document.getElementById("data").textContent));
+  const { view, data } = page;
+  view.start?.(page);
   document.getElementById("title").textContent = data.title;
-  document.getElementById("summary").textContent = page.asked
-    ? `${count([...new Set(data.frames.map((f) => f.image))], "image")}, ${count(data.frames, "sentence")}`
-    : `${count(data.frames, "frame")}, ${data.labels_only ? count(data.frames.flatMap((f) => f.truth ?? []), "label")
-      : count(data.frames.flatMap((f) => f.predictions), "detection")}`;
-  const keys = [["←", "→"], "frames, ", ["G"], "ground truth, ", ["B"], "2D boxes, ", ["L"], "labels",
-    ...(data.frames.some((f) => Object.keys(f.maps).length) ? [", ", ["M"], "maps"] : [])];
-  document.getElementById("footer").append(
-    ...data.notes.map((words) => make("p", {}, words)),
-    make("p", {}, ...keys.flatMap((key) => (Array.isArray(key) ? key.flatMap((k) => [make("kbd", {}, k), " "]) : [key]))));
-  const wanted = data.frames.findIndex((f) => f.name === decodeURIComponent(location.hash.slice(1)));
-  if (wanted > 0) page.state.frame = wanted;
-  page.panels.push(G3D.toolbar(page));
-  for (const section of document.querySelectorAll("[data-panel]")) page.panels.push(G3D.panels[section.dataset.panel](section, page));
+  document.getElementById("summary").textContent = view.summary(page);
+  page.panels.push(G3D.toolbar(page), G3D.list(document.getElementById("items"), page));
+  const main = document.getElementById("main");
+  for (const row of [...view.panels, ["figures"]]) {
+    const sections = row.map((name) => make("section", { class: `panel ${name}`, "data-panel": name, "aria-label": view.names[name] ?? "Figures" }));
+    main.append(...(sections.length > 1 ? [make("div", { class: "columns" }, ...sections)] : sections));
+    sections.forEach((section, k) => page.panels.push(G3D.panels[row[k]](section, page)));
+  }
   page.update(Object.keys(page.state));
+  page.follow();
+  window.addEventListener("hashchange", () => page.follow());
   page.dark.addEventListener("change", () => page.update(["theme"]));
 };
 

@@ -1,296 +1,294 @@
 "use strict";
-// The 3D view: boxes, ground and camera in the camera frame (x right, y down, z forward, metres), turned about x so that up is up.
+// The view of scenes: a mesh or a cloud (z up, metres) in the colours of one layer, boxes with names, highlighted points, and cameras.
 
-G3D.panels.scene = (root, page) => {
-  const { make } = G3D;
-  const probe = document.createElement("canvas").getContext("webgl2");
-  if (!probe) {
-    root.append(make("p", { class: "missing" }, "The 3D view needs WebGL, which this browser does not offer here. Everything else on this page works without it."));
-    return { update() {} };
-  }
-  probe.getExtension("WEBGL_lose_context")?.loseContext();
-  return new G3D.Scene(root, page);
+// Arrays travel as base64 of little-endian numbers.
+G3D.array = (text, Type) => new Type(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
+
+G3D.views.scene = {
+  names: { question: "Sentence and scene", scene: "3D view", objects: "Objects" },
+  panels: [["question"], ["scene", "objects"]],
+  nothing: "Nothing was found in this scene.",
+  outlined: false,
+  state: (page) => ({ boxes: true, names: true, cameras: true, layer: Object.keys(page.data.scenes[page.items[0].scene].layers)[0] }),
+  detects: (page) => page.items.some((item) => item.truth),
+  detections: (page) => (page.items.some((item) => item.predictions.some((o) => o.score !== undefined)) ? "Detections" : "Objects"),
+  colour: (page, object) => object.colour,
+
+  switches: [
+    { name: "truth", words: "Ground truth", key: "g", when: (page) => page.items.some((item) => item.truth) },
+    { name: "boxes", words: "Boxes", key: "b", when: (page) => page.view.some(page, (o) => o.corners) },
+    { name: "names", words: "Names", key: "l", when: (page) => page.view.some(page, (o) => o.corners) },
+    { name: "cameras", words: "Cameras", key: "c", when: (page) => page.data.scenes.some((scene) => scene.cameras.length) },
+  ],
+  some: (page, test) => page.items.some((item) => item.predictions.some(test) || item.truth?.some(test)),
+
+  // Buttons for the layers, where there is a choice.
+  controls(page) {
+    const names = Object.keys(page.data.scenes[page.item.scene].layers);
+    if (names.length < 2) return [];
+    const buttons = names.map((name) => {
+      const button = G3D.make("button", { type: "button", class: "layer", "aria-pressed": name === page.state.layer }, name);
+      button.addEventListener("click", () => {
+        for (const other of buttons) other.setAttribute("aria-pressed", other === button);
+        page.set({ layer: name });
+      });
+      return button;
+    });
+    return [G3D.make("span", { class: "layers", id: "layers" }, ...buttons)];
+  },
+
+  columns(page) {
+    const boxes = page.view.some(page, (o) => o.corners);
+    const points = page.view.some(page, (o) => o.points !== undefined);
+    const scored = page.view.some(page, (o) => o.score !== undefined);
+    return [G3D.columns.name("Object"), ...(scored ? [G3D.columns.score] : []),
+      ...(page.view.some(page, (o) => o.iou !== undefined) ? [G3D.columns.iou] : []),
+      ...(boxes || !points ? [{ title: "Size x × y × z", room: scored ? "wide" : "", cell: (o) => [o.size ? o.size.map((v) => v.toFixed(2)).join(" × ") : "–"] }] : []),
+      ...(points ? [{ title: "Points", cell: (o) => [o.points === undefined ? "–" : o.points.toLocaleString("en")] }] : []),
+      ...(boxes || !points ? [{ title: "Id", room: scored ? "widest" : "", cell: (o) => [String(o.number ?? "–")] }] : [])];
+  },
+
+  summary({ asked, items, data: { scenes } }) {
+    const { count } = G3D;
+    if (asked) return `${count(scenes.length, "scene")}, ${count(items.length, "sentence")}`;
+    if (items.length === 1) return `${scenes[0].summary}, ${count(items[0].predictions.length, "object")}`;
+    return `${count(items.length, "scene")}, ${count(items.flatMap((item) => item.predictions).length, "object")}`;
+  },
 };
 
-G3D.Scene = class {
-  static PICTURE_DEPTH = 3; // metres ahead of the camera where the picture hangs in its frustum
+// The sentence, and what is known of the scene.
+G3D.panels.question = (root, page) => {
+  const { make } = G3D;
+  const [sentence, about, legend] = [make("p", { class: "sentence" }), make("p", { class: "about quiet" }), make("p", { class: "legend", id: "legend" })];
+  root.append(sentence, about, legend);
+
+  const meanings = (item, layer) => {
+    const { answer, label, both, other } = page.data.answer_colours;
+    const [found, truth] = [item.predictions, page.state.truth ? item.truth ?? [] : []];
+    const points = (objects) => objects.some((o) => o.points !== undefined);
+    return [
+      ...(item.expression && found.some((o) => o.answer) ? [["answer", answer]] : []),
+      ...(item.expression && found.some((o) => !o.answer) ? [["other candidates", other]] : []),
+      ...(truth.length ? [["ground truth", label]] : []),
+      ...(points(found) && points(truth) ? [["points of both", both]] : []),
+      ...(layer.legend ?? []),
+    ];
+  };
+
+  return {
+    update(state, changed) {
+      if (!changed.some((name) => ["item", "layer", "truth"].includes(name))) return;
+      const { item, data } = page;
+      const scene = data.scenes[item.scene];
+      sentence.textContent = item.expression ?? "";
+      sentence.hidden = !item.expression;
+      about.textContent = [`Scene ${scene.name}: ${scene.summary}.`, ...scene.notes].join(" ");
+      legend.replaceChildren(...meanings(item, scene.layers[state.layer]).map(([words, colour]) => {
+        const swatch = make("span", { class: "swatch" });
+        swatch.style.background = colour;
+        return make("span", {}, swatch, words);
+      }));
+    },
+  };
+};
+
+G3D.RoomSpace = class RoomSpace extends G3D.Space {
+  static DIMMED = 0.45; // share of its colour that a point outside of shown masks keeps; the rest is grey
+  static GREY = 150 / 255;
+  static MOST_NAMES = 80;
 
   constructor(root, page) {
-    this.root = root;
-    this.page = page;
-    this.renderer = new THREE.WebGLRenderer({ antialias: true });
-    this.renderer.setPixelRatio(Math.min(2, window.devicePixelRatio));
-    this.scene = new THREE.Scene();
-    this.camera = new THREE.PerspectiveCamera(50, 1, 0.1, 1000);
-    this.world = new THREE.Group(); // what is in the camera frame
-    this.world.rotation.x = Math.PI;
-    this.scene.add(this.world);
-    this.ground = this.layer();
-    this.rig = this.layer();
-    this.boxes = this.layer();
-    const canvas = this.renderer.domElement;
-    canvas.setAttribute("aria-label", "3D view: drag to turn, wheel to zoom, right drag to move");
-    this.controls = new THREE.OrbitControls(this.camera, canvas);
-    this.controls.maxPolarAngle = Math.PI * 0.495;
-    this.controls.minDistance = 0.5;
-    this.controls.maxDistance = 400;
-    this.controls.addEventListener("change", () => this.draw());
-    this.controls.addEventListener("start", () => this.release());
-    root.append(canvas, this.buttons(), G3D.make("p", { class: "hint" }, "drag to turn, wheel to zoom"));
-    this.view = "orbit";
-    this.pick(canvas);
-    new ResizeObserver(() => this.resize()).observe(root);
+    super(root, page, { orbit: "Orbit", top: "Top view", answer: "Close view" }, { fov: 50, near: 0.02, far: 500 });
+    this.camera.up.set(0, 0, 1);
+    [this.boxes, this.names, this.cameras] = [new THREE.Group(), new THREE.Group(), new THREE.Group()];
+    this.scene.add(this.boxes, this.names, this.cameras);
   }
 
-  layer() {
-    const group = new THREE.Group();
-    this.world.add(group);
-    return group;
-  }
-
-  buttons() {
-    const names = { orbit: "Orbit", camera: "Camera view", top: "Top view" };
-    this.button = {};
-    for (const [view, words] of Object.entries(names)) {
-      this.button[view] = G3D.make("button", { type: "button", "data-view": view }, words);
-      this.button[view].addEventListener("click", () => this.look(view, true));
-    }
-    return G3D.make("div", { class: "views" }, ...Object.values(this.button));
-  }
+  targets() { return this.boxes.children.filter((part) => part.isMesh && !part.isLineSegments2); }
 
   update(state, changed) {
-    if (changed.includes("frame") || changed.includes("theme")) {
-      const style = getComputedStyle(document.documentElement);
-      const colour = (name) => new THREE.Color(style.getPropertyValue(name).trim());
-      this.theme = { ground: colour("--scene"), line: colour("--scene-line"), strong: colour("--scene-line-strong"), words: style.getPropertyValue("--quiet").trim() };
-      this.scene.background = this.theme.ground;
-      this.drawGround();
-    }
-    if (changed.includes("frame")) this.drawRig();
-    if (changed.some((name) => ["frame", "threshold", "truth", "theme", "selected"].includes(name))) this.drawBoxes();
-    if (changed.includes("frame")) this.look(this.view, false);
+    const any = (...names) => names.some((name) => changed.includes(name));
+    const scene = this.page.data.scenes[this.page.item.scene];
+    const opened = this.opened !== scene;
+    if (opened) this.open(scene);
+    if (opened || any("theme")) this.scene.background = this.colours().ground;
+    if (opened || any("item", "layer", "truth", "threshold", "selected")) this.paint();
+    if (opened || any("item", "boxes", "names", "truth", "threshold", "selected")) this.drawBoxes();
+    this.cameras.visible = state.cameras;
+    const located = this.page.item.predictions.some((o) => o.corners || o.spans) || this.page.item.truth?.length;
+    this.button.answer.hidden = !located;
+    if (opened || any("item")) this.openView(opened, Boolean(located));
+    if (any("selected") && state.selected !== null) this.centre(this.extent(this.page.shown.filter((o) => o.id === state.selected)));
     this.draw();
   }
 
   // ---- what is drawn
 
-  // Lines given as pairs of points, `width` in pixels.
-  lines(points, color, width, options = {}) {
-    const geometry = new THREE.LineSegmentsGeometry().setPositions(points.flat());
-    const material = new THREE.LineMaterial({ color, linewidth: width, ...options });
-    const segments = new THREE.LineSegments2(geometry, material);
-    if (options.dashed) segments.computeLineDistances();
-    return segments;
-  }
-
-  surface(points, triangles, color, opacity) {
+  open(scene) {
+    this.opened = scene;
+    if (this.surfaceMesh) {
+      this.scene.remove(this.surfaceMesh);
+      this.surfaceMesh.geometry.dispose();
+      this.surfaceMesh.material.dispose();
+    }
+    const { low, step, positions, faces } = scene;
+    const places = G3D.array(positions, Uint16Array);
+    this.places = Float32Array.from(places, (v, k) => low[k % 3] + v * step[k % 3]);
     const geometry = new THREE.BufferGeometry();
-    geometry.setAttribute("position", new THREE.Float32BufferAttribute(points.flat(), 3));
-    geometry.setIndex(triangles);
-    const material = new THREE.MeshBasicMaterial({ color, transparent: true, opacity, depthWrite: false, side: THREE.DoubleSide });
-    return new THREE.Mesh(geometry, material);
-  }
-
-  empty(group) {
-    for (const child of [...group.children]) {
-      child.geometry?.dispose();
-      child.material?.map?.dispose();
-      child.material?.dispose();
-      group.remove(child);
+    geometry.setAttribute("position", new THREE.BufferAttribute(this.places, 3));
+    this.paints = new THREE.BufferAttribute(new Float32Array(places.length), 3);
+    geometry.setAttribute("color", this.paints);
+    if (faces) {
+      geometry.setIndex(new THREE.BufferAttribute(G3D.array(faces, Uint32Array), 1));
+      this.surfaceMesh = new THREE.Mesh(geometry, new THREE.MeshBasicMaterial({ vertexColors: true, side: THREE.DoubleSide }));
+    } else {
+      this.surfaceMesh = new THREE.Points(geometry, new THREE.PointsMaterial({ vertexColors: true, size: 0.02 }));
+    }
+    this.scene.add(this.surfaceMesh);
+    this.bounds = new THREE.Box3().setFromBufferAttribute(geometry.attributes.position);
+    this.empty(this.cameras);
+    for (const { corners } of scene.cameras) {
+      const [eye, ...rim] = corners;
+      this.cameras.add(this.lines([...rim.flatMap((c) => [eye, c]), ...rim.flatMap((c, k) => [c, rim[(k + 1) % 4]])], "#f5a623", 1.5));
     }
   }
 
-  drawGround() {
-    this.empty(this.ground);
-    const { line, strong, words } = this.theme;
-    const y = this.page.frame.ground;
-    const far = this.reach() + 20;
-    const side = 50;
-    const grid = [];
-    for (let x = -side; x <= side; x += 10) grid.push([x, y, -10], [x, y, far]);
-    for (let z = -10; z <= far; z += 10) grid.push([-side, y, z], [side, y, z]);
-    this.ground.add(this.lines(grid, line, 1));
-    for (let r = 20; r <= far; r += 20) {
-      const at = (k) => [r * Math.sin((k / 48 - 0.5) * Math.PI * 0.55), y, r * Math.cos((k / 48 - 0.5) * Math.PI * 0.55)];
-      this.ground.add(this.lines(Array.from({ length: 48 }, (_, k) => [at(k), at(k + 1)]).flat(), strong, 1.2));
-      if (far > 80 && r % 40) continue;
-      const label = this.words(`${r} m`, words);
-      label.position.set(0, y, r);
-      this.ground.add(label);
+  // The layer's colours, and over them the points of masks. Of several masks the answer is shown, or the selected one.
+  paint() {
+    const layer = this.opened.layers[this.page.state.layer];
+    const target = this.paints.array;
+    const colour = new THREE.Color();
+    if (layer.colours) {
+      const levels = G3D.array(layer.colours, Uint8Array);
+      const linear = Float32Array.from({ length: 256 }, (_, k) => colour.setRGB(k / 255, 0, 0, THREE.SRGBColorSpace).r);
+      for (let k = 0; k < target.length; k += 1) target[k] = linear[levels[k]];
+    } else {
+      const ids = G3D.array(layer.ids, Int32Array);
+      const painted = new Map(Object.entries(layer.palette).map(([id, words]) => [Number(id), new THREE.Color(words)]));
+      ids.forEach((id, k) => painted.get(id).toArray(target, 3 * k));
     }
+    const masks = this.page.shown.filter((o) => o.spans);
+    if (masks.length) this.highlight(masks);
+    this.paints.needsUpdate = true;
   }
 
-  // A small sign that always faces the viewer and keeps its size on the screen.
-  words(text, colour) {
-    const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = [128, 48];
-    const pen = canvas.getContext("2d");
-    pen.font = "26px system-ui, sans-serif";
-    pen.fillStyle = colour;
-    pen.textBaseline = "middle";
-    pen.fillText(text, 8, 22);
-    const map = new THREE.CanvasTexture(canvas);
-    map.colorSpace = THREE.SRGBColorSpace;
-    const sprite = new THREE.Sprite(new THREE.SpriteMaterial({ map, sizeAttenuation: false, depthTest: false, transparent: true }));
-    sprite.scale.set(0.128, 0.048, 1);
-    sprite.center.set(0, 0);
-    return sprite;
-  }
-
-  // The camera: its frustum with the picture in it. The picture is painted before everything else, so that boxes always lie over it.
-  drawRig() {
-    this.empty(this.rig);
-    const { eye, rays } = this.page.frame.camera;
-    const corners = rays.map((ray) => ray.map((v, k) => eye[k] + v * G3D.Scene.PICTURE_DEPTH));
-    const frustum = [...corners.flatMap((c) => [eye, c]), ...corners.flatMap((c, k) => [c, corners[(k + 1) % 4]])];
-    this.frustum = this.lines(frustum, this.theme.strong, 1.5);
-    this.rig.add(this.frustum);
-    const plane = this.surface(corners, [0, 1, 2, 0, 2, 3], 0xffffff, 1);
-    plane.geometry.setAttribute("uv", new THREE.Float32BufferAttribute([0, 1, 1, 1, 1, 0, 0, 0], 2));
-    Object.assign(plane.material, { transparent: false, depthTest: false, visible: false });
-    plane.renderOrder = -1;
-    this.rig.add(plane);
-    const image = new Image();
-    image.onload = () => {
-      const map = new THREE.Texture(image);
-      map.colorSpace = THREE.SRGBColorSpace;
-      map.anisotropy = 8;
-      map.needsUpdate = true;
-      Object.assign(plane.material, { map, visible: true, needsUpdate: true });
-      this.draw();
+  highlight(masks) {
+    const target = this.paints.array;
+    const { DIMMED, GREY } = RoomSpace;
+    const grey = new THREE.Color().setRGB(GREY, GREY, GREY, THREE.SRGBColorSpace).r;
+    for (let k = 0; k < target.length; k += 1) target[k] = target[k] * DIMMED + grey * (1 - DIMMED);
+    const chosen = masks.find((o) => o.id === this.page.state.selected);
+    const asked = this.page.item.expression;
+    const found = chosen && !chosen.truth ? [chosen] : masks.filter((o) => !o.truth && (o.answer || !asked));
+    const painted = new Uint8Array(target.length / 3);
+    const put = (object, words, bit) => {
+      const [own, both] = [new THREE.Color(words), new THREE.Color(this.page.data.answer_colours.both)];
+      const spans = G3D.array(object.spans, Uint32Array);
+      for (let s = 0; s < spans.length; s += 2) {
+        for (let k = spans[s]; k < spans[s + 1]; k += 1) {
+          (painted[k] && bit === 2 ? both : own).toArray(target, 3 * k);
+          painted[k] |= bit;
+        }
+      }
     };
-    image.src = this.page.picture;
+    for (const object of found) put(object, object.colour, 1);
+    for (const object of masks.filter((o) => o.truth)) put(object, object.colour, 2);
   }
 
   drawBoxes() {
     this.empty(this.boxes);
-    const { edges, faces, front } = this.page.data.box;
-    const triangles = ([a, b, c, d]) => [a, b, c, a, c, d];
-    for (const object of this.page.shown.filter((o) => o.corners)) {
-      const { corners } = object;
-      const color = this.page.colour(object, !this.page.dark.matches);
-      const selected = object.id === this.page.state.selected;
-      const parts = [this.lines(edges.flatMap(([a, b]) => [corners[a], corners[b]]), color, selected ? 4 : object.truth ? 1.5 : 2.2,
-        object.truth ? { dashed: true, dashSize: 0.28, gapSize: 0.2 } : {})];
-      if (!object.truth) {
-        parts.push(this.surface(corners, faces.flatMap(triangles), color, selected ? 0.4 : 0.13));
-        parts.push(this.surface(corners, triangles(front), color, 0.35));
-      }
-      parts.push(...this.arrow(corners, color, object.truth ? 0.5 : 0.95));
-      for (const part of parts) {
+    this.empty(this.names);
+    const { state, shown, data } = this.page;
+    const visible = shown.filter((o) => o.corners && (state.boxes || o.id === state.selected));
+    for (const object of visible) {
+      const { corners, colour } = object;
+      const selected = object.id === state.selected;
+      const ends = data.edges.flatMap(([a, b]) => [corners[a], corners[b]]);
+      const width = selected ? 5 : object.answer ? 3.5 : 2;
+      const solid = this.lines(ends, colour, width);
+      const behind = this.lines(ends, colour, width, { depthTest: false, transparent: true, opacity: 0.3 }); // seen through walls
+      const hull = this.surface(corners, RoomSpace.TRIANGLES, colour, selected ? 0.22 : object.answer ? 0.12 : 0);
+      for (const part of [solid, behind, hull]) {
         part.userData.id = object.id;
         this.boxes.add(part);
       }
     }
+    if (!state.names || !state.boxes || visible.length > RoomSpace.MOST_NAMES) return;
+    for (const object of visible) {
+      const words = object.truth ? `${object.class} (label)` : [object.class, object.score?.toFixed(2)].filter(Boolean).join("  ");
+      const sign = this.sign(words, "#ffffff", "rgba(13, 17, 23, 0.72)");
+      sign.position.set(...[0, 1].map((k) => object.corners.reduce((sum, c) => sum + c[k] / 8, 0)), Math.max(...object.corners.map((c) => c[2])));
+      sign.center.set(0.5, object.truth ? 1.1 : -0.1);
+      this.names.add(sign);
+    }
   }
 
-  // On the ground, from the middle of the box to beyond its front.
-  arrow(corners, color, opacity) {
-    const middle = (...ids) => [0, 1, 2].map((k) => ids.reduce((sum, id) => sum + corners[id][k], 0) / ids.length);
-    const [centre, front] = [middle(0, 1, 2, 3), middle(0, 1)];
-    const length = Math.hypot(front[0] - centre[0], front[2] - centre[2]) || 1;
-    const [dx, dz] = [(front[0] - centre[0]) / length, (front[2] - centre[2]) / length];
-    const y = centre[1] - 0.02;
-    const at = (along, across) => [front[0] + dx * along - dz * across, y, front[2] + dz * along + dx * across];
-    return [this.lines([[centre[0], y, centre[2]], at(0.8, 0)], color, 2, { transparent: true, opacity }),
-      this.surface([at(0.7, -0.4), at(0.7, 0.4), at(1.5, 0)], [0, 1, 2], color, opacity)];
-  }
+  static TRIANGLES = [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]].flatMap(([a, b, c, d]) => [a, b, c, a, c, d]);
 
   // ---- where it is seen from
 
-  reach() {
-    const { predictions, truth } = this.page.frame;
-    const depths = [...predictions, ...(truth ?? [])].filter((o) => o.corners).map((o) => Math.max(...o.corners.map((c) => c[2])));
-    return Math.min(120, Math.max(30, 10 * Math.ceil((depths.length ? Math.max(...depths) : 40) / 10)));
+  // A sentence is shown close to its objects until the reader chooses another view or moves the camera, which is then kept within a scene.
+  openView(opened, located) {
+    const close = this.page.item.expression && located;
+    if (opened || this.following) {
+      this.look(close ? "answer" : "orbit", !opened);
+      this.following = true;
+    }
   }
 
-  // Position, target and field of view; `world` turns y and z.
+  release() {
+    super.release();
+    this.following = false;
+  }
+
+  // The bounds of some objects: of their boxes and points.
+  extent(objects) {
+    const box = new THREE.Box3();
+    const point = new THREE.Vector3();
+    for (const object of objects) {
+      for (const corner of object.corners ?? []) box.expandByPoint(point.set(...corner));
+      const spans = object.spans ? G3D.array(object.spans, Uint32Array) : [];
+      for (let s = 0; s < spans.length; s += 2) {
+        for (let k = spans[s]; k < spans[s + 1]; k += 1) box.expandByPoint(point.fromArray(this.places, 3 * k));
+      }
+    }
+    return box;
+  }
+
+  // Move the camera so that bounds are in the middle of the view.
+  centre(bounds) {
+    if (bounds.isEmpty()) return;
+    const middle = bounds.getCenter(new THREE.Vector3());
+    this.camera.position.add(middle.clone().sub(this.controls.target));
+    this.controls.target.copy(middle);
+    this.controls.update();
+    this.release();
+  }
+
   viewpoint(view) {
-    const turned = (x, y, z) => new THREE.Vector3(x, -y, -z);
-    const { ground, camera: { eye, rays } } = this.page.frame;
-    const reach = this.reach();
-    const aspect = this.camera.aspect;
-    if (view === "camera") {
-      const span = (k) => Math.max(...rays.map((ray) => Math.abs(ray[k])));
-      const half = Math.max(span(1), span(0) / aspect) * 1.01;
-      const [x, y, z] = eye;
-      return { position: turned(x, y, z), target: turned(x, y, z + 10), fov: (2 * Math.atan(half) * 180) / Math.PI };
-    }
-    const fov = 50;
-    const tangent = Math.tan((fov / 2) * (Math.PI / 180));
-    if (view === "top") {
-      const height = Math.max((reach + 6) / 2, (reach * 0.6) / aspect) / tangent;
-      return { position: turned(0, ground - height, reach / 2 - 3 - height * 1e-3), target: turned(0, ground, reach / 2 - 3), fov };
-    }
-    const back = (4 + 0.22 * reach) * Math.max(1, 1.4 / aspect);
-    return { position: turned(-0.3 * back, ground - 0.95 * back, -back), target: turned(0, ground, 0.3 * reach), fov: 42 };
+    const shown = this.page.item.expression ? this.page.shown.filter((o) => o.answer || o.truth) : this.page.shown;
+    const close = view === "answer" ? this.extent(shown.length ? shown : this.page.shown) : this.bounds;
+    const bounds = close.isEmpty() ? this.bounds : close;
+    const middle = bounds.getCenter(new THREE.Vector3());
+    const size = bounds.getSize(new THREE.Vector3());
+    const tangent = Math.tan((this.camera.fov / 2) * (Math.PI / 180));
+    const { fov, aspect } = this.camera;
+    const reach = (1.2 * Math.max(size.y / 2, size.x / 2 / aspect)) / tangent;
+    if (view === "top") return { position: new THREE.Vector3(middle.x, middle.y - 1e-3 * reach, this.bounds.max.z + reach), target: middle, fov };
+    if (view === "orbit") return { position: new THREE.Vector3(middle.x - 0.25 * reach, middle.y - 0.75 * reach, middle.z + 0.95 * reach), target: middle, fov };
+    const away = Math.max(1.6, (0.9 * size.length()) / tangent / Math.min(1, aspect));
+    const inward = this.bounds.getCenter(new THREE.Vector3()).sub(middle).setZ(0); // from the side of the room's middle, so that no wall is between
+    if (inward.length() < 0.1) inward.set(-0.3, -1, 0);
+    inward.normalize().multiplyScalar(0.75 * away);
+    return { position: new THREE.Vector3(middle.x + inward.x, middle.y + inward.y, middle.z + 0.65 * away), target: middle, fov };
   }
 
   look(view, smoothly) {
     this.view = view;
+    this.following = view === "answer";
     this.mark(view);
-    this.ground.visible = this.frustum.visible = view !== "camera"; // there, the picture says it all
-    const from = { position: this.camera.position.clone(), target: this.controls.target.clone(), fov: this.camera.fov };
-    const to = this.viewpoint(view);
-    const place = (share) => {
-      this.camera.position.lerpVectors(from.position, to.position, share);
-      this.controls.target.lerpVectors(from.target, to.target, share);
-      this.camera.fov = from.fov + (to.fov - from.fov) * share;
-      this.camera.updateProjectionMatrix();
-      this.controls.update();
-      this.draw();
-    };
-    cancelAnimationFrame(this.flight);
-    if (!smoothly || window.matchMedia("(prefers-reduced-motion: reduce)").matches) {
-      place(1);
-      return;
-    }
-    const begun = performance.now();
-    const fly = (now) => {
-      const share = Math.min(1, Math.max(0, (now - begun) / 450));
-      place(share * share * (3 - 2 * share));
-      if (share < 1) this.flight = requestAnimationFrame(fly);
-    };
-    this.flight = requestAnimationFrame(fly);
-  }
-
-  // The user has taken over: no button describes the view any more.
-  release() {
-    cancelAnimationFrame(this.flight);
-    this.ground.visible = this.frustum.visible = true;
-    this.mark(null);
-  }
-
-  mark(view) {
-    for (const [name, button] of Object.entries(this.button)) button.setAttribute("aria-pressed", name === view);
-  }
-
-  pick(canvas) {
-    let down = null;
-    canvas.addEventListener("pointerdown", (event) => { down = [event.clientX, event.clientY]; });
-    canvas.addEventListener("click", (event) => {
-      if (!down || Math.hypot(event.clientX - down[0], event.clientY - down[1]) > 4) return;
-      const area = canvas.getBoundingClientRect();
-      const at = new THREE.Vector2(((event.clientX - area.left) / area.width) * 2 - 1, 1 - ((event.clientY - area.top) / area.height) * 2);
-      const ray = new THREE.Raycaster();
-      ray.setFromCamera(at, this.camera);
-      const [hit] = ray.intersectObjects(this.boxes.children.filter((part) => part.isMesh && !part.isLineSegments2));
-      this.page.set({ selected: hit ? hit.object.userData.id : null });
-    });
-  }
-
-  resize() {
-    const { clientWidth: width, clientHeight: height } = this.root;
-    if (!width || !height) return;
-    this.renderer.setSize(width, height, false);
-    this.camera.aspect = width / height;
-    this.camera.updateProjectionMatrix();
-    if (this.button[this.view].getAttribute("aria-pressed") === "true") this.look(this.view, false);
-    this.draw();
-  }
-
-  draw() {
-    cancelAnimationFrame(this.pending);
-    this.pending = requestAnimationFrame(() => this.renderer.render(this.scene, this.camera));
+    this.fly(this.viewpoint(view), smoothly);
   }
 };
+
+G3D.panels.scene = G3D.Space.panel(G3D.RoomSpace);

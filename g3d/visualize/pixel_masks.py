@@ -1,0 +1,48 @@
+"""Masks over images: a translucent fill with an opaque outline, the same in pictures and in the page."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from g3d.visualize.palette import rgba
+
+_FILL, _LABEL_FILL, _OUTLINE = 96, 40, 255
+"""Opacity of a mask's inside, of a labelled mask's inside, and of the outline, of 255."""
+
+
+def mask_picture(mask: np.ndarray, colour: str, size: tuple[int, int], label: bool) -> Image.Image:
+    """Return a mask as a picture with a palette; its transparency is `picture.info["transparency"]`.
+
+    Args:
+        mask: (H, W) bool.
+        colour: "#RRGGBB" of fill and outline.
+        size: (width, height) of the picture.
+        label: draw it as ground truth: with less fill and an interrupted outline.
+    """
+    if size != (mask.shape[1], mask.shape[0]):
+        mask = np.asarray(Image.fromarray(mask.astype(np.uint8)).resize(size, Image.Resampling.NEAREST), bool)
+    outline = mask & ~_inside(mask)
+    if label:
+        rows, columns = np.indices(mask.shape)
+        outline &= (rows + columns) // 5 % 2 == 0
+    picture = Image.fromarray(np.where(outline, 2, mask).astype(np.uint8))
+    picture.putpalette(bytes(rgba(colour)[:3]) * 3)
+    picture.info["transparency"] = bytes([0, _LABEL_FILL if label else _FILL, _OUTLINE])
+    return picture
+
+
+def mask_bounds(mask: np.ndarray) -> np.ndarray:
+    """Return the box x1 y1 x2 y2 around a mask that is not empty, in pixels."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return np.array([columns[0], rows[0], columns[-1], rows[-1]], float)
+
+
+def _inside(mask: np.ndarray) -> np.ndarray:
+    """Return the pixels at least two pixels away from the mask's outside; outside the image counts as inside."""
+    padded = np.pad(mask, 2, mode="edge")
+    height, width = mask.shape
+    inside = mask.copy()
+    for down, right in ((0, 2), (4, 2), (2, 0), (2, 4), (1, 1), (3, 3), (1, 3), (3, 1)):
+        inside &= padded[down : down + height, right : right + width]
+    return inside
