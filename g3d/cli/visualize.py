@@ -25,7 +25,8 @@ def visualize(
     min_score: Annotated[
         float,
         typer.Option(
-            "--min-score", help="Leave out weaker detections (not answers to sentences); the page can bring them back."
+            "--min-score",
+            help="Leave out weaker objects (never the best answer to a sentence); the page can show them.",
         ),
     ] = 0.2,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for pictures and page.")] = Path("pictures"),

@@ -58,10 +58,14 @@ class ImageItem:
                 )
 
     @property
+    def candidates(self) -> int:
+        """Number of predicted objects: boxes, and masks that are not empty."""
+        return len(self.predictions) + len(self.boxes or ()) + sum(bool(mask.mask.any()) for mask in self.masks)
+
+    @property
     def finds_nothing(self) -> bool:
         """Whether the answer to a sentence is that there is no such object."""
-        found = len(self.predictions) + len(self.boxes or ()) + sum(bool(mask.mask.any()) for mask in self.masks)
-        return self.answered and self.expression is not None and not found
+        return self.answered and self.expression is not None and not self.candidates
 
     def load(self) -> Image.Image:
         """Return the image in RGB.

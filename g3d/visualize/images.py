@@ -47,6 +47,8 @@ def draw_images(
         EnvironmentProblem: a file cannot be written.
     """
     items = [image_item(prediction, name, truth, not texts.labels_only) for name, prediction in predictions]
+    if all(item.expression and item.candidates < 2 for item in items):
+        texts = replace(texts, threshold=0.0)  # one object for each sentence: it is the answer, however unsure
     progress.begin("pictures", len(items))
     written = []
     for item in items:

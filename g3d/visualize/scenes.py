@@ -131,7 +131,11 @@ def _mesh_room(path: Path) -> Room:
     notes = [] if mesh.offset is None else [f"{mesh.offset.tolist()} is subtracted from the file's coordinates."]
     faces = mesh.faces if len(mesh.faces) else None
     return Room(
-        *(path.stem, mesh.vertices, faces, layers), notes=notes, offset=mesh.offset, rows=mesh.rows, left_out=mesh.left_out
+        *(path.stem, mesh.vertices, faces, layers),
+        notes=notes,
+        offset=mesh.offset,
+        rows=mesh.rows,
+        left_out=mesh.left_out,
     )
 
 

@@ -153,6 +153,24 @@ def test_a_mask_of_another_length_is_refused(tmp_path: Path, scan: Path, room: R
     assert not (tmp_path / "out").exists()
 
 
+def test_answers_are_about_the_file_where_vertices_are_left_out_or_moved() -> None:
+    vertices = np.random.default_rng(0).uniform(0, 1, (4, 3)).astype(np.float32)
+    layers = {"colours": Layer(np.zeros((4, 3), np.uint8))}
+    rows, offset = np.array([0, 2, 3, 5]), np.array([100.0, 200, 0])
+    room = Room("r", vertices, None, layers, offset=offset, rows=rows, left_out=2)
+    mask = PointMask(np.array([1, 1, 0, 1, 0, 0], bool), 0.5)
+    boxes = SceneBoxes(np.array(["chair"]), np.array([[101.0, 202, 3]]), np.ones((1, 3)), scores=np.array([0.5]))
+    placed = SceneItem("a", "it", boxes, (mask,), boxes, mask).placed(room)
+    assert placed.masks[0].mask.tolist() == [True, False, True, False]
+    assert placed.true_mask is not None
+    assert placed.true_mask.mask.tolist() == [True, False, True, False]
+    assert placed.boxes is not None
+    assert placed.true_boxes is not None
+    assert placed.boxes.centers.tolist() == placed.true_boxes.centers.tolist() == [[1, 2, 3]]
+    with pytest.raises(InputError, match="found a mask of 4 points, expected 6, the vertices of scene r"):
+        SceneItem("a", "it", masks=(PointMask(np.ones(4, bool), 0.5),)).placed(room)
+
+
 def test_scenes_that_cannot_be_drawn_are_named(tmp_path: Path, scan: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(InputError, match=f"prediction for 's': it does not say where scene '{SCENE}' is"):

@@ -199,22 +199,26 @@ G3D.RoomSpace = class RoomSpace extends G3D.Space {
     this.empty(this.boxes);
     this.empty(this.names);
     const { state, shown, data } = this.page;
-    const visible = shown.filter((o) => o.corners && (state.boxes || o.id === state.selected));
+    const inOrder = [...shown.filter((o) => o.truth), ...shown.filter((o) => !o.truth)]; // what was found lies over the labels
+    const visible = inOrder.filter((o) => o.corners && (state.boxes || o.id === state.selected));
     for (const object of visible) {
       const { corners, colour } = object;
       const selected = object.id === state.selected;
       const ends = data.edges.flatMap(([a, b]) => [corners[a], corners[b]]);
-      const width = selected ? 5 : object.answer ? 3.5 : 2;
+      const width = selected ? 5 : object.answer ? 3.5 : object.truth ? 1.6 : 2.2;
       const solid = this.lines(ends, colour, width);
       const behind = this.lines(ends, colour, width, { depthTest: false, transparent: true, opacity: 0.3 }); // seen through walls
       const hull = this.surface(corners, RoomSpace.TRIANGLES, colour, selected ? 0.22 : object.answer ? 0.12 : 0);
       for (const part of [solid, behind, hull]) {
         part.userData.id = object.id;
+        part.renderOrder = object.truth ? 1 : 2;
         this.boxes.add(part);
       }
     }
-    if (!state.names || !state.boxes || visible.length > RoomSpace.MOST_NAMES) return;
-    for (const object of visible) {
+    const found = visible.filter((o) => !o.truth);
+    const named = visible.length <= RoomSpace.MOST_NAMES ? visible : found.length <= RoomSpace.MOST_NAMES ? found : [];
+    if (!state.names || !state.boxes) return;
+    for (const object of named) {
       const words = object.truth ? `${object.class} (label)` : [object.class, object.score?.toFixed(2)].filter(Boolean).join("  ");
       const sign = this.sign(words, "#ffffff", "rgba(13, 17, 23, 0.72)");
       sign.position.set(...[0, 1].map((k) => object.corners.reduce((sum, c) => sum + c[k] / 8, 0)), Math.max(...object.corners.map((c) => c[2])));
