@@ -35,7 +35,7 @@ def fingerprint(files: Iterable[Path]) -> str:
 
 def fingerprint_inputs(files: Sequence[Path]) -> str:
     """Return the fingerprint of the files that are there, and how many are missing."""
-    there = [file for file in files if file.exists()]
+    there = [file for file in files if file.is_file()]
     return f"{fingerprint(there)}-{len(files) - len(there)}"
 
 
