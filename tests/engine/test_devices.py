@@ -25,7 +25,7 @@ from torch import Tensor
 from g3d import config as presets
 from g3d.engine import checkpoint
 from g3d.engine.distributed import Processes
-from g3d.engine.train import Trainer
+from g3d.engine.trainer import Trainer
 from g3d.prepare.kitti import prepare_kitti
 
 ROUNDING, ROUNDING_OF_FLOAT64 = 1e-3, 1e-5
@@ -99,7 +99,7 @@ def one_step(world: World, device: str, *settings: str, dtype: torch.dtype = tor
     run = Trainer(config, world.data, Processes(0, 1, torch.device(device)))
     run.model.to(dtype)
     run.model.register_forward_pre_hook(lambda _, inputs: tuple(_cast(value, dtype) for value in inputs))
-    terms = run.step(next(run.batches()))
+    terms = next(iter(run)).losses
     assert {parameter.device.type for parameter in run.model.parameters()} == {device}
     gradients = {name: p.grad.cpu() for name, p in run.model.named_parameters() if p.grad is not None}
     assert gradients
