@@ -123,9 +123,6 @@ class TrainConfig(Schema):
     seed: NonNegativeInt = 0
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast; weights and optimiser stay fp32")
     tf32: bool = Field(False, description="TF32 matrix products on CUDA")
-    channels_last: bool = Field(
-        True, description="channels-last memory layout, for systems with an image network; the others ignore it"
-    )
     compile: bool = Field(False, description="torch.compile the network (needs a host compiler on a CPU)")
     checkpoint_epochs: PositiveInt = Field(10, description="keep a numbered checkpoint every this many epochs")
     save_steps: NonNegativeInt = Field(
@@ -144,6 +141,12 @@ class TrainConfig(Schema):
     sync_batchnorm: bool = Field(True, description="batch statistics over all processes")
 
 
+class ImageTrainConfig(TrainConfig):
+    """The training run of a system with an image network."""
+
+    channels_last: bool = Field(True, description="channels-last memory layout of weights and images")
+
+
 class DataConfig(Schema):
     """The data set and its splits; each system's schema adds its own settings."""
 
@@ -160,7 +163,13 @@ class Published(Schema):
 
 
 class Config(Schema):
-    """The sections that every preset has; each system's schema adds its own."""
+    """What every preset has; each system's schema adds its own sections.
+
+    Attributes:
+        retired: settings (`section.key`) of older versions that had no effect; configs in older checkpoints have them.
+    """
+
+    retired: ClassVar[tuple[str, ...]] = ()
 
     name: str = Field(description="the preset's name")
     system: str
@@ -217,8 +226,21 @@ def load(preset: str | Path, overrides: Iterable[str] = ()) -> Config:
 
 
 def from_yaml(text: str, overrides: Iterable[str] = (), source: str = "config") -> Config:
-    """Load a config that was written by `Config.to_yaml`, e.g. the one inside a checkpoint."""
-    return validate(_with_overrides(_mapping(text, source), overrides), source)
+    """Return a config that `Config.to_yaml` wrote, for example the one in a checkpoint.
+
+    Settings that an older version wrote and that the schema counts as `retired` are left out.
+
+    Raises:
+        InputError: as in `load`.
+    """
+    values = _mapping(text, source)
+    system = values.get("system")
+    for name in schema(system).retired if isinstance(system, str) else ():
+        section, _, key = name.rpartition(".")
+        place = values.get(section)
+        if isinstance(place, dict):
+            place.pop(key, None)
+    return validate(_with_overrides(values, overrides), source)
 
 
 def validate(values: Mapping[str, Any], source: str) -> Config:

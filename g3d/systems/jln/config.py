@@ -28,7 +28,6 @@ STRIDES = (8, 16, 32, 64)
 
 class DataConfig(config.DataConfig):
     dataset: Literal["mono3drefer"] = "mono3drefer"
-    test: str = Field("test", description="split with the distance and difficulty groups")
     resolution: tuple[PositiveInt, PositiveInt] = Field(
         (1280, 384), description="network input, width and height, multiples of 64"
     )
@@ -140,7 +139,6 @@ class ModelConfig(Schema):
     feedforward: PositiveInt = 256
     encoder_layers: PositiveInt = 3
     decoder_layers: PositiveInt = 1
-    queries: PositiveInt = Field(1, description="1: the adapter's one shared reference point allows no more")
     dropout: NonNegativeFloat = Field(0.1, lt=1)
     reference: Literal["learned", "regions"] = Field(
         "learned",
@@ -166,8 +164,6 @@ class ModelConfig(Schema):
     def _fits(self) -> ModelConfig:
         if self.channels % self.heads or self.channels % 32:
             raise ValueError("channels must be a multiple of heads and of 32")
-        if self.queries != 1:
-            raise ValueError("queries must be 1")
         if self.reference == "regions" and not self.joint:
             raise ValueError("reference: regions needs the region heads of joint: true")
         return self
@@ -222,6 +218,8 @@ class DecodeConfig(Schema):
 class Config(config.Config):
     """A JLN or Mono3DVG-TR preset."""
 
+    retired: ClassVar[tuple[str, ...]] = ("data.test", "model.queries")
+
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
     text: TextConfig
@@ -229,3 +227,4 @@ class Config(config.Config):
     loss: LossConfig = LossConfig()
     decode: DecodeConfig = DecodeConfig()
     optim: OptimConfig
+    train: config.ImageTrainConfig

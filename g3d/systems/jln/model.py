@@ -25,6 +25,9 @@ from g3d.systems.jln.config import CLASS_NAMES, STRIDES, ModelConfig, TextConfig
 from g3d.systems.jln.depth_predictor import Depth, DepthPredictor
 from g3d.systems.jln.transformer import Grounded, Transformer, rows_of
 
+QUERIES = 1
+"""Queries of the decoder: the adapter's one shared reference point allows no more."""
+
 PUBLISHED_NAMES = {
     "backbone.0.body.": "backbone.",
     "mono3dvg_transformer.TextGuidedAdapter.": "transformer.adapter.",
@@ -97,7 +100,7 @@ class JLN(nn.Module):
             channels, config.heads, config.feedforward, config.dropout, config.depth_bins, config.max_depth
         )
         self.transformer = Transformer(config)
-        self.query_embed = nn.Embedding(config.queries, channels)
+        self.query_embed = nn.Embedding(QUERIES, channels)
         # Each head is a list of one in published files, hence the 0 in its parameters' names.
         self.class_embed = nn.Sequential(nn.Linear(channels, len(CLASS_NAMES)))
         self.bbox_embed = nn.Sequential(MLP([channels, channels, channels, 6]))

@@ -109,3 +109,4 @@ class Config(config.Config):
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     decode: DecodeConfig = DecodeConfig()
+    train: config.ImageTrainConfig
