@@ -20,6 +20,7 @@ from g3d.errors import EnvironmentProblem, InputError, MissingDataError
 from g3d.systems.base import get_system
 
 FORMAT = 1
+_CONTENT = {"g3d_format": int, "system": str, "config": str, "model": dict, "training": dict}
 _PLAIN_ONLY = "g3d loads plain weights only; copy the file again, or ask its author for a state dict"
 
 
@@ -112,9 +113,13 @@ def parse(content: dict[str, Any], path: Path, overrides: tuple[str, ...] = ()) 
     """What `read` does, for content already read."""
     if not is_ours(content):
         raise InputError(f"checkpoint {path}: not written by g3d", "a published checkpoint needs --preset NAME")
-    missing = [key for key in ("system", "config", "model", "training") if key not in content]
+    missing = [key for key in _CONTENT if key not in content]
     if missing:
         raise InputError(f"checkpoint {path}: damaged: it has no {', '.join(missing)}")
+    for key, kind in _CONTENT.items():
+        if not isinstance(content[key], kind):
+            found = type(content[key]).__name__
+            raise InputError(f"checkpoint {path}: damaged: {key} is of type {found}, expected {kind.__name__}")
     if content["g3d_format"] > FORMAT:
         raise InputError(
             f"checkpoint {path}: format {content['g3d_format']}, this g3d reads up to {FORMAT}", "install a newer g3d"

@@ -51,6 +51,14 @@ def test_a_checkpoint_of_ours_without_one_of_its_parts(tmp_path: Path, key: str)
         checkpoint.read(tmp_path / "c.pt")
 
 
+@pytest.mark.parametrize("key", ["g3d_format", "system", "config", "model", "training"])
+def test_a_part_of_another_type_is_damage(tmp_path: Path, key: str) -> None:
+    content: dict[str, Any] = {"g3d_format": 1, "system": "monodle", "config": "", "model": {}, "training": {}}
+    torch.save({**content, key: [1.5]}, tmp_path / "c.pt")
+    with pytest.raises(InputError, match=f"damaged: {key} is of type list, expected"):
+        checkpoint.read(tmp_path / "c.pt")
+
+
 def test_the_run_of_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "run" / "checkpoints"
     folder.mkdir(parents=True)
