@@ -68,8 +68,11 @@ def has_part(group: str, name: str, part: str) -> bool:
 
 
 def folder(group: str, name: str) -> Path | None:
-    """Return the folder of a system that is a package; None for a single module."""
-    spec = importlib.util.find_spec(modules(group)[name])
+    """Return the folder of a system that is a package; None for a single module, and for one that is not there."""
+    try:
+        spec = importlib.util.find_spec(modules(group)[name])
+    except ImportError:  # a package above it is missing; `load` says so when the system is asked for
+        return None
     places = list(spec.submodule_search_locations or ()) if spec else []
     return Path(places[0]) if places else None
 
