@@ -153,8 +153,9 @@ class Head(nn.Sequential):
         return cast(nn.Conv2d, self[2])
 
     def small_init(self) -> Head:
-        """Initialise weights by N(0, 0.001) and biases by 0, and return self; published for all heads except the
-        heatmap.
+        """Initialise weights by N(0, 0.001) and biases by 0, and return self.
+
+        The published code initialises all heads except the heatmap in this way.
         """
         for convolution in (self.hidden, self.output):
             nn.init.normal_(convolution.weight, std=0.001)

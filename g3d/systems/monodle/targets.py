@@ -28,8 +28,9 @@ from g3d.systems.monodle.config import CLASS_NAMES
 MEAN_SIZES = np.array(
     [[1.76255119, 0.66068622, 0.84422524], [1.52563191, 1.62856739, 3.52588311], [1.73698127, 0.59706367, 1.76282397]]
 )
-"""(3, 3) metres: mean height, width, length of Pedestrian, Car, Cyclist over KITTI's training labels
-(xinzhuma/monodle).
+"""(3, 3) metres: mean height, width and length of Pedestrian, Car and Cyclist in KITTI's training labels.
+
+Source: xinzhuma/monodle.
 """
 _MIN_OVERLAP = 0.7
 
