@@ -12,7 +12,7 @@ class Row:
     Attributes:
         label: text of the first column.
         values: one value per column; None if the figure does not exist.
-        group: rows of one group are printed together.
+        group: consecutive rows of one group form a section of the table.
     """
 
     label: str
