@@ -36,7 +36,7 @@ def _baselines(trained: Trained) -> Mapping[str, Sequence[Prediction]]:
         "no image": trained.predict(WithoutImage(trained.samples, mean_image(training))),
         "most likely box": always(most_likely_box(labels), trained.samples),
     }
-    # The baselines do not depend on a sentence of the data set.
+    # Remove the sentences: a baseline does not ground a sample's sentence in its image.
     return {name: [replace(one, expression=None) for one in guess] for name, guess in guesses.items()}
 
 

@@ -104,9 +104,7 @@ class JLN(nn.Module):
         self.angle_embed = nn.Sequential(MLP([channels, channels, 2 * HEADING_BINS]))
         self.depth_embed = nn.Sequential(MLP([channels, channels, 2]))
         nn.init.constant_(cast(nn.Linear, self.class_embed[0]).bias, -math.log(99))  # probability 0.01
-        nn.init.constant_(
-            cast(nn.Linear, cast(MLP, self.bbox_embed[0]).layers[-1]).bias[2:], -2.0
-        )  # initial boxes are small
+        nn.init.constant_(cast(nn.Linear, cast(MLP, self.bbox_embed[0]).layers[-1]).bias[2:], -2.0)  # boxes start small
 
     def forward(
         self,
