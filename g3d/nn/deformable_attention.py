@@ -42,7 +42,9 @@ class MSDeformAttn(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Initialise the module: heads point in different directions, point p lies at p pixels, and all weights are
+        """Initialise the parameters as published.
+
+        Heads point in different directions from the reference, point p lies at p pixels, and all attention weights are
         equal.
         """
         angles = torch.arange(self.heads, dtype=torch.float32) * (2.0 * math.pi / self.heads)

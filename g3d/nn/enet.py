@@ -53,7 +53,10 @@ class ENet(nn.Module):
         self.classifier = nn.Conv2d(CHANNELS, CLASSES, 1, bias=False)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Return features (B, 128, H / 8, W / 8) of pictures (B, 3, H, W) from `normalise`; H and W are multiples of 8."""
+        """Return features (B, 128, H / 8, W / 8) of pictures (B, 3, H, W) from `normalise`.
+
+        H and W are multiples of 8.
+        """
         return self.bottlenecks(self.initial(pictures))
 
 

@@ -75,9 +75,7 @@ class ClipPatchEncoder:
     """
 
     def __init__(self, model: nn.Module, preparation: ImagePreparation, final_norm: bool) -> None:
-        body: Any = getattr(
-            model, "vision_model", model
-        )  # before transformers 5, the layers are in an attribute vision_model
+        body: Any = getattr(model, "vision_model", model)  # nested before transformers 5
         self._model, self._preparation = model.eval(), preparation
         self._norm: nn.Module = body.post_layernorm if final_norm else nn.Identity()
         self._embedding: nn.Conv2d = body.embeddings.patch_embedding
