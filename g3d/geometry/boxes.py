@@ -1,9 +1,9 @@
-"""3D boxes in the camera frame: the one place where yaw, corner order and box centres are defined.
+"""3D boxes in the camera frame; yaw, corner order and box centres are defined only here.
 
 Camera frame: x right, y down, z forward, metres. A box is (location, size, rotation_y): the centre of its bottom face,
 (height, width, length), and the yaw about y. At rotation_y = 0 the length lies along +x; positive yaw turns +x towards
--z: R_y = [[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]]. The observation angle is alpha = rotation_y - atan2(x, z), up to
-the camera's offset.
+-z: R_y = [[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]]. The observation angle is alpha = rotation_y - atan2(x, z), except
+for the camera's offset.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ FRONT_FACE = (0, 1, 5, 4)
 
 
 def wrap_angle(angle: np.ndarray | float) -> np.ndarray:
-    """Angles brought into [-pi, pi) by whole turns."""
+    """Return angles shifted by whole turns into [-pi, pi)."""
     return (np.asarray(angle) + np.pi) % (2 * np.pi) - np.pi
 
 
 def box_corners(locations: np.ndarray, sizes: np.ndarray, rotation_y: np.ndarray) -> np.ndarray:
-    """Corners of N boxes.
+    """Return the corners of N boxes.
 
     Args:
         locations: (N, 3) bottom centres, camera frame, metres.

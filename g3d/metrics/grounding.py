@@ -1,8 +1,8 @@
-"""Accuracy of 3D boxes found for sentences in images, over the groups of Mono3DRefer's test split.
+"""Accuracy of 3D boxes predicted for sentences about images, over the groups of Mono3DRefer's test split.
 
-The published IoU, of which all figures in the papers are made, takes a box's sides along the axes, ignores its heading,
-and lays height, width and length along x, y and z (the camera's right, down and forward) instead of y, z and x. It is
-kept to compare with them, beside the true overlap of the rotated boxes.
+All figures in the papers use the published IoU. It aligns a box's sides with the axes, ignores its heading, and assigns
+height, width and length to x, y and z (the camera's right, down and forward) instead of y, z and x. It is kept for
+comparison with the papers, next to the true IoU of the rotated boxes.
 
 Source: ZhanYang-nwpu/Mono3DVG.
 """
@@ -28,20 +28,20 @@ _ACCURACIES = {"acc25": 0.25, "acc50": 0.5}
 
 
 def published_iou(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The published overlap of boxes, row by row.
+    """Return the published IoU of boxes, row by row.
 
     Args:
         found, truth: (N, 7) x y z h w l rotation_y: bottom centre, height, width, length in metres, yaw in radians,
             camera frame.
 
     Returns:
-        (N,) float64, 0..1: the overlap of boxes around (x, y - h / 2, z) with the extents h, w, l along x, y, z.
+        (N,) float64, 0..1: the IoU of boxes centred at (x, y - h / 2, z) with the extents h, w, l along x, y, z.
     """
     return _row_by_row(axis_aligned_iou_3d, *(_published_extents(boxes) for boxes in (found, truth)))
 
 
 def oriented_iou(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The overlap of rotated boxes in space, row by row. Arguments and result as in `published_iou`."""
+    """Return the 3D IoU of rotated boxes, row by row; arguments and result as in `published_iou`."""
     return _row_by_row(rotated_iou_3d, found, truth)
 
 
@@ -51,23 +51,24 @@ def grounding_table(
     instances: Sequence[int],
     groups: Mapping[str, AbstractSet[int]] | None = None,
 ) -> Table:
-    """Accuracy at an IoU above 0.25 and 0.5, and the mean IoU, in percent, with the published and the oriented IoU.
+    """Return the accuracy at an IoU above 0.25 and 0.5, and the mean IoU, in percent, by published and oriented IoU.
 
     Args:
-        found: for each expression the predicted objects, best first: the first one counts; none is an IoU of 0.
+        found: for each expression the predicted objects, best first; only the first one counts, and no object is an IoU
+            of 0.
         truth: for each expression its one object.
         instances: for each expression the number of its object.
         groups: object numbers by group ("Unique", "Near", ...). Every object that is not in Unique is in Multiple,
-            whatever stands there. Of Near, Medium and Far, and of Easy, Moderate and Hard, the first that lists an
-            object counts.
+            whatever Multiple lists. Of Near, Medium and Far, and of Easy, Moderate and Hard, the first group that lists
+            an object counts.
 
     Returns:
         A table with the rows of GROUPS, and metrics `<Group>_acc25`, `_acc50`, `_iou`, `_oriented_acc25`,
-        `_oriented_acc50`, `_oriented_iou`. A group without expressions has no figures. Where no object is in any group
-        (another split), Overall alone.
+        `_oriented_acc50`, `_oriented_iou`. A group without expressions has no figures. If no object is in any group
+        (another split), the table has Overall only.
 
     Raises:
-        ValueError: the sequences differ in length, or an expression has not one true object.
+        ValueError: the sequences differ in length, or an expression does not have exactly one true object.
     """
     if not len(found) == len(truth) == len(instances):
         counts = f"{len(found)}, {len(truth)} and {len(instances)}"
@@ -97,12 +98,12 @@ def grounding_table(
     title = f"3D grounding accuracy, {len(found):,} expressions"
     score = (
         metrics["Overall_acc25"] + metrics["Overall_acc50"] if found else None
-    )  # what the published trainer keeps its best by
+    )  # the published trainer selects its best checkpoint by this sum
     return Table(title, columns, tuple(rows), metrics, tuple(_notes(members, answered)), score=score)
 
 
 def _members(instances: np.ndarray, groups: Mapping[str, AbstractSet[int]]) -> dict[str, np.ndarray]:
-    """(N,) bool by group: the expressions that count in it."""
+    """Return, by group, (N,) bool: the expressions that count in it."""
     listed = {name: np.isin(instances, list(groups.get(name, ()))) for name in GROUPS[1:]}
     everything = {"Overall": np.ones(len(instances), bool)}
     if not any(mask.any() for mask in listed.values()):
@@ -117,7 +118,7 @@ def _members(instances: np.ndarray, groups: Mapping[str, AbstractSet[int]]) -> d
 
 
 def _figures(iou: np.ndarray) -> list[float | None]:
-    """Accuracies and mean in percent; nothing where there is no expression."""
+    """Return the accuracies and the mean in percent; None if there is no expression."""
     if not len(iou):
         return [None] * (len(_ACCURACIES) + 1)
     return [*(100 * float((iou > threshold).mean()) for threshold in _ACCURACIES.values()), 100 * float(iou.mean())]
@@ -148,13 +149,13 @@ def _expressions(count: int, one: str, many: str) -> str:
 
 
 def box_rows(objects: Sequence[Objects]) -> np.ndarray:
-    """The first object of each as a row for the overlaps: (N, 7) float64, x y z h w l rotation_y."""
+    """Return the first object of each as a row: (N, 7) float64, x y z h w l rotation_y."""
     rows = [np.concatenate([o.locations[0], o.sizes[0], o.rotation_y[:1]]) for o in objects]
     return np.stack(rows).astype(np.float64) if rows else np.zeros((0, 7))
 
 
 def _published_extents(boxes: np.ndarray) -> np.ndarray:
-    """(N, 7) boxes -> (N, 6): centre, and height, width, length as extents along x, y, z."""
+    """Return boxes (N, 7) as (N, 6): centre, and height, width, length as extents along x, y, z."""
     return np.column_stack([boxes[:, 0], boxes[:, 1] - boxes[:, 3] / 2, boxes[:, 2], boxes[:, 3:6]])
 
 

@@ -1,9 +1,9 @@
-"""Average precision of KITTI's object benchmark: image boxes, boxes from above, boxes in space, and orientation.
+"""Average precision of KITTI's object benchmark: image boxes, bird's-eye-view boxes, 3D boxes, and orientation.
 
-The rules are those of the published evaluator (KITTI's development kit; its Python version in xinzhuma/monodle), to the
-digit; the matching itself is in kernels/kitti_ap.py. Labels count by difficulty: a label that is too small, too hidden
-or cut off too much is ignored, as are Van for Car and Person_sitting for Pedestrian; detections lower than the
-difficulty's least height are ignored, whatever their class.
+The rules are exactly those of the published evaluator (KITTI's development kit; its Python version in
+xinzhuma/monodle); kernels/kitti_ap.py does the matching. Labels count by difficulty: a label that is too small, too
+occluded or too truncated is ignored, as are Van for Car and Person_sitting for Pedestrian. Detections lower than the
+difficulty's minimum height are ignored, whatever their class.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MEASURES = ("bbox", "bev", "3d")
 DISTANCES = ((0, 30), (30, 50), (50, 70))  # metres from the camera, the far end included
 
 # Overlap that a match must exceed, (set, class, measure): the benchmark's own, then the looser one that is often
-# printed beside it.
+# reported with it.
 THRESHOLDS = np.array(
     [
         [[0.7, 0.7, 0.7], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]],
@@ -51,10 +51,10 @@ class KittiResult:
         curves: by measure ("bbox", "bev", "3d", and "aos" unless the detections have no alpha): (C, 3, 2, 41) float64
             by class, difficulty, threshold set (strict, loose) and recall slot k / 40: precision, or orientation
             similarity for "aos".
-        counted: (C, 3) int64, labels that count.
-        distance_curves: (C, 3, 41) by measure: distance bands instead of difficulties, limits of hard, strict
-            thresholds; None unless asked for.
-        distance_counted: (C, 3) int64, labels that count in each band.
+        counted: (C, 3) int64, number of labels that count.
+        distance_curves: (C, 3, 41) by measure, for distance bands instead of difficulties, with the limits of hard and
+            the strict thresholds; None unless requested.
+        distance_counted: (C, 3) int64, number of labels that count in each band.
     """
 
     classes: tuple[str, ...]
@@ -65,15 +65,19 @@ class KittiResult:
     distance_counted: np.ndarray | None = None
 
     def average_precision(self, measure: str, recalls: int = 40) -> np.ndarray:
-        """AP in percent, (C, 3, 2) by class, difficulty and threshold set, over 40 (slots 1-40) or 11 (slots 0, 4, ...,
-        40) recalls."""
+        """Return AP in percent, (C, 3, 2) by class, difficulty and threshold set.
+
+        Args:
+            measure: a key of `curves`.
+            recalls: 40 (slots 1-40) or 11 (slots 0, 4, ..., 40).
+        """
         return average_precision(self.curves[measure], recalls)
 
     def metrics(self) -> dict[str, float]:
-        """AP by the published names: `Car_3d_moderate_R40`, without `_R40` over 11 recalls; the loose set has `_loose`
-        at the end.
+        """Return AP by the published names, for example `Car_3d_moderate_R40`.
 
-        Where no label counts there is no AP and no entry.
+        Names over 11 recalls have no `_R40`; names of the loose set end in `_loose`. If no label counts, there is no AP
+        and no entry.
         """
         values = {}
         for c, d, name, label in self._cells():
@@ -87,10 +91,10 @@ class KittiResult:
         return values
 
     def table(self) -> Table:
-        """AP over 40 and 11 recalls by class, measure, overlap and difficulty, `metrics()`, and notes on what limits
-        the figures.
+        """Return a table of AP over 40 and 11 recalls by class, measure, overlap and difficulty.
 
-        The score is what KITTI ranks by: cars (else the first class that there is), 3D, moderate.
+        It has the metrics of `metrics()`, and notes on what limits the figures. Its score is the AP that KITTI ranks
+        by: 3D, moderate, of Car, or of the first class with such an AP if Car has none.
         """
         rows = []
         for c, name in enumerate(self.classes):
@@ -108,14 +112,16 @@ class KittiResult:
                     rows.append(Row(f"{name} {_LABELS[measure]} {overlap:.2f}", tuple(shown), group=name))
         columns = tuple(
             f"AP{recalls} {label}" for recalls in (40, 11) for label in ("easy", "mod.", "hard")
-        )  # 80 columns are enough
+        )  # the table fits 80 columns
         title = f"KITTI average precision, {self.frames:,} frames"
         metrics = self.metrics()
         ranked = next((key for name in ("Car", *self.classes) if (key := f"{name}_3d_moderate_R40") in metrics), "")
         return Table(title, columns, tuple(rows), metrics, tuple(self._notes()), digits=4, score=metrics.get(ranked))
 
     def distance_table(self) -> Table:
-        """AP by distance from the camera, with the limits of hard and the strict thresholds; keys end in 30m, 50m, 70m.
+        """Return AP by distance from the camera, with the limits of hard and the strict thresholds.
+
+        Metric names contain 30m, 50m or 70m, the far end of the band.
 
         Raises:
             ValueError: the evaluation was made without distances.
@@ -143,7 +149,7 @@ class KittiResult:
         return Table(f"KITTI average precision by distance, {self.frames:,} frames", columns, tuple(rows), metrics)
 
     def published_text(self) -> str:
-        """The lines that the published evaluator prints."""
+        """Return the lines that the published evaluator prints."""
         lines = []
         for c, name in enumerate(self.classes):
             for chosen in (STRICT, LOOSE):
@@ -186,11 +192,19 @@ class KittiResult:
 
 
 def average_precision(curves: np.ndarray, recalls: int = 40) -> np.ndarray:
-    """Mean of curves (..., 41) in percent, over slots 1-40 (recalls = 40) or slots 0, 4, ..., 40 (recalls = 11)."""
+    """Return the mean of curves (..., 41) in percent.
+
+    Args:
+        curves: (..., 41), by recall slot.
+        recalls: 40 (slots 1-40) or 11 (slots 0, 4, ..., 40).
+
+    Raises:
+        ValueError: recalls is neither 40 nor 11.
+    """
     if recalls not in (40, 11):
         raise ValueError(f"recalls: expected 40 or 11, found {recalls}")
     slots = range(1, 41) if recalls == 40 else range(0, 41, 4)
-    # Added one by one, as published: the sum's last bits decide a rounded digit now and then.
+    # Add one by one, as published: the last bits of the sum sometimes change a rounded digit.
     return sum((curves[..., slot] for slot in slots), np.zeros(curves.shape[:-1])) / recalls * 100
 
 
@@ -203,13 +217,13 @@ def evaluate(
     """Evaluate detections against labels, frame by frame.
 
     Args:
-        labels: the label lines of each frame, in file order, all classes, DontCare included.
+        labels: the label lines of each frame, in file order, all classes, including DontCare.
         detections: the detections of each frame, with scores; the order breaks ties.
-        classes: which of CLASSES to evaluate, None for all.
+        classes: which of CLASSES to evaluate; None for all.
         distances: also evaluate by distance bands.
 
     Raises:
-        ValueError: numbers of frames differ, detections without scores, an unknown class.
+        ValueError: the numbers of frames differ, detections have no scores, or a class is unknown.
     """
     classes = CLASSES if classes is None else tuple(classes)
     if len(labels) != len(detections):
@@ -242,7 +256,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Level:
-    """Limits that a label must keep to count, and the least height of a detection."""
+    """Limits that a label must satisfy to count, and the minimum height of a detection."""
 
     least_height: float
     most_occluded: int
@@ -252,8 +266,7 @@ class _Level:
 
 @dataclass(frozen=True, eq=False)
 class _Flat:
-    """The objects of all frames, one after the other; `kind` is the type name in small letters as a number of
-    _kind_numbers."""
+    """The objects of all frames, one after the other; `kind` is the class's number from `_kind_number`."""
 
     starts: np.ndarray  # (F + 1,)
     kind: np.ndarray
@@ -269,7 +282,7 @@ class _Flat:
     def join(frames: Sequence[Objects], scored: bool) -> _Flat:
         if scored and any(objects.scores is None for objects in frames):
             raise ValueError("detections: expected scores in every frame, found none in one")
-        frames = [Objects.empty(scored), *frames]  # so that no frame at all is no special case
+        frames = [Objects.empty(scored), *frames]  # so that zero frames are no special case
         names = [name for objects in frames for name in objects.classes.tolist()]
         known = {name: _kind_number(name) for name in set(names)}
         scores = (
@@ -299,7 +312,7 @@ class _Flat:
 
 
 def _kind_number(name: str) -> int:
-    """Position among the names that matter, -1 for any other; capitals do not matter."""
+    """Return the position among the names that matter, -1 for any other; case does not matter."""
     names = [known.lower() for known in CLASSES] + list(_NEIGHBOURS.values())
     return names.index(name.lower()) if name.lower() in names else -1
 
@@ -307,10 +320,9 @@ def _kind_number(name: str) -> int:
 def _uses(
     truth: _Flat, found: _Flat, classes: Sequence[str], levels: Sequence[_Level]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What each label and each detection is for, by level and class: (levels * classes, G) and (levels * classes, D)
-    int8.
+    """Return the use of each label and of each detection, by level and class.
 
-    0 counts, 1 is ignored, -1 takes no part.
+    The shapes are (levels * classes, G) and (levels * classes, D), int8: 0 counts, 1 is ignored, -1 takes no part.
     """
     label_use = np.full((len(levels), len(classes), len(truth.kind)), -1, np.int8)
     detection_use = np.full((len(levels), len(classes), len(found.kind)), -1, np.int8)
@@ -336,9 +348,9 @@ def _uses(
 
 
 def _tasks(classes: Sequence[str], levels: int) -> list[tuple[int, int, int, int, float]]:
-    """One curve each: (measure, level, class, threshold set, threshold).
+    """Return one task for each curve: (measure, level, class, threshold set, threshold).
 
-    Distance bands (levels from 3) are evaluated strictly only, and a threshold that both sets share once.
+    Distance bands (levels from 3) have tasks for the strict set only; a threshold that both sets share has one task.
     """
     tasks = []
     for chosen in (STRICT, LOOSE):
@@ -354,8 +366,10 @@ def _tasks(classes: Sequence[str], levels: int) -> list[tuple[int, int, int, int
 def _collect(
     values: np.ndarray, tasks: Sequence[tuple[int, int, int, int, float]], measure: int, shape: tuple[int, int]
 ) -> np.ndarray:
-    """The curves of one measure, (classes, levels, sets, 41); the loose set repeats the strict one where the thresholds
-    are the same."""
+    """Return the curves of one measure, (classes, levels, sets, 41).
+
+    The loose set repeats the strict one where the thresholds are the same.
+    """
     levels, classes = shape
     curves = np.zeros((classes, levels, len(THRESHOLDS), kernel.SLOTS))
     for row, (task_measure, level, c, chosen, _) in zip(values, tasks, strict=True):
@@ -371,7 +385,7 @@ def _curves(
     detection_use: np.ndarray,
     tasks: Sequence[tuple[int, int, int, int, float]],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and orientation similarity of every task, (T, 41) each."""
+    """Return precision and orientation similarity of every task, (T, 41) each."""
     rows, columns = _pairs_in_frames(truth, found, np.any(label_use >= 0, 0), np.any(detection_use >= 0, 0))
     overlaps = _overlaps(truth, found, rows, columns)
     wanted = (overlaps > THRESHOLDS.min()).any(0)
@@ -403,11 +417,13 @@ def _curves(
 
 
 def _pairs_in_frames(a: _Flat, b: _Flat, use_a: np.ndarray, use_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Every pair of a used object of `a` and one of `b` in the same frame: two index arrays, sorted by the first, then
-    the second."""
+    """Return every pair of a used object of `a` and a used object of `b` in the same frame.
+
+    The result is two index arrays, sorted by the first, then the second.
+    """
     rows_a, rows_b = np.flatnonzero(use_a), np.flatnonzero(use_b)
     frame_a = np.searchsorted(a.starts, rows_a, side="right") - 1
-    first_b = np.searchsorted(rows_b, b.starts)  # of each frame, in rows_b
+    first_b = np.searchsorted(rows_b, b.starts)  # each frame's first position in rows_b
     counts = (first_b[1:] - first_b[:-1])[frame_a]
     ends = np.cumsum(counts)
     within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)
@@ -415,7 +431,7 @@ def _pairs_in_frames(a: _Flat, b: _Flat, use_a: np.ndarray, use_b: np.ndarray) -
 
 
 def _overlaps(truth: _Flat, found: _Flat, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Overlap of each pair by each measure: (3, P)."""
+    """Return the overlap of each pair by each measure: (3, P)."""
     pairs = torch.from_numpy(rows), torch.from_numpy(columns)
     flat = axis_aligned_iou(torch.from_numpy(truth.boxes2d), torch.from_numpy(found.boxes2d), pairs)
     boxes = torch.from_numpy(truth.boxes), torch.from_numpy(found.boxes)
@@ -425,7 +441,7 @@ def _overlaps(truth: _Flat, found: _Flat, rows: np.ndarray, columns: np.ndarray)
 
 
 def _covered_by_unlabelled(truth: _Flat, found: _Flat) -> np.ndarray:
-    """(D,) the largest share of each detection's image box that one DontCare region covers."""
+    """Return (D,), the largest share of each detection's image box that one DontCare region covers."""
     rows, columns = _pairs_in_frames(found, truth, np.ones(len(found.kind), bool), truth.unlabelled)
     pairs = torch.from_numpy(rows), torch.from_numpy(columns)
     shares = axis_aligned_coverage(torch.from_numpy(found.boxes2d), torch.from_numpy(truth.boxes2d), pairs)

@@ -1,4 +1,4 @@
-"""The result of an evaluation: a table to print and the same numbers by stable names."""
+"""The result of an evaluation: a table to print, and the same numbers by fixed names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table; values are None where a figure does not exist. Rows of one group stand together."""
+    """One line of a table.
+
+    Attributes:
+        label: text of the first column.
+        values: one value per column; None if the figure does not exist.
+        group: consecutive rows of one group form a section of the table.
+    """
 
     label: str
     values: tuple[float | None, ...]
@@ -16,10 +22,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under columns, shown with so many digits after the point; `metrics` holds every figure by its stable name;
-    `notes` are
-    sentences a reader needs; the checkpoint with the highest `score` is a run's best one, without a score there is
-    none."""
+    """A table of figures.
+
+    Attributes:
+        title: title of the table.
+        columns: column names.
+        rows: the rows.
+        metrics: every figure by its fixed name.
+        notes: sentences that explain the figures.
+        digits: number of digits after the decimal point.
+        score: the checkpoint with the highest score is the best one of a run; without a score there is no best one.
+    """
 
     title: str
     columns: tuple[str, ...]

@@ -17,12 +17,12 @@ from g3d.nn.precision import at_least_float32
 
 
 class Attention(nn.Module):
-    """Scaled dot-product attention in heads (Vaswani et al. 2017).
+    """Multi-head scaled dot-product attention (Vaswani et al. 2017).
 
     Args:
         channels: C, a multiple of heads.
         heads: H.
-        dropout: of the attention weights, in training.
+        dropout: dropout of the attention weights, in training.
     """
 
     def __init__(self, channels: int, heads: int, dropout: float = 0.0) -> None:
@@ -38,12 +38,12 @@ class Attention(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None = None) -> Tensor:
-        """What each query finds among the keys.
+        """Return the attention output of each query.
 
         Args:
             query: (B, Q, C).
-            key, value: (B, K, C). Tensors that are the same object are projected together.
-            padding: (B, K) bool, True where a key is padding and has no weight; not all of a row.
+            key, value: (B, K, C). Arguments that are the same object share one projection.
+            padding: (B, K) bool, True where a key is padding and has no weight; not True for a whole row.
 
         Returns:
             (B, Q, C).
@@ -59,7 +59,7 @@ class Attention(nn.Module):
         return self.out_proj(found.transpose(1, 2).flatten(2))
 
     def _project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
-        """Queries, keys and values (B, Q or K, C), with as few matrix products as there are different inputs."""
+        """Return queries, keys and values (B, Q or K, C), with one matrix product for each distinct input."""
         if query is key is value:
             return self._linear(query, 0, 3)
         if query is key:
@@ -69,21 +69,24 @@ class Attention(nn.Module):
         return self._linear(query, 0, 1) + self._linear(key, 1, 2) + self._linear(value, 2, 3)
 
     def _linear(self, x: Tensor, start: int, end: int) -> tuple[Tensor, ...]:
-        """Projections start, ..., end - 1 of query, key, value."""
+        """Return the projections start, ..., end - 1 of query, key, value."""
         channels = x.shape[2]
         rows = slice(start * channels, end * channels)
         return F.linear(x, self.in_proj_weight[rows], self.in_proj_bias[rows]).chunk(end - start, 2)
 
     def _single(self, query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None) -> Tensor:
-        """One query: it is cheaper to bring it to the keys, and the sum of values through the projection, than to
-        project all of them."""
+        """Return the attention output of one query.
+
+        It is cheaper to project the query onto the keys' inputs, and to project the weighted sum of the values' inputs,
+        than to project all keys and values.
+        """
         _, to_keys, to_values = (
             weight.unflatten(0, (self.heads, -1)) for weight in self.in_proj_weight.chunk(3)
         )  # (H, D, C)
         q = self._linear(query, 0, 1)[0].unflatten(2, (self.heads, -1))[:, 0]  # (B, H, D)
         wanted = torch.einsum("bhd,hdc->bhc", q, to_keys) / math.sqrt(
             q.shape[2]
-        )  # a key's bias is the same for all keys: no matter
+        )  # the keys' bias adds the same to all scores: softmax ignores it
         scores = at_least_float32(wanted @ key.transpose(1, 2))  # (B, H, K)
         if padding is not None:
             scores = scores.masked_fill(padding[:, None], -torch.inf)
@@ -94,17 +97,17 @@ class Attention(nn.Module):
 
 
 class _DroppedAttention(torch.autograd.Function):
-    """Attention on a CPU with weights dropped. PyTorch's keeps all weights three times; this one keeps which were
-    dropped, in bytes.
+    """Attention with dropout of the weights on a CPU, which saves only the dropout mask, in bytes.
 
-    The weights are made again in the backward pass, a head at a time, in the processor's cache.
+    PyTorch's attention saves all weights three times. Here, the backward pass computes the weights again, one head at a
+    time, in the processor's cache.
     """
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, p: float) -> Tensor:
         found = torch.empty(q.shape[0], q.shape[2], q.shape[1], q.shape[3], dtype=q.dtype).transpose(
             1, 2
-        )  # heads side by side
+        )  # heads adjacent in memory
         keep, ctx.scale = random_keep(torch.Size((*q.shape[:3], k.shape[2])), p)
         with torch.autocast("cpu", enabled=False):
             for b, h in _batch_and_head(q):
@@ -134,7 +137,7 @@ def _batch_and_head(q: Tensor) -> list[tuple[int, int]]:
 
 
 def _weights(q: Tensor, k: Tensor, padding: Tensor | None) -> Tensor:
-    """Attention weights of a head, (Q, D) and (K, D) -> (Q, K), float32 at least."""
+    """Return the attention weights of a head, (Q, D) and (K, D) -> (Q, K), float32 or wider."""
     scores = at_least_float32((q * q.shape[1] ** -0.5) @ k.T)
     if padding is not None:
         scores.masked_fill_(padding, -torch.inf)

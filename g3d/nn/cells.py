@@ -1,7 +1,8 @@
-"""Values and neighbourhoods of feature maps at given cells, instead of at all of them.
+"""Values and neighbourhoods of feature maps at given cells.
 
-Dense prediction heads are trained and read at a few dozen cells of a map with tens of thousands. Evaluating them there
-alone gives the same values and gradients for a hundredth of the work. A cell is a row-major index y * W + x, int64.
+Dense prediction heads are trained and read at a few dozen cells of a map with tens of thousands of cells. Evaluating
+them only there gives the same values and gradients for a hundredth of the computation. A cell is a row-major index y *
+W + x, int64.
 """
 
 from __future__ import annotations
@@ -12,23 +13,22 @@ from torch import Tensor
 
 
 def take_rows(rows: Tensor, index: Tensor) -> Tensor:
-    """rows (N, C), index (...) int64 -> (..., C), with the same gradient bits in every run.
+    """Return the rows (N, C) at index (...) int64 as (..., C), with bit-identical gradients in every run.
 
     Indexing adds the gradients of rows that were taken several times atomically, in an order that changes from run to
-    run on a CPU with several threads; the backward pass of an embedding look-up adds them in the order of the index.
+    run on a CPU with several threads. The backward pass of an embedding look-up adds them in the order of the index.
     """
     return F.embedding(index, rows)
 
 
 def gather_cells(maps: Tensor, cells: Tensor) -> Tensor:
-    """maps (B, C, H, W), cells (B, K) -> (B, K, C)."""
+    """Return the values of maps (B, C, H, W) at cells (B, K), as (B, K, C)."""
     rows, first = _rows(maps)
     return take_rows(rows, first + cells)
 
 
 def gather_patches(maps: Tensor, cells: Tensor, side: int) -> Tensor:
-    """The side x side neighbourhoods of cells, zero beyond the border, as an odd-sized convolution with padding sees
-    them.
+    """Return the side x side neighbourhoods of cells, zero beyond the border, as a padded convolution reads them.
 
     Args:
         maps: (B, C, H, W).
@@ -49,8 +49,10 @@ def gather_patches(maps: Tensor, cells: Tensor, side: int) -> Tensor:
 
 
 def _rows(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """All cells of all maps as rows (B * H * W, C), a view if the maps are channels-last, and each map's first row (B,
-    1)."""
+    """Return all cells of all maps as rows (B * H * W, C), and each map's first row (B, 1).
+
+    The rows are a view if the maps are channels-last.
+    """
     batch, channels, height, width = maps.shape
     first = torch.arange(batch, device=maps.device)[:, None] * (height * width)
     return maps.permute(0, 2, 3, 1).reshape(-1, channels), first

@@ -1,7 +1,8 @@
 """Multi-scale deformable attention as a module: projections around g3d.ops.ms_deform_attn.
 
-Deformable DETR (Zhu et al. 2021), with the parameter names and initialisation of fundamentalvision/Deformable-DETR, and
-the six-number references of ZrrSkywalker/MonoDETR, so that published weights load by name.
+Source: Deformable DETR (Zhu et al. 2021), with the parameter names and initialisation of
+fundamentalvision/Deformable-DETR and the six-number references of ZrrSkywalker/MonoDETR, so that published weights load
+by name.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ from g3d.ops.ms_deform_attn import ms_deform_attn
 
 
 class MSDeformAttn(nn.Module):
-    """Attention of each query to `points` places on each of `levels` maps, in each head, where the query itself says.
+    """Multi-scale deformable attention: each query predicts P sampling locations per head and level.
 
-    Letters in shapes: B batch, Q queries, L levels, S positions of all levels one after the other, C channels.
+    Letters in shapes: B batch, Q queries, L levels, S positions of all levels one after the other, C channels, P
+    points.
 
     Args:
         channels: C, of queries, maps and result; a multiple of heads.
         levels: L, number of maps.
         heads: number of heads.
-        points: samples of a query on each level, in each head.
+        points: P, number of sampling locations of a query on each level, in each head.
     """
 
     def __init__(self, channels: int = 256, levels: int = 4, heads: int = 8, points: int = 4) -> None:
@@ -40,7 +42,11 @@ class MSDeformAttn(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Heads look in directions around the reference, point p at p pixels; all weights are equal at first."""
+        """Initialise the parameters as published.
+
+        Heads point in different directions from the reference, point p lies at p pixels, and all attention weights are
+        equal.
+        """
         angles = torch.arange(self.heads, dtype=torch.float32) * (2.0 * math.pi / self.heads)
         directions = torch.stack([angles.cos(), angles.sin()], -1)
         directions = directions / directions.abs().amax(-1, keepdim=True)
@@ -66,9 +72,9 @@ class MSDeformAttn(nn.Module):
 
         Args:
             queries: (B, Q, C), position encoding included.
-            references: (B, Q or 1, L, 2), x and y in 0..1, from which offsets count in pixels of the level; or (B, Q or
-                1, L, 6), centre x, y and the distances left, right, top, bottom to a box's sides, of whose size offsets
-                are fractions.
+            references: (B, Q or 1, L, 2), x and y in 0..1; offsets are in pixels of the level. Or (B, Q or 1, L, 6),
+                centre x, y and the distances to the left, right, top and bottom side of a box; offsets are in units of
+                the box's size divided by 2 P.
             maps: (B, S, C), row-major in each level.
             shapes: height and width of each level.
             padding: (B, S) bool, True where a position is padding: its value is 0.
@@ -97,7 +103,7 @@ class MSDeformAttn(nn.Module):
         return self.output_proj(sampled)
 
     def _locations(self, references: Tensor, offsets: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
-        """Where to sample: offsets (B, Q, heads, L, points, 2) scaled and moved to the references."""
+        """Return the sampling locations: offsets (B, Q, heads, L, points, 2), scaled and added to the references."""
         if references.shape[2:] not in ((self.levels, 2), (self.levels, 6)):
             raise ValueError(f"references: expected (B, Q, {self.levels}, 2 or 6), found {tuple(references.shape)}")
         references = references.to(offsets.dtype)
@@ -105,7 +111,7 @@ class MSDeformAttn(nn.Module):
             scale = offsets.new_tensor([(1 / width, 1 / height) for height, width in shapes])
         else:
             scale = (references[..., 2::2] + references[..., 3::2]) * (0.5 / self.points)
-        # Repeated for each point, so that the innermost loop is over levels, points and axes, and not over two numbers.
+        # Repeat for each point, so that the innermost loop runs over levels, points and axes instead of two numbers.
         centres, scale = (
             x[..., None, :].expand(*x.shape[:-1], self.points, 2).flatten(-3) for x in (references[..., :2], scale)
         )

@@ -1,8 +1,8 @@
 """DLA-34 and its DLAUp neck: an image backbone with features at stride 4.
 
-Deep Layer Aggregation (Yu et al., CVPR 2018), in the form used by xingyizhou/CenterNet and xinzhuma/monodle: the same
-layers, parameter names and initialisation, so that published weights load by name. Letters in shapes: B images, H and W
-pixels, c0..c5 the levels' channels.
+Source: Deep Layer Aggregation (Yu et al., CVPR 2018), in the form used by xingyizhou/CenterNet and xinzhuma/monodle.
+Layers, parameter names and initialisation are the same, so that published weights load by name. Letters in shapes: B
+images, H and W pixels, c0..c5 channels of the levels.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ SIZE_MULTIPLE = 32
 class DLA34(nn.Module):
     """The backbone: six levels at strides 1, 2, 4, 8, 16, 32.
 
-    `fc`, the ImageNet classifier, is never run; it is kept so that published checkpoints load whole, and holds no
-    gradient.
+    `fc`, the ImageNet classifier, is never run and takes no gradient; it exists so that published checkpoints load
+    completely.
 
     Args:
         channels: c0..c5; the published network has 16, 32, 64, 128, 256, 512.
@@ -49,7 +49,7 @@ class DLA34(nn.Module):
                 _init_fan_out(module)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """images (B, 3, H, W) -> features of levels 2 to 5: (B, c2, H/4, W/4) ... (B, c5, H/32, W/32)."""
+        """Return the features of levels 2 to 5, (B, c2, H/4, W/4) ... (B, c5, H/32, W/32), of images (B, 3, H, W)."""
         x = self.level1(self.level0(self.base_layer(images)))
         features = []
         for level in (self.level2, self.level3, self.level4, self.level5):
@@ -59,13 +59,13 @@ class DLA34(nn.Module):
 
 
 class Tree(nn.Module):
-    """An aggregation tree of stride 2: two subtrees (or blocks, at depth 1) joined by a root over all their outputs.
+    """An aggregation tree: two subtrees (or blocks, at depth 1) joined by a root over all their outputs.
 
     Args:
         depth: 1 for two basic blocks, 2 for two trees of depth 1.
         inputs, outputs: channels.
         stride: 2, or 1 for the second subtree of a deeper tree.
-        level_root: also hand the pooled input to the root.
+        level_root: also pass the pooled input to the root.
         extra: channels of the features that a parent tree adds to the root.
     """
 
@@ -91,10 +91,15 @@ class Tree(nn.Module):
             else None
         )
         if depth > 1 and self.project is not None:
-            self.project.requires_grad_(False)  # its result reaches nothing, see `forward`
+            self.project.requires_grad_(False)  # its result is not used, see `forward`
 
     def forward(self, x: Tensor, children: Sequence[Tensor] = ()) -> Tensor:
-        """x (B, inputs, H, W), children from the parent tree -> (B, outputs, H/stride, W/stride)."""
+        """Return the output (B, outputs, H/stride, W/stride).
+
+        Args:
+            x: (B, inputs, H, W).
+            children: features from the parent tree.
+        """
         bottom = self.downsample(x)
         if self.level_root:
             children = (*children, bottom)
@@ -103,14 +108,14 @@ class Tree(nn.Module):
             x1 = self.tree1(x, residual)
             return self.root(torch.cat([self.tree2(x1), x1, *children], 1))
         if self.training and self.project is not None:
-            with torch.no_grad():  # published checkpoints carry its running statistics, which training goes on updating
+            with torch.no_grad():  # updates its running statistics, which published checkpoints contain
                 self.project(bottom)
         x1 = self.tree1(x)
         return self.tree2(x1, (*children, x1))
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a residual, which is the input unless another is given."""
+    """Two 3x3 convolutions and a residual, which is the input unless another residual is given."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
@@ -125,7 +130,7 @@ class BasicBlock(nn.Module):
 
 
 class Root(nn.Module):
-    """1x1 convolution over everything that the subtrees hand up."""
+    """1x1 convolution over the outputs of all subtrees."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -137,10 +142,10 @@ class Root(nn.Module):
 
 
 class DLAUp(nn.Module):
-    """The neck: levels 2 to 5 -> one map at stride 4, by iterative deep aggregation from the deepest level up.
+    """The neck: iterative deep aggregation of levels 2 to 5 into one map at stride 4, from the deepest level up.
 
     Args:
-        channels: of the four levels, c2..c5.
+        channels: channels of the four levels, c2..c5.
     """
 
     def __init__(self, channels: Sequence[int] = PUBLISHED_CHANNELS[2:]) -> None:
@@ -148,12 +153,12 @@ class DLAUp(nn.Module):
         self.steps = len(channels) - 1
         widths = list(channels)
         for step in range(self.steps):
-            first = self.steps - 1 - step  # the level that this step ends on
+            first = self.steps - 1 - step  # the first level of this step
             self.add_module(f"ida_{step}", IDAUp(widths[first], widths[first + 1 :]))
             widths[first + 1 :] = [widths[first]] * (step + 1)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """(B, c2, H/4, W/4) ... (B, c5, H/32, W/32) -> (B, c2, H/4, W/4)."""
+        """Return the map (B, c2, H/4, W/4) of features (B, c2, H/4, W/4) ... (B, c5, H/32, W/32)."""
         maps = list(features)
         for step in range(self.steps):
             first = self.steps - 1 - step
@@ -162,8 +167,10 @@ class DLAUp(nn.Module):
 
 
 class IDAUp(nn.Module):
-    """One step of the neck: brings all but the first map to the first one's width and to twice their own resolution,
-    joining as it goes."""
+    """One step of the neck: it projects every map after the first to the first one's width and doubles its resolution.
+
+    Each result is fused with the map before it.
+    """
 
     def __init__(self, outputs: int, inputs: Sequence[int]) -> None:
         super().__init__()
@@ -194,7 +201,7 @@ class Conv(nn.Module):
 
 
 class BilinearUp(nn.ConvTranspose2d):
-    """Twice the resolution by a trainable 4x4 kernel per channel that starts as bilinear interpolation."""
+    """Doubles the resolution by a trainable 4x4 kernel per channel, initialised as bilinear interpolation."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels, 4, stride=2, padding=1, groups=channels, bias=False)
@@ -203,7 +210,7 @@ class BilinearUp(nn.ConvTranspose2d):
             self.weight.copy_(torch.outer(taps, taps))
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """(B, C, H, W) -> (B, C, 2H, 2W)."""
+        """Return x (B, C, H, W) as (B, C, 2H, 2W)."""
         if x.device.type != "cpu":
             return super().forward(x, output_size)
         with torch.autocast(
@@ -219,6 +226,6 @@ def _conv_bn_relu(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -
 
 
 def _init_fan_out(convolution: nn.Conv2d) -> None:
-    """N(0, sqrt(2 / (kernel area * output channels))), as published; biases keep PyTorch's."""
+    """Initialise weights by N(0, sqrt(2 / (kernel area * output channels))), as published; biases are unchanged."""
     area = math.prod(convolution.kernel_size)
     nn.init.normal_(convolution.weight, 0, math.sqrt(2 / (area * convolution.out_channels)))

@@ -1,4 +1,4 @@
-"""Dropout that is cheap on CPUs: four random numbers at a time, and one byte per value kept for the backward pass."""
+"""Dropout that is cheap on CPUs: it draws four random numbers at a time and saves one byte per value for backward."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _STEPS = 2**16
-"""Probabilities are multiples of one over this: 0.1 is 0.100006."""
+"""Probabilities are rounded to multiples of 1 / _STEPS: 0.1 becomes 0.100006."""
 
 
 class Dropout(nn.Dropout):
-    """torch's Dropout; on a CPU three times as fast, and with a fifth of its memory."""
+    """torch's Dropout; on a CPU it is three times as fast and needs a fifth of the memory."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape -> the same: zeroed with probability p in training, the rest scaled up."""
+        """Return x, of any shape; in training, zero values with probability p and scale up the others."""
         if not self.training or self.p == 0:
             return x
         if x.device.type != "cpu":
@@ -40,15 +40,16 @@ class _Dropout(torch.autograd.Function):
 
 
 def random_keep(shape: torch.Size, p: float) -> tuple[Tensor, float]:
-    """What dropout keeps, on the CPU and by its global generator: a mask, False with probability p, and the scale of
-    what remains.
+    """Return a dropout mask, False with probability p, and the scale of the values kept; drawn on the CPU.
+
+    The draws come from the CPU's global generator.
 
     Args:
-        shape: of the mask.
-        p: in 0..1, taken as the nearest multiple of 1 / 65536; the scale fits that.
+        shape: shape of the mask.
+        p: in 0..1, rounded to the nearest multiple of 1 / 65536.
 
     Returns:
-        bool of that shape; 1 / (1 - p), 0 where nothing remains.
+        The mask, bool of that shape, and 1 / (1 - p) for the rounded p, or 0 if p is 1.
     """
     count, steps = math.prod(shape), round(p * _STEPS)
     draws = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:count]

@@ -1,9 +1,8 @@
-"""ENet (Paszke et al. 2016) as 3D-SIS, ScanRefer and WS-3DVG use it: features of a colour picture at an eighth of its
-size.
+"""ENet (Paszke et al. 2016) as in 3D-SIS, ScanRefer and WS-3DVG: image features at an eighth of the image's size.
 
 Layers and arithmetic are those of the published scannetv2_enet.pth (daveredrum/Pointnet2.ScanNet), which was converted
-from torch7: its dropout does not scale while training, so that features are scaled by 1 - p when evaluated. Letters: B
-pictures, C channels, H x W pixels.
+from torch7: its dropout does not scale in training, so evaluation scales features by 1 - p. Letters: B images, C
+channels, H x W pixels.
 """
 
 from __future__ import annotations
@@ -29,16 +28,17 @@ CLASSES = 41
 MEAN, STD = (0.496342, 0.466664, 0.440796), (0.277856, 0.28623, 0.291129)
 """Mean and standard deviation of RGB in 0..1, over ScanNet's frames."""
 _EPS = 1e-3
-_FIRST = 4  # published number of the first bottleneck
+_FIRST = 4  # index of the first bottleneck in the published file
 
 
 class ENet(nn.Module):
-    """The encoder: 22 bottlenecks behind an initial block: five at stride 4, then at stride 8 plain or asymmetric ones
-    in turn with ones
-    of growing dilation, twice.
+    """The encoder: an initial block and 22 bottlenecks.
 
-    `classifier`, from features to NYU40 classes, is not part of the features; it is kept so that published weights load
-    whole.
+    Five bottlenecks have stride 4; the others have stride 8. After the one that downsamples to stride 8, plain or
+    asymmetric bottlenecks alternate with dilated ones of dilation 2, 4, 8, 16, twice.
+
+    `classifier`, from features to NYU40 classes, is not used for the features; it exists so that published weights load
+    completely.
     """
 
     def __init__(self) -> None:
@@ -53,12 +53,18 @@ class ENet(nn.Module):
         self.classifier = nn.Conv2d(CHANNELS, CLASSES, 1, bias=False)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """pictures (B, 3, H, W), see `normalise`; H and W multiples of 8 -> features (B, 128, H / 8, W / 8)."""
+        """Return features (B, 128, H / 8, W / 8) of pictures (B, 3, H, W) from `normalise`.
+
+        H and W are multiples of 8.
+        """
         return self.bottlenecks(self.initial(pictures))
 
 
 class InitialBlock(nn.Module):
-    """A strided convolution beside a max pooling of the picture itself: (B, 3, H, W) -> (B, outputs, H / 2, W / 2)."""
+    """A strided convolution concatenated with a max pooling of the image.
+
+    It maps (B, 3, H, W) to (B, outputs, H / 2, W / 2).
+    """
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
@@ -72,13 +78,13 @@ class InitialBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Reduce to a quarter of the channels, convolve, expand, and add to the input.
+    """A residual block: reduce to a quarter of the channels, convolve, expand, and add to the input.
 
     Args:
-        channels: in and out.
-        dilation: of the 3 x 3 convolution.
-        asymmetric: a 1 x 5 and a 5 x 1 convolution instead.
-        dropout: share of channels that are dropped while training.
+        channels: channels of input and output.
+        dilation: dilation of the 3 x 3 convolution.
+        asymmetric: use a 1 x 5 and a 5 x 1 convolution instead of the 3 x 3 convolution.
+        dropout: fraction of channels that are dropped in training.
     """
 
     def __init__(self, channels: int, dilation: int = 1, asymmetric: bool = False, dropout: float = 0.1) -> None:
@@ -98,8 +104,10 @@ class Bottleneck(nn.Module):
 
 
 class Downsampling(nn.Module):
-    """A bottleneck of stride 2, with `outputs // 4` inner channels; the input is pooled and zeros are its missing
-    channels."""
+    """A bottleneck of stride 2 with `outputs // 4` inner channels.
+
+    The residual is the max-pooled input, padded by zeros to the number of output channels.
+    """
 
     def __init__(self, inputs: int, outputs: int, dropout: float = 0.1) -> None:
         super().__init__()
@@ -116,8 +124,10 @@ class Downsampling(nn.Module):
 
 
 class Branch(nn.Module):
-    """reduce, convolve, expand, each normalised; then torch7's dropout of whole channels, which scales by 1 - p when it
-    is evaluated."""
+    """Reduce, convolve and expand, each with batch norm, followed by torch7's dropout of whole channels.
+
+    This dropout scales by 1 - p in evaluation instead of 1 / (1 - p) in training.
+    """
 
     def __init__(self, reduce: nn.Conv2d, middle: nn.Module, outputs: int, dropout: float) -> None:
         super().__init__()
@@ -134,17 +144,17 @@ class Branch(nn.Module):
 
 
 def normalise(pictures: Tensor) -> Tensor:
-    """(B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32 as the network expects them."""
+    """Return pictures (B, H, W, 3) uint8 RGB as network input (B, 3, H, W) float32."""
     mean, std = (pictures.new_tensor(values, dtype=torch.float32) for values in (MEAN, STD))
     return ((pictures.float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
 def load_enet(path: Path | str) -> ENet:
-    """The network in evaluation mode with the weights of a scannetv2_enet.pth.
+    """Return the network in evaluation mode with the weights of a scannetv2_enet.pth.
 
     Raises:
-        MissingDataError: no such file.
-        InputError: not such weights.
+        MissingDataError: there is no such file.
+        InputError: the file does not contain these weights.
     """
     if not Path(path).exists():
         raise MissingDataError(
@@ -157,10 +167,10 @@ def load_enet(path: Path | str) -> ENet:
 
 
 def import_enet(state: Mapping[str, Tensor], network: ENet) -> None:
-    """Load published weights; every entry is taken.
+    """Load published weights; every entry is used.
 
-    An eighth of the published numbers is subnormal (weights that decayed to 1e-40), with which CPUs compute 20 times
-    slower. They become 0; the features are the same to the bit.
+    An eighth of the published numbers is subnormal (weights that decayed to 1e-40), which slows CPUs down by a factor
+    of 20. They are set to 0; the features are bit-identical.
 
     Args:
         state: the 430 entries of scannetv2_enet.pth by their names: layer, then position in nested sequences.
@@ -181,7 +191,7 @@ def import_enet(state: Mapping[str, Tensor], network: ENet) -> None:
 
 
 def published_name(name: str, network: ENet) -> str | None:
-    """The name of one of our entries in scannetv2_enet.pth; None for a batch counter, which the file has not."""
+    """Return the name in scannetv2_enet.pth of an entry of the network; None for a batch counter, which it lacks."""
     *path, entry = name.split(".")
     if entry == "num_batches_tracked":
         return None

@@ -1,7 +1,7 @@
 """Models in Hugging Face's layout: a folder with config.json and weights, or a name on the hub.
 
-`transformers` and `huggingface_hub` are imported where they are used: they take seconds, and most commands need
-neither.
+`transformers` and `huggingface_hub` are imported inside the functions that use them, because they take seconds to
+import and most commands need neither.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CONFIG = {"config.json": ("config.json",)}
 _SAFE = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
 _PICKLED = ("pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json")
 WEIGHTS = {"weights (model.safetensors or pytorch_model.bin)": (*_SAFE, *_PICKLED)}
-"""A group of `Layout.files`: from the hub, pickled weights are taken only where there are no others."""
+"""A group of `Layout.files`: pickled weights are downloaded from the hub only if there are no others."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Layout:
 
     Attributes:
         what: begins every message, for example "text encoder".
-        files: description -> patterns, of which at least one must be there.
+        files: description -> patterns; at least one of the patterns must match a file.
         offline: the setting or option that forbids the network.
-        hint: ends messages about models that are not there.
-        also: patterns of files that are downloaded where the hub has them.
+        hint: ends messages about missing models.
+        also: patterns of optional files, which are downloaded if the hub has them.
     """
 
     what: str
@@ -48,7 +48,7 @@ class Layout:
     also: tuple[str, ...] = ()
 
     def lacks(self, folder: Path) -> list[str]:
-        """Return the descriptions of what a folder does not have."""
+        """Return the descriptions of the files that a folder does not have."""
         return [what for what, patterns in self.files.items() if not _has(folder, patterns)]
 
     def found(self, folder: Path) -> list[Path]:
@@ -61,13 +61,14 @@ def locate(name: str | Path, layout: Layout, offline: bool) -> Path:
     """Return the folder of a model, with all files of `layout` in it.
 
     Args:
-        name: a folder; or a name on the Hugging Face hub, `owner/model` or `owner/model@revision`, of which the files
-            that the local cache lacks are downloaded.
-        offline: never ask the hub.
+        name: a folder; or a name on the Hugging Face hub, `owner/model` or `owner/model@revision`; files that the local
+            cache lacks are downloaded.
+        layout: the files that the model needs.
+        offline: never contact the hub.
 
     Raises:
-        MissingDataError: no such folder; the folder or the hub's copy lacks files; the name is not in the local cache
-            and cannot be downloaded.
+        MissingDataError: there is no such folder, the folder or the hub's copy lacks files, or the name is not in the
+            local cache and cannot be downloaded.
         InputError: `name` is neither a folder nor a name.
     """
     what = f"{layout.what} {name}"
@@ -98,8 +99,8 @@ def read_json(file: Path, what: str) -> dict[str, Any]:
     """Return the object in a JSON file of a model, for example its config.json.
 
     Raises:
-        MissingDataError: no such file.
-        InputError: it cannot be read, or holds no JSON object.
+        MissingDataError: there is no such file.
+        InputError: the file cannot be read, or holds no JSON object.
     """
     try:
         entries = json.loads(file.read_text(encoding="utf-8"))
@@ -118,6 +119,8 @@ def load_pretrained(model_class: Any, folder: Path, what: str, **options: Any) -
 
     Args:
         model_class: a class with `from_pretrained`.
+        folder: the folder with the files.
+        what: begins every message.
         options: further arguments of `from_pretrained`.
 
     Raises:
@@ -129,7 +132,7 @@ def load_pretrained(model_class: Any, folder: Path, what: str, **options: Any) -
             model, info = model_class.from_pretrained(
                 str(folder), local_files_only=True, output_loading_info=True, **options
             )
-        except Exception as error:  # a damaged file can break any line of the reader
+        except Exception as error:  # a damaged file can raise any error in the reader
             raise InputError(f"{what} {folder}: its weights cannot be read: {first_line(error)}", hint) from None
     for problem, names in (
         ("lack", [name for name in info["missing_keys"] if not name.endswith("position_ids")]),
@@ -174,7 +177,7 @@ def _download(repository: str, revision: str | None, layout: Layout, what: str) 
         return folder
     except InputError:
         raise
-    except Exception as error:  # of whichever HTTP library the hub's client uses
+    except Exception as error:  # the hub's client raises errors of its HTTP library
         reason = f"cannot be downloaded ({first_line(error)})"
         raise MissingDataError(
             f"{what}: neither a folder nor complete in the local cache, and {reason}", layout.hint
@@ -194,7 +197,7 @@ def _cached(repository: str, revision: str | None, what: str) -> Path | None:
 def _snapshot(
     repository: str, revision: str | None, patterns: tuple[str, ...], what: str, local_only: bool = False
 ) -> Path:
-    """Return the local copy of a hub repository, after downloading the files that match unless `local_only`."""
+    """Return the local copy of a hub repository; unless `local_only`, download the matching files first."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import HFValidationError  # type: ignore[attr-defined]
 

@@ -1,4 +1,4 @@
-"""Images as the networks that start from ImageNet weights want them."""
+"""Normalisation of images for networks with ImageNet weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 def normalise(images: Tensor, channels_last: bool = False) -> Tensor:
-    """(B, 3, H, W) uint8 RGB -> float32 with ImageNet's mean and deviation taken out, on the device of the images."""
+    """Return images (B, 3, H, W) uint8 RGB as float32, normalised by ImageNet's mean and standard deviation."""
     mean, std = (torch.tensor(v, device=images.device).view(3, 1, 1) * 255 for v in (IMAGE_MEAN, IMAGE_STD))
     result = (images.float() - mean) / std
     return result.contiguous(memory_format=torch.channels_last) if channels_last else result

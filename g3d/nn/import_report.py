@@ -1,4 +1,4 @@
-"""The report of loading foreign weights; imports no torch, so that every part may name it cheaply."""
+"""The report of loading foreign weights; it imports no torch, so that every module can import it cheaply."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class ImportReport:
     """Report of an import: every entry of the file is in exactly one of `taken` and `ignored`.
 
     Attributes:
-        taken: names of the file that were loaded.
+        taken: names in the file of the loaded entries.
         ignored: name in the file -> why it is not needed.
-        fresh: our names that the file does not have and that keep their initial values -> why that is right.
+        fresh: names of the network that the file does not have and that keep their initial values -> why that is right.
     """
 
     taken: tuple[str, ...]

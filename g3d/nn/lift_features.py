@@ -1,14 +1,14 @@
-"""Features of pictures carried to the points that their pixels see, and on to superpoints.
+"""Lifting of image features to the 3D points that the pixels see, and averaging over superpoints.
 
-A pixel of a depth picture becomes a point of the world and gives its feature to the scene points around it; a scene
-point has the mean of all that it was given. The features are a coarse grid (a vision transformer's tokens),
-interpolated bilinearly to the pixels: that is linear, so the sum at a point is a sum over a few cells of the grid, and
-no pixel's feature is ever made.
+A pixel of a depth image is back-projected to a point in the world frame, and its feature is added to the scene points
+around it; a scene point's feature is the mean of all features added to it. The image features are a coarse grid (the
+tokens of a vision transformer), interpolated bilinearly at the pixels. The interpolation is linear, so the sum at a
+point is a weighted sum of a few grid cells, and features of single pixels are never computed.
 
     hits = find_hits(points, depth, intrinsics, camera_to_world, grid_on_depth(layout, depth_size))
     features.add(hits, tokens)
 
-Rules: data/image2point_clip.py of 80chen86/IPDN. Letters in shapes: N points, S superpoints, C channels, P pixels.
+Source: data/image2point_clip.py of 80chen86/IPDN. Letters in shapes: N points, S superpoints, C channels, P pixels.
 """
 
 from __future__ import annotations
@@ -26,24 +26,25 @@ from g3d.ops.lift_weights import lift_weights
 from g3d.ops.segment_reduce import segment_reduce
 
 RADIUS = 0.04
-"""Metres around a pixel's point within which scene points take its feature."""
+"""Radius in metres around a pixel's point within which scene points receive its feature."""
 MOST_POINTS = 25
-"""How many of them do: the first in index order."""
+"""Maximum number of scene points that receive a pixel's feature: the first in index order."""
 FARTHEST = 20.0
-"""Metres; depth beyond is not used."""
+"""Maximum depth in metres; pixels beyond it are not used."""
 _ROWS_AT_ONCE = 1024
 _CHANNELS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
 class GridOnDepth:
-    """Where the pixels of a depth picture lie in a grid of features: column = scale x * u + shift x, row likewise; the
-    centre of pixel
-    (u, v) and of a cell at whole numbers. Pixels that fall outside of the cells have no feature.
+    """Position of a feature grid on the pixels of a depth image.
+
+    Pixel (u, v) lies at column scale[0] * u + shift[0] and row scale[1] * v + shift[1] of the grid; pixels and cells
+    have their centres at whole numbers. Pixels outside the cells have no feature.
 
     Attributes:
-        rows, columns: of the grid.
-        depth_size: width and height of the depth picture.
+        rows, columns: size of the grid.
+        depth_size: width and height of the depth image.
         scale, shift: x, y.
     """
 
@@ -60,16 +61,16 @@ def grid_on_depth(
     mapping: Literal["cropped", "stretched"] = "cropped",
     intrinsics: tuple[Tensor, Tensor] | None = None,
 ) -> GridOnDepth:
-    """Lay an encoder's grid on a depth picture.
+    """Return the position of an encoder's feature grid on a depth image.
 
     Args:
-        layout: which part of the image the grid covers.
-        depth_size: width and height of the depth picture.
-        mapping: "cropped": a pixel takes the feature of where it lies in the image, and none outside of what the
-            encoder saw. "stretched": the grid is laid over the whole depth picture, whatever was cut off
-            (80chen86/IPDN): for ScanNet that moves features sideways by up to an eighth of the picture.
-        intrinsics: (3, 3) or (4, 4) of the depth and of the colour camera, which are taken to look from the same place
-            in the same direction; "stretched" does not ask for them. None: both pictures show the same.
+        layout: the part of the image that the grid covers.
+        depth_size: width and height of the depth image.
+        mapping: "cropped": a pixel takes the feature at its position in the image, and none outside the part that the
+            encoder saw. "stretched": the grid is stretched over the whole depth image, regardless of the crop
+            (80chen86/IPDN); for ScanNet this shifts features sideways by up to an eighth of the image width.
+        intrinsics: (3, 3) or (4, 4) of the depth and of the colour camera, which are assumed to have the same pose;
+            "stretched" ignores them. None: both images show the same view.
 
     Raises:
         ValueError: an unknown mapping.
@@ -88,7 +89,7 @@ def grid_on_depth(
                 depth, colour = (float(matrix[axis, axis]) for matrix in intrinsics)
                 ratio = colour / depth
                 offset = float(intrinsics[1][axis, 2]) - ratio * float(intrinsics[0][axis, 2])
-        # depth pixel -> image pixel, centres at whole numbers -> cell
+        # depth pixel -> image pixel (both with centres at whole numbers) -> cell
         scale.append(ratio * cells / length)
         shift.append((offset + 0.5 - first) * cells / length - 0.5)
     return GridOnDepth(layout.rows, layout.columns, depth_size, (scale[0], scale[1]), (shift[0], shift[1]))
@@ -96,12 +97,12 @@ def grid_on_depth(
 
 @dataclass(frozen=True, eq=False)
 class PixelHits:
-    """Which scene points the pixels of one picture give their features to.
+    """The scene points that receive the features of one image's pixels.
 
     Attributes:
-        pixels: (P,) int64, those that have depth and a feature, v * width + u, ascending.
-        points: (P, k) int64, the points of each, ascending; -1 after the last.
-        positions: (P, 2) float32, x and y of the pixel in the grid, in cells, within it.
+        pixels: (P,) int64, pixels that have a depth and a feature, v * width + u, ascending.
+        points: (P, k) int64, the points of each pixel, ascending; -1 after the last.
+        positions: (P, 2) float32, x and y of the pixel in the grid, in cells, clamped to the grid.
         grid: the grid.
     """
 
@@ -111,7 +112,7 @@ class PixelHits:
     grid: GridOnDepth
 
     def counts(self, points: int) -> Tensor:
-        """(N,) int64: how many pixels hit each of N points."""
+        """Return (N,) int64: the number of pixels that hit each of N points."""
         return torch.bincount(self.points.flatten() + 1, minlength=points + 1)[1:]
 
 
@@ -126,20 +127,21 @@ def find_hits(
     most: int = MOST_POINTS,
     farthest: float = FARTHEST,
 ) -> PixelHits:
-    """Back-project the pixels that have depth and a feature, and find the scene points around them.
+    """Back-project the pixels that have a depth and a feature, and find the scene points around them.
 
     Args:
         points: (N, 3) float32, metres, world frame.
         depth: (H, W) floating point, metres; pixels with 0 < depth < farthest are used.
-        intrinsics: (3, 3) or (4, 4), fx, fy, cx, cy of the depth picture, the centre of its first pixel at (0, 0).
-        camera_to_world: (4, 4), x right, y down, z forward. Like depth and intrinsics on the points' device.
-        grid: how the grid of features lies on the picture.
-        radius: metres; strict, in float32.
-        most: points that a pixel gives to at most: the first in index order, not the nearest.
+        intrinsics: (3, 3) or (4, 4), fx, fy, cx, cy of the depth image, with the centre of its first pixel at (0, 0).
+        camera_to_world: (4, 4), camera frame x right, y down, z forward. It, depth and intrinsics are on the points'
+            device.
+        grid: position of the feature grid on the image.
+        radius: metres; distances must be smaller, compared in float32.
+        most: maximum number of points that a pixel hits: the first in index order, not the nearest.
         farthest: metres.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit; a pose that is not finite.
+        ValueError: shapes, dtypes or devices do not fit, or the pose is not finite.
     """
     width, height = grid.depth_size
     if depth.shape != (height, width) or not depth.is_floating_point():
@@ -166,7 +168,7 @@ def find_hits(
 
 
 def _covered(grid: GridOnDepth, device: torch.device) -> Tensor:
-    """(H, W) bool: pixels whose centre lies on a cell."""
+    """Return (H, W) bool: True for pixels whose centre lies on a cell."""
     inside = []
     for axis, cells in enumerate((grid.columns, grid.rows)):
         place = torch.arange(grid.depth_size[axis], device=device) * grid.scale[axis] + grid.shift[axis]
@@ -175,12 +177,13 @@ def _covered(grid: GridOnDepth, device: torch.device) -> Tensor:
 
 
 class PointFeatures:
-    """Mean features of points over all pixels that hit them, in one pass. It holds (N, C) float32: 0.6 GB for 150k
-    points of 1024.
+    """Mean features of points over all pixels that hit them, in one pass.
+
+    The sums take (N, C) float32: 0.6 GB for 150k points with 1024 channels.
 
     Attributes:
         sums: (N, C) float32.
-        counts: (N,) int64, pixels that hit each point.
+        counts: (N,) int64, number of pixels that hit each point.
     """
 
     def __init__(self, points: int, channels: int, device: torch.device | str = "cpu") -> None:
@@ -189,41 +192,40 @@ class PointFeatures:
         self._rows, self._ones = torch.arange(points, device=device), torch.ones(points, device=device)
 
     def add(self, hits: PixelHits, tokens: Tensor) -> None:
-        """Add a picture: tokens (rows, columns, C) floating point, on the points' device."""
+        """Add an image: tokens (rows, columns, C) floating point, on the points' device."""
         self.counts += hits.counts(len(self.counts))
         _add(self.sums, hits, tokens, self._rows, self._ones)
 
     def means(self) -> Tensor:
-        """(N, C) float32; 0 for a point that nothing saw."""
+        """Return (N, C) float32; 0 for a point that no pixel hit."""
         return self.sums / self.counts.clamp(min=1)[:, None]
 
     def superpoint_means(self, superpoints: Tensor, count: int, unseen: Literal["zero", "skip"] = "zero") -> Tensor:
-        """The same of superpoints, (S, C) float32; arguments as for SuperpointFeatures."""
+        """Return the mean features of superpoints, (S, C) float32; arguments as for SuperpointFeatures."""
         scale = superpoint_scale(superpoints, self.counts, count, unseen)
         result = self.sums.new_zeros(count, self.sums.shape[1])
-        for begin in range(0, self.sums.shape[1], _CHANNELS_AT_ONCE):  # without a second (N, C)
+        for begin in range(0, self.sums.shape[1], _CHANNELS_AT_ONCE):  # avoids a second (N, C) tensor
             part = slice(begin, begin + _CHANNELS_AT_ONCE)
             result[:, part] = segment_reduce(self.sums[:, part] * scale[:, None], superpoints, count)
         return result
 
 
 class SuperpointFeatures:
-    """Mean features of superpoints over their points, without the points' own: (S, C) instead of (N, C), at the price
-    of two passes.
+    """Mean features of superpoints over their points, without storing features of points.
 
-    A point's mean needs to know how many pixels hit it before the first is added: go through the pictures once for
-    PixelHits.counts.
+    This needs (S, C) values instead of (N, C), but two passes over the images: the mean of a point requires the number
+    of pixels that hit it, so the first pass collects PixelHits.counts.
 
     Args:
         superpoints: (N,) int64, the superpoint of each point, 0 to count - 1.
-        counts: (N,) int64, pixels that hit each point in all pictures together.
+        counts: (N,) int64, number of pixels that hit each point in all images together.
         count: number of superpoints S.
         channels: C.
-        unseen: "zero": the mean over all points, those that nothing saw counted as 0 (80chen86/IPDN: a superpoint that
-            was seen in part is scaled down); "skip": over the points that were seen.
+        unseen: "zero": the mean is over all points, and a point that no pixel hit counts as 0 (80chen86/IPDN: this
+            scales down a superpoint that was seen in part). "skip": the mean is over the points that were hit.
 
     Attributes:
-        means: (S, C) float32, complete when every counted picture was added; 0 for a superpoint that nothing saw.
+        means: (S, C) float32, complete after every counted image was added; 0 for a superpoint that no pixel hit.
     """
 
     def __init__(
@@ -233,13 +235,14 @@ class SuperpointFeatures:
         self._superpoints, self._scale = superpoints, superpoint_scale(superpoints, counts, count, unseen)
 
     def add(self, hits: PixelHits, tokens: Tensor) -> None:
-        """Add a picture: tokens (rows, columns, C) floating point, on the points' device."""
+        """Add an image: tokens (rows, columns, C) floating point, on the points' device."""
         _add(self.means, hits, tokens, self._superpoints, self._scale)
 
 
 def superpoint_scale(superpoints: Tensor, counts: Tensor, count: int, unseen: Literal["zero", "skip"]) -> Tensor:
-    """(N,) float32: what the sum of a point's features is multiplied with in the mean of its superpoint; arguments as
-    there.
+    """Return (N,) float32: the factor of each point's feature sum in the mean of its superpoint.
+
+    The arguments are those of SuperpointFeatures.
 
     Raises:
         ValueError: an unknown `unseen`; shapes or dtypes do not fit.
@@ -256,7 +259,7 @@ def superpoint_scale(superpoints: Tensor, counts: Tensor, count: int, unseen: Li
 
 @torch.no_grad()
 def _add(sums: Tensor, hits: PixelHits, tokens: Tensor, rows: Tensor, scale: Tensor) -> None:
-    """sums[rows[p]] += scale[p] * the feature of pixel i, for every pixel i and every point p that it hits."""
+    """Add scale[p] * (feature of pixel i) to sums[rows[p]] for every pixel i and every point p that it hits."""
     grid = hits.grid
     if tokens.shape != (grid.rows, grid.columns, sums.shape[1]):
         wanted = f"({grid.rows}, {grid.columns}, {sums.shape[1]})"
@@ -266,7 +269,7 @@ def _add(sums: Tensor, hits: PixelHits, tokens: Tensor, rows: Tensor, scale: Ten
         hits.points, hits.positions, rows, scale, len(sums), (grid.columns, grid.rows)
     )
     rows_with_cells = offsets.diff().nonzero()[:, 0]
-    for first in range(0, len(rows_with_cells), _ROWS_AT_ONCE):  # few at once: what is added stays in the cache
+    for first in range(0, len(rows_with_cells), _ROWS_AT_ONCE):  # small parts stay in the CPU cache
         touched = rows_with_cells[first : first + _ROWS_AT_ONCE]
         begin, end = int(offsets[touched[0]]), int(offsets[touched[-1] + 1])
         bags = offsets[touched] - begin

@@ -1,4 +1,4 @@
-"""One-to-one matching of queries with targets of least total cost."""
+"""One-to-one matching of queries with targets at minimum total cost."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ Match = tuple[Tensor, Tensor]
 
 
 def hungarian(costs: Sequence[Tensor]) -> list[Match]:
-    """The matching of least total cost for every cost matrix, on the CPU and without gradient.
+    """Return the matching of minimum total cost for every cost matrix, computed on the CPU without gradient.
 
     Args:
-        costs: one (Q, T) floating point matrix for each image or sample, of any sizes, also without rows or columns. A
-            cost that is not finite counts as worse than any sum of finite ones, so that such a pair is taken only where
-            nothing else is left: a loss on it then says that training diverged.
+        costs: one (Q, T) floating point matrix for each image or sample, of any size, including no rows or columns. A
+            cost that is not finite counts as higher than any sum of finite ones, so that such a pair is matched only if
+            nothing else is left; its loss then shows that training diverged.
 
     Returns:
         A match for each matrix, on that matrix's device.
 
     Source: Kuhn (1955); the matching of facebookresearch/detr.
     """
-    from scipy.optimize import linear_sum_assignment  # half a second that networks of one query never need
+    from scipy.optimize import linear_sum_assignment  # takes half a second, and networks with one query do not need it
 
     if not costs:
         return []
     flat = (
         torch.cat([cost.detach().flatten().double() for cost in costs]).cpu().numpy()
-    )  # one copy from the device for all of them
+    )  # one copy from the device for all matrices
     parts = np.split(flat, np.cumsum([cost.numel() for cost in costs])[:-1])
     matches = []
     for cost, values in zip(costs, parts, strict=True):

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 
 class MLP(nn.Module):
-    """Linear layers with ReLU between them, under DETR's names layers.0, layers.1, ...
+    """Linear layers with ReLU between them, with DETR's parameter names layers.0, layers.1, ...
 
     Args:
-        widths: of the input, the hidden layers and the output.
+        widths: widths of the input, the hidden layers and the output.
     """
 
     def __init__(self, widths: Sequence[int]) -> None:
@@ -21,7 +21,7 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., widths[0]) -> (..., widths[-1])."""
+        """Return x (..., widths[0]) as (..., widths[-1])."""
         for layer in self.layers[:-1]:
             x = F.relu(layer(x), inplace=True)
         return self.layers[-1](x)

@@ -1,5 +1,7 @@
-"""Losses of boxes, depths, sizes and headings that several systems share; each gives one number per object unless it
-says otherwise."""
+"""Losses of boxes, depths, sizes and headings shared by several systems.
+
+Each loss returns one value per object unless its docstring states otherwise.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +13,18 @@ from torch import Tensor
 
 from g3d.geometry.heading import HEADING_BINS
 
-SQRT2 = 1.4142  # as published: the Laplacian likelihood's sqrt(2) to four decimals
+SQRT2 = 1.4142  # as published: sqrt(2) of the Laplacian likelihood, to four decimals
 
 
 def depth_from_raw(raw: Tensor) -> Tensor:
-    """Metres: 1 / (sigmoid(raw) + 1e-6) - 1."""
+    """Return the depth in metres of a raw network output: 1 / (sigmoid(raw) + 1e-6) - 1."""
     return 1 / (raw.sigmoid() + 1e-6) - 1
 
 
 def laplacian_depth_loss(depth: Tensor, log_scale: Tensor, target: Tensor) -> Tensor:
-    """sqrt(2) exp(-s) |z - z*| + s of depths in metres with a predicted log scale s (often called log variance), (N,)
-    each -> (N,).
+    """Return sqrt(2) exp(-s) |z - z*| + s, (N,), for depths in metres with a predicted log scale s.
+
+    The log scale is often called log variance; all arguments are (N,).
 
     Source: MonoPair (Chen et al., CVPR 2020), as in xinzhuma/monodle and ZrrSkywalker/MonoDETR.
     """
@@ -29,16 +32,22 @@ def laplacian_depth_loss(depth: Tensor, log_scale: Tensor, target: Tensor) -> Te
 
 
 def heading_loss(values: Tensor, bins: Tensor, residuals: Tensor) -> Tensor:
-    """The bin's cross-entropy plus the absolute error of the true bin's residual: (N, 24), (N,) int64, (N,) radians ->
-    (N,)."""
+    """Return the bins' cross-entropy plus the absolute error of the true bin's residual, (N,).
+
+    Args:
+        values: (N, 24), 12 bin logits and 12 residuals.
+        bins: (N,) int64.
+        residuals: (N,) radians.
+    """
     found = values[:, HEADING_BINS:].gather(1, bins[:, None])[:, 0]
     return F.cross_entropy(values[:, :HEADING_BINS], bins, reduction="none") + (found - residuals).abs()
 
 
 @dataclass(frozen=True)
 class SizeErrors:
-    """The dimension-aware size loss: absolute errors divided by the true size, rescaled so that its value stays the
-    mean absolute error.
+    """The dimension-aware size loss: absolute errors divided by the true size.
+
+    The loss is rescaled so that its value equals the mean absolute error.
 
     Attributes:
         absolute: sum of |d - d*|, this process.
@@ -50,18 +59,20 @@ class SizeErrors:
 
     @staticmethod
     def of(predicted: Tensor, target: Tensor, true_size: Tensor | None = None) -> SizeErrors:
-        """predicted, target (N, 3) metres. Without `true_size`, divides by the target as published: with mean sizes
-        that is a residual."""
+        """Return the errors of predicted and target sizes, (N, 3) metres.
+
+        Without `true_size`, errors are divided by the target, as published; with mean sizes, the target is a residual.
+        """
         error = (predicted - target).abs()
         return SizeErrors(error.sum(), (error / (target if true_size is None else true_size)).sum())
 
     def loss(self, absolute: Tensor, relative: Tensor) -> Tensor:
-        """The weighted sum, given both sums over all processes."""
+        """Return the rescaled sum of errors, given both sums over all processes."""
         return self.relative * torch.where(relative != 0, absolute / relative, 0)
 
 
 def sigmoid_focal_loss(logits: Tensor, labels: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
-    """Focal loss of independent classes, element by element: logits and 0/1 labels of one shape -> the same shape.
+    """Return the element-wise focal loss of independent classes; logits and 0/1 labels have the same shape.
 
     Source: Lin et al., ICCV 2017.
     """
@@ -72,11 +83,11 @@ def sigmoid_focal_loss(logits: Tensor, labels: Tensor, alpha: float = 0.25, gamm
 
 
 def generalised_iou(first: Tensor, second: Tensor) -> Tensor:
-    """Generalised IoU of image boxes x1 y1 x2 y2 with x1 <= x2 and y1 <= y2: (..., 4) and (..., 4), broadcast -> (...),
-    -1..1.
+    """Return the generalised IoU, (...), -1..1, of image boxes (..., 4) and (..., 4), with broadcasting.
 
-    Two boxes of one point in the same place have 0. Unlike g3d.ops.box_iou it takes numbers that are not finite and
-    gives them back, so that a training run which diverged is noticed by its loss.
+    Boxes are x1 y1 x2 y2 with x1 <= x2 and y1 <= y2. Two boxes of zero size at the same position have 0. Unlike
+    g3d.ops.box_iou, the function accepts non-finite numbers and returns them, so that the loss shows a diverged
+    training run.
 
     Source: Rezatofighi et al., CVPR 2019.
     """
@@ -89,5 +100,5 @@ def generalised_iou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _area(sides: Tensor) -> Tensor:
-    """(..., 2) -> (...); not `prod`, whose gradient looks for zeros."""
+    """Return the products of sides (..., 2), as (...); not by `prod`, whose gradient searches for zeros."""
     return sides[..., 0] * sides[..., 1]

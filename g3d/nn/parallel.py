@@ -1,8 +1,8 @@
-"""Communication of losses and layers with the other processes of a run; in a single process it does nothing.
+"""Communication of losses and layers with the other processes of a run; in a single process it has no effect.
 
-Gradients are averaged over processes by DistributedDataParallel. A loss that is a mean over the global batch is
-therefore local sum times processes / global count: its mean over the processes is the global mean. Every process must
-call these functions in the same order.
+DistributedDataParallel averages gradients over processes. A loss that is a mean over the global batch is therefore
+local sum times processes / global count: its mean over the processes is the global mean. Every process must call these
+functions in the same order.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from g3d.nn.precision import at_least_float32
 
 
 def world_size() -> int:
-    """Processes of this run; 1 without torch.distributed."""
+    """Return the number of processes of this run; 1 without torch.distributed."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:
-    """The sum of every process's `values` (same shape everywhere), without gradient."""
+    """Return the sum of every process's `values` (same shape everywhere), without gradient."""
     values = values.detach()
     if world_size() > 1:
         values = values.clone()
@@ -32,10 +32,10 @@ def sum_over_ranks(values: Tensor) -> Tensor:
 
 
 def gather_objects(rows: Tensor) -> Tensor:
-    """The rows (N, C) of all processes in rank order, (sum of N, C); N may differ between processes.
+    """Return the rows (N, C) of all processes in rank order, (sum of N, C); N may differ between processes.
 
-    The gradient reaches this process's rows only, times the number of processes: it is right when every process
-    computes the same value from the result and gradients are then averaged, and it needs no communication in the
+    The gradient reaches this process's rows only, multiplied by the number of processes. This is correct if every
+    process computes the same value from the result and gradients are then averaged; it needs no communication in the
     backward pass.
     """
     return rows if world_size() == 1 else _GatherObjects.apply(rows)
@@ -61,10 +61,11 @@ class _GatherObjects(torch.autograd.Function):
 
 
 def convert_sync_batchnorm(module: nn.Module) -> nn.Module:
-    """Let every batch norm take its training statistics over all processes; parameters, buffers and names stay.
+    """Make every batch norm compute its training statistics over all processes.
 
-    On CUDA the result has PyTorch's SyncBatchNorm, which has no CPU implementation; elsewhere SyncBatchNorm1d, 2d or
-    3d of this file. Processes may have different numbers of rows, or none.
+    Parameters, buffers and names are unchanged. On CUDA the result has PyTorch's SyncBatchNorm, which has no CPU
+    implementation; elsewhere it has SyncBatchNorm1d, 2d or 3d of this file. Processes may have different numbers of
+    rows, or none.
 
     Raises:
         TypeError: a batch norm on the CPU is of a class that has no synchronised counterpart here.
@@ -82,14 +83,14 @@ def convert_sync_batchnorm(module: nn.Module) -> nn.Module:
 
 
 class _Synchronised(_BatchNorm):
-    """Batch norm over the batches of all processes, on any device; one collective forward and one backward.
+    """Batch norm over the batches of all processes, on any device; one collective in each of forward and backward.
 
-    Each process computes its own mean and squared deviations; the two are merged as in Chan et al. (1979), which loses
-    no digits.
+    Each process computes its own mean and squared deviations; the two are merged as in Chan et al. (1979), without loss
+    of precision.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (N, C) or (N, C, ...) -> the same shape; N may differ between processes and be 0."""
+        """Return the normalised x (N, C) or (N, C, ...); N may differ between processes and be 0."""
         if not self.training or world_size() == 1:
             return super().forward(x)
         self._check_input_dim(x)
@@ -158,5 +159,5 @@ class _SyncBatchNorm(torch.autograd.Function):
 
 
 def _layout_of(x: Tensor) -> tuple[list[int], tuple[int, ...]]:
-    """Return the axes of x (N, C, ...) that a channel's statistics run over, and the shape in which (C,) meets x."""
+    """Return the axes of x (N, C, ...) that a channel's statistics cover, and the shape that broadcasts (C,) over x."""
     return [0, *range(2, x.dim())], (-1, *[1] * (x.dim() - 2))

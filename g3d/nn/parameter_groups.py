@@ -1,4 +1,4 @@
-"""Which parameters of a network are optimised how."""
+"""Parameter groups of the optimiser."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from torch import nn
 
 
 def no_decay_on_biases(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Two optimiser groups of the trained parameters: those with "bias" in their name without decay, the others (scales
-    of norms too) with.
+    """Return two optimiser groups of the trainable parameters: without and with weight decay.
 
-    Source: xinzhuma/monodle, and the systems that grew from it.
+    Parameters with "bias" in their name have no decay; all others, including the scales of norms, have it.
+
+    Source: xinzhuma/monodle, and the systems derived from it.
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     return [

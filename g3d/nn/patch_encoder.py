@@ -1,7 +1,6 @@
-"""Networks that turn a picture into a grid of features: the interface, and CLIP's image encoder.
+"""Networks that compute a grid of features from an image: the interface, and CLIP's image encoder.
 
-Anything that has the interface can take CLIP's place where features of pictures are carried to points
-(g3d/nn/lift_features.py).
+Any class with this interface can replace CLIP where image features are lifted to points (g3d/nn/lift_features.py).
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ CLIP_FILES = hub_folder.Layout(
 
 @dataclass(frozen=True)
 class PatchLayout:
-    """Which part of an image a grid of features covers.
+    """The part of an image that a feature grid covers.
 
     Attributes:
-        rows, columns: of the grid.
-        crop: left, top, right, bottom of what the grid covers, in pixels of the image: the first pixel covers 0..1 in x
-            and y. It may reach beyond the image.
+        rows, columns: size of the grid.
+        crop: left, top, right, bottom of the covered part, in pixels of the image, where the first pixel spans 0..1 in
+            x and y. It may extend beyond the image.
         image_size: width and height of the image, pixels.
     """
 
@@ -48,35 +47,35 @@ class PatchLayout:
 
 
 class PatchEncoder(Protocol):
-    """A network that gives dense features of images."""
+    """A network that computes dense features of images."""
 
     @property
     def channels(self) -> int:
-        """Channels C of a feature."""
+        """Number of feature channels C."""
 
     def layout(self, width: int, height: int) -> PatchLayout:
-        """How the grid of an image of this size lies on it; costs nothing."""
+        """Return the position of the feature grid on an image of this size, without running the network."""
 
     def encode(self, images: np.ndarray) -> Tensor:
-        """images (B, H, W, 3) uint8 RGB -> features (B, rows, columns, C) float32, on the encoder's device."""
+        """Return features (B, rows, columns, C) float32, on the encoder's device, of images (B, H, W, 3) uint8 RGB."""
 
 
 class ClipPatchEncoder:
     """The patch tokens of a CLIP vision transformer: its last layer, without the class token, before the projection.
 
-    Radford et al. 2021, section 2.4. The image is prepared as the model's own settings say: usually the short side is
-    resized, then the middle is cut out.
+    Source: Radford et al. 2021, section 2.4. The image is prepared according to the model's own settings: usually the
+    short side is resized, then the centre is cropped.
 
     Args:
         model: CLIPVisionModel of Hugging Face's transformers.
-        preparation: what is done to an image before.
+        preparation: preparation of an image.
         final_norm: apply the layer norm that CLIP applies to its class token (post_layernorm) to the patch tokens.
-            OpenCLIP does so in newer releases and did not in older ones; which of them made IPDN's released features is
-            not known.
+            Newer releases of OpenCLIP apply it, older ones do not; it is not known which of them made IPDN's released
+            features.
     """
 
     def __init__(self, model: nn.Module, preparation: ImagePreparation, final_norm: bool) -> None:
-        body: Any = getattr(model, "vision_model", model)  # one level deeper before transformers 5
+        body: Any = getattr(model, "vision_model", model)  # nested before transformers 5
         self._model, self._preparation = model.eval(), preparation
         self._norm: nn.Module = body.post_layernorm if final_norm else nn.Identity()
         self._embedding: nn.Conv2d = body.embeddings.patch_embedding
@@ -93,19 +92,19 @@ class ClipPatchEncoder:
         dtype: torch.dtype = torch.float32,
         local_only: bool = False,
     ) -> ClipPatchEncoder:
-        """Load a model of Hugging Face's: a whole CLIP or its vision half.
+        """Return an encoder with the weights of a Hugging Face model: a whole CLIP or its vision model.
 
         Args:
             name: a folder with config.json, preprocessor_config.json and weights, or a name on the hub, `owner/model`
-                or `owner/model@revision`, of which only what the local cache lacks is downloaded.
+                or `owner/model@revision`; only files that the local cache lacks are downloaded.
             final_norm: see the class.
-            device: where it runs.
-            dtype: in which it computes; features are float32 all the same.
+            device: device of the model.
+            dtype: dtype of the computation; the features are always float32.
             local_only: never use the network.
 
         Raises:
-            MissingDataError: no such folder, a file of it is not there, or the model cannot be downloaded.
-            InputError: not a CLIP model, damaged, incomplete, or its image settings do not fit it.
+            MissingDataError: there is no such folder, it lacks a file, or the model cannot be downloaded.
+            InputError: the model is not a CLIP model, is damaged or incomplete, or its image settings do not fit it.
         """
         folder = hub_folder.locate(name, CLIP_FILES, local_only)
         config = hub_folder.read_json(folder / "config.json", CLIP_FILES.what)
@@ -144,12 +143,13 @@ class ClipPatchEncoder:
 
 @dataclass(frozen=True)
 class ImagePreparation:
-    """Turn a picture into CLIP's input by the settings in preprocessor_config.json, with Pillow's arithmetic as in the
-    published code.
+    """Conversion of an image to CLIP's input by the settings in preprocessor_config.json.
+
+    Resizing uses Pillow, as the published code does.
 
     Attributes:
         resize: the short side after resizing, or width and height; None: not resized.
-        crop: width and height of what is cut out of the middle and handed to the network; black beyond the picture.
+        crop: width and height of the centre crop that the network receives; black beyond the image.
         resample: Pillow's filter.
         mean, std: of red, green and blue in 0..1.
     """
@@ -162,10 +162,14 @@ class ImagePreparation:
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any], source: str) -> ImagePreparation:
-        """Read the settings of an image processor of transformers, in the layout of any release.
+        """Return the preparation described by the settings of a transformers image processor of any release.
+
+        Args:
+            settings: content of preprocessor_config.json.
+            source: prefix of error messages.
 
         Raises:
-            InputError: a setting is missing or not understood; `source` begins the message.
+            InputError: a setting is missing or not supported.
         """
         try:
             resize = _size(settings["size"]) if settings.get("do_resize", True) else None
@@ -190,7 +194,7 @@ class ImagePreparation:
             raise InputError(f"{source}: preprocessor_config.json: {error}") from None
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 RGB -> (3, crop height, crop width) float32."""
+        """Return an image (H, W, 3) uint8 RGB as (3, crop height, crop width) float32."""
         height, width = image.shape[:2]
         picture = Image.fromarray(image)
         size = self._resized(width, height)
@@ -203,7 +207,7 @@ class ImagePreparation:
         return ((pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)).transpose(2, 0, 1)
 
     def crop_in_image(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom of what is left of an image of this size, in its own pixels."""
+        """Return left, top, right, bottom of the crop of an image of this size, in pixels of the image."""
         size = self._resized(width, height)
         left, top = self._corner(size)
         x, y = width / size[0], height / size[1]
@@ -222,7 +226,7 @@ class ImagePreparation:
 
 
 def _size(value: Any) -> int | tuple[int, int]:
-    """A short side, or width and height, from the ways in which transformers has written them."""
+    """Return a short side, or width and height, from any of the forms that transformers has used."""
     if isinstance(value, int):
         return value
     if isinstance(value, dict) and set(value) == {"shortest_edge"}:

@@ -12,10 +12,10 @@ TEMPERATURE = 10000.0
 
 
 def sine_positions(height: int, width: int, channels: int, device: torch.device | str | None = None) -> Tensor:
-    """The sine encoding of a map without padding (Carion et al. 2020, facebookresearch/detr, normalised).
+    """Return the sine encoding of a map without padding (Carion et al. 2020, facebookresearch/detr, normalised).
 
-    An axis has channels / 2 features: sine on even, cosine on odd ones, of the coordinate in 0..2 pi (counted from 1)
-    over 10000^(2 floor(i / 2) / (channels / 2)). The y half comes first.
+    An axis has channels / 2 features: sine on even and cosine on odd ones, of the coordinate in 0..2 pi (counted from
+    1) divided by 10000^(2 floor(i / 2) / (channels / 2)). The y half comes first.
 
     Args:
         channels: a multiple of 4.
@@ -24,7 +24,7 @@ def sine_positions(height: int, width: int, channels: int, device: torch.device 
         (height, width, channels) float32.
 
     Raises:
-        ValueError: channels do not fit.
+        ValueError: channels is not a multiple of 4.
     """
     if channels % 4:
         raise ValueError(f"channels: expected a multiple of 4, found {channels}")
@@ -40,7 +40,7 @@ def _sine_of_axis(count: int, features: int, device: torch.device | str | None) 
 
 
 def pixel_centres(shapes: Sequence[tuple[int, int]], device: torch.device | str | None = None) -> Tensor:
-    """Centres of the cells of several maps, one map after the other, row-major.
+    """Return the centres of the cells of several maps, one map after the other, row-major.
 
     Args:
         shapes: height and width of each map.

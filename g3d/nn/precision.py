@@ -1,4 +1,4 @@
-"""Numbers that must not be rounded to bfloat16 when a network runs under autocast."""
+"""Precision of values that autocast must not round to bfloat16."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from torch import Tensor
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """x in float32, or as it is if that is wider."""
+    """Return x in float32, or unchanged if its dtype is wider."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

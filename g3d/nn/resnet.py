@@ -1,8 +1,8 @@
 """Bottleneck ResNet with torchvision's parameter names: features at strides 8, 16 and 32.
 
-He et al., CVPR 2016, in the form of torchvision (stride in the 3x3 convolution). Batch norms that are not trained are
-folded into the convolutions on the way, so that they cost nothing and keep no activation for the backward pass.
-Letters in shapes: B images, H and W pixels, w the width after the first convolution.
+Source: He et al., CVPR 2016, in the form of torchvision (stride in the 3x3 convolution). Batch norms that are not
+trained are folded into the convolutions during the forward pass, so that they cost nothing and save no activation for
+the backward pass. Letters in shapes: B images, H and W pixels, w the width after the first convolution.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class ResNet(nn.Module):
     """The backbone without its classifier; the defaults are ResNet-50.
 
     Args:
-        blocks: bottlenecks in each of the four stages.
+        blocks: number of bottlenecks in each of the four stages.
         width: w; stage k = 1..4 has 4 w 2^(k-1) channels.
         norm: "frozen" for batch norms whose statistics, scales and shifts are constants; "batch" for trained ones.
-        frozen_stages: how many of the stem and the four stages are not trained; trained batch norms in them keep their
-            statistics.
+        frozen_stages: how many of the stem and the four stages are not trained; batch norms of kind "batch" in them
+            keep their statistics.
     """
 
     def __init__(
@@ -55,14 +55,17 @@ class ResNet(nn.Module):
             self.get_submodule(name).requires_grad_(False)
 
     def train(self, mode: bool = True) -> ResNet:
-        """Training mode, in which frozen stages stay as they are in evaluation."""
+        """Set the training mode; frozen stages stay in evaluation mode."""
         super().train(mode)
         for name in self._frozen:
             self.get_submodule(name).eval()
         return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """images (B, 3, H, W) -> stages 2, 3, 4: (B, 8w, H/8, W/8), (B, 16w, H/16, W/16), (B, 32w, H/32, W/32)."""
+        """Return stages 2, 3 and 4 of images (B, 3, H, W).
+
+        Their shapes are (B, 8w, H/8, W/8), (B, 16w, H/16, W/16) and (B, 32w, H/32, W/32).
+        """
         x = F.relu(conv_norm(images, self.conv1, self.bn1), inplace=True)
         x = F.max_pool2d(x, 3, 2, 1)
         features = []
@@ -73,7 +76,7 @@ class ResNet(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolution, and a residual."""
+    """A residual block of 1x1, 3x3 and 1x1 convolutions."""
 
     expansion = 4
 
@@ -91,7 +94,7 @@ class Bottleneck(nn.Module):
             self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), make_norm(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (B, inputs, H, W) -> (B, 4 hidden, H / stride, W / stride)."""
+        """Return x (B, inputs, H, W) as (B, 4 hidden, H / stride, W / stride)."""
         out = F.relu(conv_norm(x, self.conv1, self.bn1), inplace=True)
         out = F.relu(conv_norm(out, self.conv2, self.bn2), inplace=True)
         out = conv_norm(out, self.conv3, self.bn3)
@@ -101,8 +104,7 @@ class Bottleneck(nn.Module):
 
 
 class FrozenBatchNorm2d(nn.Module):
-    """Batch norm as a constant affine transform: its four tensors are buffers, without the counter that batch norms
-    store."""
+    """Batch norm as a constant affine transform; its four tensors are buffers, and it has no batch counter."""
 
     weight: Tensor
     bias: Tensor
@@ -121,13 +123,13 @@ class FrozenBatchNorm2d(nn.Module):
             self.register_buffer(name, start(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (B, C, H, W) -> the same shape."""
+        """Return x (B, C, H, W), transformed, in the same shape."""
         scale, shift = scale_and_shift(self)
         return x * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
 
 
 def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """The affine transform (C,), (C,) that a batch norm outside of training is."""
+    """Return scale (C,) and shift (C,) of the affine transform that a batch norm applies in evaluation."""
     weight, bias, mean, variance = (
         cast(Tensor, getattr(norm, name)) for name in ("weight", "bias", "running_mean", "running_var")
     )
@@ -136,7 +138,7 @@ def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 def conv_norm(x: Tensor, convolution: nn.Conv2d, norm: nn.Module) -> Tensor:
-    """norm(convolution(x)) as one convolution, unless the norm takes statistics of this batch."""
+    """Return norm(convolution(x)), computed as one convolution unless the norm uses the statistics of this batch."""
     if norm.training and not isinstance(norm, FrozenBatchNorm2d):
         return norm(convolution(x))
     scale, shift = scale_and_shift(norm)

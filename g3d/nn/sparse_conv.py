@@ -1,7 +1,7 @@
-"""Sparse convolution layers: features on the occupied sites of a grid. No dense grid is ever made.
+"""Sparse convolution layers: features on the occupied sites of a grid, without a dense grid.
 
-The rules of a level are found once and shared by its layers. Weights have spconv 2's layout, so that its checkpoints
-load.
+The rules of a level are computed once and shared by its layers. Weights have the layout of spconv 2, so that its
+checkpoints load.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class SparseGrid:
         sites: (V, 4) int32, (batch, x, y, z), all distinct, inside the grid.
         spatial_shape: extent in x, y and z.
         batch_size: number of clouds.
-        finer: the grid that this one was strided from, and the rules of the way from there.
+        finer: the grid that this grid was strided from, and the rules from that grid to this one.
     """
 
     sites: Tensor
@@ -45,24 +45,26 @@ class SparseGrid:
 
     @cached_property
     def order(self) -> Tensor:
-        """(V,) int32: rows by ascending site."""
+        """The row numbers in ascending order of the sites, (V,) int32."""
         return site_order(self.sites)
 
     def submanifold(self, kernel_size: Size3) -> Rules:
-        """Rules of a kernel of odd sizes on these sites."""
+        """Return the rules of a kernel of odd sizes on these sites."""
         if kernel_size not in self._submanifold:
             self._submanifold[kernel_size] = submanifold_rules(self.sites, kernel_size, self.order)
         return self._submanifold[kernel_size]
 
     def coarser(self) -> SparseGrid:
-        """The grid of half the resolution, one and the same as long as somebody holds it. An odd axis loses its last
-        plane."""
+        """Return the grid of half the resolution; an odd axis loses its last plane.
+
+        Every call returns the same object as long as it is referenced.
+        """
         coarse = self._coarser() if self._coarser is not None else None
         if coarse is None:
             sites, rules = strided_rules(self.sites, self.spatial_shape, self.order)
             x, y, z = (size // 2 for size in self.spatial_shape)
             coarse = SparseGrid(sites, (x, y, z), self.batch_size, finer=(self, rules))
-            coarse.__dict__["order"] = rules.order  # known already
+            coarse.__dict__["order"] = rules.order  # strided_rules computed it
             self._coarser = weakref.ref(coarse)
         return coarse
 
@@ -76,7 +78,7 @@ class SparseTensor:
 
     @classmethod
     def of(cls, features: Tensor, sites: Tensor, spatial_shape: Size3, batch_size: int) -> SparseTensor:
-        """Check what comes from outside, and begin a chain of layers.
+        """Return a tensor to start a chain of layers with, after checking the input.
 
         Args:
             features: (V, C) floating point.
@@ -85,8 +87,8 @@ class SparseTensor:
             batch_size: number of clouds.
 
         Raises:
-            ValueError: shapes do not fit or a site lies outside the grid. A repeated site is refused when rules are
-                made.
+            ValueError: shapes do not fit or a site lies outside the grid. A repeated site raises when rules are
+                computed.
         """
         if sites.dim() != 2 or sites.shape[1] != 4 or sites.is_floating_point():
             raise ValueError(f"sites: expected integers (V, 4), found {sites.dtype} {tuple(sites.shape)}")
@@ -114,12 +116,12 @@ class SparseTensor:
         return self.grid.batch_size
 
     def with_features(self, features: Tensor) -> SparseTensor:
-        """Other features on the same sites, as after a normalisation."""
+        """Return a tensor with other features on the same sites, for example after a normalisation."""
         return replace(self, features=features)
 
 
 class _SparseConvolution(nn.Module):
-    """A weight [C_out, kx, ky, kz, C_in], spconv 2's layout, without bias."""
+    """Base class: a weight [C_out, kx, ky, kz, C_in], the layout of spconv 2, without bias."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Size3) -> None:
         super().__init__()
@@ -128,12 +130,12 @@ class _SparseConvolution(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Uniform within 1 / sqrt(fan-in), as torch's dense convolutions."""
+        """Initialise uniformly within 1 / sqrt(fan-in), as torch's dense convolutions."""
         bound = 1 / math.sqrt(max(1, self.in_channels * math.prod(self.kernel_size)))
         nn.init.uniform_(self.weight, -bound, bound)
 
     def matrices(self) -> Tensor:
-        """(K, C_in, C_out), one for each offset."""
+        """Return (K, C_in, C_out), one matrix for each kernel offset."""
         return self.weight.reshape(self.out_channels, -1, self.in_channels).permute(1, 2, 0)
 
     def extra_repr(self) -> str:
@@ -141,15 +143,15 @@ class _SparseConvolution(nn.Module):
 
 
 class SubMConv3d(_SparseConvolution):
-    """Submanifold convolution: the output lives on the input's sites.
+    """Submanifold convolution: the output has the sites of the input.
 
     Args:
         in_channels: C_in.
         out_channels: C_out.
         kernel_size: an odd number, or one for each of x, y and z.
-        pointwise_reread: a kernel of one site computes y = x @ W.reshape(C_in, C_out), the stored [C_out, 1, 1, 1,
-            C_in] read anew row by row instead of transposed. That is what spconv 2 does, and so what its checkpoints
-            were trained with.
+        pointwise_reread: a kernel of one site computes y = x @ W.reshape(C_in, C_out), that is, it reinterprets the
+            stored [C_out, 1, 1, 1, C_in] row by row instead of transposing it. spconv 2 does this, and its checkpoints
+            were trained with it.
 
     Source: Graham et al. 2018; traveller59/spconv.
     """
@@ -173,7 +175,7 @@ class SubMConv3d(_SparseConvolution):
 
 
 class SparseConv3d(_SparseConvolution):
-    """Convolution of size 2 and stride 2 to the grid of half the resolution."""
+    """Convolution of size 2 and stride 2 onto the grid of half the resolution."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, (2, 2, 2))
@@ -185,8 +187,10 @@ class SparseConv3d(_SparseConvolution):
 
 
 class SparseInverseConv3d(_SparseConvolution):
-    """The way back of a SparseConv3d: onto the sites that its input had. Those without a coarse site get exact
-    zeros."""
+    """Inverse of a SparseConv3d: it maps back to the sites of that layer's input.
+
+    Sites without a coarse site get exact zeros.
+    """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, (2, 2, 2))
@@ -199,16 +203,16 @@ class SparseInverseConv3d(_SparseConvolution):
 
 
 def spconv2_weight(stored: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """A checkpoint's weight in spconv 2's layout, whichever of the two it has.
+    """Return a checkpoint's weight in the layout of spconv 2, from the layout of spconv 1 or 2.
 
     Args:
-        stored: [C_out, kx, ky, kz, C_in] (spconv 2) or [kx, ky, kz, C_in, C_out] (spconv 1), told apart by where the
-            kernel's axes are.
-        shape: of the layer's `weight`. Where both layouts fit it, spconv 2's is taken.
+        stored: [C_out, kx, ky, kz, C_in] (spconv 2) or [kx, ky, kz, C_in, C_out] (spconv 1), distinguished by the
+            position of the kernel's axes.
+        shape: shape of the layer's `weight`. If both layouts fit, that of spconv 2 is assumed.
 
     Returns:
-        The weight in `shape`. spconv 1 applies a kernel of one site as (C_in, C_out), just as `pointwise_reread` reads
-        it, so that such a weight keeps its storage.
+        The weight in `shape`. spconv 1 applies a kernel of one site as (C_in, C_out), as `pointwise_reread` does, so
+        such a weight keeps its storage order.
 
     Raises:
         ValueError: neither layout fits.

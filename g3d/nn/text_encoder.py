@@ -1,5 +1,4 @@
-"""A Hugging Face text encoder with its tokenizer: sentences -> word features, computed once per sentence while they
-cannot change."""
+"""A Hugging Face text encoder with its tokenizer; word features of a frozen encoder are computed once per sentence."""
 
 from __future__ import annotations
 
@@ -26,10 +25,10 @@ log = logging.getLogger(__name__)
 
 
 class Words(NamedTuple):
-    """Sentences as the network reads them.
+    """Word features of sentences.
 
     Attributes:
-        features: (B, W, hidden) of every token, padded ones included.
+        features: (B, W, hidden), features of every token, including padding.
         padding: (B, W) bool, True where padded.
     """
 
@@ -38,23 +37,23 @@ class Words(NamedTuple):
 
 
 class TextEncoder(nn.Module):
-    """Sentences -> last hidden states of a Hugging Face encoder without its pooler, padded or cut to `max_words`
-    tokens.
+    """The last hidden states of a Hugging Face encoder without its pooler, for sentences of `max_words` tokens.
 
-    A frozen encoder takes no gradient and stays in evaluation mode, so that a sentence's features never change: they
-    are computed once, each sentence by itself, so that they do not depend on the sentences beside it or on who asked
-    first. They are kept in memory, and on disk after `cache_in`. The tokenizer travels in the state dict: a checkpoint
-    needs no other file.
+    Sentences are padded or cut to that length. A frozen encoder takes no gradient and stays in evaluation mode, so that
+    a sentence's features never change. They are computed once, for each sentence alone, so that they do not depend on
+    the other sentences of the batch or on the order of calls. They are kept in memory, and on disk after `cache_in`.
+    The tokenizer is part of the state dict: a checkpoint needs no other file.
 
     Args:
-        architecture: entries of the encoder's config.json; those left out have that model type's defaults. No file is
+        architecture: entries of the encoder's config.json; omitted ones have the model type's defaults. No file is
             read.
         max_words: W.
-        frozen: not trained. False: trained with its own dropouts, nothing is kept.
-        dropout: in training, a frozen encoder's dropouts are active, as in the published JLN; then nothing is kept.
+        frozen: do not train the encoder. False: train it with its own dropouts; nothing is cached.
+        dropout: a frozen encoder's dropouts are active in training, as in the published JLN; nothing is then cached in
+            training.
 
     Raises:
-        InputError: the architecture is none that Hugging Face knows, or has too few positions for `max_words`.
+        InputError: Hugging Face does not know the architecture, or it has too few positions for `max_words`.
     """
 
     def __init__(
@@ -74,21 +73,21 @@ class TextEncoder(nn.Module):
         self._tokenizer: Tokenizer | None = None
         self._warned: set[str] = set()
         self._cache = WordCache()
-        self._cached_for: Any = None  # the state of the weights that the cache was filled with
+        self._cached_for: Any = None  # state of the weights when the cache was filled
         self._fingerprint = ""
         self.train(self.training)
 
     def load(self, encoder: str, offline: bool = False) -> None:
-        """Take weights and tokenizer from a Hugging Face name or from a folder in its layout.
+        """Load weights and tokenizer from a Hugging Face name or from a folder in its layout.
 
         Args:
-            encoder: a folder, or a name on the hub, `owner/model` or `owner/model@revision`, of which only what the
-                local cache lacks is downloaded.
-            offline: never ask the hub.
+            encoder: a folder, or a name on the hub, `owner/model` or `owner/model@revision`; only files that the local
+                cache lacks are downloaded.
+            offline: never contact the hub.
 
         Raises:
-            InputError: another architecture than this one's, missing weights, or damaged files.
-            MissingDataError: no such folder, or it lacks files; a name that is neither cached nor downloadable.
+            InputError: the architecture differs from this one's, weights are missing, or files are damaged.
+            MissingDataError: there is no such folder, it lacks files, or the name is neither cached nor downloadable.
         """
         folder = hub_folder.locate(encoder, text_files.ENCODER, offline)
         tokenizer = text_files.read_tokenizer(folder, self.model.config)
@@ -96,21 +95,21 @@ class TextEncoder(nn.Module):
         self._set_tokenizer(tokenizer)
 
     def load_tokenizer(self, encoder: str, offline: bool = False) -> None:
-        """Take the tokenizer alone, for published weights that come without one; raises as `load`."""
+        """Load the tokenizer only, for published weights that come without one; raises as `load`."""
         folder = hub_folder.locate(encoder, text_files.TOKENIZER, offline)
         self._set_tokenizer(text_files.read_tokenizer(folder, self.model.config))
 
     @property
     def has_tokenizer(self) -> bool:
-        """Whether sentences can be read: after `load`, `load_tokenizer`, or a checkpoint of ours."""
+        """Whether there is a tokenizer: after `load`, `load_tokenizer`, or loading a g3d checkpoint."""
         return self._tokenizer is not None
 
     def cache_in(self, folder: Path | str) -> None:
-        """Keep a frozen encoder's word features in this folder, one file per sentence; several processes may share it.
+        """Cache a frozen encoder's word features in this folder, one file per sentence; several processes may share it.
 
-        A file is good for the same weights, tokenizer, `max_words`, precision and sentence only, as its name says.
-        Damaged files are computed anew, with a warning. Mono3DRefer's 41,140 sentences at width 768 take 7 GB in
-        float32.
+        A file's name depends on weights, tokenizer, `max_words`, precision and sentence, and the file is valid for
+        these only. Damaged files are computed again, with a warning. The 41,140 sentences of Mono3DRefer take 7 GB in
+        float32 at width 768.
 
         Raises:
             InputError: the encoder is trained, or its dropouts are active in training.
@@ -123,13 +122,13 @@ class TextEncoder(nn.Module):
         self._cached_for = None
 
     def train(self, mode: bool = True) -> TextEncoder:
-        """As every module; but a frozen encoder without `dropout` stays in evaluation mode."""
+        """Set the training mode; a frozen encoder without `dropout` stays in evaluation mode."""
         super().train(mode)
         self.model.train(mode and (self.dropout or not self.frozen))
         return self
 
     def forward(self, expressions: Sequence[str]) -> Words:
-        """B sentences -> their words; upper case counts as lower case.
+        """Return the word features of B sentences, which are converted to lower case.
 
         Raises:
             MissingDataError: there is no tokenizer.
@@ -142,7 +141,7 @@ class TextEncoder(nn.Module):
             return Words(self._encode(ids, padding), padding)
 
     def tokenise(self, expressions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """B sentences -> token ids (B, W) int64 and padding (B, W) bool, on the encoder's device.
+        """Return token ids (B, W) int64 and padding (B, W) bool of B sentences, on the encoder's device.
 
         Raises:
             MissingDataError: there is no tokenizer.
@@ -157,15 +156,15 @@ class TextEncoder(nn.Module):
         return ids.to(device), padding.to(device)
 
     def get_extra_state(self) -> Tensor:
-        """The tokenizer as bytes, (n,) uint8: the text of a tokenizer.json; empty if there is none yet."""
+        """Return the tokenizer as bytes, (n,) uint8: the text of a tokenizer.json; empty if there is no tokenizer."""
         text = self._tokenizer.to_str() if self._tokenizer is not None else ""
         return torch.from_numpy(np.frombuffer(text.encode(), np.uint8).copy())
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take over the tokenizer of a state dict.
+        """Set the tokenizer from a state dict.
 
         Raises:
-            InputError: it is no tokenizer, or one that does not fit the architecture.
+            InputError: it is not a tokenizer, or does not fit the architecture.
         """
         text = state.cpu().numpy().tobytes().decode("utf-8", "replace")
         self._set_tokenizer(
@@ -183,9 +182,7 @@ class TextEncoder(nn.Module):
             raise MissingDataError(
                 "text encoder: it has no tokenizer", "set text.encoder to a Hugging Face name or a folder in its layout"
             )
-        encoding = self._tokenizer.encode(
-            text
-        )  # one at a time: the library's threads and worker processes do not go together
+        encoding = self._tokenizer.encode(text)  # one at a time: the library's threads conflict with worker processes
         if encoding.overflowing and text not in self._warned:
             self._warned.add(text)
             shown = text if len(text) <= 40 else f"{text[:40]}..."
@@ -193,8 +190,11 @@ class TextEncoder(nn.Module):
         return encoding.ids
 
     def _encode(self, ids: Tensor, padding: Tensor) -> Tensor:
-        """(B, W) -> (B, W, hidden). Where pads come out the same, one column of them is computed and repeated."""
-        if not self._equal_pads or self.model.training:  # dropouts make pads differ
+        """Return the features (B, W, hidden) of tokens (B, W).
+
+        If all padding positions have equal features, compute one padding column and repeat it.
+        """
+        if not self._equal_pads or self.model.training:  # dropout makes the padding features differ
             return self.model(input_ids=ids, attention_mask=(~padding).long()).last_hidden_state
         used = min(int((~padding).sum(1).max()) + 1, self.max_words)
         features = self.model(input_ids=ids[:, :used], attention_mask=(~padding[:, :used]).long()).last_hidden_state
@@ -205,7 +205,7 @@ class TextEncoder(nn.Module):
         )
 
     def _kept(self, text: str) -> Rows:
-        """A frozen encoder's features of one sentence, from the cache if it has them."""
+        """Return a frozen encoder's features of one sentence, from the cache if they are in it."""
         key = self._cache_key(text)
         rows = self._cache.get(key, next(self.model.parameters()).device)
         if rows is None:
@@ -221,14 +221,17 @@ class TextEncoder(nn.Module):
         return rows
 
     def _padded(self, sentences: Sequence[Rows]) -> Words:
-        """Distinct rows -> (B, W): the last row stands for all further ones."""
+        """Return the features of sentences padded to (B, W), by repeating each sentence's last row."""
         device = next(self.model.parameters()).device
         place = torch.arange(self.max_words, device=device)
         features = torch.stack([rows.features[place.clamp(max=len(rows.features) - 1)] for rows in sentences])
         return Words(features, place >= torch.tensor([rows.length for rows in sentences], device=device)[:, None])
 
     def _cache_key(self, text: str) -> str:
-        """What a sentence's features depend on; empties the memory if the weights have changed since it was filled."""
+        """Return a key of everything that a sentence's features depend on.
+
+        The memory is cleared if the weights have changed since it was filled.
+        """
         state = [(parameter.data_ptr(), parameter._version) for parameter in self.model.parameters()]
         if state != self._cached_for:
             self._cache.clear()
@@ -241,7 +244,7 @@ class TextEncoder(nn.Module):
         return "\n".join((self._fingerprint, str(number), tf32, text))
 
     def _hash(self) -> str:
-        """A fingerprint of weights, architecture, tokenizer and `max_words`."""
+        """Return a fingerprint of weights, architecture, tokenizer and `max_words`."""
         digest = hashlib.sha256(json.dumps([self.architecture, self.max_words], sort_keys=True, default=str).encode())
         for name, value in [*self.model.state_dict().items(), ("tokenizer", self.get_extra_state())]:
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())

@@ -1,6 +1,7 @@
 """Text encoders in Hugging Face's layout: config.json, a tokenizer and weights, from a folder or by a name on the hub.
 
-`transformers` is imported where it is used: it takes seconds, and no other system needs it.
+`transformers` is imported inside the functions that use it, because it takes seconds to import and no other system
+needs it.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 EQUAL_PADS = ("roberta", "xlm-roberta", "camembert", "roberta-prelayernorm", "xlm-roberta-xl")
-"""Model types that count positions among the real tokens only, from after the padding position, where all pads stay.
-With no token
-attending to a pad, the pads of a sentence differ in nothing and come out the same. (BERT gives every pad a position of
-its own.)"""
+"""Model types in which all padding tokens of a sentence have equal features.
+
+These types count positions among the real tokens only, beginning after the padding position, and all padding tokens
+have the padding position. No token attends to padding, so the padding tokens do not differ. (BERT gives every padding
+token its own position.)
+"""
 
 _VOCABULARY = {"vocabulary (tokenizer.json, vocab.json or vocab.txt)": ("tokenizer.json", "vocab.json", "vocab.txt")}
 _HINT = "set text.encoder to a folder in Hugging Face's layout, with config.json, tokenizer.json and model.safetensors"
@@ -32,7 +35,7 @@ _ALSO = ("config.json", "merges.txt", "tokenizer_config.json", "special_tokens_m
 ENCODER = Layout("text encoder", {**CONFIG, **_VOCABULARY, **WEIGHTS}, "text.offline", _HINT, _ALSO)
 """The files of a whole text encoder."""
 TOKENIZER = Layout("text encoder", _VOCABULARY, "text.offline", _HINT, _ALSO)
-"""The files of its tokenizer alone."""
+"""The files of the tokenizer only."""
 _DECISIVE = (
     *(
         "model_type",
@@ -48,10 +51,10 @@ _DECISIVE = (
 
 
 def build(architecture: Mapping[str, Any], max_words: int) -> nn.Module:
-    """The network of an architecture with fresh weights, without its pooler where its class can leave it out.
+    """Return the network of an architecture with newly initialised weights, without its pooler if that is optional.
 
     Raises:
-        InputError: an unknown model type or entry, values that do not go together, too few positions for `max_words`.
+        InputError: an unknown model type or entry, inconsistent values, or too few positions for `max_words`.
     """
     config = _config(architecture, "text.architecture")
     positions = getattr(config, "max_position_embeddings", None)
@@ -70,11 +73,11 @@ def build(architecture: Mapping[str, Any], max_words: int) -> nn.Module:
             )
         except (ValueError, TypeError, ZeroDivisionError, RuntimeError, KeyError) as error:
             raise InputError(f"text.architecture: no such network: {first_line(error)}") from None
-    return model.float()  # whatever number format its config.json names
+    return model.float()  # regardless of the dtype in its config.json
 
 
 def read_tokenizer(folder: Path, config: Any) -> Tokenizer:
-    """The tokenizer of a folder: its tokenizer.json as it is, or one made from its vocabulary files.
+    """Return the tokenizer of a folder: its tokenizer.json, or a tokenizer made from its vocabulary files.
 
     Raises:
         MissingDataError: there is neither.
@@ -98,10 +101,10 @@ def read_tokenizer(folder: Path, config: Any) -> Tokenizer:
 
 
 def parse_tokenizer(text: str, source: str, config: Any) -> Tokenizer:
-    """The text of a tokenizer.json -> a tokenizer that neither pads nor cuts.
+    """Return a tokenizer that neither pads nor truncates, from the text of a tokenizer.json.
 
     Raises:
-        InputError: it is damaged; it has more entries than the architecture, or its pad token is another one.
+        InputError: the text is damaged, the tokenizer has more entries than the architecture, or its pad token differs.
     """
     from tokenizers import Tokenizer
 
@@ -123,10 +126,11 @@ def parse_tokenizer(text: str, source: str, config: Any) -> Tokenizer:
 
 
 def read_weights(folder: Path, model: nn.Module) -> dict[str, Tensor]:
-    """Return the weights of a folder as a state dict for `model`, all of them.
+    """Return the complete weights of a folder as a state dict for `model`.
 
     Raises:
-        InputError: another architecture than the model's; weights missing, of another shape or not finite; damaged.
+        InputError: the architecture differs from the model's; weights are missing, of another shape or not finite; or a
+            file is damaged.
     """
     config: Any = model.config
     _check_architecture(folder, config)
@@ -137,7 +141,7 @@ def read_weights(folder: Path, model: nn.Module) -> dict[str, Tensor]:
 
 
 def _config(entries: Mapping[str, Any], source: str) -> Any:
-    """A Hugging Face config with these entries.
+    """Return a Hugging Face config with these entries.
 
     Raises:
         InputError: an unknown model type or entry, values of the wrong type, or no encoder.
@@ -163,7 +167,7 @@ def _config(entries: Mapping[str, Any], source: str) -> Any:
             )
         except InputError:
             raise
-        except Exception as error:  # each version of the library checks other things and raises errors of its own
+        except Exception as error:  # the checks and error types differ between versions of the library
             raise InputError(f"{source}: {' '.join(str(error).split())}") from None
     if config.is_encoder_decoder or getattr(config, "pad_token_id", None) is None:
         raise InputError(
@@ -173,11 +177,12 @@ def _config(entries: Mapping[str, Any], source: str) -> Any:
 
 
 def _of_type(value: Any, default: Any, where: str) -> Any:
-    """A value as the type of its entry's default; of a default that is neither number, text nor truth, any value as it
-    is.
+    """Return a value with the type of its entry's default.
+
+    If the default is not a number, text or boolean, any value is returned unchanged.
 
     Raises:
-        InputError: it is of another type.
+        InputError: the value has another type.
     """
     kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
     kind = next((kind for kind in kinds if isinstance(default, kind)), None)
@@ -189,11 +194,11 @@ def _of_type(value: Any, default: Any, where: str) -> Any:
 
 
 def _check_architecture(folder: Path, config: Any) -> None:
-    """Refuse a folder whose config.json differs from `config` in an entry that changes what the encoder computes."""
+    """Raise if a folder's config.json differs from `config` in an entry that changes what the encoder computes."""
     file = folder / "config.json"
     entries = read_json(file, ENCODER.what)
     if entries.get("position_embedding_type") == "absolute":
-        del entries["position_embedding_type"]  # the default; newer transformers know no other
+        del entries["position_embedding_type"]  # the default, and the only value in newer transformers
     found = _config({name: value for name, value in entries.items() if name in _DECISIVE}, f"text encoder {file}")
     unequal = [
         f"{name} is {getattr(found, name, None)!r}, expected {getattr(config, name, None)!r}"

@@ -1,4 +1,4 @@
-"""Strict loading of weights, ours or foreign: each entry of a file is loaded, or the report says why not."""
+"""Strict loading of weights: each entry of a file is loaded, or the report states why not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from g3d.errors import InputError
 from g3d.nn.import_report import ImportReport
 
-_AT_MOST = 8  # names of a kind in one message
+_AT_MOST = 8  # number of names of a kind in one message
 _EXTRA = "_extra_state"  # the last part of a module's own state, which may have any size
 _KINDS = (
     "missing",
@@ -40,10 +40,11 @@ def state_dict_of(checkpoint: object, key: str) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint by name, without the prefix `module.` of a data-parallel wrapper.
 
     Args:
-        checkpoint: as `torch.load` gives it: with the state dict under `key`, or the state dict alone.
+        checkpoint: the result of `torch.load`: with the state dict under `key`, or the state dict alone.
+        key: name of the state dict's entry.
 
     Raises:
-        InputError: there is no state dict.
+        InputError: there is no state dict, or it has a name both with and without the prefix.
     """
     state = checkpoint.get(key, checkpoint) if isinstance(checkpoint, Mapping) else {}
     entries = dict(state) if isinstance(state, Mapping) else {}
@@ -78,10 +79,10 @@ def load_weights(
     Args:
         module: the network, or a part of it.
         state: the file's name -> value.
-        source: what the file is; begins the message.
+        source: description of the file; begins the message.
         ignored: the file's name -> why it is not loaded.
-        fresh: our name -> why it may be missing from the file and keeps its value then.
-        our_name: the file's name -> our name; None for a name that has no counterpart.
+        fresh: the module's name -> why it may be missing from the file and then keeps its value.
+        our_name: the file's name -> the module's name; None for a name that has no counterpart.
         counters: whether the batch counters of batch norms must be in the file; older PyTorch did not store them.
         hint: ends the message.
 
@@ -112,7 +113,7 @@ def load_weights(
         said = "; ".join(f"{kind}: {_listed(names)}" for kind, names in problems.items() if names)
         raise InputError(f"{source} does not fit this model: entries {said}", hint)
     try:
-        module.load_state_dict(own | given)  # what the file lacks keeps its own value, as the report says
+        module.load_state_dict(own | given)  # entries missing in the file keep their values, as reported
     except InputError as error:  # of a module's extra state
         raise InputError(f"{source}: {error.message}", error.hint) from None
     reasons = fresh | dict.fromkeys(absent, "a counter that older PyTorch did not store")
@@ -145,7 +146,7 @@ def _number(tensor: Tensor) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """Return the first names, and how many more there are."""
+    """Return the first names, and the number of further ones."""
     names = list(names)
     rest = f" and {len(names) - _AT_MOST} more" if len(names) > _AT_MOST else ""
     return ", ".join(names[:_AT_MOST]) + rest

@@ -1,4 +1,4 @@
-"""Word features that were computed before: in memory, and in files that several processes share."""
+"""A cache of computed word features, in memory and in files that several processes share."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from g3d.errors import EnvironmentProblem
 log = logging.getLogger(__name__)
 
 MEMORY = 1 << 30
-"""Bytes of features kept in memory: some 6,000 sentences of Mono3DRefer at width 768."""
+"""Bytes of features kept in memory: about 6,000 sentences of Mono3DRefer at width 768."""
 
 
 class Rows(NamedTuple):
-    """One sentence's features.
+    """The features of one sentence.
 
     Attributes:
-        features: (R, hidden), the first R positions; those after them are all equal to the last.
-        length: tokens that are no padding.
+        features: (R, hidden), the first R positions; all later positions equal the last one.
+        length: number of tokens without padding.
     """
 
     features: Tensor
@@ -36,11 +36,11 @@ class Rows(NamedTuple):
 
 
 class WordCache:
-    """Rows by key: the most recently used ones in memory, all of them in `folder` if there is one.
+    """Rows by key: the most recently used ones in memory, and all of them in `folder` if it is given.
 
     Args:
-        folder: one file per key; safe for several processes, since a file is there whole or not at all, and all would
-            write the same.
+        folder: has one file per key. Several processes may use it: files are written atomically, and all processes
+            would write the same content.
         memory: bytes of features to keep in memory.
     """
 
@@ -52,10 +52,10 @@ class WordCache:
         self._writable = True
 
     def get(self, key: str, device: torch.device) -> Rows | None:
-        """The rows of a key, on `device`; None if there are none, or only a damaged file."""
+        """Return the rows of a key, on `device`; None if there are none, or only a damaged file."""
         rows = self._rows.get(key)
         if rows is None and self.folder is not None:
-            with torch.inference_mode(False):  # what evaluation reads may be used in training
+            with torch.inference_mode(False):  # rows that evaluation reads may be used in training
                 rows = _read(self._path(key))
                 if rows is not None:
                     rows = Rows(rows.features.to(device), rows.length)
@@ -65,8 +65,10 @@ class WordCache:
         return rows
 
     def put(self, key: str, rows: Rows) -> None:
-        """Keep rows under a key. A folder that cannot be written (another machine's, a full disk) is said once, and
-        only read from then."""
+        """Store rows under a key.
+
+        If the folder is not writable (another machine's, a full disk), warn once and use it read-only.
+        """
         self._remember(key, rows)
         if self.folder is not None and self._writable:
             content = rows.features.cpu().contiguous()
@@ -79,7 +81,7 @@ class WordCache:
                 self._writable = False
 
     def clear(self) -> None:
-        """Forget what is in memory; the files stay."""
+        """Remove all rows from memory; keep the files."""
         self._rows.clear()
         self._bytes = 0
 
@@ -94,7 +96,7 @@ class WordCache:
     def _path(self, key: str) -> Path:
         assert self.folder is not None
         name = hashlib.sha256(key.encode()).hexdigest()
-        return self.folder / name[:2] / f"{name}.safetensors"  # 256 folders of some hundred files each
+        return self.folder / name[:2] / f"{name}.safetensors"  # 256 folders of a few hundred files each
 
 
 def _read(path: Path) -> Rows | None:

@@ -1,7 +1,8 @@
-"""The System protocol: what the engine knows about a system, and how one is found by name.
+"""The System protocol: everything the engine calls on a system, and the look-up of systems by name.
 
-A new paper is a new folder in g3d/systems with `config.py` (class `Config`, imports no torch) and `system.py` (object
-`SYSTEM`), and a preset; or a package of the same layout that is named by an entry point in the group `g3d.systems`.
+To add a paper, create a folder in g3d/systems with `config.py` (class `Config`, imports no torch) and `system.py`
+(object `SYSTEM`), and add a preset. A separate package of the same layout is found by its entry point in the group
+`g3d.systems`.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ BatchT = TypeVar("BatchT", bound=Batch)
 
 
 class Samples(Protocol):
-    """A split of a data set as numbered samples, of which those about one image or scene form a group.
+    """The numbered samples of one split; the samples about one image or scene form a group.
 
     Attributes:
-        ids: the sample's id by its number.
-        drawn: None if training takes each sample on its own; else an epoch of training has each group once, with so
-            many of its samples at most, drawn anew each time.
+        ids: id of each sample, by sample number.
+        drawn: None if training takes each sample on its own. Otherwise, a training epoch visits each group once and
+            takes at most this many of its samples, drawn anew each time.
     """
 
     @property
@@ -49,11 +50,12 @@ class Samples(Protocol):
         """Return the name of the image or scene that sample `index` is about."""
 
     def read(self, indices: Sequence[int], rng: np.random.Generator | None) -> list[Any]:
-        """Return samples of one group, which share one input.
+        """Return the given samples of one group; they share one input.
 
         Args:
-            indices: numbers of samples of one group.
-            rng: augment with draws from it alone, so that samples can be made again anywhere; None: no augmentation.
+            indices: sample numbers, all of the same group.
+            rng: the only source of randomness for augmentation, so that any process can make the same samples again;
+                None: no augmentation.
         """
 
 
@@ -61,12 +63,13 @@ class System(Protocol[ConfigT, BatchT]):
     """One published system.
 
     Attributes:
-        name: of its folder.
-        takes: what it is asked with. "camera" goes with "image".
-        answers: the type of answer that its evaluation is about.
-        carried: settings that our checkpoints fix, because what they name is inside.
-        starts: settings that name where training starts from; they have no meaning for a checkpoint of ours.
-        optimizers: optimisers beside PyTorch's by their names in `optim.name`: functions of (groups, `config.optim`).
+        name: name of its folder.
+        takes: the inputs that a query consists of. "camera" goes with "image".
+        answers: the type of answer that its evaluation measures.
+        carried: settings that a g3d checkpoint fixes, because the checkpoint contains what they name.
+        starts: settings that name the weights that training starts from; they have no meaning for a g3d checkpoint.
+        optimizers: optimisers in addition to PyTorch's, by their names in `optim.name`: functions of (groups,
+            `config.optim`).
     """
 
     @property
@@ -83,16 +86,16 @@ class System(Protocol[ConfigT, BatchT]):
     def optimizers(self) -> Mapping[str, Callable[[list[dict[str, Any]], Any], Optimizer]]: ...
 
     def resolve(self, config: ConfigT, root: Path) -> ConfigT:
-        """Return the config with sizes filled in that depend on the data; called once, when a training starts."""
+        """Return the config with the sizes that depend on the data filled in; called once, when training starts."""
 
     def build(self, config: ConfigT) -> nn.Module:
-        """Return the network with fresh weights; reads no file."""
+        """Return the network with newly initialised weights; read no file."""
 
     def layout(self, config: ConfigT) -> torch.memory_format | None:
-        """Return the memory layout of the network's 4-D weights, None for PyTorch's own."""
+        """Return the memory format of the network's 4-D weights; None for PyTorch's default."""
 
     def start(self, config: ConfigT, model: nn.Module, root: Path, read: Callable[[Path], dict[str, Any]]) -> list[str]:
-        """Load, strictly, the weights that the config names for training to start from; return what was taken.
+        """Load, strictly, the weights that the config names as the start of training; return log lines about them.
 
         Args:
             root: the data set's folder, which may hold what the config names.
@@ -100,15 +103,15 @@ class System(Protocol[ConfigT, BatchT]):
         """
 
     def samples(self, config: ConfigT, root: Path, split: str, training: bool) -> Samples:
-        """Return the samples of a split; with `training` their targets are made and prepared files are needed."""
+        """Return the samples of a split; with `training`, make their targets and require the prepared files."""
 
     def collate(self, groups: list[list[Any]]) -> BatchT:
-        """Return one batch of the samples of some groups, in their order."""
+        """Return one batch of the samples of the given groups, in their order."""
 
     def losses(self, model: nn.Module, batch: BatchT, config: ConfigT, at: Position) -> dict[str, Tensor]:
-        """Return unweighted terms by name and "total".
+        """Return the unweighted loss terms by name, and their weighted sum as "total".
 
-        Over processes, the mean of the totals is the total of the global batch.
+        In a run of several processes, the mean of the totals over the processes is the total of the global batch.
 
         Args:
             at: the position in training, for weights that change with it.
@@ -118,13 +121,13 @@ class System(Protocol[ConfigT, BatchT]):
         """Return one prediction for each sample of the batch, in its order."""
 
     def parameter_groups(self, model: nn.Module, config: ConfigT) -> list[dict[str, Any]]:
-        """Return groups for the optimiser, with their own options where they differ from `config.optim`."""
+        """Return parameter groups for the optimiser, with their own options where they differ from `config.optim`."""
 
     def import_official(self, checkpoint: Mapping[str, Any], model: nn.Module, config: ConfigT) -> ImportReport:
         """Load a published checkpoint into `model`, strictly.
 
         Raises:
-            InputError: names or shapes do not fit; the first ones are listed.
+            InputError: names or shapes do not fit; the message lists the first ones.
         """
 
     def inputs(self, config: ConfigT, request: InferRequest) -> Samples:
@@ -132,7 +135,7 @@ class System(Protocol[ConfigT, BatchT]):
 
 
 class SystemDefaults:
-    """What most systems have in common; a system may inherit it and define the rest of the protocol."""
+    """Default methods of a system; a system may inherit them and define the rest of the protocol."""
 
     name: str
     carried: tuple[str, ...] = ()
@@ -140,23 +143,23 @@ class SystemDefaults:
     optimizers: Mapping[str, Callable[[list[dict[str, Any]], Any], Optimizer]] = {}
 
     def resolve(self, config: Any, root: Path) -> Any:
-        """Return the config as it is."""
+        """Return the config unchanged."""
         return config
 
     def layout(self, config: Any) -> torch.memory_format | None:
-        """Return None: PyTorch's own layout."""
+        """Return None: PyTorch's default memory format."""
         return None
 
     def start(self, config: Any, model: nn.Module, root: Path, read: Callable[[Path], dict[str, Any]]) -> list[str]:
-        """Load nothing."""
+        """Return an empty list: there are no weights to load."""
         return []
 
     def parameter_groups(self, model: nn.Module, config: Any) -> list[dict[str, Any]]:
-        """Return all trained parameters as one group."""
+        """Return all trainable parameters as one group."""
         return [{"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}]
 
     def import_official(self, checkpoint: Mapping[str, Any], model: nn.Module, config: Any) -> ImportReport:
-        """Refuse: there is no published checkpoint.
+        """Raise an error: there is no published checkpoint.
 
         Raises:
             InputError: always.
@@ -165,17 +168,17 @@ class SystemDefaults:
 
 
 def get_system(name: str) -> System:
-    """Return the system of that name.
+    """Return the system with this name.
 
     Raises:
-        InputError: there is none.
+        InputError: no system has this name.
     """
     schema(name)
     return cast("System", registry.load(registry.SYSTEMS, name, "system").SYSTEM)
 
 
 def grouped(samples: Samples, indices: Iterable[int]) -> list[list[int]]:
-    """Return the numbers of samples group by group, groups and samples in the order in which they come."""
+    """Return the sample numbers by group; groups and samples keep the order of `indices`."""
     groups: dict[str, list[int]] = {}
     for index in indices:
         groups.setdefault(samples.group(index), []).append(index)

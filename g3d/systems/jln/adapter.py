@@ -1,7 +1,7 @@
-"""The text-guided adapter: visual and depth features weighted by how well each place fits the sentence.
+"""The text-guided adapter: it weights visual and depth features by how well each position fits the sentence.
 
-Mono3DVG-TR section 3.4; JLN adds heads that say which places belong to the object. Letters in shapes: B samples, P
-positions of all levels, N those of stride 16, W words, C channels.
+Source: Mono3DVG-TR, section 3.4. JLN adds heads that predict which positions belong to the object. Letters in shapes: B
+samples, P positions of all levels, N positions of stride 16, W words, C channels.
 """
 
 from __future__ import annotations
@@ -20,19 +20,18 @@ from g3d.nn.precision import at_least_float32
 
 LEVELS = 4
 DRIVER = 1
-"""The level, of stride 16, that is compared with the sentence."""
+"""Index of the level, of stride 16, that is compared with the sentence."""
 
 
 class Adapted(NamedTuple):
-    """visual (B, P, C) and depth (B, N, C): features times score."""
+    """Features multiplied by their scores: visual (B, P, C) and depth (B, N, C)."""
 
     visual: Tensor
     depth: Tensor
 
 
 class TextGuidedAdapter(nn.Module):
-    """Scores every cell of stride 16 by its likeness to what it finds in the sentence, and weighs all features by
-    it."""
+    """Weights all features by the similarity of each cell of stride 16 to the text it attends to."""
 
     def __init__(self, channels: int, heads: int, points: int, dropout: float) -> None:
         super().__init__()
@@ -57,13 +56,16 @@ class TextGuidedAdapter(nn.Module):
         words: Tensor,
         padding: Tensor,
     ) -> Adapted:
-        """Adapt both kinds of features.
+        """Weight the visual and the depth features.
 
         Args:
-            visual: (B, P, C) of all levels; positions (P, C) their encodings; shapes the levels' heights and widths.
-            reference: (1, 1, 4, 2), the decoder query's reference point, around which all positions look, as published.
+            visual: (B, P, C), features of all levels.
+            positions: (P, C), position encodings of `visual`.
+            shapes: height and width of each level.
+            reference: (1, 1, 4, 2), the decoder query's reference point; as published, all positions attend around it.
             depth: (B, N, C).
-            words: (B, W, C); padding (B, W) bool, True where padded.
+            words: (B, W, C).
+            padding: (B, W) bool, True where padded.
         """
         level = slice(*_level_bounds(shapes)[DRIVER])
         driver = visual[:, level]
@@ -82,7 +84,7 @@ class TextGuidedAdapter(nn.Module):
         return Adapted(adapted_visual, adapted_depth)
 
     def _score(self, visual: Tensor, read: Tensor) -> Tensor:
-        """(B, N, C) twice -> (B, N): a bell curve over one minus their cosine."""
+        """Return (B, N) scores of two (B, N, C) features: a Gaussian of one minus their cosine similarity."""
         cosine = F.cosine_similarity(
             at_least_float32(self.orig_proj(visual)), at_least_float32(self.adapt_proj(read)), dim=2
         )
@@ -90,8 +92,10 @@ class TextGuidedAdapter(nn.Module):
 
 
 def score_pyramid(score: Tensor) -> Tensor:
-    """Scores at stride 16 (B, h, w) -> (B, P): doubled for stride 8, the largest of 3x3 cells for 32 and again for
-    64."""
+    """Return scores (B, h, w) of stride 16 at all four levels, (B, P).
+
+    Stride 8 is upsampled bilinearly; stride 32 is a 3x3 max pooling of stride 16, and stride 64 one of stride 32.
+    """
     middle = score[:, None]
     fine = F.interpolate(middle, scale_factor=2, mode="bilinear", align_corners=False)
     coarse = F.max_pool2d(middle, 3, 2, 1)
@@ -100,7 +104,7 @@ def score_pyramid(score: Tensor) -> Tensor:
 
 
 def _level_bounds(shapes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """First and last + 1 position of each level."""
+    """Return the first and the last + 1 position of each level."""
     bounds, start = [], 0
     for height, width in shapes:
         bounds.append((start, start + height * width))

@@ -1,5 +1,7 @@
-"""The schema of JLN and Mono3DVG-TR presets. Every switch that names a quirk of the published code says which value
-reproduces it."""
+"""The schema of JLN and Mono3DVG-TR presets.
+
+The description of every setting that stands for a quirk of the published code states which value reproduces it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ from g3d.data.mono3drefer.names import CLASS_NAMES as CLASS_NAMES  # class ids i
 
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?e[+-]?\d+", re.IGNORECASE)
 STRIDES = (8, 16, 32, 64)
-"""Of the four feature levels."""
+"""Strides of the four feature levels, pixels."""
 
 
 class DataConfig(config.DataConfig):
@@ -97,7 +99,10 @@ class TextConfig(Schema):
     @field_validator("architecture")
     @classmethod
     def _numbers(cls, value: dict[str, Any]) -> dict[str, Any]:
-        """Other sections turn 1e-5, which YAML reads as text, into a number by their types; here nothing else would."""
+        """Return the entries with texts such as "1e-5" as numbers.
+
+        YAML reads 1e-5 as text. In other sections the field types convert it; this section has no field types.
+        """
         return {
             key: float(entry) if isinstance(entry, str) and _EXPONENT.fullmatch(entry) else entry
             for key, entry in value.items()
@@ -170,7 +175,7 @@ class ModelConfig(Schema):
 
 
 class LossConfig(Schema):
-    """Weights of the terms, and how some are made."""
+    """Weights of the loss terms, and variants of some terms."""
 
     label: NonNegativeFloat = 2.0
     box: NonNegativeFloat = Field(5.0, description="distances from the 3D centre to the 2D box's sides")

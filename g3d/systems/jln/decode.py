@@ -1,5 +1,6 @@
-"""Network outputs -> one object per sentence, in the camera frame: rows of g3d.data.detections in shares of the image.
+"""Decoding of network outputs into one object per sentence, in the camera frame.
 
+The intermediate rows are those of g3d.data.detections, with positions and lengths as fractions of the image size.
 Source: ZhanYang-nwpu/Mono3DVG.
 """
 
@@ -19,8 +20,10 @@ from g3d.systems.jln.model import Outputs
 
 
 def detection_rows(outputs: Outputs) -> Tensor:
-    """The best query and class of each sample -> (B, 37) float32 as in g3d.data.detections, places and lengths 0..1 of
-    the image."""
+    """Return rows of g3d.data.detections, (B, 37) float32, for the best query and class of each sample.
+
+    Positions and lengths in the image are 0..1.
+    """
     scores, best = outputs.logits.float().sigmoid().flatten(1).max(1)
     query, classes = best // outputs.logits.shape[2], best % outputs.logits.shape[2]
     rows = torch.arange(len(query), device=query.device)
@@ -42,19 +45,19 @@ def decode(
     resolution: tuple[int, int],
     exact_inverse: bool,
 ) -> list[Objects]:
-    """The object of each sentence.
+    """Return the object of each sentence.
 
     Args:
-        outputs: of B samples without augmentation.
+        outputs: outputs of B samples without augmentation.
         cameras: (3, 4) each, of the original images.
         image_sizes: width, height of the original images.
         resolution: width, height of the network's input.
-        exact_inverse: invert the warp to the network's input exactly, or scale x and y as published, which is off in y
-            by up to 1.2 pixels.
+        exact_inverse: invert the warp to the network's input exactly; otherwise scale x and y as published, which is
+            off by up to 1.2 pixels in y.
 
     Returns:
-        B Objects of one object each, in the data set's classes. The score is class score times exp(-log variance) of
-        the depth and may exceed 1; boxes are not clipped to the image.
+        B Objects with one object each, in the data set's classes. The score is the class score times exp(-log variance)
+        of the depth and may exceed 1; boxes are not clipped to the image.
     """
     rows = detection_rows(outputs).cpu().numpy()
     return [

@@ -1,4 +1,4 @@
-"""JLN's part of `g3d demo`: it learns from pixels and words on made streets, beside what blind guesses reach."""
+"""JLN's part of `g3d demo`: it trains on sentences about synthetic streets and compares the result with baselines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _make(world: World, config: Config) -> Path:
 
 
 def _baselines(trained: Trained) -> Mapping[str, Sequence[Prediction]]:
-    """Return what the network answers without the sentence and without the picture, and one box for everything."""
+    """Return predictions without the sentence, without the image, and with one box for every sample."""
     config = trained.loaded.config
     training = trained.loaded.system.samples(config, trained.root, config.data.train, training=False)
     labels = [e.objects for e in Mono3DReferRoot.find(trained.root).expressions(config.data.train)]
@@ -36,7 +36,7 @@ def _baselines(trained: Trained) -> Mapping[str, Sequence[Prediction]]:
         "no image": trained.predict(WithoutImage(trained.samples, mean_image(training))),
         "most likely box": always(most_likely_box(labels), trained.samples),
     }
-    # They answer no sentence of the data set.
+    # Remove the sentences: a baseline does not ground a sample's sentence in its image.
     return {name: [replace(one, expression=None) for one in guess] for name, guess in guesses.items()}
 
 

@@ -1,6 +1,6 @@
 """The depth branch: a depth distribution and depth tokens at stride 16, as in ZrrSkywalker/MonoDETR.
 
-Letters in shapes: I images, C channels, h x w the map of stride 16, K depth bins.
+Letters in shapes: I images, C channels, h x w the size of the map of stride 16, K depth bins.
 """
 
 from __future__ import annotations
@@ -21,8 +21,13 @@ from g3d.systems.jln.depth_map import MIN_DEPTH
 
 
 class Depth(NamedTuple):
-    """logits (I, K + 1, h, w) over bins, the last one background; depth (I, h, w) expected metres; tokens (I, h w,
-    C)."""
+    """The depth branch's outputs.
+
+    Attributes:
+        logits: (I, K + 1, h, w) logits of the bins; the last one is background.
+        depth: (I, h, w) expected depth in metres.
+        tokens: (I, h w, C) depth tokens.
+    """
 
     logits: Tensor
     depth: Tensor
@@ -30,12 +35,12 @@ class Depth(NamedTuple):
 
 
 class DepthPredictor(nn.Module):
-    """Depth of every cell of stride 16 and what the transformer is told about it.
+    """Predicts the depth of every cell of stride 16, and depth tokens for the transformer.
 
     Args:
         channels: C, a multiple of 32 and of heads.
-        heads, feedforward, dropout: of the transformer layer over cells.
-        bins: K, of linearly increasing size up to max_depth.
+        heads, feedforward, dropout: settings of the transformer layer over the cells.
+        bins: K, number of bins; their width increases linearly up to max_depth.
         max_depth: metres.
     """
 
@@ -63,16 +68,16 @@ class DepthPredictor(nn.Module):
         self.depth_pos_embed = nn.Embedding(math.ceil(max_depth) + 1, channels)
 
     def forward(self, maps: Sequence[Tensor]) -> Depth:
-        """maps: (I, C, 2h, 2w), (I, C, h, w), (I, C, h/2, w/2) at strides 8, 16, 32."""
+        """Predict depth from maps (I, C, 2h, 2w), (I, C, h, w), (I, C, h/2, w/2) at strides 8, 16, 32."""
         fine, middle, coarse = maps[:3]
-        # Doubled after the projection: each value four times changes neither a 1x1 convolution nor a group's
-        # statistics.
+        # Upsample after the projection: repeating each value four times changes neither a 1x1 convolution nor the
+        # statistics of a group norm.
         coarse = F.interpolate(self.upsample(coarse), size=middle.shape[-2:], mode="nearest")
         source = (self.proj(middle) + coarse + self.downsample(fine)) / 3
         hidden = self.depth_head(source)
         with torch.autocast(
             hidden.device.type, enabled=False
-        ):  # an expectation over bins of up to 1.5 m shows every rounded logit
+        ):  # rounded logits would change the expectation over bins of up to 1.5 m
             logits = self.depth_classifier(at_least_float32(hidden))
             depth = torch.einsum("bkhw,k->bhw", logits.softmax(1), self.depth_bin_values)
         _, channels, height, width = source.shape
@@ -81,7 +86,7 @@ class DepthPredictor(nn.Module):
         return Depth(logits, depth, tokens + self._embed(depth.flatten(1)))
 
     def _embed(self, depth: Tensor) -> Tensor:
-        """The learned embedding of whole metres, interpolated at depth (I, h w) -> (I, h w, C)."""
+        """Return the learned embeddings of whole metres, interpolated at depth (I, h w): (I, h w, C)."""
         depth = depth.clamp(0, self.max_depth)
         below = depth.floor()
         above = (below + 1).clamp(max=self.depth_pos_embed.num_embeddings - 1)
@@ -91,21 +96,21 @@ class DepthPredictor(nn.Module):
 
 
 class DepthEncoder(nn.Module):
-    """A transformer encoder of one layer, which is why its weights are named layers.0."""
+    """A transformer encoder with one layer; its weights are therefore named layers.0."""
 
     def __init__(self, channels: int, heads: int, feedforward: int, dropout: float) -> None:
         super().__init__()
         self.layers = nn.ModuleList([DepthEncoderLayer(channels, heads, feedforward, dropout)])
 
     def forward(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """tokens (I, N, C), positions (N, C) -> (I, N, C)."""
+        """Return tokens (I, N, C), encoded with positions (N, C), as (I, N, C)."""
         for layer in self.layers:
             tokens = layer(tokens, positions)
         return tokens
 
 
 class DepthEncoderLayer(nn.Module):
-    """Self attention and a feed-forward part, each with dropout, residual and then norm."""
+    """Self-attention and a feed-forward network, each followed by dropout, residual and layer norm."""
 
     def __init__(self, channels: int, heads: int, feedforward: int, dropout: float) -> None:
         super().__init__()
@@ -115,7 +120,7 @@ class DepthEncoderLayer(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """As in DepthEncoder."""
+        """Return the layer's output; shapes as in DepthEncoder.forward."""
         placed = tokens + positions
         tokens = self.norm1(tokens + self.dropout(self.self_attn(placed, placed, tokens)))
         hidden = self.dropout(F.relu(self.linear1(tokens), inplace=True))
@@ -123,8 +128,10 @@ class DepthEncoderLayer(nn.Module):
 
 
 def depth_bin_values(bins: int, max_depth: float) -> Tensor:
-    """(bins + 1,) metres: the middle of each bin of g3d.systems.jln.depth_map in index, and max_depth for the
-    background."""
+    """Return (bins + 1,) metres: the depth at the middle of each bin's index range, and max_depth for the background.
+
+    The bins are those of g3d.systems.jln.depth_map.
+    """
     width = 2 * (max_depth - MIN_DEPTH) / (bins * (bins + 1))
     index = torch.arange(bins, dtype=torch.float64) + 0.5
     values = index**2 * (width / 2) - width / 8 + MIN_DEPTH

@@ -1,8 +1,9 @@
-"""Training losses of JLN (Song and Huang) and, without the last three, of Mono3DVG-TR (Zhan et al., AAAI 2024).
+"""Training losses of JLN (Song and Huang) and of Mono3DVG-TR (Zhan et al., AAAI 2024).
 
-Every sample has at most one object. Terms of the object are sums over the N objects of the global batch, over N; the
-others are means over the samples of the global batch: of all processes. Without any object the object's terms are 0
-with zero gradients.
+Mono3DVG-TR has no region, depth_region, pointing and contrastive terms. Every sample has at most one object. Terms of
+the object are sums divided by the number N of objects of the global batch; the other terms are means over the samples
+of the global batch, that is, of all processes. If the batch has no object, the object's terms are 0 with zero
+gradients.
 """
 
 from __future__ import annotations
@@ -27,21 +28,21 @@ POINTING_SHARPNESS = 10.0
 
 
 def losses(outputs: Outputs, targets: Targets, config: LossConfig, max_depth: float) -> dict[str, Tensor]:
-    """All terms by name and their weighted sum as "total".
+    """Return all terms by name and their weighted sum as "total".
 
     Args:
-        outputs: of the network.
-        targets: of the same B samples, same device.
+        outputs: the network's outputs.
+        targets: targets of the same B samples, on the same device.
         config: the preset's `loss` section.
-        max_depth: metres, where the depth map's last bin ends.
+        max_depth: metres, the end of the depth map's last bin.
 
     Returns:
-        Scalars, float32 or wider: label, box, giou, center, size, angle, depth, depth_map; with a joint network also
-        region, depth_region, contrastive; all unweighted; and total. In a run of several processes the mean over the
-        processes is the value of the global batch.
+        Unweighted scalars, float32 or wider: label, box, giou, center, size, angle, depth, depth_map; with a joint
+        network also region, depth_region, contrastive, and pointing if its weight is not 0; and the weighted sum total.
+        In a run of several processes, the mean over the processes is the value of the global batch.
 
     Raises:
-        ValueError: the region outputs are not those of four levels around the depth map.
+        ValueError: the region outputs do not match four levels around the depth map.
     """
     with torch.autocast(outputs.logits.device.type, enabled=False):
         outputs = outputs._replace(
@@ -76,15 +77,15 @@ def losses(outputs: Outputs, targets: Targets, config: LossConfig, max_depth: fl
 
 
 def contrastive_loss(visual: Tensor, text: Tensor, temperature: float, gather: bool = False) -> Tensor:
-    """Cross-entropy of each image's sentence among all sentences and of each sentence's image among all images,
-    averaged.
+    """Return the symmetric contrastive loss between global visual and text tokens.
 
-    Sentences about the same object count as each other's negatives, as published.
+    It is the mean of two cross-entropies: of each image's own sentence among all sentences, and of each sentence's own
+    image among all images. Sentences about the same object count as each other's negatives, as published.
 
     Args:
         visual, text: (B, C), row i of both from sample i.
-        temperature: divides the cosine similarities.
-        gather: contrast over the samples of all processes; every process then has the same value.
+        temperature: divisor of the cosine similarities.
+        gather: contrast the samples of all processes; every process then has the same value.
     """
     if gather:
         visual, text = gather_objects(visual), gather_objects(text)
@@ -94,15 +95,19 @@ def contrastive_loss(visual: Tensor, text: Tensor, temperature: float, gather: b
 
 
 def matching_costs(logits: Tensor, boxes: Tensor, labels: Tensor, true_boxes: Tensor, config: LossConfig) -> Tensor:
-    """What it costs to match each query of a sample with each target, for `g3d.nn.matcher.hungarian`; weighted as the
-    losses are.
+    """Return the cost of matching each query of a sample with each target, for `g3d.nn.matcher.hungarian`.
+
+    The terms have the weights of the losses.
 
     Args:
-        logits: (Q, classes). boxes: (Q, 6), u v l r t b.
-        labels: (T,) int64. true_boxes: (T, 6).
+        logits: (Q, classes).
+        boxes: (Q, 6), u v l r t b.
+        labels: (T,) int64.
+        true_boxes: (T, 6).
+        config: the preset's `loss` section.
 
     Returns:
-        (Q, T): focal class cost, L1 of the sides' distances, L1 of the centres, negative generalised IoU.
+        (Q, T): sum of focal class cost, L1 of the side distances, L1 of the centres, and negative generalised IoU.
 
     Source: ZrrSkywalker/MonoDETR.
     """
@@ -119,16 +124,20 @@ def matching_costs(logits: Tensor, boxes: Tensor, labels: Tensor, true_boxes: Te
 
 
 def box_corners_2d(boxes: Tensor) -> Tensor:
-    """(..., 6) u v l r t b -> (..., 4) x1 y1 x2 y2: a centre and the distances to the left, right, upper and lower
-    side."""
+    """Return boxes (..., 6) u v l r t b as corners (..., 4) x1 y1 x2 y2.
+
+    A box is a centre and its distances to the left, right, upper and lower side.
+    """
     u, v, left, right, top, bottom = boxes.unbind(-1)
     return torch.stack([u - left, v - top, u + right, v + bottom], -1)
 
 
 class _Pairs(NamedTuple):
-    """The matched query's values, (B, ...) each, and what they should be; both are the same numbers where a sample has
-    no object, which
-    then adds no error and gets no gradient."""
+    """The matched query's predictions and their targets, (B, ...) each.
+
+    If a sample has no object, prediction and target are the same constant, so that it adds no error and gets no
+    gradient.
+    """
 
     box: Tensor
     size: Tensor
@@ -141,8 +150,10 @@ class _Pairs(NamedTuple):
 
 
 def _queries(outputs: Outputs, targets: Targets, config: LossConfig) -> Tensor:
-    """(B,) int64, the query that is matched with each sample's object; 0 where there is none. One query needs no
-    matching."""
+    """Return (B,) int64, the query matched with each sample's object; 0 for a sample without one.
+
+    A single query needs no matching.
+    """
     count, queries = outputs.logits.shape[:2]
     found = torch.zeros(count, dtype=torch.int64, device=outputs.logits.device)
     if queries == 1:
@@ -180,7 +191,7 @@ def _pair(outputs: Outputs, targets: Targets, query: Tensor) -> _Pairs:
 
 
 def _object_terms(pairs: _Pairs, targets: Targets) -> dict[str, Tensor]:
-    """Sums over this process's objects."""
+    """Return the sums over this process's objects."""
     apart = (pairs.box - pairs.true_box).abs()
     overlap = generalised_iou(box_corners_2d(pairs.box), box_corners_2d(pairs.true_box))
     angle = heading_loss(pairs.angle, targets.heading_bin, targets.heading_res)
@@ -194,7 +205,10 @@ def _object_terms(pairs: _Pairs, targets: Targets) -> dict[str, Tensor]:
 
 
 def _label_loss(logits: Tensor, targets: Targets, query: Tensor) -> Tensor:
-    """Focal loss over all queries and classes, summed: the matched query has the object's class, every other none."""
+    """Return the focal loss, summed over all queries and classes.
+
+    The matched query has the object's class, every other query has none.
+    """
     truth = torch.zeros_like(logits)
     rows = torch.arange(len(query), device=query.device)
     truth[rows, query, targets.label] = targets.present.to(logits.dtype)
@@ -202,7 +216,7 @@ def _label_loss(logits: Tensor, targets: Targets, query: Tensor) -> Tensor:
 
 
 def _depth_map_term(outputs: Outputs, targets: Targets, max_depth: float, published: bool) -> Tensor:
-    """Sum over samples of the mean over the map's pixels."""
+    """Return the sum over the samples of the mean over the map's pixels."""
     height, width = outputs.depth_logits.shape[2:]
     boxes, depth, present = targets.box[:, None], targets.depth[:, None], targets.present[:, None]
     if targets.scene_boxes is not None and targets.scene_depths is not None:
@@ -215,8 +229,10 @@ def _depth_map_term(outputs: Outputs, targets: Targets, max_depth: float, publis
 
 
 def _region_terms(outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
-    """Sums over samples of the mean squared errors: visual regions as a mean over the levels' means, depth regions over
-    the one level."""
+    """Return the sums over the samples of the mean squared errors.
+
+    The visual term is a mean over the levels' means; the depth term has one level.
+    """
     assert outputs.regions is not None
     assert outputs.depth_regions is not None
     areas = _areas(outputs)
@@ -232,21 +248,22 @@ def _region_terms(outputs: Outputs, targets: Targets) -> dict[str, Tensor]:
 
 
 def _areas(outputs: Outputs) -> list[int]:
-    """Positions of each level."""
+    """Return the number of positions of each level."""
     height, width = (side * _MAP_STRIDE for side in outputs.depth_logits.shape[2:])
     return [-(-height // stride) * -(-width // stride) for stride in STRIDES]
 
 
 def pointing_loss(regions: Tensor, truth: Tensor, finest: int) -> Tensor:
-    """How unlikely it is that the place which the finest level picks lies in the object: (B,), 0 where the object
-    covers no place.
+    """Return the negative log-likelihood that the position picked on the finest level lies in the object: (B,).
 
-    Unlike a squared error over all places, it weighs near and far objects alike.
+    It is 0 where the object covers no position. Unlike a squared error over all positions, it weights near and far
+    objects equally.
 
     Args:
-        regions: (B, P) of the region heads; a softmax of POINTING_SHARPNESS times them picks the place.
+        regions: (B, P), scores of the region heads; a softmax of POINTING_SHARPNESS times the scores picks the
+            position.
         truth: (B, P), 0 or 1.
-        finest: positions of the finest level.
+        finest: number of positions of the finest level.
     """
     chances = (POINTING_SHARPNESS * regions[:, :finest]).log_softmax(1)
     inside = truth[:, :finest] > 0
@@ -255,8 +272,10 @@ def pointing_loss(regions: Tensor, truth: Tensor, finest: int) -> Tensor:
 
 
 def _global_counts(present: Tensor, sizes: SizeErrors) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-    """Factors that turn this process's sums over objects and over samples into its share of the global means, and the
-    global size sums."""
+    """Return factors for this process's sums over objects and over samples, and the global sums of size errors.
+
+    The factors turn a sum into this process's share of the global mean.
+    """
     samples = present.new_full((), len(present), dtype=torch.float64)
     local = [present.sum().double(), samples, sizes.absolute.detach().double(), sizes.relative.detach().double()]
     objects, samples, absolute, relative = sum_over_ranks(torch.stack(local)).to(sizes.absolute.dtype)

@@ -1,4 +1,4 @@
-"""What the network looked at: its region and depth maps, brought into the frame of the original image to be drawn."""
+"""Region and depth maps of the network, warped to the frame of the original image for display."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def image_maps(
     image_sizes: Sequence[tuple[int, int]],
     resolution: tuple[int, int],
 ) -> list[dict[str, np.ndarray]]:
-    """For each sample, maps over its image, one cell for every 4 x 4 pixels.
+    """Return maps over each sample's image, with one cell for every 4 x 4 pixels.
 
     Args:
-        outputs: of the network.
+        outputs: the network's outputs.
         transforms: (2, 3) each, pixels of the image -> network pixels.
         image_sizes: width, height of the images.
         resolution: width, height of the network's input.
 
     Returns:
-        "depth": (h, w) float32, metres; and, of JLN, "region": how much each place belongs to the object of the
-        sentence, 0..1, from the finest level. Places that the network does not see are 0.
+        For each sample, "depth": (h, w) float32, metres; and, for JLN, "region": (h, w) float32, 0..1, the region score
+        of the finest level. Places outside the network's input are 0.
     """
     width, height = resolution
     found = []
@@ -47,7 +47,7 @@ def image_maps(
 
 
 def _network_places(transform: np.ndarray, size: tuple[int, int], resolution: tuple[int, int]) -> Tensor:
-    """(h, w, 2): where the middles of the map's cells lie in the network's input, -1..1 from edge to edge."""
+    """Return (h, w, 2): positions of the cell centres in the network's input, -1..1 from edge to edge."""
     columns, rows = (np.arange(0, pixels, _STEP) + _STEP / 2 for pixels in size)
     x = (transform[0, 0] * columns + transform[0, 2]) / resolution[0]
     y = (transform[1, 1] * rows + transform[1, 2]) / resolution[1]
@@ -56,5 +56,5 @@ def _network_places(transform: np.ndarray, size: tuple[int, int], resolution: tu
 
 
 def _sample(values: Tensor, grid: Tensor) -> np.ndarray:
-    """(H, W) at places (h, w, 2), bilinear, 0 outside -> (h, w) float32."""
+    """Return values (H, W) at places (h, w, 2) as (h, w) float32: bilinear interpolation, 0 outside."""
     return F.grid_sample(values[None, None], grid[None], align_corners=False)[0, 0].cpu().numpy()

@@ -1,7 +1,7 @@
-"""The JLN network, and Mono3DVG-TR with `joint: false`: an image and a sentence to one 3D box.
+"""The JLN network, and Mono3DVG-TR with `joint: false`: they predict one 3D box from an image and a sentence.
 
 Letters in shapes: I images of H x W pixels, B samples (one sentence each), Q = 1 queries, C channels, P positions of
-all four levels (strides 8, 16, 32, 64), h x w the map of stride 16.
+all four levels (strides 8, 16, 32, 64), h x w the size of the map of stride 16.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ PUBLISHED_NAMES = {
     "mono3dvg_transformer.": "transformer.",
     "text_encoder.": "text_encoder.model.",
 }
-"""Beginnings of parameter names in published checkpoints and what they are here; the first that fits counts, all other
-names are the same.
+"""Prefixes of parameter names in published checkpoints, and the prefixes that replace them here.
 
-A published file holds some weights twice, as mono3dvg_transformer.decoder.bbox_embed and .dim_embed: they are
-bbox_embed and dim_embed_3d.
+The first prefix that matches is replaced; names that match none are unchanged. A published file stores some weights
+twice, also as mono3dvg_transformer.decoder.bbox_embed and .dim_embed; these are bbox_embed and dim_embed_3d.
 """
 
 
 class Outputs(NamedTuple):
-    """What the network says of each sample, float32.
+    """The network's predictions for each sample, float32.
 
     Attributes:
-        logits: (B, Q, 9) of CLASS_NAMES, each for itself.
-        boxes: (B, Q, 6) projected 3D centre u, v and its distances l, r, t, b to the 2D box's sides, 0..1 of the
+        logits: (B, Q, 9) independent logits of CLASS_NAMES.
+        boxes: (B, Q, 6) projected 3D centre u, v and its distances l, r, t, b to the sides of the 2D box, 0..1 of the
             network's image.
         sizes: (B, Q, 3) height, width, length in metres.
-        depth: (B, Q, 2) metres and log variance.
+        depth: (B, Q, 2) depth in metres and log variance.
         angle: (B, Q, 24) 12 bin logits and 12 residuals of the observation angle.
-        depth_logits: (B, bins + 1, h, w).
-        depth_map: (B, h, w) expected metres.
-        regions: (B, P) how much a position belongs to the object (1 it does, 0 not; unbounded); None for Mono3DVG-TR.
-        depth_regions: (B, h w) the same from depth; None for Mono3DVG-TR.
+        depth_logits: (B, bins + 1, h, w) logits of the depth bins.
+        depth_map: (B, h, w) expected depth in metres.
+        regions: (B, P) score of each position, trained towards 1 inside the object and 0 outside; unbounded; None for
+            Mono3DVG-TR.
+        depth_regions: (B, h w) the same score, computed from the depth features; None for Mono3DVG-TR.
         visual_token, text_token: (B, C) global tokens; None for Mono3DVG-TR.
     """
 
@@ -73,15 +73,14 @@ class Outputs(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """What the network knows of I images before it reads a sentence: maps (I, C, h, w) of four levels, and their
-    depth."""
+    """The sentence-independent features of I images: maps (I, C, h, w) of four levels, and their depth."""
 
     maps: list[Tensor]
     depth: Depth
 
 
 class JLN(nn.Module):
-    """The network with fresh weights; the text encoder's are loaded by `text_encoder.load`.
+    """The network with newly initialised weights; `text_encoder.load` loads the text encoder's weights.
 
     Args:
         config: widths and parts.
@@ -101,7 +100,7 @@ class JLN(nn.Module):
         )
         self.transformer = Transformer(config)
         self.query_embed = nn.Embedding(QUERIES, channels)
-        # Each head is a list of one in published files, hence the 0 in its parameters' names.
+        # In published files each head is a list with one entry, so its parameter names contain a 0.
         self.class_embed = nn.Sequential(nn.Linear(channels, len(CLASS_NAMES)))
         self.bbox_embed = nn.Sequential(MLP([channels, channels, channels, 6]))
         self.dim_embed_3d = nn.Sequential(MLP([channels, channels, 3]))
@@ -119,16 +118,17 @@ class JLN(nn.Module):
         expressions: Sequence[str] | Words,
         guide: Tensor | None = None,
     ) -> Outputs:
-        """Ground each sentence in its image, which is encoded once.
+        """Ground each sentence in its image; each image is encoded once.
 
         Args:
             images: (I, 3, H, W) float, normalised; H and W multiples of 64.
-            image_of: (B,) int64, the image of each sample; None where each has its own, I = B.
+            image_of: (B,) int64, index of each sample's image; None if sample k belongs to image k (I = B).
             cameras: (B, 3, 4) float32, projection matrices of the original images.
             image_sizes: (B, 2) float32, width and height of the original images, pixels.
             expressions: B sentences, or their word features.
-            guide: (B, P) the true regions, 0 or 1, where they are known: with `reference: regions` the decoder looks at
-                any place in them, and learns from the right object before the region heads have found it.
+            guide: (B, P) true regions, 0 or 1, if known. With `reference: regions`, the decoder's reference point is
+                then drawn from the true region, so that it learns from the right object before the region heads find
+                it.
 
         Raises:
             ValueError: the image size does not fit.
@@ -137,7 +137,7 @@ class JLN(nn.Module):
         return self.ground(self.encode(images), image_of, cameras, image_sizes, words, guide)
 
     def encode(self, images: Tensor) -> Encoded:
-        """What knows no words, of images (I, 3, H, W) as in `forward`.
+        """Return the features of images (I, 3, H, W), given as in `forward`, that do not depend on a sentence.
 
         Raises:
             ValueError: the image size does not fit.
@@ -158,7 +158,7 @@ class JLN(nn.Module):
         expressions: Sequence[str] | Words,
         guide: Tensor | None = None,
     ) -> Outputs:
-        """Ground sentences in images that are encoded; arguments as in `forward`."""
+        """Ground sentences in encoded images; the arguments are those of `forward`."""
         words = expressions if isinstance(expressions, Words) else self.text_encoder(expressions)
         depth = encoded.depth
         resized = self.resizer(words.features)
@@ -167,7 +167,7 @@ class JLN(nn.Module):
         )
         with torch.autocast(
             cameras.device.type, enabled=False
-        ):  # in bfloat16 a centre would be off by pixels, a depth by percents
+        ):  # bfloat16 would move centres by pixels and change depths by percents
             return self._heads(
                 grounded, rows_of(depth.logits, image_of), rows_of(depth.depth, image_of), cameras, image_sizes
             )
@@ -189,8 +189,11 @@ class JLN(nn.Module):
     def _depth(
         raw: Tensor, boxes: Tensor, sizes: Tensor, depth_map: Tensor, cameras: Tensor, image_sizes: Tensor
     ) -> Tensor:
-        """The mean of three depths: regressed, from the object's height in metres and pixels, and read from the depth
-        map at its centre."""
+        """Return the mean of three depth estimates, and the log variance: (B, Q, 2).
+
+        The estimates are the regressed depth, the depth from the object's height in metres and in pixels, and the depth
+        map's value at the object's centre.
+        """
         regressed = depth_from_raw(raw[..., :1])
         pixels = (boxes[..., 4:5] + boxes[..., 5:6]) * image_sizes[:, None, 1:]
         geometric = sizes[..., :1] / pixels.clamp(min=1) * cameras[:, None, :1, 0]
@@ -200,7 +203,7 @@ class JLN(nn.Module):
 
 
 class Resizer(nn.Module):
-    """Word features to the transformer's width."""
+    """Projection of word features to the transformer's width."""
 
     def __init__(self, inputs: int, channels: int, dropout: float) -> None:
         super().__init__()
@@ -209,12 +212,12 @@ class Resizer(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, words: Tensor) -> Tensor:
-        """(B, W, inputs) -> (B, W, C)."""
+        """Return words (B, W, inputs) as (B, W, C)."""
         return self.dropout(self.layer_norm(self.fc(words)))
 
 
 def _projection(inputs: int, channels: int, kernel: int) -> nn.Sequential:
-    """A level of the backbone to the transformer's width; 1x1, or 3x3 to half the size."""
+    """Return the projection of a backbone level to the transformer's width: 1x1, or 3x3 with stride 2."""
     convolution = nn.Conv2d(inputs, channels, kernel, stride=1 if kernel == 1 else 2, padding=kernel // 2)
     nn.init.xavier_uniform_(convolution.weight)
     nn.init.zeros_(cast(Tensor, convolution.bias))

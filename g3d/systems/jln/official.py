@@ -1,8 +1,7 @@
-"""Published files -> this network: checkpoints of JLN and Mono3DVG-TR, and MonoDETR and ImageNet weights to start
-training from.
+"""Import of published files: JLN and Mono3DVG-TR checkpoints, and MonoDETR and ImageNet weights as a start of training.
 
-Parameter names are those of the published code under other beginnings (`PUBLISHED_NAMES`). Every entry of a file is
-loaded, or the report says why not; everything of ours that a file should have must be in it.
+Parameter names are the published ones with other prefixes (`PUBLISHED_NAMES`). Every entry of a file is loaded, or the
+report states why not. Every entry of the network that a file should contain must be in the file.
 """
 
 from __future__ import annotations
@@ -28,26 +27,28 @@ _NEW_SINCE_MONODETR = re.compile(
     r"|transformer\.(adapter\.|cls_|global_|text_injection_att\.|adapt_)"
     r"|transformer\.encoder\.layers\.\d+\.(cross_attn|norm3)\."
     r"|transformer\.decoder\.layers\.\d+\.(cross_attn_text|norm_text)\."
-)  # our names
+)  # names in this network
 
 
 def our_name(published: str) -> str:
-    """A parameter's name in this network."""
+    """Return the name in this network of a published parameter."""
     start = next((start for start in PUBLISHED_NAMES if published.startswith(start)), "")
     return PUBLISHED_NAMES.get(start, "") + published.removeprefix(start)
 
 
 def import_official(checkpoint: Mapping[str, Any], model: JLN) -> ImportReport:
-    """Load a published checkpoint of JLN or Mono3DVG-TR. It holds no tokenizer: `TextEncoder.load_tokenizer` reads one.
+    """Load a published checkpoint of JLN or Mono3DVG-TR.
+
+    The checkpoint contains no tokenizer; `TextEncoder.load_tokenizer` reads one.
 
     Args:
-        checkpoint: as `torch.load` gives it: {epoch, model_state, optimizer_state, best_result, best_epoch}, or the
-            state dict alone; a `module.` prefix is removed, older files' `depthaware_transformer` is understood.
+        checkpoint: the result of `torch.load`: {epoch, model_state, optimizer_state, best_result, best_epoch}, or the
+            state dict alone. A `module.` prefix is removed, and the older name `depthaware_transformer` is accepted.
         model: changed only if everything fits.
 
     Raises:
-        InputError: no state dict; of the other system; another text encoder, another number of depth bins; entries
-            missing, unknown or of another shape: the first ones are listed.
+        InputError: there is no state dict; the file is of the other system, has another text encoder or another number
+            of depth bins; or entries are missing, unknown or of another shape (the message lists the first ones).
     """
     stored = state_dict_of(checkpoint, "model_state")
     state = {name.replace("depthaware_transformer", "mono3dvg_transformer"): value for name, value in stored.items()}
@@ -70,15 +71,15 @@ def import_official(checkpoint: Mapping[str, Any], model: JLN) -> ImportReport:
 
 
 def import_start(checkpoint: Mapping[str, Any], model: JLN) -> ImportReport:
-    """Load what a MonoDETR checkpoint has of this network, to start training from; the rest keeps its fresh weights.
+    """Load what a MonoDETR checkpoint shares with this network, to start training; the rest keeps its initial weights.
 
-    Taken: backbone, input projections, depth predictor, visual encoder, decoder layers that are here too, box, size,
-        angle and depth
-    heads. The published rule loses the whole transformer of files whose names start with `depthaware_transformer.`;
-    here both spellings are understood, and a file must have all that MonoDETR shares with this network.
+    The shared parts are the backbone, input projections, depth predictor, visual encoder, the decoder layers that exist
+    here, and the box, size, angle and depth heads. The published rule skips the whole transformer in files whose names
+    start with `depthaware_transformer.`; here both spellings are accepted, and a file must contain everything that
+    MonoDETR shares with this network.
 
     Raises:
-        InputError: no state dict, entries missing or of another shape.
+        InputError: there is no state dict, the depth bins differ, or entries are missing or of another shape.
     """
     stored = state_dict_of(checkpoint, "model_state")
     state = {_of_monodetr(name): value for name, value in stored.items()}
@@ -98,7 +99,7 @@ def import_start(checkpoint: Mapping[str, Any], model: JLN) -> ImportReport:
     fresh = {name: "new since MonoDETR" for name in own if _NEW_SINCE_MONODETR.match(name)}
     _check_depth_bins(state, model)
     report = load_weights(model, state, "MonoDETR checkpoint", ignored, fresh, our_name)
-    given = {_of_monodetr(name): name for name in stored}  # the report in the file's own names
+    given = {_of_monodetr(name): name for name in stored}  # the report uses the file's own names
     return ImportReport(
         tuple(given[name] for name in report.taken),
         {given[name]: why for name, why in report.ignored.items()},
@@ -107,11 +108,12 @@ def import_start(checkpoint: Mapping[str, Any], model: JLN) -> ImportReport:
 
 
 def import_backbone(checkpoint: Mapping[str, Any], model: JLN) -> ImportReport:
-    """Load torchvision's ImageNet weights (resnet50-0676ba61.pth, or the older resnet50-19c8e357.pth) into the
-    backbone.
+    """Load torchvision's ImageNet weights into the backbone.
+
+    The files are resnet50-0676ba61.pth and the older resnet50-19c8e357.pth.
 
     Raises:
-        InputError: as `import_start`.
+        InputError: there is no state dict, or entries are missing, unknown or of another shape.
     """
     state = state_dict_of(checkpoint, "state_dict")
     own = model.backbone.state_dict()
@@ -125,7 +127,7 @@ def import_backbone(checkpoint: Mapping[str, Any], model: JLN) -> ImportReport:
 
 
 def _of_monodetr(name: str) -> str:
-    """A MonoDETR name, in either spelling -> what the published JLN calls it."""
+    """Return the name in the published JLN of a MonoDETR name in either spelling."""
     name = re.sub(r"^(depthaware_)?transformer\.", _TRANSFORMER, name)
     name = re.sub(rf"^({re.escape(_TRANSFORMER)}encoder\.layers\.\d+)\.self_attn\.", r"\1.msdeform_attn.", name)
     return re.sub(
@@ -134,8 +136,10 @@ def _of_monodetr(name: str) -> str:
 
 
 def _duplicates(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Weights that a file holds a second time, as parts of the decoder. The published loader too ends with those of the
-    other name."""
+    """Return the weights that a file stores a second time as parts of the decoder, with the reason why each is ignored.
+
+    The published loader also keeps the values stored under the other name.
+    """
     reasons = {}
     for name, value in state.items():
         target = next(
@@ -158,8 +162,10 @@ def _check_system(state: Mapping[str, Tensor], model: JLN) -> None:
 
 
 def _check_text_encoder(state: Mapping[str, Tensor], model: JLN) -> None:
-    """That the file's text encoder is of the preset's architecture, before its hundreds of entries are listed one by
-    one."""
+    """Check that the file's text encoder has the preset's architecture.
+
+    Without this check, hundreds of its entries would be reported one by one.
+    """
     found = {
         name.removeprefix("text_encoder."): tuple(v.shape)
         for name, v in state.items()
@@ -182,8 +188,7 @@ def _check_text_encoder(state: Mapping[str, Tensor], model: JLN) -> None:
 
 
 def _check_depth_bins(state: Mapping[str, Tensor], model: JLN) -> None:
-    """The file's depth bins must be those of model.depth_bins and model.max_depth, with which the losses make their
-    targets."""
+    """Check that the file's depth bins are those of model.depth_bins and model.max_depth, which the losses use."""
     found, own = state.get("depth_predictor.depth_bin_values"), model.depth_predictor.depth_bin_values
     if found is not None and (
         found.shape != own.shape or not torch.allclose(found.float(), own.detach().cpu(), rtol=1e-4, atol=1e-4)

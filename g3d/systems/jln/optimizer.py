@@ -1,4 +1,4 @@
-"""The optimiser that JLN, Mono3DVG-TR and MonoDETR are trained with."""
+"""The optimiser that JLN, Mono3DVG-TR and MonoDETR were trained with."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from g3d.systems.jln.config import OptimConfig
 
 
 class AdamWScaledDecay(Optimizer):
-    """AdamW in an early form, in which weight decay and eps are part of the bias-corrected step.
+    """An early form of AdamW: weight decay and eps are part of the bias-corrected step.
 
-    p <- p - step (weight_decay p + m / (sqrt(v) + eps)) with step = lr sqrt(1 - b2^t) / (1 - b1^t). In
-    contrast to torch.optim.AdamW, the decay is scaled with the correction (by 0.32 at t = 1) and eps is not corrected.
-    Source: ZhanYang-nwpu/Mono3DVG, which has it from PyTorch 1.0.
+    p <- p - step (weight_decay p + m / (sqrt(v) + eps)) with step = lr sqrt(1 - b2^t) / (1 - b1^t). In contrast to
+    torch.optim.AdamW, the decay is scaled by the correction (by 0.32 at t = 1) and eps is not corrected.
+
+    Source: ZhanYang-nwpu/Mono3DVG, which took it from PyTorch 1.0.
 
     Args:
-        params: parameters, or groups of them with options of their own.
-        lr, betas, eps, weight_decay: see the formula; the preset's schema has checked their values.
+        params: parameters, or groups of parameters with their own options.
+        lr, betas, eps, weight_decay: see the formula; the preset's schema validates their values.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class AdamWScaledDecay(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Take one step with the present gradients; parameters without a gradient do not change."""
+        """Take one step with the current gradients; parameters without a gradient do not change."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -74,5 +75,5 @@ class AdamWScaledDecay(Optimizer):
 
 
 def adamw_scaled_decay(groups: list[dict[str, Any]], optim: OptimConfig) -> AdamWScaledDecay:
-    """Build the optimiser from the `optim` section of a preset; `weight_decay` is that of each group."""
+    """Return the optimiser for the `optim` section of a preset; each group sets its own `weight_decay`."""
     return AdamWScaledDecay(groups, lr=optim.lr, betas=optim.betas)

@@ -1,4 +1,4 @@
-"""The expressions of Mono3DRefer as the samples of JLN: images, cameras and sentences, and targets when training."""
+"""The samples of JLN: Mono3DRefer's expressions with images and cameras, and with targets for training."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from g3d.systems.jln.targets import encode
 
 
 class Expressions:
-    """The expressions of a split; those about one image are a group.
+    """The expressions of a split; those about one image form a group.
 
     Attributes:
-        ids: the expressions.
-        drawn: how many sentences of an image a training step draws; None: each sentence with its own copy of the image.
+        ids: id of each expression.
+        drawn: number of sentences that training draws for an image; None if each sentence is a sample with its own copy
+            of the image.
     """
 
     def __init__(self, config: Config, root: Path, split: str, training: bool) -> None:
@@ -62,13 +63,13 @@ class Expressions:
 
 
 def augmented(pixels: np.ndarray, rng: np.random.Generator, config: AugmentConfig) -> tuple[np.ndarray, Augmentation]:
-    """An image with its colours changed, and how it is to be mirrored and cut out, in the published order of draws.
+    """Change an image's colours and draw its flip and crop, in the published order of draws.
 
     Args:
         pixels: (H, W, 3) uint8, as read.
 
     Returns:
-        The pixels (H, W, 3) uint8, not yet mirrored; the augmentation, for `make_sample`.
+        The pixels (H, W, 3) uint8, not yet mirrored, and the augmentation for `make_sample`.
     """
     if config.photometric:
         pixels = distort(pixels, draw_photometric(rng), config.photometric_overflow)
@@ -76,8 +77,7 @@ def augmented(pixels: np.ndarray, rng: np.random.Generator, config: AugmentConfi
 
 
 def warped_image(pixels: np.ndarray, augmentation: Augmentation, resolution: tuple[int, int]) -> Tensor:
-    """(H, W, 3) uint8 of the original size -> (3, height, width) uint8, mirrored if so drawn, in the network's
-    frame."""
+    """Return an image (H, W, 3) uint8 warped to the network's frame: (3, height, width) uint8, mirrored if drawn so."""
     transform = augmentation.transform((pixels.shape[1], pixels.shape[0]), resolution)
     if augmentation.flip:
         pixels = np.ascontiguousarray(pixels[:, ::-1])
@@ -93,14 +93,14 @@ def make_sample(
     training: bool,
     scene: CameraBoxes | None = None,
 ) -> ImageSample:
-    """Return one sentence about an image, ready for the network.
+    """Return one sentence about an image as a sample for the network.
 
     Args:
-        image: of `warped_image`.
+        image: result of `warped_image`.
         source: the original image with its size and its (3, 4) projection matrix.
-        augmentation: as the image was warped.
-        config: of the preset: data and augment.flip_words, which mirrors the sentence of a mirrored image.
-        training: with targets.
+        augmentation: the augmentation that the image was warped with.
+        config: the preset; `data`, and `augment.flip_words`, which mirrors the words of a mirrored image's sentence.
+        training: also make targets.
         scene: all objects of the image, for the depth map of `data.depth_map: scene`.
     """
     assert source.size is not None

@@ -1,4 +1,4 @@
-"""JLN and Mono3DVG-TR: what connects their parts to the engine."""
+"""The System of JLN and Mono3DVG-TR: it connects their parts to the engine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from g3d.systems.jln.optimizer import adamw_scaled_decay
 from g3d.systems.jln.samples import Expressions
 from g3d.systems.jln.targets import Targets
 
-_AT_ONCE = 16  # sentences that a picture of 1280 x 384 pixels may be asked together within a few GB
+_AT_ONCE = 16  # sentences per call; for an image of 1280 x 384 pixels they need a few GB
 
 
 class Jln(SystemDefaults):
@@ -116,7 +116,7 @@ class Jln(SystemDefaults):
 
 
 def _of_images(encoded: Encoded, image_of: Tensor) -> tuple[Encoded, Tensor]:
-    """Those images alone that some samples are about, and which of them each sample is about."""
+    """Return the images that the samples refer to, and each sample's index among them."""
     used, own = image_of.unique(return_inverse=True)
     if len(used) == len(encoded.maps[0]):
         return encoded, image_of
@@ -124,14 +124,14 @@ def _of_images(encoded: Encoded, image_of: Tensor) -> tuple[Encoded, Tensor]:
 
 
 def _image_of(batch: ImageBatch) -> Tensor | None:
-    """The image of each sample; None where each has its own and all are asked at once."""
+    """Return each sample's image index; None if each sample has its own image and all are grounded in one call."""
     if batch.image_of is None and len(batch) > _AT_ONCE:
         return torch.arange(len(batch), device=batch.images.device)
     return batch.image_of
 
 
 def _inputs(batch: ImageBatch, config: Config) -> tuple[Tensor, Tensor, Tensor]:
-    """The network's images, cameras and image sizes."""
+    """Return the network's images, cameras and image sizes."""
     device = batch.images.device
     cameras = torch.tensor(np.stack(batch.cameras), dtype=torch.float32, device=device)
     sizes = torch.tensor(batch.image_sizes, dtype=torch.float32, device=device)
@@ -139,7 +139,7 @@ def _inputs(batch: ImageBatch, config: Config) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _encoder(config: Config, root: Path) -> str:
-    """The text encoder's name or folder; one inside the data set's folder is found by its name."""
+    """Return the text encoder's name or folder; a folder of that name inside the data set's folder has precedence."""
     inside = root / config.text.encoder
     return str(inside) if inside.is_dir() else config.text.encoder
 

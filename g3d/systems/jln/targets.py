@@ -1,5 +1,4 @@
-"""What the network should say about the object of a sentence: its label -> boxes, depth, size, heading, and masks of
-its region.
+"""Training targets of JLN, made from the label of a sentence's object: boxes, depth, size, heading and region masks.
 
 Source: the official JLN repository's Mono3DRefer data set (that of ZhanYang-nwpu/Mono3DVG and the region masks).
 """
@@ -24,28 +23,30 @@ from g3d.systems.jln.config import CLASS_NAMES, STRIDES
 _MAX_TRUNCATED, _MAX_OCCLUDED = 0.5, 2
 _DEPTH_STRIDE = 16
 MAX_SCENE = 32
-"""Objects of an image that the depth map shows."""
+"""Maximum number of an image's objects in the depth map."""
 
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """Targets of one sample, or of B samples with a leading dimension B. P: positions of all four levels, P16: those of
-    stride 16.
+    """Targets of one sample, or of B samples with a leading dimension B.
+
+    P is the number of positions of all four levels, P16 the number at stride 16.
 
     Attributes:
         label: () int64, index in CLASS_NAMES.
         box: (4,) float32, the 2D box: centre x and y, width, height; 0..1 of the network image.
-        box3d: (6,) float32, projected 3D centre x and y, then distances from it to the left, right, top and bottom side
-            of the 2D box; 0..1 of the network image; a distance is negative when the centre lies beyond that side.
-        depth: () float32, metres, times the augmentation's scale.
+        box3d: (6,) float32, projected 3D centre x and y, then its distances to the left, right, top and bottom side of
+            the 2D box; 0..1 of the network image. A distance is negative if the centre lies beyond that side.
+        depth: () float32, metres, multiplied by the augmentation's scale.
         size: (3,) float32, height, width, length in metres.
-        heading_bin: () int64, 0..11. heading_res: () float32, radians.
-        present: () bool; False leaves the object out of the matched losses: it is too truncated or occluded.
-        regions: (P,) uint8, 1 where a position of a level lies in the 2D box, rows first, levels from fine to coarse.
+        heading_bin: () int64, 0..11.
+        heading_res: () float32, radians.
+        present: () bool; False excludes an object that is too truncated or too occluded from the matched losses.
+        regions: (P,) uint8, 1 where a position lies in the 2D box; row-major, levels from fine to coarse.
         depth_regions: (P16,) uint8, the same at stride 16.
-        scene_boxes: (MAX_SCENE, 4) float32, as `box`, of every object of the image that any sentence is about; None
-            where the depth map is to show the object of the sentence alone.
-        scene_depths: (MAX_SCENE,) float32, as `depth`; 0 in unused rows.
+        scene_boxes: (MAX_SCENE, 4) float32, like `box`, of every object of the image that any sentence refers to; None
+            if the depth map shows only the object of the sentence.
+        scene_depths: (MAX_SCENE,) float32, like `depth`; 0 in unused rows.
     """
 
     label: Tensor
@@ -69,7 +70,7 @@ class Targets:
 
     @staticmethod
     def stack(targets: list[Targets]) -> Targets:
-        """Targets of samples -> targets of their batch."""
+        """Return the targets of a batch, stacked from the targets of its samples."""
         return Targets(**{name: torch.stack([getattr(t, name) for t in targets]) for name, _ in targets[0]._given()})
 
 
@@ -81,18 +82,18 @@ def encode(
     data: Any,
     scene: Objects | None = None,
 ) -> Targets:
-    """The label of a sentence's object -> targets.
+    """Return the targets made from the label of a sentence's object.
 
-    In a mirrored image the camera is not mirrored, as published: heading is relative to the ray of the unmirrored
-    camera, which lies about 2 degrees beside the true one where KITTI's principal point is.
+    As published, the camera is not mirrored with the image: the heading is relative to the ray of the unmirrored
+    camera, which differs from the true ray by about 2 degrees for KITTI's principal point.
 
     Args:
         target: one row, the object in the original image.
         camera: (3, 4) projection matrix of the original image.
         image_size: width, height of the original image.
-        augmentation: as drawn for the image.
+        augmentation: the augmentation drawn for the image.
         data: the preset's `data` section: resolution, region_masks.
-        scene: all objects of the image, for the depth map; at most MAX_SCENE.
+        scene: all objects of the image, for the depth map; the MAX_SCENE nearest ones are used.
     """
     box, yaw = _mirrored_boxes(target, image_size, augmentation)[0], target.rotation_y
     middle = target.locations - target.sizes[:, :1] / 2 * [0, 1, 0]
@@ -103,7 +104,7 @@ def encode(
     bins, residuals = heading_bins(wrap_angle(yaw - ray_angle(box[:, 0].mean(keepdims=True), camera)))
 
     transform = augmentation.transform(image_size, data.resolution)
-    corners = apply_affine(box, transform)  # of the 2D box, network pixels
+    corners = apply_affine(box, transform)  # corners of the 2D box, network pixels
     low, high = corners / data.resolution
     u, v = apply_affine(center[0], transform) / data.resolution
     regions = region_masks(corners, data.resolution, image_size, data.region_masks)
@@ -123,12 +124,12 @@ def encode(
 
 
 def _learnt(objects: Objects) -> np.ndarray:
-    """(N,) bool: objects that are neither too truncated nor too occluded."""
+    """Return (N,) bool: True for objects that are neither too truncated nor too occluded."""
     return (objects.truncated <= _MAX_TRUNCATED) & (objects.occluded <= _MAX_OCCLUDED)
 
 
 def _mirrored_boxes(objects: Objects, image_size: tuple[int, int], augmentation: Augmentation) -> np.ndarray:
-    """(N, 2, 2): the corners of the 2D boxes in the image, mirrored if it is."""
+    """Return (N, 2, 2): the corners of the 2D boxes in the image, mirrored if the image is mirrored."""
     boxes = objects.boxes2d.reshape(-1, 2, 2)
     if not augmentation.flip:
         return boxes
@@ -143,7 +144,7 @@ def _scene(
     transform: np.ndarray,
     resolution: tuple[int, int],
 ) -> dict[str, Tensor]:
-    """Boxes and depths of the nearest objects that are learnt."""
+    """Return the boxes and depths of the nearest objects that are used for training."""
     objects = objects[_learnt(objects)]
     objects = objects[np.argsort(objects.locations[:, 2], kind="stable")[:MAX_SCENE]]
     boxes, depths = np.zeros((MAX_SCENE, 4)), np.zeros(MAX_SCENE)
@@ -158,20 +159,20 @@ def _scene(
 def region_masks(
     corners: np.ndarray, resolution: tuple[int, int], image_size: tuple[int, int], form: str
 ) -> list[np.ndarray]:
-    """The positions of each feature level that a 2D box covers, the cells of its first and last row and column
-    included.
+    """Return the positions of each feature level that a 2D box covers, including its first and last rows and columns.
 
     Args:
-        corners: (2, 2) x, y of the upper left and lower right corner, network pixels; may lie outside the network
+        corners: (2, 2) x, y of the upper left and lower right corner, network pixels; they may lie outside the network
             image.
         resolution: width, height of the network image.
-        image_size: width, height of the original image, which only the published form looks at.
-        form: "exact"; or "published": the corners, though in network pixels, are divided by the original image's size
-            (masks a little too large), cut towards zero, and negative ones count from the far end as Python's slices do
-            (boxes that begin left of or above the image lose their mask or mark the wrong corner).
+        image_size: width, height of the original image, used by the published form only.
+        form: "exact" or "published". The published form divides the corners, which are in network pixels, by the
+            original image's size (masks are slightly too large) and truncates towards zero; negative indices count from
+            the far end as in Python's slices (a box that begins left of or above the image loses its mask or marks the
+            wrong corner).
 
     Returns:
-        For each of STRIDES a mask (h, w) uint8.
+        For each of STRIDES, a mask (h, w) uint8.
     """
     masks = []
     for stride in STRIDES:
@@ -181,7 +182,10 @@ def region_masks(
             first, last = np.trunc(corners * cells / image_size).astype(int)
         else:
             first, last = np.floor(corners / stride).astype(int)
-            first, last = np.maximum(first, 0), np.maximum(last, -1)  # -1 is before the first cell: no slice of a mask
+            first, last = (
+                np.maximum(first, 0),
+                np.maximum(last, -1),
+            )  # -1 lies before the first cell and gives an empty slice
         mask[first[1] : last[1] + 1, first[0] : last[0] + 1] = 1
         masks.append(mask)
     return masks

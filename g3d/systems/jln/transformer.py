@@ -1,12 +1,11 @@
-"""The transformer of JLN and Mono3DVG-TR: image features that read the sentence, an adapter, and one query that finds
-the object.
+"""The transformer of JLN and Mono3DVG-TR: a visual encoder that attends to the words, an adapter, and a decoder.
 
-Mono3DVG-TR (Zhan et al., AAAI 2024) is the encoder, the adapter and the decoder; JLN (Song & Huang) adds a global token
-of the sentence and one of the image, their injection, and region heads. Parameter names are the published ones
-(g3d.systems.jln.model.PUBLISHED_NAMES).
+Mono3DVG-TR (Zhan et al., AAAI 2024) consists of the encoder, the adapter and the decoder. JLN (Song & Huang) adds a
+global token of the sentence and one of the image, their injection, and region heads. Parameter names are the published
+ones (g3d.systems.jln.model.PUBLISHED_NAMES).
 
-Letters in shapes: I images, B samples (one sentence each), P positions of all levels, N those of stride 16, W words, Q
-queries, C channels.
+Letters in shapes: I images, B samples (one sentence each), P positions of all levels, N positions of stride 16, W
+words, Q queries, C channels.
 """
 
 from __future__ import annotations
@@ -29,14 +28,19 @@ from g3d.nn.precision import at_least_float32
 from g3d.systems.jln.adapter import LEVELS, TextGuidedAdapter
 from g3d.systems.jln.config import ModelConfig
 
-_MANY = 4_000_000  # numbers in a batch's features; two images of 384 x 1280 have 5.2 million
+_MANY = 4_000_000  # elements in a batch's features; two images of 384 x 1280 pixels have 5.2 million
 
 
 class Grounded(NamedTuple):
-    """What the transformer found; the last four are None for Mono3DVG-TR.
+    """The transformer's outputs; the last four are None for Mono3DVG-TR.
 
-    queries (B, Q, C); reference (Q, 2) or (B, Q, 2), x and y in 0..1, around which they looked; regions (B, P) and
-    depth_regions (B, N), no sigmoid; visual_token (B, C); text_token (B, C).
+    Attributes:
+        queries: (B, Q, C), features of the queries.
+        reference: (Q, 2) or (B, Q, 2), x and y in 0..1 of the point around which the queries attend.
+        regions: (B, P), without sigmoid.
+        depth_regions: (B, N), without sigmoid.
+        visual_token: (B, C).
+        text_token: (B, C).
     """
 
     queries: Tensor
@@ -48,7 +52,7 @@ class Grounded(NamedTuple):
 
 
 class Transformer(nn.Module):
-    """Maps of four levels, depth tokens and words -> the query's features."""
+    """Computes the queries' features from maps of four levels, depth tokens and words."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -68,7 +72,7 @@ class Transformer(nn.Module):
             self.global_visual_att = Attention(channels, heads, dropout)
             self.global_visual_injection = GatedInjection(channels)
         self._reset_parameters()
-        if self.joint:  # made after the reset: these keep PyTorch's initialisation, as published
+        if self.joint:  # created after the reset: these keep PyTorch's initialisation, as published
             widths = [channels, channels // 2, channels // 2, 1]
             self.adapt_visual_classifier = nn.ModuleList(MLP(widths) for _ in range(LEVELS))
             self.adapt_depth_classifier = nn.ModuleList([MLP(widths)])
@@ -88,9 +92,10 @@ class Transformer(nn.Module):
         Args:
             maps: (I, C, h, w) of four levels.
             depth: (I, N, C), depth tokens of level 1.
-            words: (B, W, C); padding (B, W) bool, True where padded.
-            query_embed: (Q, C), the queries' positions.
-            image_of: (B,) int64, the image of each sample; None where I = B.
+            words: (B, W, C).
+            padding: (B, W) bool, True where padded.
+            query_embed: (Q, C), positions of the queries.
+            image_of: (B,) int64, index of each sample's image; None if I = B.
             guide: (B, P), as in JLN.forward.
         """
         shapes = [(level.shape[2], level.shape[3]) for level in maps]
@@ -126,7 +131,7 @@ class Transformer(nn.Module):
         return Grounded(queries, reference, regions, depth_regions, visual_token[:, 0], text_token[:, 0])
 
     def _positions(self, shapes: Sequence[tuple[int, int]]) -> Tensor:
-        """(P, C): sine encodings plus what is learned for each level."""
+        """Return (P, C): sine encodings plus the learned level embeddings."""
         channels, device = self.level_embed.shape[1], self.level_embed.device
         return torch.cat(
             [
@@ -136,14 +141,16 @@ class Transformer(nn.Module):
         )
 
     def _inject_text(self, token: Tensor, words: Tensor, padding: Tensor) -> Tensor:
-        """Words (B, W, C) after a self attention that the global token (B, 1, C) takes part in."""
+        """Return words (B, W, C) after self-attention together with the global token (B, 1, C)."""
         together = torch.cat([token, words], 1)
         mask = F.pad(padding, (1, 0), value=False)
         return self.text_injection_att(together, together, together, mask)[:, 1:]
 
     def _reset_parameters(self) -> None:
-        """Xavier for all that has more than one dimension, the cls tokens too; deformable attention and level embedding
-        their own."""
+        """Initialise parameters of more than one dimension by Xavier, including the cls tokens.
+
+        Deformable attention and the level embedding have their own initialisation.
+        """
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
@@ -155,7 +162,7 @@ class Transformer(nn.Module):
 
 
 class VisualEncoder(nn.Module):
-    """Positions of all levels look at each other and read the sentence, layer after layer."""
+    """Layers in which the positions of all levels attend to each other and to the words."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -171,23 +178,36 @@ class VisualEncoder(nn.Module):
         padding: Tensor,
         image_of: Tensor | None,
     ) -> Tensor:
-        """visual (I, P, C), positions (P, C), words (B, W, C), padding (B, W) -> (B, P, C); what knows no words is done
-        per image."""
+        """Return the encoded features (B, P, C); steps before the first text attention run once per image.
+
+        Args:
+            visual: (I, P, C).
+            positions: (P, C).
+            shapes: height and width of each level.
+            words: (B, W, C).
+            padding: (B, W) bool, True where padded.
+            image_of: (B,) int64, or None if I = B.
+        """
         references = pixel_centres(shapes, visual.device)[None, :, None].expand(-1, -1, LEVELS, -1)
         for layer in self.layers:
             inputs = (visual, positions, references, shapes, words, padding if self.masked else None, image_of)
             visual = checkpoint(layer, *inputs, use_reentrant=False) if self._recomputed(visual) else layer(*inputs)
-            image_of = None  # from here on, there is a row for each sample
+            image_of = None  # after the first layer there is one row per sample
         return visual
 
     def _recomputed(self, visual: Tensor) -> bool:
-        """On CPUs a layer's many activations are made again in the backward pass: less memory for 8 % more time."""
+        """Return whether the backward pass recomputes a layer's activations.
+
+        It does on CPUs, to save memory at the cost of 8 % more time.
+        """
         return self.training and torch.is_grad_enabled() and visual.device.type == "cpu" and visual.numel() > _MANY
 
 
 class VisualEncoderLayer(nn.Module):
-    """Deformable attention, cross attention to the words and a feed-forward part, each with dropout, residual and then
-    norm."""
+    """Deformable attention, cross-attention to the words and a feed-forward network.
+
+    Each is followed by dropout, residual and layer norm.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -210,7 +230,7 @@ class VisualEncoderLayer(nn.Module):
         padding: Tensor | None,
         image_of: Tensor | None,
     ) -> Tensor:
-        """As in VisualEncoder; references (1, P, 4, 2)."""
+        """Return the layer's output; shapes as in VisualEncoder.forward, references (1, P, 4, 2)."""
         visual = self.norm1(visual + self.dropout(self.msdeform_attn(visual + positions, references, visual, shapes)))
         visual = rows_of(visual, image_of)
         visual = self.norm3(visual + self.dropout(self.cross_attn(visual + positions, words, words, padding)))
@@ -219,7 +239,7 @@ class VisualEncoderLayer(nn.Module):
 
 
 class GatedInjection(nn.Module):
-    """A gate between each position and the global token, channel by channel."""
+    """A learned gate, per channel, between the features of each position and the global token."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -227,7 +247,7 @@ class GatedInjection(nn.Module):
         self.gate = nn.Sequential(nn.Linear(2 * channels, channels))
 
     def forward(self, visual: Tensor, token: Tensor) -> Tensor:
-        """visual (B, P, C), token (B, 1, C) -> (B, P, C)."""
+        """Return visual (B, P, C) mixed with the token (B, 1, C), as (B, P, C)."""
         regional, whole = self.regional_transform(visual), self.global_transform(token)
         # A linear layer of [regional, whole], without repeating the token for each position.
         layer = cast(nn.Linear, self.gate[0])
@@ -237,8 +257,15 @@ class GatedInjection(nn.Module):
 
 
 class Memory(NamedTuple):
-    """What the decoder may ask: visual (B, P, C) of levels `shapes`, depth_keys, depth_values (B, N, C), words (B, W,
-    C), padding."""
+    """The features that the decoder attends to.
+
+    Attributes:
+        visual: (B, P, C), of levels `shapes`.
+        shapes: height and width of each level.
+        depth_keys, depth_values: (B, N, C).
+        words: (B, W, C).
+        padding: (B, W) bool, True where padded.
+    """
 
     visual: Tensor
     shapes: Sequence[tuple[int, int]]
@@ -249,14 +276,14 @@ class Memory(NamedTuple):
 
 
 class Decoder(nn.Module):
-    """The query asks depth, words and image in turn."""
+    """Layers in which the query attends to depth, words and image in turn."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
 
     def forward(self, query_embed: Tensor, reference: Tensor, memory: Memory) -> Tensor:
-        """query_embed (Q, C), reference (1 or B, Q, 4, 2) -> (B, Q, C)."""
+        """Return the queries' features (B, Q, C) from query_embed (Q, C) and reference (1 or B, Q, 4, 2)."""
         queries = torch.zeros_like(query_embed).expand(len(memory.visual), -1, -1)
         for layer in self.layers:
             queries = layer(queries, query_embed, reference, memory)
@@ -264,8 +291,10 @@ class Decoder(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Cross attention to depth and words without residuals, then deformable attention to the image and a feed-forward
-    part with them."""
+    """Cross-attention to depth and words, deformable attention to the image, and a feed-forward network.
+
+    The cross-attentions have no residual; the other two parts have one.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -284,7 +313,7 @@ class DecoderLayer(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, queries: Tensor, query_embed: Tensor, reference: Tensor, memory: Memory) -> Tensor:
-        """As in Decoder, with queries (B, Q, C)."""
+        """Return the layer's output; arguments as in Decoder.forward, with queries (B, Q, C)."""
         found = self.norm_depth(self.dropout(self.cross_attn_depth(queries, memory.depth_keys, memory.depth_values)))
         found = self.norm_text(
             self.dropout(self.cross_attn_text(found + query_embed, memory.words, memory.words, memory.padding))
@@ -297,16 +326,15 @@ class DecoderLayer(nn.Module):
 
 
 def marked_place(regions: Tensor, guide: Tensor | None, shape: tuple[int, int]) -> Tensor:
-    """A place on the finest level, without gradient: the one that the region heads mark most, or with a guide any one
-    of the true region.
+    """Return a position on the finest level, without gradient: (B, 2), x and y in 0..1.
+
+    Without a guide, it is the position with the highest region score; with a guide, a random position of the true
+    region.
 
     Args:
-        regions: (B, P) of the region heads.
-        guide: (B, P) true regions, 0 or 1; where one covers no place, any place is taken.
+        regions: (B, P), scores of the region heads.
+        guide: (B, P) true regions, 0 or 1; if one covers no position, any position may be drawn.
         shape: height and width of the finest level.
-
-    Returns:
-        (B, 2), x and y in 0..1.
     """
     finest = shape[0] * shape[1]
     if guide is None:
@@ -318,5 +346,5 @@ def marked_place(regions: Tensor, guide: Tensor | None, shape: tuple[int, int]) 
 
 
 def rows_of(x: Tensor, image_of: Tensor | None) -> Tensor:
-    """The row of each sample's image: (I, ...) -> (B, ...)."""
+    """Return the row of each sample's image: (I, ...) -> (B, ...)."""
     return x if image_of is None else take_rows(x.flatten(1), image_of).unflatten(1, x.shape[1:])

@@ -1,5 +1,7 @@
-"""The schema of MonoDLE presets. Every switch that names a quirk of the published code says which value reproduces
-it."""
+"""The schema of MonoDLE presets.
+
+The description of every setting that stands for a quirk of the published code states which value reproduces it.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,7 @@ class ModelConfig(Schema):
 
 
 class QuasiIsometricConfig(Schema):
-    """(K, B, eps)-quasi-isometric loss on the objects' features, arXiv 2401.01075."""
+    """The (K, B, eps)-quasi-isometric loss on object features, arXiv 2401.01075."""
 
     K: PositiveFloat = Field(1.5, description="slope of the bounds")
     B: NonNegativeFloat = Field(0.5, description="offset of the bounds")

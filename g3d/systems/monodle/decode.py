@@ -1,5 +1,7 @@
-"""Network outputs -> objects in the camera frame, as xinzhuma/monodle decodes them: rows of g3d.data.detections in
-feature pixels."""
+"""Decoding of network outputs into objects in the camera frame, as in xinzhuma/monodle.
+
+The intermediate rows are those of g3d.data.detections, in feature pixels.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,12 @@ from g3d.systems.monodle.model import ObjectValues, Peaks
 
 
 def detection_rows(peaks: Peaks, values: ObjectValues, width: int) -> Tensor:
-    """Peaks and the object heads at their cells -> (B, K, 37) float32, best first.
+    """Return detection rows (B, K, 37) float32, best first, from peaks and the object heads at their cells.
 
     Args:
-        peaks: of the heatmap.
+        peaks: the heatmap's peaks.
         values: (B, K, channels) each.
-        width: cells in a row of the feature map.
+        width: number of cells in a row of the feature map.
     """
     corner = torch.stack([peaks.cells % width, peaks.cells // width], -1)
     columns = [
@@ -49,7 +51,7 @@ def objects_from_rows(
     exact_inverse: bool = False,
     mean_sizes: np.ndarray | None = None,
 ) -> Objects:
-    """The detections of one image.
+    """Return the detections of one image.
 
     Args:
         rows: (K, 37) of `detection_rows`, from an image without augmentation.
@@ -57,12 +59,12 @@ def objects_from_rows(
         image_size: width, height of the original image.
         resolution: width, height of the network's input.
         threshold: smallest peak score.
-        exact_inverse: invert the warp exactly, or scale x and y as published (`rows_to_image`).
-        mean_sizes: (3, 3) class means that the network's sizes are relative to.
+        exact_inverse: invert the warp exactly; otherwise scale x and y as published (`rows_to_image`).
+        mean_sizes: (3, 3) metres, class means that the network's sizes are relative to.
 
     Returns:
-        Objects in the rows' order. The score is peak score times depth confidence and may exceed 1; boxes are not
-        clipped to the image.
+        Objects in the rows' order. The score is the peak score times the depth confidence and may exceed 1; boxes are
+        not clipped to the image.
     """
     rows = rows[rows[:, COLUMNS["score"]] >= threshold]
     to_image = rows_to_image(image_size, resolution, (resolution[0] / STRIDE, resolution[1] / STRIDE), exact_inverse)
@@ -79,8 +81,10 @@ def decode(
     exact_inverse: bool = False,
     mean_sizes: np.ndarray | None = None,
 ) -> list[Objects]:
-    """The detections of a batch: what `MonoDLE.detect` returns -> one Objects per image. Arguments as in
-    `objects_from_rows`."""
+    """Return the detections of a batch, one Objects per image, from the results of `MonoDLE.detect`.
+
+    The other arguments are those of `objects_from_rows`.
+    """
     rows = detection_rows(peaks, values, resolution[0] // STRIDE).cpu().numpy()
     return [
         objects_from_rows(found, camera, size, resolution, threshold, exact_inverse, mean_sizes)

@@ -1,4 +1,4 @@
-"""MonoDLE's part of `g3d demo`: boxes of cars on made streets, beside the same network untrained."""
+"""MonoDLE's part of `g3d demo`: it detects cars on synthetic streets and compares them with the untrained network's."""
 
 from __future__ import annotations
 
@@ -49,5 +49,5 @@ DEMO = Demo(
     compared="untrained",
     drawn=_has_car,
     pictures=24,
-    min_score=0.15,  # a network that was trained for minutes is not sure of itself
+    min_score=0.15,  # after minutes of training, the network's scores are low
 )

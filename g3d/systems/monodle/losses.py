@@ -1,9 +1,8 @@
-"""Training losses of MonoDLE (Ma et al., CVPR 2021) and of depth-discriminative metric learning (Shin et al., NeurIPS
-2023).
+"""Losses of MonoDLE (Ma et al., CVPR 2021) and of depth-discriminative metric learning (Shin et al., NeurIPS 2023).
 
-Every term is a mean over the objects (or pixels) of the global batch: of all images of all processes. M2 are the
-objects with a 2D target, M3 those that also have a 3D one (the image was not cropped). A term without objects is 0 with
-zero gradients; the published code reports NaN there and has the same gradients.
+Every term is a mean over the objects (or pixels) of the global batch, that is, of all images of all processes. M2 is
+the number of objects with a 2D target, M3 the number of those that also have a 3D target (the image was not cropped). A
+term without objects is 0 with zero gradients; the published code reports NaN in this case and has the same gradients.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ from g3d.systems.monodle.targets import Targets
 
 
 def losses(outputs: Outputs, targets: Targets, config: Any) -> dict[str, Tensor]:
-    """All terms by name and their weighted sum as "total".
+    """Return all terms by name and their weighted sum as "total".
 
     Args:
-        outputs: of the network at `targets.cells`.
-        targets: of the same images, same device.
+        outputs: the network's outputs at `targets.cells`.
+        targets: targets of the same images, on the same device.
         config: the preset's `loss` section.
 
     Returns:
-        float32 scalars heatmap, offset_2d, size_2d, offset_3d, depth, size_3d, heading; quasi_isometric if configured;
-        obj_depth if the network has that head; all unweighted; and total, where those two carry their weights. In a run
-        of several processes the mean over the processes is the value of the global batch.
+        Unweighted float32 scalars heatmap, offset_2d, size_2d, offset_3d, depth, size_3d, heading; quasi_isometric if
+        configured; obj_depth if the network has that head; and total, in which quasi_isometric and obj_depth have their
+        weights. In a run of several processes, the mean over the processes is the value of the global batch.
     """
     with torch.autocast(outputs.heatmap.device.type, enabled=False):
         m2, m3 = targets.mask_2d, targets.mask_3d
@@ -75,7 +74,7 @@ def losses(outputs: Outputs, targets: Targets, config: Any) -> dict[str, Tensor]
 
 
 def focal_loss(heatmap: Tensor, target: Tensor) -> Tensor:
-    """CornerNet's penalty-reduced focal loss, summed: logits and target (B, classes, h, w) -> scalar."""
+    """Return CornerNet's penalty-reduced focal loss, summed, from logits and target (B, classes, h, w)."""
     p = heatmap_scores(heatmap)
     at_peaks = torch.where(target == 1, (1 - p) ** 2 * p.log(), 0)
     elsewhere = torch.where(target < 1, (1 - target) ** 4 * p**2 * (1 - p).log(), 0)
@@ -83,13 +82,13 @@ def focal_loss(heatmap: Tensor, target: Tensor) -> Tensor:
 
 
 def quasi_isometric_loss(features: Tensor, depth: Tensor, config: Any) -> Tensor:
-    """(K, B, eps)-quasi-isometric loss: distances e between features should be within d / K - B and K d + B of
-    distances d in depth.
+    """Return the (K, B, eps)-quasi-isometric loss of object features.
 
-    Over pairs i < j with 0 < d <= radius. U = e - K d - B > 0 violates the upper bound, L = d / K - e - B > 0 the lower
-    one. The published code, which the defaults follow, holds the second object of a pair fixed and averages log(1 + sum
-    exp(-L/T) / exp(-U/T)) over the upper violations; for a lower one that pulls features together which are too close
-    already: `lower_sign: flipped` pushes them apart.
+    For pairs of objects at distance d in depth, the distance e of their features should lie between d / K - B and K d +
+    B. The pairs are i < j with 0 < d <= radius. U = e - K d - B > 0 violates the upper bound, L = d / K - e - B > 0 the
+    lower one. The published code, which the defaults follow, holds the second object of a pair fixed and averages log(1
+    + sum exp(-L/T) / exp(-U/T)) over the upper violations. For a lower violation, this pulls features together that are
+    already too close; `lower_sign: flipped` pushes them apart.
 
     Args:
         features: (N, C).
@@ -110,8 +109,10 @@ def quasi_isometric_loss(features: Tensor, depth: Tensor, config: Any) -> Tensor
 
 
 def bound_violations(features: Tensor, depth: Tensor, config: Any) -> tuple[Tensor, Tensor, int]:
-    """U and L of `quasi_isometric_loss` where they are positive, and the number of pairs within the radius. Arguments
-    as there."""
+    """Return the positive values of U and L of `quasi_isometric_loss`, and the number of pairs within the radius.
+
+    The arguments are those of `quasi_isometric_loss`.
+    """
     first, second = torch.triu_indices(len(features), len(features), 1, device=features.device)
     distance = (depth[first] - depth[second]).abs()
     close = (distance > 1e-12) & (distance <= config.radius)
@@ -125,8 +126,10 @@ def bound_violations(features: Tensor, depth: Tensor, config: Any) -> tuple[Tens
 
 
 def resize_depth(depth_map: Tensor, like: Tensor, mode: str) -> Tensor:
-    """The object depth map (B, H, W) at the resolution of `like` (..., h, w). bilinear, as published, mixes depths at
-    object borders."""
+    """Return the object depth map (B, H, W) at the resolution of `like` (..., h, w).
+
+    Mode "bilinear", as published, mixes depths at object borders.
+    """
     size = like.shape[-2:]
     if mode == "nearest":
         return F.interpolate(depth_map[:, None], size, mode="nearest-exact")[:, 0]
@@ -134,24 +137,24 @@ def resize_depth(depth_map: Tensor, like: Tensor, mode: str) -> Tensor:
 
 
 def _depth_loss(values: Tensor, depth: Tensor) -> Tensor:
-    """The Laplacian loss, summed: raw depth and log scale (N, 2), depth (N,) metres."""
+    """Return the Laplacian loss, summed, from raw depth and log scale (N, 2) and depth (N,) in metres."""
     raw, log_scale = values.unbind(-1)
     return laplacian_depth_loss(depth_from_raw(raw), log_scale, depth).sum()
 
 
 def _mean_features(features: Tensor, targets: Targets, side: int) -> Tensor:
-    """The objects' features, averaged over side x side cells (zeros beyond the border count): (M3, C)."""
+    """Return the objects' features averaged over side x side cells, (M3, C); cells beyond the border count as zeros."""
     return at_least_float32(gather_patches(features, targets.cells, side)[targets.mask_3d]).mean(1)
 
 
 def _select(values: ObjectValues, mask: Tensor) -> ObjectValues:
-    """The values of the objects in the mask: (B, K, C) -> (N, C) each."""
+    """Return the values of the objects in the mask: (B, K, C) -> (N, C) each."""
     return ObjectValues(*(value[mask] for value in values))
 
 
 @dataclass(frozen=True)
 class _Counts:
-    """What the means divide by, over all processes: heatmap peaks, objects, pixels and the two sums of size errors."""
+    """Divisors of the means, over all processes: heatmap peaks, objects, pixels and the two sums of size errors."""
 
     peaks: Tensor
     m2: Tensor
@@ -161,7 +164,7 @@ class _Counts:
     relative_size_error: Tensor
 
     def share(self, count: Tensor) -> Tensor:
-        """Factor that turns this process's sum into its share of the global mean."""
+        """Return the factor that turns this process's sum into its share of the global mean."""
         return world_size() / count.clamp_min(1)
 
 

@@ -1,7 +1,7 @@
-"""The MonoDLE network: DLA-34, DLAUp and one small head per quantity; the same layers and parameter names as
-xinzhuma/monodle.
+"""The MonoDLE network: DLA-34, DLAUp and one small head per quantity.
 
-Letters in shapes: B images of H x W pixels, feature maps of h = H/4 x w = W/4 cells and C channels, K cells per image.
+Layers and parameter names are those of xinzhuma/monodle. Letters in shapes: B images of H x W pixels, feature maps of h
+= H/4 x w = W/4 cells and C channels, K cells per image.
 """
 
 from __future__ import annotations
@@ -20,16 +20,19 @@ from g3d.nn.precision import at_least_float32
 
 HEATMAP_CLASSES = 3
 OBJECT_HEADS = {"offset_2d": 2, "size_2d": 2, "depth": 2, "offset_3d": 2, "size_3d": 3, "heading": 2 * HEADING_BINS}
-"""Heads that are read at object centres only, and their channels."""
+"""Number of channels of each head that is evaluated at object centres only."""
 
 
 class ObjectValues(NamedTuple):
     """The heads' raw values at K cells of each image, each (B, K, channels).
 
-    offset_2d, offset_3d: from the cell's corner to the centre of the 2D box / the projected 3D centre, feature pixels.
-    size_2d: width, height in feature pixels. depth: a with z = 1 / sigmoid(a) - 1, and log scale s.
-    size_3d: height, width, length in metres, less the class mean where the model has mean sizes. heading: 12 bin
-        logits, 12 residuals.
+    Attributes:
+        offset_2d, offset_3d: offset from the cell's corner to the centre of the 2D box or to the projected 3D centre,
+            feature pixels.
+        size_2d: width, height in feature pixels.
+        depth: raw depth a with z = 1 / (sigmoid(a) + 1e-6) - 1 metres, and log scale s.
+        size_3d: height, width, length in metres; the difference from the class mean if the model has mean sizes.
+        heading: 12 bin logits, 12 residuals.
     """
 
     offset_2d: Tensor
@@ -41,8 +44,14 @@ class ObjectValues(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """heatmap: (B, 3, h, w) logits; obj_depth: (B, 2, h, w) as `depth`, or None; features: (B, C, h, w); objects:
-    values at the cells."""
+    """The network's outputs for training.
+
+    Attributes:
+        heatmap: (B, 3, h, w) logits.
+        obj_depth: (B, 2, h, w), the same quantities as `depth`, or None.
+        features: (B, C, h, w).
+        objects: values at the given cells.
+    """
 
     heatmap: Tensor
     obj_depth: Tensor | None
@@ -53,11 +62,11 @@ class Outputs(NamedTuple):
 class MonoDLE(nn.Module):
     """The detector.
 
-    Three ways through it share every weight: `forward` for training (object heads at given cells), `detect` for
-    inference (object heads at the strongest peaks), `maps` for all heads everywhere.
+    Three methods share all weights: `forward` for training evaluates the object heads at given cells, `detect` for
+    inference evaluates them at the strongest peaks, and `maps` evaluates all heads at every cell.
 
     Args:
-        channels: of the six DLA levels.
+        channels: channels of the six DLA levels.
         head_channels: width of every head's hidden layer.
         object_depth: build the auxiliary object-wise depth head (arXiv 2401.01075), which is used in training only.
     """
@@ -72,13 +81,13 @@ class MonoDLE(nn.Module):
         self.heatmap = Head(width, head_channels, HEATMAP_CLASSES)
         nn.init.constant_(
             cast(Tensor, self.heatmap.output.bias), -2.19
-        )  # probability 0.1 everywhere: tame first focal losses
+        )  # initial probability 0.1, to limit the first focal losses
         for name, outputs in OBJECT_HEADS.items():
             self.add_module(name, Head(width, head_channels, outputs).small_init())
         self.obj_depth: Head | None = Head(width, head_channels, 2).small_init() if object_depth else None
 
     def forward(self, images: Tensor, cells: Tensor) -> Outputs:
-        """What the losses need.
+        """Return the outputs that the losses need.
 
         Args:
             images: (B, 3, H, W) float, normalised; H and W multiples of 32.
@@ -92,27 +101,34 @@ class MonoDLE(nn.Module):
         return Outputs(self.heatmap(features), obj_depth, features, self.at(features, cells))
 
     def detect(self, images: Tensor, count: int) -> tuple[Peaks, ObjectValues]:
-        """The `count` strongest peaks of each image and the object heads there. Arguments as in `forward`."""
+        """Return the `count` strongest peaks of each image and the object heads' values there.
+
+        Args:
+            images: as in `forward`.
+            count: K.
+        """
         features = self.features(images)
         peaks = find_peaks(self.heatmap(features), count)
         return peaks, self.at(features, peaks.cells)
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Every head at every cell, (B, channels, h, w) by head name, and the neck's output as "features"."""
+        """Return every head at every cell, (B, channels, h, w) by head name, and the neck's output as "features"."""
         features = self.features(images)
         heads = ["heatmap", *OBJECT_HEADS, *(["obj_depth"] if self.obj_depth is not None else [])]
         return {name: self.get_submodule(name)(features) for name in heads} | {"features": features}
 
     def features(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, C, h, w)."""
+        """Return the neck's features (B, C, h, w) of images (B, 3, H, W)."""
         height, width = images.shape[-2:]
         if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
             raise ValueError(f"images: height and width must be multiples of {SIZE_MULTIPLE}, found {height} x {width}")
         return self.neck(self.backbone(images))
 
     def at(self, features: Tensor, cells: Tensor) -> ObjectValues:
-        """The object heads at cells (B, K): the same values as in `maps`, for a fraction of the work; in float32 under
-        autocast too."""
+        """Return the object heads' values at cells (B, K), in float32 even under autocast.
+
+        The values are those of `maps`, for a fraction of the computation.
+        """
         with torch.autocast(features.device.type, enabled=False):
             patches = at_least_float32(gather_patches(features, cells, 3))
             return ObjectValues(*(cast(Head, self.get_submodule(name)).at(patches) for name in OBJECT_HEADS))
@@ -121,8 +137,8 @@ class MonoDLE(nn.Module):
 class Head(nn.Sequential):
     """3x3 convolution, ReLU, 1x1 convolution, both with bias.
 
-    Under autocast the last layer stays in float32: rounded to bfloat16, neighbouring heatmap cells tie and depths are
-    off by a percent.
+    The last layer stays in float32 under autocast: rounding to bfloat16 would make neighbouring heatmap cells equal and
+    change depths by a percent.
     """
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
@@ -137,20 +153,23 @@ class Head(nn.Sequential):
         return cast(nn.Conv2d, self[2])
 
     def small_init(self) -> Head:
-        """Weights N(0, 0.001) and biases 0, as published for all heads but the heatmap."""
+        """Initialise weights by N(0, 0.001) and biases by 0, and return self.
+
+        The published code initialises all heads except the heatmap in this way.
+        """
         for convolution in (self.hidden, self.output):
             nn.init.normal_(convolution.weight, std=0.001)
             nn.init.zeros_(cast(Tensor, convolution.bias))
         return self
 
     def forward(self, features: Tensor) -> Tensor:
-        """features (B, inputs, h, w) -> (B, outputs, h, w), float32 under autocast too."""
+        """Return the head's output (B, outputs, h, w), float32 even under autocast, for features (B, inputs, h, w)."""
         hidden = F.relu(self.hidden(features), inplace=True)
         with torch.autocast(hidden.device.type, enabled=False):
             return self.output(at_least_float32(hidden))
 
     def at(self, patches: Tensor) -> Tensor:
-        """The head on 3x3 neighbourhoods: patches (B, K, 9, inputs) from `gather_patches` -> (B, K, outputs)."""
+        """Return the head's output (B, K, outputs) for 3x3 patches (B, K, 9, inputs) from `gather_patches`."""
         hidden = F.linear(patches.flatten(2), self.hidden.weight.permute(0, 2, 3, 1).flatten(1), self.hidden.bias)
         return F.linear(F.relu(hidden), self.output.weight.flatten(1), self.output.bias)
 
@@ -164,11 +183,13 @@ class Peaks(NamedTuple):
 
 
 def find_peaks(heatmap: Tensor, count: int) -> Peaks:
-    """The strongest local maxima over 3x3 cells, `count` per class and then `count` in all; fewer if the map has fewer
-    cells.
+    """Return the strongest local maxima over 3x3 cells: first `count` per class, then `count` of all classes.
+
+    There are fewer peaks if the map has fewer cells.
 
     Args:
         heatmap: (B, classes, h, w) logits.
+        count: maximum number of peaks.
     """
     scores = heatmap_scores(heatmap)
     is_peak = F.max_pool2d(scores, 3, 1, 1) == scores
@@ -180,10 +201,10 @@ def find_peaks(heatmap: Tensor, count: int) -> Peaks:
 
 
 def heatmap_scores(heatmap: Tensor) -> Tensor:
-    """Logits -> probabilities in [1e-4, 1 - 1e-4]."""
+    """Return logits as probabilities in [1e-4, 1 - 1e-4]."""
     return at_least_float32(heatmap).sigmoid().clamp(1e-4, 1 - 1e-4)
 
 
 def values_in_maps(maps: dict[str, Tensor], cells: Tensor) -> ObjectValues:
-    """The object heads at cells (B, K), read from dense maps."""
+    """Return the object heads' values at cells (B, K), read from dense maps."""
     return ObjectValues(*(gather_cells(maps[name], cells) for name in OBJECT_HEADS))

@@ -1,7 +1,7 @@
-"""Published checkpoints -> this network: xinzhuma/monodle, mingyuShin/DDML-M3DOD, and the ImageNet weights of DLA-34.
+"""Import of published checkpoints: xinzhuma/monodle, mingyuShin/DDML-M3DOD, and the ImageNet weights of DLA-34.
 
-Parameter names and shapes are the published ones, so an import is a strict check: every entry is loaded, or the report
-says why not.
+Parameter names and shapes are the published ones, so that an import is a strict check: every entry is loaded, or the
+report states why not.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ _AUXILIARY = "obj_depth."
 def import_official(checkpoint: Mapping[str, Any], model: nn.Module) -> ImportReport:
     """Load a published checkpoint.
 
+    Only the auxiliary depth head may be missing on either side: a MonoDLE checkpoint has none, and neither has a model
+    without `object_depth`.
+
     Args:
-        checkpoint: as `torch.load` gives it: {epoch, model_state, optimizer_state}, or the state dict alone; a
+        checkpoint: the result of `torch.load`: {epoch, model_state, optimizer_state}, or the state dict alone; a
             `module.` prefix is removed.
         model: a MonoDLE; changed only if everything fits.
 
-    The auxiliary depth head alone may be missing on either side: a MonoDLE checkpoint has none, and so has a model
-    without `object_depth`.
-
     Raises:
-        InputError: no state dict; entries are missing, unknown or of another shape: the first ones are listed.
+        InputError: there is no state dict, or entries are missing, unknown or of another shape (the message lists the
+            first ones).
     """
     state = state_dict_of(checkpoint, "model_state")
     own = model.state_dict()
@@ -47,10 +48,9 @@ def import_official(checkpoint: Mapping[str, Any], model: nn.Module) -> ImportRe
 
 
 def import_backbone(checkpoint: Mapping[str, Any], model: nn.Module) -> ImportReport:
-    """Load ImageNet weights of DLA-34 (dla34-ba72cf86.pth) into the backbone of a MonoDLE; neck and heads keep their
-    values.
+    """Load ImageNet weights of DLA-34 (dla34-ba72cf86.pth) into the backbone of a MonoDLE; keep the neck and the heads.
 
     Raises:
-        InputError: as `import_official`.
+        InputError: as in `import_official`.
     """
     return load_weights(model.get_submodule("backbone"), state_dict_of(checkpoint, "state_dict"), "DLA-34 weight file")

@@ -1,4 +1,4 @@
-"""KITTI's frames as the samples of MonoDLE: images and cameras, and targets when training."""
+"""The samples of MonoDLE: KITTI frames with images and cameras, and with targets for training."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from g3d.systems.monodle.targets import depth_map_of_cars, encode
 
 
 class KittiFrames:
-    """A split of KITTI; every frame is a group of its own.
+    """The frames of one split of KITTI; every frame is its own group.
 
     Attributes:
-        ids: the frames.
+        ids: id of each frame.
         drawn: None: training takes each frame on its own.
     """
 

@@ -1,4 +1,4 @@
-"""MonoDLE, with or without depth-discriminative metric learning: what connects its parts to the engine."""
+"""The System of MonoDLE, with or without depth-discriminative metric learning: it connects the parts to the engine."""
 
 from __future__ import annotations
 

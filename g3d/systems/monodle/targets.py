@@ -1,9 +1,8 @@
-"""What the network should say about an image: labels -> heatmap and per-object targets, with the published
-augmentation.
+"""Training targets of MonoDLE, made from labels: heatmap and per-object targets, with the published augmentation.
 
 Every array has one slot per label line (the first `max_objects` lines), so that slot i is line i; slots of objects that
-are not learnt stay zero and out of the masks. Feature pixels are a quarter of the network's input pixels; cells are
-row-major, y * w + x.
+are not used for training stay zero and are False in the masks. A feature pixel has the size of 4 x 4 pixels of the
+network's input; cells are row-major, y * w + x.
 """
 
 from __future__ import annotations
@@ -29,8 +28,10 @@ from g3d.systems.monodle.config import CLASS_NAMES
 MEAN_SIZES = np.array(
     [[1.76255119, 0.66068622, 0.84422524], [1.52563191, 1.62856739, 3.52588311], [1.73698127, 0.59706367, 1.76282397]]
 )
-"""(3, 3) metres: height, width, length of Pedestrian, Car and Cyclist, averaged over KITTI's training labels
-(xinzhuma/monodle)."""
+"""(3, 3) metres: mean height, width and length of Pedestrian, Car and Cyclist in KITTI's training labels.
+
+Source: xinzhuma/monodle.
+"""
 _MIN_OVERLAP = 0.7
 
 
@@ -40,16 +41,18 @@ class Targets:
 
     Attributes:
         heatmap: (3, h, w) float32, Gaussians of Pedestrian, Car, Cyclist.
-        cells: (K,) int64, the cell that holds the object's centre.
+        cells: (K,) int64, the cell that contains the object's centre.
         offset_2d, offset_3d: (K, 2) float32, centre of the 2D box / projected 3D centre minus the cell, feature pixels.
         size_2d: (K, 2) float32, width and height, feature pixels.
-        depth: (K,) float32, metres, times the augmentation's scale.
-        heading_bin: (K,) int64, 0..11. heading_res: (K,) float32, radians.
-        size_3d: (K, 3) float32, height, width, length in metres, less the class mean with mean sizes. src_size_3d:
-            without that.
-        mask_2d, mask_3d: (K,) bool, learnt objects; those of an uncropped image.
-        obj_depth: (H, W) float32, object-wise depth in the network's frame, metres; all 0 when cropped; (0, 0) when not
-            asked for.
+        depth: (K,) float32, metres, multiplied by the augmentation's scale.
+        heading_bin: (K,) int64, 0..11.
+        heading_res: (K,) float32, radians.
+        size_3d: (K, 3) float32, height, width, length in metres; with mean sizes, the difference from the class mean.
+        src_size_3d: (K, 3) float32, height, width, length in metres.
+        mask_2d: (K,) bool, True for objects used for training.
+        mask_3d: (K,) bool, the same, but all False if the image is cropped.
+        obj_depth: (H, W) float32, object-wise depth in the network's frame, metres; all 0 if the image is cropped; (0,
+            0) if not requested.
     """
 
     heatmap: Tensor
@@ -71,7 +74,7 @@ class Targets:
 
     @staticmethod
     def stack(targets: list[Targets]) -> Targets:
-        """Targets of images -> targets of their batch."""
+        """Return the targets of a batch, stacked from the targets of its images."""
         return Targets(*(torch.stack([getattr(t, f.name) for t in targets]) for f in fields(Targets)))
 
 
@@ -84,17 +87,17 @@ def encode(
     mean_sizes: bool = False,
     rectangles: DepthRectangles | None = None,
 ) -> Targets:
-    """Labels of an image -> targets.
+    """Return the targets made from the labels of an image.
 
     Args:
-        objects: all label lines in file order, DontCare too.
+        objects: all label lines in file order, including DontCare.
         camera: (3, 4) projection matrix of the original image.
         image_size: width, height of the original image.
-        augmentation: as drawn for the image; there are no 3D targets when it is cropped.
+        augmentation: the augmentation drawn for the image; a cropped image has no 3D targets.
         data: the preset's `data` section: resolution, classes, class_merging, center, box2d, min_depth, max_depth,
             max_objects.
-        mean_sizes: size_3d holds the difference from the class mean.
-        rectangles: of the object-wise depth map, if that is wanted.
+        mean_sizes: make size_3d the difference from the class mean.
+        rectangles: the content of the object-wise depth map, or None for no map.
 
     Source: xinzhuma/monodle, KITTI data set; Gaussians of princeton-vl/CornerNet.
     """
@@ -115,16 +118,14 @@ def encode(
 
     cells = np.trunc(centers if data.center == "3d" else box_centers).astype(
         np.int64
-    )  # towards zero: up to a cell outside still counts
+    )  # rounds towards zero: centres less than a cell outside still count
     drawn = (cells >= 0).all(1) & (cells < (width, height)).all(1)
     class_ids = np.array([_class_id(name) for name in objects.classes], np.int64)
     heatmap = np.zeros((len(CLASS_NAMES), height, width), np.float32)
     for i in np.flatnonzero(drawn):
         draw_gaussian(heatmap[class_ids[i]], cells[i], gaussian_radius(*sizes_2d[i]))
 
-    learnt = drawn & np.isin(
-        objects.classes, CLASS_NAMES
-    )  # a merged Van or Truck draws into the heatmap, and is nothing else
+    learnt = drawn & np.isin(objects.classes, CLASS_NAMES)  # a merged Van or Truck only draws into the heatmap
     present = np.ones(int(learnt.sum()), bool)
     sizes = objects.sizes[learnt]
     bins, residuals = heading_bins(alpha[learnt])
@@ -157,8 +158,7 @@ def _depth_map(
     augmentation: Augmentation,
     resolution: tuple[int, int],
 ) -> np.ndarray:
-    """The object-wise depth map in the network's frame: without depths when cropped, without pixels when not asked
-    for."""
+    """Return the object-wise depth map in the network's frame: all 0 if cropped, (0, 0) if not requested."""
     if rectangles is None:
         return np.zeros((0, 0), np.float32)
     if augmentation.crop:
@@ -168,8 +168,10 @@ def _depth_map(
 
 
 def wanted(objects: Objects, data: Any) -> np.ndarray:
-    """(N,) bool: objects of the classes to learn (with Van and Truck when merging), of a difficulty level, within the
-    depth range."""
+    """Return (N,) bool: True for objects of the trained classes, of a difficulty level, within the depth range.
+
+    Van and Truck are included if classes are merged.
+    """
     classes = [*data.classes, "Van", "Truck"] if data.class_merging else list(data.classes)
     depth = objects.locations[:, 2]
     return (
@@ -178,16 +180,18 @@ def wanted(objects: Objects, data: Any) -> np.ndarray:
 
 
 def depth_map_of_cars(data: Any) -> bool:
-    """Whether the object-wise depth map shows cars only, as published: when one class is learnt, whichever it is, and
-    none are merged."""
+    """Return whether the object-wise depth map shows cars only.
+
+    As published, it does if one class is trained, whichever it is, and no classes are merged.
+    """
     return len(data.classes) == 1 and not data.class_merging
 
 
 def boxes_and_centers(objects: Objects, camera: np.ndarray, box2d: str) -> tuple[np.ndarray, np.ndarray]:
-    """2D boxes (N, 4) and projected 3D centres (N, 2), pixels of the original image, not clipped to it.
+    """Return 2D boxes (N, 4) and projected 3D centres (N, 2), pixels of the original image, not clipped to it.
 
     Args:
-        box2d: "annotated" for the label's own box, "projected" for the one around the 3D box's projected corners.
+        box2d: "annotated" for the label's own box, "projected" for the box around the projected corners of the 3D box.
     """
     middles = objects.locations - objects.sizes[:, :1] / 2 * [0, 1, 0]
     centers = project_at_depth(middles, camera)
@@ -198,9 +202,9 @@ def boxes_and_centers(objects: Objects, camera: np.ndarray, box2d: str) -> tuple
 
 
 def gaussian_radius(width: float, height: float) -> int:
-    """CornerNet's radius for boxes of (width, height) cells: corners within it overlap the box by 0.7 or so.
+    """Return CornerNet's radius for boxes of (width, height) cells: corners within it overlap the box by about 0.7.
 
-    The published solution of the quadratic equations lacks a division by the leading coefficient; kept.
+    The published solution of the quadratic equations omits the division by the leading coefficient; it is kept.
     """
     m, total, area = _MIN_OVERLAP, width + height, width * height
     inside = (total + math.sqrt(max(0.0, total**2 - 4 * area * (1 - m) / (1 + m)))) / 2
@@ -210,8 +214,10 @@ def gaussian_radius(width: float, height: float) -> int:
 
 
 def draw_gaussian(plane: np.ndarray, cell: np.ndarray, radius: int) -> None:
-    """Raise a heatmap plane (h, w) to a Gaussian of peak 1 at `cell` (x, y), sigma (2 radius + 1) / 6, cut off at the
-    radius."""
+    """Raise a heatmap plane (h, w) to a Gaussian of peak 1 at `cell` (x, y).
+
+    Sigma is (2 radius + 1) / 6, and the Gaussian is cut off at the radius.
+    """
     (x, y), (height, width) = cell, plane.shape
     left, right = max(0, x - radius), min(width, x + radius + 1)
     top, bottom = max(0, y - radius), min(height, y + radius + 1)
@@ -223,5 +229,5 @@ def draw_gaussian(plane: np.ndarray, cell: np.ndarray, radius: int) -> None:
 
 
 def _class_id(name: str) -> int:
-    """The network's class of a type to learn; Van and Truck, which are here only when merged, count as Car."""
+    """Return the network's class id of a trained type; Van and Truck, present only if merged, count as Car."""
     return CLASS_NAMES.index(name) if name in CLASS_NAMES else CLASS_NAMES.index("Car")
