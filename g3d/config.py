@@ -1,8 +1,8 @@
-"""Preset files -> one validated, frozen Config.
+"""Load preset files into one validated, frozen Config.
 
-A preset is YAML: `system` names the schema (g3d/systems/<system>/config.py), `extends` names another preset whose
-values it starts from. `load` resolves it, applies `--set a.b=c` overrides and reports every error at once, with the
-nearest known key. Nothing here imports torch.
+A preset is a YAML file: `system` names the schema (g3d/systems/<system>/config.py), `extends` names another preset
+whose values it starts from. `load` resolves the preset, applies `--set a.b=c` overrides and reports all errors
+together, each unknown key with the nearest known key. This module does not import torch.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Schema(BaseModel):
-    """A section of a preset: unknown keys are errors, values cannot be changed after loading."""
+    """A section of a preset. Unknown keys are errors, and values cannot be changed after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -44,7 +44,7 @@ class Schema(BaseModel):
 class OptimConfig(Schema):
     """Optimiser and learning-rate schedule (g3d/engine/schedule.py).
 
-    A system that brings optimisers of its own derives from this class and adds their names to `optimizers`.
+    A system with its own optimisers derives from this class and adds their names to `optimizers`.
     """
 
     optimizers: ClassVar[tuple[str, ...]] = ("adam", "adamw")
@@ -90,7 +90,7 @@ class OptimConfig(Schema):
 
     @model_validator(mode="after")
     def _settings_that_are_read(self) -> OptimConfig:
-        """Refuse settings that the chosen schedule would not read, and a schedule that rises."""
+        """Raise ValueError for settings that the chosen schedule does not read, and if final_lr is above lr."""
         unread = {
             "schedule: step": ("final_lr", "power"),
             "schedule: cosine": ("decay_epochs", "decay_steps", "decay_rate", "power"),
@@ -112,7 +112,7 @@ class OptimConfig(Schema):
 
 
 class TrainConfig(Schema):
-    """The training run. `batch` is the effective batch: over all processes and accumulation steps."""
+    """Settings of the training run. `batch` is the effective batch size over all processes and accumulation steps."""
 
     batch: PositiveInt = Field(
         description="samples per optimiser step, over all processes and accumulated micro-batches"
@@ -148,7 +148,7 @@ class ImageTrainConfig(TrainConfig):
 
 
 class DataConfig(Schema):
-    """The data set and its splits; each system's schema adds its own settings."""
+    """The data set and its splits. Each system's schema adds its own settings."""
 
     dataset: str = Field(description="the data set that the preset is for")
     train: str = Field("train", description="split to train on: a name that the data set knows, or a file of ids")
@@ -156,14 +156,14 @@ class DataConfig(Schema):
 
 
 class Published(Schema):
-    """Published results, which `eval` prints beside measured ones: split -> metric name -> value."""
+    """Published results, which `eval` prints beside the measured ones. `results` maps split -> metric name -> value."""
 
     source: str
     results: dict[str, dict[str, float]]
 
 
 class Config(Schema):
-    """What every preset has; each system's schema adds its own sections.
+    """The sections that every preset has. Each system's schema adds its own sections.
 
     Attributes:
         retired: settings (`section.key`) of older versions that had no effect; configs in older checkpoints have them.
@@ -180,12 +180,12 @@ class Config(Schema):
     published: Published | None = None
 
     def to_yaml(self) -> str:
-        """The resolved preset, loadable again by `load`."""
+        """Return the resolved preset as YAML text, which `load` and `from_yaml` can read again."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
 
 
 def preset_names() -> list[str]:
-    """Return the names of the presets that come with g3d and with installed packages of systems."""
+    """Return the sorted names of the presets of g3d and of installed packages that add systems."""
     return sorted(_preset_files())
 
 
@@ -193,7 +193,7 @@ def preset_text(name: str) -> str:
     """Return the text of a preset by its name.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: no preset has this name.
     """
     files = _preset_files()
     if name not in files:
@@ -203,7 +203,7 @@ def preset_text(name: str) -> str:
 
 
 def _preset_files() -> dict[str, Traversable]:
-    """Return the presets by name; those of g3d come before those of other packages."""
+    """Return the preset files by name. A preset of g3d takes precedence over one of another package."""
     folders: list[Traversable] = [resources.files("g3d.presets")]
     others = [name for name, path in registry.modules(registry.SYSTEMS).items() if not path.startswith("g3d.")]
     folders += [place / "presets" for name in others if (place := registry.folder(registry.SYSTEMS, name))]
@@ -219,8 +219,8 @@ def load(preset: str | Path, overrides: Iterable[str] = ()) -> Config:
     """Load a preset by name or path, with `a.b=c` overrides applied.
 
     Raises:
-        InputError: unknown preset, system or key, a value of the wrong type, an override that is no `key=value`; all
-            errors of a preset are reported together.
+        InputError: the preset, its system or a key is unknown, a value has the wrong type, or an override is not of
+            the form `key=value`. All validation errors of a preset are reported together.
     """
     return validate(_with_overrides(_resolve(str(preset), ()), overrides), source=f"preset {preset}")
 
@@ -244,7 +244,15 @@ def from_yaml(text: str, overrides: Iterable[str] = (), source: str = "config") 
 
 
 def validate(values: Mapping[str, Any], source: str) -> Config:
-    """Return the config of a system from its values as plain data."""
+    """Return the config of a system, validated from plain data.
+
+    Args:
+        values: the sections as plain data; `system` names the schema.
+        source: where the values come from, for error messages.
+
+    Raises:
+        InputError: `system` is missing or unknown, or the values do not fit the schema.
+    """
     system = values.get("system")
     if not isinstance(system, str):
         raise InputError(
@@ -258,10 +266,10 @@ def validate(values: Mapping[str, Any], source: str) -> Config:
 
 
 def schema(system: str) -> type[Config]:
-    """Return the schema of a system's presets; importing it does not import torch.
+    """Return the schema of a system's presets. Importing the schema does not import torch.
 
     Raises:
-        InputError: there is no such system.
+        InputError: no system has this name.
     """
     if system not in system_names():
         raise InputError(f"system {system!r}: there is none of that name{did_you_mean(system, system_names())}")
@@ -270,12 +278,12 @@ def schema(system: str) -> type[Config]:
 
 
 def system_names() -> list[str]:
-    """Return the names of all systems."""
+    """Return the sorted names of all systems."""
     return sorted(registry.modules(registry.SYSTEMS))
 
 
 def _resolve(preset: str, seen: tuple[str, ...]) -> dict[str, Any]:
-    """The preset's values over those of the preset it extends."""
+    """Return a preset's values, merged over those of the preset that it extends."""
     if preset in seen:
         raise InputError(f"preset {preset}: extends itself ({' -> '.join((*seen, preset))})")
     path = Path(preset)
@@ -297,7 +305,7 @@ def _resolve(preset: str, seen: tuple[str, ...]) -> dict[str, Any]:
     if base is None:
         return values
     if str(base).endswith((".yaml", ".yml")) and path.is_file():
-        base = path.parent / str(base)  # a file is named as seen from the one that extends it
+        base = path.parent / str(base)  # a relative path starts at the folder of the extending file
     return _merged(_resolve(str(base), (*seen, preset)), values)
 
 
@@ -312,7 +320,7 @@ def _mapping(text: str, source: str) -> dict[str, Any]:
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` on top of `base`, section by section; anything that is not a section is replaced whole."""
+    """Merge `over` into a copy of `base`, section by section. A value that is not a section is replaced as a whole."""
     result = dict(base)
     for key, value in over.items():
         inner = result.get(key)
@@ -336,7 +344,7 @@ def _with_overrides(values: dict[str, Any], overrides: Iterable[str]) -> dict[st
 
 
 def _explain(item: Any, root: type[BaseModel]) -> str:
-    """One validation error as `optim.lrr: unknown key; did you mean 'lr'?`."""
+    """Return one validation error as text, for example `optim.lrr: unknown key; did you mean 'lr'?`."""
     place = [str(part) for part in item["loc"]]
     name = ".".join(place)
     if item["type"] == "extra_forbidden":
@@ -345,18 +353,17 @@ def _explain(item: Any, root: type[BaseModel]) -> str:
     if item["type"] == "missing":
         return f"{name}: missing"
     message = item["msg"].removeprefix("Value error, ")
-    found = (
-        "" if isinstance(item["input"], Mapping) else f"found {item['input']!r}: "
-    )  # a section's values do not go together
+    # The input of a model validator is the whole section, which is too long to show.
+    found = "" if isinstance(item["input"], Mapping) else f"found {item['input']!r}: "
     return f"{name}: {found}{message[0].lower()}{message[1:]}"
 
 
 def _model_at(model: type[BaseModel], place: list[str]) -> type[BaseModel]:
-    """The schema class of a nested section; optional sections are looked into."""
+    """Return the schema class of a nested section; for an optional section, that of its value."""
     for part in place:
         field = model.model_fields.get(part)
         if field is None:
-            continue  # pydantic names union members in the path; they are not keys
+            continue  # pydantic's error path also holds names of union members, which are not keys
         options = [field.annotation, *getattr(field.annotation, "__args__", ())]
         model = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), model)
     return model

@@ -1,4 +1,4 @@
-"""What g3d finds on this machine, and whether its parts work: the facts behind `g3d doctor`."""
+"""Checks behind `g3d doctor`: versions, devices, presets, kernel cache, kernels and browser."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ OPTIONAL = ("triton", "tensorboard", "wandb")
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: `broken` means that some command will fail, `note` is worth knowing."""
+    """One line of the report.
+
+    Attributes:
+        name: what was checked.
+        state: "ok"; "note" for a fact that the user should know; "broken" if some command will fail.
+        text: the result of the check.
+    """
 
     name: str
     state: Literal["ok", "note", "broken"]
@@ -33,7 +39,7 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Look at everything, in the order in which things depend on each other; findings come as they are made."""
+    """Run all checks in the order of their dependencies. Yield each finding as soon as it is available."""
     for look in (_versions, _devices, _presets, _cache, _kernels, _browser):
         yield from look()
 
@@ -99,8 +105,10 @@ def _presets() -> list[Finding]:
 
 
 def _kernels() -> Iterator[Finding]:
-    """Run every operator's fast path on each kind of device that is here, compiling what is not on disk yet, beside its
-    reference."""
+    """Compare every operator's fast path with its reference on each available kind of device.
+
+    Kernels that are not in the cache are compiled first.
+    """
     import torch
 
     from g3d.ops.registry import kernels_choice, load_all
@@ -165,7 +173,11 @@ def _browser() -> list[Finding]:
 
 
 def _tried(name: str, check: Callable[[], str]) -> Finding:
-    """The outcome of a check that may fail in any way: a doctor reports what it meets."""
+    """Return the outcome of a check. Any exception becomes a "broken" finding, so that the report continues.
+
+    Raises:
+        KernelUnavailable: the check raised it; the caller decides whether that is a note or broken.
+    """
     from g3d.kernels.compiled import KernelUnavailable
 
     try:

@@ -1,5 +1,7 @@
-"""Errors that the command line turns into one clear line and an exit code; anything else is a bug and exits 1 with a
-traceback."""
+"""Errors that the command line reports as one line and an exit code.
+
+Any other exception is a bug: the command line exits with code 1 and a traceback.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,11 @@ from collections.abc import Iterable
 
 
 class G3DError(Exception):
-    """A mistake that the user can mend.
+    """An error that the user can correct.
 
     Args:
         message: what is wrong: the file, the line or field, what was found and what was expected.
-        hint: what to do about it, if that is not obvious; printed on a line of its own.
+        hint: how to correct it, if that is not obvious; printed on a line of its own.
     """
 
     exit_code = 2
@@ -30,23 +32,23 @@ class G3DError(Exception):
 
 
 class InputError(G3DError):
-    """A file, option or setting that cannot be used as it is: exit code 2."""
+    """A file, option or setting that cannot be used: exit code 2."""
 
 
 class MissingDataError(G3DError):
-    """Something that the command needs is not there: exit code 3."""
+    """Data that the command needs is missing: exit code 3."""
 
     exit_code = 3
 
 
 class EnvironmentProblem(G3DError):
-    """The machine or the installation cannot do what was asked: exit code 4."""
+    """The machine or the installation cannot run the command: exit code 4."""
 
     exit_code = 4
 
 
 class Interrupted(G3DError):
-    """Stopped by Ctrl-C or SIGTERM after the state was saved: exit code 130."""
+    """Ctrl-C or SIGTERM stopped the run after its state was saved: exit code 130."""
 
     exit_code = 130
 
@@ -57,11 +59,11 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     Upper and lower case count as equal in the comparison.
 
     Args:
-        word: the name that was found; a value that is not text has no suggestion.
-        known: the names that would have been accepted.
+        word: the name that was found. There is no suggestion for a value that is not a string.
+        known: the accepted names.
 
     Returns:
-        `; did you mean 'x'?` with the nearest known name, or an empty string if no name is near.
+        `; did you mean 'x'?` with the nearest known name, or an empty string if no known name is similar.
     """
     names: dict[str, str] = {}
     for name in known:

@@ -1,6 +1,6 @@
-"""Decide from a launcher's environment variables whether this process is one of many.
+"""Decide from a launcher's environment variables whether this process is one of several.
 
-Training (torchrun variables) and preparation (shards) share this rule, so that both agree on what `srun` has started.
+Training (torchrun variables) and preparation (shards) share this rule, so both agree on what `srun` has started.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from g3d.errors import EnvironmentProblem
 
 _FIRST_SPECIAL_STEP = 4294967290
-"""SLURM numbers its special steps from 2^32 - 6 on: the interactive step of `salloc` (4294967290), the batch script
+"""The lowest id of SLURM's special steps, 2^32 - 6: the interactive step of `salloc` (4294967290), the batch script
 (4294967291), the external step (4294967292), a pending step (4294967293) and "no value" (4294967294). None of them has
 more than one task."""
 
@@ -26,11 +26,11 @@ class SlurmTask:
 
 
 def slurm_task(environment: Mapping[str, str]) -> SlurmTask | None:
-    """Return this process's place in a SLURM step of several tasks; None if it is the only process.
+    """Return the position of this process in a SLURM step of several tasks; None if it is the only process.
 
-    Only `srun` starts several processes, and it describes them by the task count of the step (SLURM_STEP_NUM_TASKS).
-    SLURM_NTASKS is the size of the allocation: `sbatch --ntasks=2` without `srun` and the shell of `salloc` have it as
-    well, and are one process.
+    Only `srun` starts several processes, and it sets the task count of the step (SLURM_STEP_NUM_TASKS). SLURM_NTASKS
+    is the size of the allocation; it is also set in `sbatch --ntasks=2` without `srun` and in the shell of `salloc`,
+    which are one process each.
 
     Args:
         environment: the environment variables.
@@ -54,10 +54,10 @@ def slurm_task(environment: Mapping[str, str]) -> SlurmTask | None:
 
 
 def environment_number(environment: Mapping[str, str], name: str, default: int = 0, hint: str | None = None) -> int:
-    """Return an environment variable as a whole number from 0 on, or `default` if it is not set.
+    """Return an environment variable as a non-negative integer, or `default` if it is not set.
 
     Raises:
-        EnvironmentProblem: the value is not such a number.
+        EnvironmentProblem: the value is not a non-negative integer.
     """
     value = environment.get(name)
     if value is None:

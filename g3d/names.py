@@ -1,4 +1,4 @@
-"""Names and texts that come from data: as file names, and as text on a terminal."""
+"""Convert names and texts found in data to safe file names and safe terminal output."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import hashlib
 import re
 
 MAX_FILE_NAME_BYTES = 180
-"""Bound of `file_name`. File systems allow 255 bytes; the rest is left for a prefix, a number and a suffix."""
+"""Default length limit of `file_name`. File systems allow 255 bytes; the difference is reserved for a prefix, a number
+and a suffix."""
 
 _DIGEST_DIGITS = 32
 # Control characters, line and paragraph separators, characters that reorder the text after them, and surrogates.
@@ -17,14 +18,14 @@ _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 def file_name(name: str, max_bytes: int = MAX_FILE_NAME_BYTES) -> str:
     """Return a file name for a name found in data. Different names give different file names.
 
-    Letters and digits of every script, `_`, `-` and inner dots are kept. Every other character is written as `=` and
-    two hexadecimal digits per UTF-8 byte (`a/b` becomes `a=2Fb`), so the result has no separator, no control character
-    and no surrogate, and is never empty, `.` or `..`. A result that is too long keeps its beginning and ends with `==`
-    and a hash of the whole name.
+    Letters and digits of every script, `_`, `-` and all dots but a leading one are kept. Every other character is
+    written as `=` and two hexadecimal digits per UTF-8 byte (`a/b` becomes `a=2Fb`), so the result has no separator, no
+    control character and no surrogate, and is never empty, `.` or `..`. A result that is too long keeps its beginning
+    and ends with `==` and a hash of the whole name.
 
     Args:
         name: any text; surrogates (undecodable bytes of a file name, or `\\ud800` in JSON) are allowed.
-        max_bytes: bound of the length in UTF-8 bytes, without the suffix that the caller appends.
+        max_bytes: largest length in UTF-8 bytes, without the suffix that the caller appends.
     """
     parts = [_part(character, first=index == 0) for index, character in enumerate(name)]
     whole = "".join(parts) or "="
@@ -50,12 +51,13 @@ def _part(character: str, first: bool) -> str:
 def shown(text: object, lines: bool = False) -> str:
     """Return a text that is safe to write to a terminal.
 
-    Control characters (the escape character of terminal sequences among them), line separators, characters that
-    reverse the direction of writing, and surrogates are written as `\\x1b`, `\\n` or `\\u202e`. All else is unchanged.
+    Control characters (including the escape character of terminal sequences), line separators, characters that
+    change the direction of writing, and surrogates are escaped as `\\x1b`, `\\n` or `\\u202e`. All other characters
+    are unchanged.
 
     Args:
         text: a text, or an object whose `str` is shown.
-        lines: keep line feeds, for texts that the program itself composes of several lines.
+        lines: keep line feeds, for texts of several lines that the program itself composes.
     """
     plain = str(text)
     return _UNSAFE.sub(_escaped_in_lines if lines else _escaped, plain)

@@ -1,4 +1,4 @@
-"""The position of a training run, on which schedules and losses may depend."""
+"""The position of a training run, which schedules and losses may depend on."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Position:
-    """How far a training run has come before the present optimiser step.
+    """Position of a training run before the current optimiser step.
 
     Attributes:
-        epoch: the present epoch, counted from 0.
-        step: optimiser steps done so far in the run.
-        steps_per_epoch: optimiser steps of one epoch.
-        epochs: epochs of the whole run.
+        epoch: the current epoch, counted from 0.
+        step: number of optimiser steps made so far in the run.
+        steps_per_epoch: number of optimiser steps in one epoch.
+        epochs: number of epochs of the whole run.
     """
 
     epoch: int
@@ -23,5 +23,5 @@ class Position:
 
     @property
     def total_steps(self) -> int:
-        """Optimiser steps of the whole run."""
+        """Number of optimiser steps of the whole run."""
         return self.steps_per_epoch * self.epochs

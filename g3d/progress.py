@@ -1,4 +1,4 @@
-"""How long work reports that it goes on. Libraries call it; only the command line draws it (on stderr)."""
+"""Progress reports of long work. Library code calls them; only the command line displays them, on stderr."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """One task at a time: begin, advance as often as there is news, end."""
+    """Receiver of progress reports about one task at a time: `begin`, any number of `advance`, then `end`."""
 
     def begin(self, label: str, total: int, done: int = 0) -> None: ...
 
@@ -16,7 +16,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Reports nothing."""
+    """A Progress that ignores all reports."""
 
     def begin(self, label: str, total: int, done: int = 0) -> None:
         pass

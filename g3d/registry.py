@@ -1,8 +1,9 @@
-"""Find systems and data sets: those of g3d, and those of other packages by their entry points.
+"""Find the systems and data sets of g3d, and those of other packages by their entry points.
 
-A package adds a system with an entry point in the group `g3d.systems` whose value is a package laid out as a folder of
-g3d/systems (config.py with `Config`, system.py with `SYSTEM`, presets/*.yaml, perhaps demo.py), and a data set with one
-in `g3d.datasets` whose value is a module with `DATASET`. Nothing is imported to list names.
+A package adds a system with an entry point in the group `g3d.systems`; its value is a package with the layout of a
+folder of g3d/systems (config.py with `Config`, system.py with `SYSTEM`, presets/*.yaml, optionally demo.py). A package
+adds a data set with an entry point in the group `g3d.datasets`; its value is a module with `DATASET`. Listing the names
+imports nothing.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ def modules(group: str) -> Mapping[str, str]:
     """Return the import path of each system or data set by its name.
 
     Args:
-        group: SYSTEMS or DATASETS, which are also the packages of the built-in ones.
+        group: SYSTEMS or DATASETS, which are also the names of the packages of the built-in ones.
 
     Raises:
-        EnvironmentProblem: another package uses a name that is taken.
+        EnvironmentProblem: an entry point of another package has a name that is already taken.
     """
     found = {name: f"{group}.{name}" for name in _built_in(group)}
     for point in sorted(entry_points(group=group), key=lambda point: (point.name, point.value)):
@@ -41,12 +42,12 @@ def modules(group: str) -> Mapping[str, str]:
 
 
 def load(group: str, name: str, part: str = "") -> ModuleType:
-    """Import a system's or a data set's module.
+    """Import and return the module of a system or data set.
 
     Args:
         group: SYSTEMS or DATASETS.
         name: a key of `modules(group)`.
-        part: a module inside it, for example "config".
+        part: a module inside its package, for example "config"; empty for the package itself.
 
     Raises:
         EnvironmentProblem: the module of another package cannot be imported.
@@ -63,7 +64,7 @@ def load(group: str, name: str, part: str = "") -> ModuleType:
 
 
 def has_part(group: str, name: str, part: str) -> bool:
-    """Return whether a system or data set has a module of that name inside it; its package is imported."""
+    """Return whether the package of a system or data set has a module `part`. This imports the package."""
     return importlib.util.find_spec(f"{load(group, name).__name__}.{part}") is not None
 
 
@@ -78,7 +79,7 @@ def folder(group: str, name: str) -> Path | None:
 
 
 def _built_in(group: str) -> list[str]:
-    """Return the names in g3d/systems (folders with a config.py) or g3d/datasets (modules)."""
+    """Return the sorted names in g3d/systems (folders with a config.py) or in g3d/datasets (modules)."""
     here = Path(__file__).parent / group.rpartition(".")[2]
     if group == SYSTEMS:
         return sorted(file.parent.name for file in here.glob("*/config.py"))

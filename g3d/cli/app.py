@@ -1,7 +1,7 @@
-"""The command line: verbs, global options, and how errors become one line and an exit code.
+"""The command line: commands, global options, and the conversion of errors to one line and an exit code.
 
 Exit codes: 0 ok, 1 failed, 2 usage or bad input, 3 missing data, 4 environment, 130 interrupted. Results go to stdout,
-all else to stderr. No verb's module imports torch before the verb runs.
+everything else to stderr. No command module imports torch before its command runs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from g3d.errors import EnvironmentProblem, G3DError
 
 _UsageProblem: type[BaseException] = next(
     base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
-)  # typer brings its own copy of click's errors, or click's, by its version
+)  # depending on its version, typer uses its own copy of click's errors or those of click
 _NO_FOLDER = ("the working directory no longer exists", "change to another folder")
 _MACHINE: dict[int | None, str | None] = {
     errno.EPIPE: "the program that reads the output has ended",
@@ -45,19 +45,19 @@ _MACHINE: dict[int | None, str | None] = {
     errno.EIO: "the disk or the network share is failing",
     errno.ESTALE: "the network share has changed: try again",
 }
-"""Error numbers of the machine, and what to do about each."""
+"""Hints by error number, for operating system errors that are not bugs."""
 
 
 class Verbs(TyperGroup):
-    """Runs a verb and turns what it raises into an exit code."""
+    """Command group that runs a command and converts the errors that it raises to messages and exit codes."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             try:
-                if not _has_working_directory():  # importing torch there would end the process without a reason
+                if not _has_working_directory():  # importing torch would end the process without a message
                     raise EnvironmentProblem(*_NO_FOLDER)
                 result = super().invoke(ctx)
-                sys.stdout.flush()  # here rather than at exit, where a full disk could not be reported
+                sys.stdout.flush()  # now, because a full disk could not be reported at interpreter exit
                 return result
             finally:
                 output.end_progress()
@@ -75,14 +75,17 @@ class Verbs(TyperGroup):
 
 
 def _bug(error: Exception) -> G3DError:
-    """What is said below the traceback of an exception that nothing expects."""
+    """Return the error to show below the traceback of an unexpected exception."""
     return G3DError(
         f"unexpected {type(error).__name__}: {error}", "this is a bug: please report it with the lines above"
     )
 
 
 def _of_the_machine(error: Exception) -> EnvironmentProblem | None:
-    """The problem behind an OSError that is no bug and that no reader or writer has explained; None for any other."""
+    """Return the EnvironmentProblem for an OSError that is not a bug, and None for any other exception.
+
+    Such an OSError has an error number in `_MACHINE`, or its cause is a deleted working directory.
+    """
     if not isinstance(error, OSError):
         return None
     if isinstance(error, FileNotFoundError) and not _has_working_directory():
@@ -104,8 +107,8 @@ def _has_working_directory() -> bool:
 
 
 def _drop_output() -> None:
-    """Send what stdout still holds nowhere: Python would fail again when it writes that at its end."""
-    with suppress(OSError, ValueError):  # a stdout without a descriptor, or a closed one
+    """Redirect stdout to the null device, since Python would fail again when it flushes the buffered output at exit."""
+    with suppress(OSError, ValueError):  # stdout has no file descriptor or is closed
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
@@ -153,10 +156,10 @@ def options(
 
 
 def main() -> None:
-    """The console script."""
-    # PyTorch then aligns large tensors to huge pages, and glibc reuses their freed memory: a quarter less of it in
-    # training on a CPU
+    """Run the command line; this is the entry point of the console script."""
+    # With this setting PyTorch aligns large tensors to huge pages and glibc reuses their freed memory, which reduces
+    # the memory of training on a CPU by a quarter.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without Unicode still gets every line
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without Unicode shows escapes, not an error
     app()

@@ -1,4 +1,4 @@
-"""`g3d demo`: the whole way on a made world: prepare, train, evaluate, draw, and a page to look at, for each system."""
+"""`g3d demo`: make a synthetic world, then prepare, train, evaluate and draw, for each system."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def demo(
 
 
 def _show(part: Demo, report: DemoReport) -> None:
-    """Print the trained model's figures above those of each blind guess."""
+    """Print the figures of the trained model above those of each baseline."""
     from g3d.metrics.table import Row, Table
 
     tables = {"trained": report.table, **report.baselines}

@@ -99,7 +99,7 @@ def infer(
 
 
 def _print(found: Sequence[Prediction]) -> None:
-    """Print each image or scene, or each sentence about it, and below it what was found."""
+    """Print each image or scene, or each sentence about it, with the objects that were found below it."""
     for prediction in found:
         lines = [line for answer in prediction.answers for line in _lines(answer)]
         about = f"{len(lines)} objects" if prediction.expression is None else f'"{prediction.expression}"'

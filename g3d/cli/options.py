@@ -1,4 +1,4 @@
-"""Options that several verbs share, so that they read and behave the same everywhere."""
+"""Options that several commands share, so that they have the same names, help and behaviour everywhere."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a person or a program sees: errors and progress on stderr, tables and JSON on stdout.
+"""Output of the command line: errors and progress on stderr, tables and JSON on stdout.
 
-Texts may hold names and sentences from data: control characters are shown escaped (g3d.names.shown), and nothing is
-read as Rich's markup.
+Texts may contain names and sentences from data. Control characters are therefore escaped (g3d.names.shown), and no text
+is interpreted as Rich markup.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _shown: Progress | None = None
 
 
 def set_up(quiet: bool, verbose: bool) -> None:
-    """Send the log to stderr. Under torchrun or SLURM only the first process says more than warnings."""
+    """Send the log to stderr. Under torchrun or SLURM, all processes but the first log only warnings and errors."""
     global _quiet
     first = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
     _quiet = quiet or not first
@@ -44,7 +44,7 @@ def set_up(quiet: bool, verbose: bool) -> None:
 
 
 class _Safe(logging.Formatter):
-    """Shows control characters of a message escaped; a traceback that follows it keeps its lines."""
+    """Formatter that escapes the control characters of messages and tracebacks; tracebacks keep their line feeds."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         return shown(super().formatMessage(record))
@@ -54,7 +54,7 @@ class _Safe(logging.Formatter):
 
 
 class _Stderr(logging.StreamHandler):
-    """Writes to what sys.stderr is at the time: a progress bar puts itself there to keep lines above it."""
+    """Handler that looks up sys.stderr for each record, since a progress bar replaces it to show lines above itself."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
@@ -62,7 +62,7 @@ class _Stderr(logging.StreamHandler):
 
 
 def error(problem: G3DError) -> None:
-    """`error: what is wrong`, and below it what to do."""
+    """Write `error: <message>` to stderr, and the hint below it."""
     typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
     typer.echo(shown(problem.message), err=True)
     if problem.hint:
@@ -75,7 +75,7 @@ def show_traceback(problem: BaseException) -> None:
 
 
 def say(text: str) -> None:
-    """Write a line for the person at the terminal to stderr."""
+    """Write a line for the user to stderr, unless the command is quiet."""
     if not _quiet:
         typer.echo(shown(text), err=True)
 
@@ -86,12 +86,18 @@ def show(text: str) -> None:
 
 
 def emit(value: Any) -> None:
-    """A result for a program: JSON on stdout."""
+    """Write a result as JSON to stdout."""
     typer.echo(json.dumps(value, indent=2))
 
 
 def show_table(table: Table, published: Published | None = None, split: str = "") -> None:
-    """An evaluation's table, its notes, and the published figures beside the measured ones."""
+    """Print the table of an evaluation, its notes, and the published figures beside the measured ones.
+
+    Args:
+        table: the result of the evaluation.
+        published: the published results of the preset; None if there are none.
+        split: the evaluated split, which selects the published results.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table as RichTable
@@ -129,14 +135,14 @@ def show_table(table: Table, published: Published | None = None, split: str = ""
 
 
 def _text(text: str, style: str = "") -> Text:
-    """A cell or line of Rich without markup and control characters."""
+    """Return a text for Rich without markup, with control characters escaped."""
     from rich.text import Text
 
     return Text(shown(text), style)
 
 
 def table_json(table: Table | None, published: Published | None, split: str) -> dict[str, Any]:
-    """Return the same as data; without a table, the title and the metrics are null and a note says why."""
+    """Return the content of `show_table` for JSON. Without a table, title and metrics are null and a note says why."""
     return {
         "schema": 1,
         "title": table.title if table else None,
@@ -148,7 +154,11 @@ def table_json(table: Table | None, published: Published | None, split: str) -> 
 
 
 def progress() -> Progress:
-    """A progress bar with rate and end time on stderr; nothing when quiet, plain lines where stderr is no terminal."""
+    """Return the progress display of this command.
+
+    It is a bar with rate and remaining time on stderr, or plain lines if stderr is not a terminal. It is silent with
+    `--quiet` and in all processes but the first.
+    """
     from g3d.progress import Silent
 
     global _shown
@@ -157,7 +167,7 @@ def progress() -> Progress:
 
 
 def end_progress() -> None:
-    """Take the bar away, if an error left one: it hides the terminal's cursor while it stands."""
+    """Remove a progress bar that an error has left, since the terminal's cursor is hidden while a bar is shown."""
     if _shown:
         _shown.end()
 
@@ -196,7 +206,7 @@ class _Bar:
 
 
 class _Lines:
-    """A line every ten percent, for logs."""
+    """Progress display for logs: one line every ten percent."""
 
     def begin(self, label: str, total: int, done: int = 0) -> None:
         self._label, self._total, self._done = label, total, done

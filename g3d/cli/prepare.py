@@ -1,4 +1,4 @@
-"""`g3d prepare`: raw data -> prepared files, one command for each data set."""
+"""`g3d prepare`: convert raw data to prepared files, with one command for each data set or feature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`g3d prepare superpoints`, `frames`, `multiview` and `clip`: what is made beside prepared scenes."""
+"""`g3d prepare superpoints`, `frames`, `multiview` and `clip`."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def mono3drefer(
 
 
 def _show(report: Mono3DReferReport) -> None:
-    """Counts, the published ones beside them."""
+    """Print the counts of the report beside the published counts."""
     from g3d.data.mono3drefer import names as published
 
     typer.echo(f"{'':<8}{'images':>8}{'objects':>9}{'published':>11}{'expressions':>13}{'published':>11}")

@@ -90,7 +90,7 @@ def scannet(
         scannet_recipe(folder, settings),
         my_part(scannet_items(folder, chosen_scenes(folder, split, scene)), how),
     )
-    how = replace(how, shard="1/1")  # the scenes are this process's part already
+    how = replace(how, shard="1/1")  # the list already holds only this process's part
     if dry_run or check:
         usable = {item.name: item.bytes for item in items if item.inputs}
         forms = [

@@ -1,4 +1,4 @@
-"""`g3d presets`: the published configurations that come with g3d."""
+"""`g3d presets`: list, show and copy the published configurations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options, reports and exit codes that the `g3d prepare` verbs share."""
+"""Options, reports and exit codes that the `g3d prepare` commands share."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Redo = Annotated[bool, typer.Option("--redo", help="Prepare again what is done a
 
 @dataclass(frozen=True)
 class How:
-    """The common options."""
+    """Values of the options that the commands share."""
 
     workers: int = 1
     shard: str | None = None
@@ -49,9 +49,9 @@ class How:
 
 
 def run_recipe(recipe: Recipe, items: Sequence[Item], out: Path, how: How) -> Prepared | None:
-    """Plan or prepare this process's part of the items; return None if only a plan was asked for, and shown.
+    """Prepare this process's part of the items; with --dry-run or --check, show the plan and return None.
 
-    The caller ends with `finish`, when it has used the result.
+    The caller calls `finish` after it has used the result.
     """
     from g3d.prepare.runner import prepare
 
@@ -74,10 +74,17 @@ def my_part(items: Sequence[Item], how: How) -> list[Item]:
 
 
 def show_plans(recipes: Sequence[tuple[Recipe, Sequence[Item], Path]], how: How) -> None:
-    """Say what there is to do for items of recipes and their folders.
+    """Show the plans of recipes for their items and folders.
 
-    With --check, leave with exit code 1 if there is anything to do, or if damaged parts of items are missing. The JSON
-    describes the first recipe; what follows from it is in its "then".
+    The JSON describes the first recipe; its entry "then" holds the plans of the others.
+
+    Args:
+        recipes: recipes with their items and output folders.
+        how: the common options.
+
+    Raises:
+        typer.Exit: with --check, exit code 1 if an item is to be made or has missing parts because of damaged input.
+        EnvironmentProblem: the disk does not have enough free space (not with --check).
     """
     from g3d.prepare.manifest import require_space
     from g3d.prepare.runner import plan
@@ -116,11 +123,13 @@ def _plan_json(recipe: Recipe, plan: Plan, out: Path) -> dict[str, Any]:
 
 
 def show_joint_plan(work: str, plan: Any, as_json: bool) -> None:
-    """Say what a recipe that makes one set of files would do.
+    """Show the plan of a recipe that makes one set of files.
 
     Args:
-        work: what there is to do if the files are not up to date, for the terminal.
-        plan: a dataclass with the field `reason`: None if they are up to date, otherwise what has changed.
+        work: description, for the terminal, of the work if the files are not up to date.
+        plan: a dataclass with the field `reason`: None if the files are up to date, "" if there are none, otherwise
+            what has changed.
+        as_json: write the plan as JSON.
     """
     values = asdict(plan)
     reason = values.pop("reason")
@@ -133,9 +142,11 @@ def show_joint_plan(work: str, plan: Any, as_json: bool) -> None:
 
 
 def finish(prepared: Prepared, out: Path, how: How, notes: Sequence[str] = ()) -> None:
-    """Report the result, list the broken items with their reasons, and leave with exit code 1 if there are any.
+    """Report the result and list the broken items with their reasons.
 
-    If no item is good, the exit code is that of the errors: 2 for input that cannot be used, 3 for missing files.
+    Raises:
+        typer.Exit: there are broken items. The exit code is 1 if other items are good; otherwise it is the highest
+            code of the errors: 2 for input that cannot be used, 3 for missing files, 4 for the environment.
     """
     broken = prepared.broken
     if how.as_json:
@@ -161,9 +172,16 @@ def finish(prepared: Prepared, out: Path, how: How, notes: Sequence[str] = ()) -
 
 
 def leave_if_broken(errors: Sequence[G3DError], what: str, prepared_the_rest: bool) -> None:
-    """List what is broken and leave: with exit code 1 if the rest was prepared, otherwise with that of the errors.
+    """List the errors and exit, if there are any.
 
-    The errors' codes are 2 for input that cannot be used and 3 for missing files.
+    Args:
+        errors: errors of the items that cannot be used.
+        what: plural name of the items, for the message.
+        prepared_the_rest: whether the other items were prepared.
+
+    Raises:
+        typer.Exit: there are errors. The exit code is 1 if the rest was prepared; otherwise it is the highest code of
+            the errors: 2 for input that cannot be used, 3 for missing files.
     """
     if not errors:
         return

@@ -87,7 +87,13 @@ def train(
 
 
 def _saved(resume: str | None, preset: str | None, settings: list[str]) -> Checkpoint | None:
-    """The checkpoint to go on from; `--set` then changes its config, and that is said."""
+    """Return the checkpoint to resume from, with the `--set` overrides applied and reported; None without --resume.
+
+    Raises:
+        InputError: `--resume auto` is given without a preset, the run is of another preset, or its checkpoint cannot be
+            used.
+        MissingDataError: there is no such run or checkpoint.
+    """
     if resume is None:
         return None
     from g3d import config as presets
@@ -120,7 +126,14 @@ def _data_of(saved: Checkpoint | None) -> Path:
 
 
 def _config(preset: str, settings: list[str], scale_lr: bool) -> Config:
-    """The resolved config. A batch other than the preset's is said, with the learning rate that scaling would give."""
+    """Return the resolved config.
+
+    If the batch size differs from the preset's, report both; with `--scale-lr`, scale the learning rate linearly. If
+    `--set optim.lr` changes the learning rate, keep it and report nothing.
+
+    Raises:
+        InputError: both `--scale-lr` and `--set optim.lr` change the learning rate.
+    """
     from g3d import config as presets
     from g3d.errors import InputError
 

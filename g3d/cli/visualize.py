@@ -97,7 +97,11 @@ def _draw_scene(
 
 
 def _formats(forms: list[str]) -> tuple[Format, ...]:
-    """Check the values of --format; each is kept once."""
+    """Return the checked values of --format without duplicates.
+
+    Raises:
+        InputError: a value is not html, ply or glb.
+    """
     from g3d.errors import InputError
 
     for form in forms:

@@ -1,7 +1,7 @@
-"""The Dataset protocol: what the engine knows about a data set, and how one is found by name or by its folder.
+"""The `Dataset` protocol: everything the engine calls on a data set. Data sets are found by name or by their folder.
 
-A new data set is a new file in this folder with an object `DATASET`, or a module of another package that is named by an
-entry point in the group `g3d.datasets`.
+To add a data set, add a file with an object `DATASET` to this folder, or name a module of another package in an entry
+point of the group `g3d.datasets`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from g3d.metrics.table import Table
 
 
 class Evaluator(Protocol):
-    """Collects predictions of a split, each (sample, sentence) once, and computes the published table."""
+    """Evaluation of a split. It collects predictions, one for each (sample, sentence), and computes the table."""
 
     def update(self, predictions: Sequence[Prediction]) -> None:
-        """Take predictions.
+        """Add predictions.
 
         Raises:
-            InputError: a prediction comes twice, or has no answer of the evaluated type.
+            InputError: a prediction occurs twice, or has no answer of the evaluated type.
         """
 
     def compute(self) -> Table:
-        """Return the table.
+        """Return the published table of the collected predictions.
 
         Raises:
             MissingDataError: predictions of the split are missing.
@@ -35,33 +35,36 @@ class Evaluator(Protocol):
 
 
 class NativeFormat(Protocol):
-    """The data set's own result files.
+    """Reader and writer of the data set's own result files.
 
     Attributes:
-        description: what the files look like, for messages.
+        description: description of the files, for messages.
     """
 
     @property
     def description(self) -> str: ...
 
     def knows(self, path: Path) -> bool:
-        """Return whether a file or folder looks like such results."""
+        """Return whether a file or folder looks like results in this format."""
 
     def read(self, path: Path, ids: Sequence[str]) -> list[Prediction]:
-        """Read the predictions of a split's samples, in the order of `ids`.
+        """Return the predictions of a split's samples, in the order of `ids`.
 
         Raises:
             MissingDataError: results of some samples are missing.
-            InputError: a file is not of this format.
+            InputError: a file does not have this format.
         """
 
     def write(
         self, predictions: Sequence[Prediction], folder: Path, full_precision: bool, root: Path | None
     ) -> list[Path]:
-        """Write result files with the published number of digits or with all of them, and return them.
+        """Write result files and return their paths.
 
         Args:
-            root: the data set's folder; without it, files that hold labels beside predictions are left out.
+            predictions: the predictions.
+            folder: the folder to write to.
+            full_precision: write all digits instead of the published number.
+            root: the data set's folder; if None, files that also hold labels are not written.
         """
 
 
@@ -69,9 +72,9 @@ class Dataset(Protocol):
     """One data set.
 
     Attributes:
-        name: the word for it in presets (`data.dataset`) and messages.
-        options: names of settings in a preset's `data` section that the evaluation follows.
-        native: the data set's own result files, None if it has none.
+        name: name of the data set in presets (`data.dataset`) and messages.
+        options: names of settings in a preset's `data` section that the evaluation uses.
+        native: format of the data set's own result files; None if it has none.
     """
 
     @property
@@ -85,42 +88,46 @@ class Dataset(Protocol):
         """Return whether a folder looks like this data set, raw or prepared."""
 
     def split_ids(self, root: Path, split: str) -> list[str]:
-        """Return the ids of a split's samples; `split` is a name, or the path of a file with ids."""
+        """Return the ids of a split's samples. `split` is a name, or the path of a file with ids."""
 
     def sources(self, root: Path, split: str, ids: Sequence[str]) -> Mapping[str, Source]:
-        """Return the image or scene of each of some samples of a split.
+        """Return the image or scene of the given samples of a split, by sample id.
 
         Raises:
-            MissingDataError: a sample or its file is not there.
+            MissingDataError: a sample or its file does not exist.
         """
 
     def expressions(self, root: Path, split: str, ids: Sequence[str]) -> Mapping[str, str]:
-        """Return the sentence of each of some samples of a split; empty for a data set without sentences."""
+        """Return the sentence of the given samples of a split, by sample id; empty if the data set has no sentences."""
 
     def truth(self, root: Path, split: str, ids: Sequence[str]) -> Mapping[str, Answer]:
-        """Return the ground truth of those of some samples of a split that have one."""
+        """Return the ground truth of the given samples of a split, by sample id. Samples without one are left out."""
 
     def evaluator(self, root: Path, split: str, answers: type[Answer], options: Mapping[str, Any]) -> Evaluator | None:
         """Return the published evaluation of a split for one type of answer; None if the split has no labels.
 
         Args:
-            options: settings of `options` that the preset sets; the evaluation's own defaults apply to the others.
+            root: the data set's folder.
+            split: a name, or the path of a file with ids.
+            answers: the type of answer to evaluate.
+            options: values of those settings in `self.options` that the preset has; the evaluation uses its own
+                defaults for the others.
 
         Raises:
-            InputError: there is no evaluation of that type of answer.
+            InputError: there is no evaluation of this type of answer.
         """
 
 
 def dataset_names() -> list[str]:
-    """Return the names of all data sets."""
+    """Return the sorted names of all data sets."""
     return sorted(registry.modules(registry.DATASETS))
 
 
 def get_dataset(name: str) -> Dataset:
-    """Return the data set of that name.
+    """Return the data set with the given name.
 
     Raises:
-        InputError: there is none.
+        InputError: no data set has this name.
     """
     if name not in dataset_names():
         raise InputError(f"data set {name!r}: there is none of that name{did_you_mean(name, dataset_names())}")
@@ -128,11 +135,11 @@ def get_dataset(name: str) -> Dataset:
 
 
 def dataset_of(root: Path) -> Dataset:
-    """Return the data set that knows a folder.
+    """Return the data set that recognises a folder as its own.
 
     Raises:
         MissingDataError: there is no such folder.
-        InputError: no data set knows it, or several do.
+        InputError: no data set recognises the folder, or several do.
     """
     if not root.is_dir():
         raise MissingDataError(f"--data {root}: no such folder")
@@ -144,6 +151,6 @@ def dataset_of(root: Path) -> Dataset:
 
 
 def dataset_of_results(path: Path) -> Dataset | None:
-    """Return the first data set that knows the format of these result files; None if none does."""
+    """Return the first data set that recognises the format of the result files; None if none does."""
     found = map(get_dataset, dataset_names())
     return next((dataset for dataset in found if dataset.native and dataset.native.knows(path)), None)

@@ -1,4 +1,4 @@
-"""KITTI's object benchmark as a data set: boxes in the camera frame, average precision, result files."""
+"""The KITTI object benchmark: boxes in the camera frame, average precision and result files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from g3d.metrics.table import Table
 
 
 class Kitti:
-    """The Dataset of KITTI's object benchmark. The split named `test` is in `testing/`, which has no labels."""
+    """The KITTI object benchmark. The split named `test` is in `testing/`, which has no labels."""
 
     name = "kitti"
     options = ("classes",)
@@ -76,8 +76,8 @@ class AveragePrecision:
 
     Args:
         kitti: the folder that holds the split.
-        split: name, or path of an id list.
-        classes: those to evaluate, None for all of KITTI's.
+        split: name, or path of a file of ids.
+        classes: the classes to evaluate; None for all classes of KITTI.
     """
 
     def __init__(self, kitti: KittiRoot, split: str, classes: Sequence[str] | None) -> None:

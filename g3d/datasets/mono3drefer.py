@@ -1,4 +1,4 @@
-"""Mono3DRefer as a data set: one box in the camera frame for each expression, grounding accuracy, result.json."""
+"""Mono3DRefer: one box in the camera frame for each expression, grounding accuracy and result.json."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Mono3DRefer:
-    """The Dataset of Mono3DRefer; a sample is an expression, its id <image>_<instanceID>_<ann_id>."""
+    """The Mono3DRefer data set. A sample is an expression with the id <image>_<instanceID>_<ann_id>."""
 
     name = "mono3drefer"
     options = ()
@@ -59,7 +59,7 @@ class Mono3DRefer:
 
 
 class GroundingAccuracy:
-    """Accuracy of grounded boxes over a split, with its groups where the split is in the data set's group file."""
+    """Accuracy of grounded boxes over a split, also by group if the data set's group file covers the split."""
 
     def __init__(self, root: Path, split: str) -> None:
         data = Mono3DReferRoot.find(root)
@@ -103,7 +103,7 @@ class GroundingAccuracy:
 
 
 class ResultFile:
-    """Mono3DRefer's result.json, which holds labels beside predictions."""
+    """Mono3DRefer's result.json, which holds predictions and labels."""
 
     description = f"Mono3DRefer's are a {results.FILE}"
 
@@ -125,10 +125,10 @@ class ResultFile:
 
 
 def _known(data: Mono3DReferRoot, ids: Sequence[str]) -> Mapping[str, Expression]:
-    """Return the expressions of some ids.
+    """Return the expressions with the given ids.
 
     Raises:
-        MissingDataError: one is not there.
+        MissingDataError: the data set has no expression with one of the ids.
     """
     known = data.by_id(ids)
     for sample in ids:

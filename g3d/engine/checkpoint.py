@@ -1,5 +1,7 @@
-"""Checkpoint files: written whole or not at all, read without running code, and enough on their own for eval and
-infer."""
+"""Checkpoint files.
+
+They are written atomically and read without executing code. A checkpoint alone is sufficient for eval and infer.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,14 @@ _PLAIN_ONLY = "g3d loads plain weights only; copy the file again, or ask its aut
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint of our own.
+    """Content of a g3d checkpoint.
 
     Attributes:
         path: the file.
         config: the run's resolved config, with overrides applied.
-        written: the same as it was written.
+        written: the config as stored in the file, without overrides.
         model: the network's state dict.
-        training: optimiser, random states and position, as `g3d train` needs them to go on; may be empty.
+        training: optimiser, random states and position, which `g3d train` needs to resume; may be empty.
     """
 
     path: Path
@@ -44,11 +46,13 @@ class Checkpoint:
 
 
 def write(path: Path, config: Config, model: Mapping[str, torch.Tensor], training: Mapping[str, Any]) -> None:
-    """Write a checkpoint under a temporary name, flush it to disk, then rename: a crash leaves the old file or the new
-    one.
+    """Write a checkpoint atomically.
+
+    The file is written under a temporary name, flushed to disk and renamed, so a crash leaves either the old file or
+    the new one.
 
     Raises:
-        EnvironmentProblem: the disk is full or the folder cannot be written; nothing half-written remains.
+        EnvironmentProblem: the disk is full or the folder cannot be written; no incomplete file remains.
     """
     content = {
         "g3d_format": FORMAT,
@@ -63,7 +67,7 @@ def write(path: Path, config: Config, model: Mapping[str, torch.Tensor], trainin
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """What keeps a checkpoint from being written, in one line."""
+    """Convert errors of writing a checkpoint to an EnvironmentProblem with a reason of one line."""
     try:
         yield
     except (EnvironmentProblem, RuntimeError) as error:  # torch wraps a failing write in a RuntimeError
@@ -76,17 +80,17 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete temporary files that a killed run left behind."""
+    """Delete the temporary checkpoint files that a killed run left in a folder."""
     for file in folder.glob(".*.part"):
         file.unlink(missing_ok=True)
 
 
 def read_raw(path: Path) -> dict[str, Any]:
-    """Return the content of any torch file, ours or a published one, with tensors on the CPU and no code run.
+    """Return the content of a g3d or published checkpoint, with tensors on the CPU, without executing code.
 
     Raises:
-        MissingDataError: no such file.
-        InputError: truncated, not a torch file, or a pickle that needs more than plain data.
+        MissingDataError: there is no such file.
+        InputError: the file is truncated, is not a torch file, holds objects other than plain data, or is not a dict.
     """
     content = pickles.read(path, "checkpoint", hint=_PLAIN_ONLY, problem="truncated or not a torch file")
     if not isinstance(content, dict):
@@ -95,22 +99,27 @@ def read_raw(path: Path) -> dict[str, Any]:
 
 
 def is_ours(content: Mapping[str, Any]) -> bool:
-    """Whether a file's content was written by g3d."""
+    """Return whether the content of a checkpoint was written by g3d."""
     return "g3d_format" in content
 
 
 def read(path: Path, overrides: tuple[str, ...] = ()) -> Checkpoint:
-    """A checkpoint of our own.
+    """Read a g3d checkpoint.
+
+    Args:
+        path: the file.
+        overrides: `a.b=c` changes of its config.
 
     Raises:
-        InputError: it is a foreign one, damaged, of a newer g3d, or the overrides are of something that is inside the
-            file.
+        MissingDataError: there is no such file.
+        InputError: the file was not written by g3d, is damaged or of a newer g3d, or an override changes a setting
+            that a checkpoint fixes (`carried` and `starts` of its system).
     """
     return parse(read_raw(path), path, overrides)
 
 
 def parse(content: dict[str, Any], path: Path, overrides: tuple[str, ...] = ()) -> Checkpoint:
-    """What `read` does, for content already read."""
+    """Return the checkpoint for content that `read_raw` returned. See `read` for the arguments and errors."""
     if not is_ours(content):
         raise InputError(f"checkpoint {path}: not written by g3d", "a published checkpoint needs --preset NAME")
     missing = [key for key in _CONTENT if key not in content]
@@ -132,10 +141,16 @@ def parse(content: dict[str, Any], path: Path, overrides: tuple[str, ...] = ()) 
 
 
 def check_unchanged(names: Sequence[str], written: Config, config: Config, path: Path) -> None:
-    """Whether a config that is to be used with a checkpoint leaves these of its settings as they were written.
+    """Check that a config to be used with a checkpoint does not change some of its settings.
+
+    Args:
+        names: dotted names of the settings.
+        written: the config in the checkpoint.
+        config: the config to be used.
+        path: the checkpoint, for error messages.
 
     Raises:
-        InputError: one differs.
+        InputError: one of the settings differs.
     """
     for name in names:
         then, now = (reduce(getattr, name.split("."), whole) for whole in (written, config))
@@ -148,7 +163,7 @@ def check_unchanged(names: Sequence[str], written: Config, config: Config, path:
 
 
 def _differences(then: Any, now: Any) -> str:
-    """Found and expected values; of two dicts those entries that differ."""
+    """Return the found and expected values as text; for two dicts, only the entries that differ."""
     if isinstance(then, dict) and isinstance(now, dict):
         keys = [key for key in {**then, **now} if then.get(key) != now.get(key)]
         then, now = ({key: whole.get(key) for key in keys} for whole in (then, now))
@@ -156,10 +171,10 @@ def _differences(then: Any, now: Any) -> str:
 
 
 def locate(where: Path) -> Path:
-    """The file meant by a run directory (its last checkpoint) or a file.
+    """Return the checkpoint file of a path: the last checkpoint of a run directory, or the file itself.
 
     Raises:
-        MissingDataError: there is none.
+        MissingDataError: there is no checkpoint.
     """
     if where.is_dir():
         folder = where / "checkpoints" if (where / "checkpoints").is_dir() else where
@@ -184,6 +199,6 @@ def locate(where: Path) -> Path:
 
 
 def run_of(path: Path) -> Path | None:
-    """The run directory that a checkpoint file lies in; None if it lies elsewhere."""
-    folder = path.parent if path.parent.name else path.absolute().parent  # `last.pt` was named from within its folder
+    """Return the run directory that a checkpoint file lies in; None if it lies elsewhere."""
+    folder = path.parent if path.parent.name else path.absolute().parent  # a bare file name such as `last.pt`
     return folder.parent if folder.name == "checkpoints" else None

@@ -1,6 +1,6 @@
-"""`g3d demo` for any system: make its world, train, evaluate beside blind guesses, and draw.
+"""`g3d demo` for any system: make its world, train, evaluate against baselines, and draw.
 
-A system contributes systems/<name>/demo.py with an object `DEMO`, which says what is particular to it.
+A system contributes systems/<name>/demo.py with an object `DEMO`, which holds the system-specific parts.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _BATCH = 8  # images or scenes at a time: the demo's networks are small
 
 @dataclass(frozen=True)
 class World:
-    """What a demo is made from.
+    """Settings of a demo's synthetic world.
 
     Attributes:
         out: folder of the whole demo.
-        size: number of frames or rooms.
-        seed: of everything random in the world.
-        progress: makes a progress display.
+        size: number of scenes to make.
+        seed: random seed of the world.
+        progress: returns a new progress display.
     """
 
     out: Path
@@ -51,13 +51,13 @@ class World:
 
 @dataclass(frozen=True)
 class Trained:
-    """What baselines are computed from.
+    """Inputs of the baselines.
 
     Attributes:
         loaded: the trained model.
-        root: the made data set.
-        samples: of the evaluated split.
-        predict: predicts samples, with the trained network or another one of its kind.
+        root: folder of the made data set.
+        samples: samples of the evaluated split.
+        predict: returns predictions of samples by the trained network, or by another network of the same system.
         fresh: returns the network with the weights that training started from.
     """
 
@@ -73,18 +73,18 @@ class Demo:
     """A system's part of the demo.
 
     Attributes:
-        preset: a small one.
-        learns: what is learnt, for the message before the training: "boxes of cars".
-        title: of the page.
+        preset: name of a small preset.
+        learns: what the model learns, for the message before the training: "boxes of cars".
+        title: title of the page.
         make: makes and prepares the data set and returns its folder.
-        baselines: what a trained model must beat: predictions by name.
+        baselines: returns the predictions, by name, that a trained model must beat.
         figures: columns of the shown table: name -> metric.
-        ask: options of `g3d infer` that ask about the first of some predictions.
-        split: that is evaluated; it was not trained on.
-        compared: name of the baseline whose figures stand below the measured ones on the page, None for none.
-        drawn: whether a prediction is worth a picture, given the ground truth of its sample.
-        pictures: how many predictions are drawn at most.
-        min_score: from which detections are shown at first.
+        ask: returns options of `g3d infer` that ask for the sample of a prediction.
+        split: the evaluated split, which is not trained on.
+        compared: name of the baseline whose figures the page shows below the measured ones; None for none.
+        drawn: returns whether a prediction is to be drawn, given the ground truth of its sample.
+        pictures: largest number of predictions that are drawn.
+        min_score: smallest score of the detections that the page shows at first.
     """
 
     preset: str
@@ -103,14 +103,14 @@ class Demo:
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What a part of the demo left.
+    """Result of one system's part of the demo.
 
     Attributes:
         run: the run directory.
-        page: the page to look at.
+        page: the HTML page.
         table: figures of the trained model.
         baselines: figures of each baseline.
-        hint: a command to go on with.
+        hint: a command to try next.
     """
 
     run: Path
@@ -121,7 +121,7 @@ class DemoReport:
 
 
 def demo_names() -> list[str]:
-    """Return the systems that have a part in the demo."""
+    """Return the names of the systems that have a demo."""
     return [name for name in presets.system_names() if registry.has_part(registry.SYSTEMS, name, "demo")]
 
 
@@ -129,7 +129,7 @@ def get_demo(name: str) -> Demo:
     """Return a system's part of the demo.
 
     Raises:
-        InputError: it has none.
+        InputError: the system has no demo.
     """
     if name not in demo_names():
         raise InputError(f"--system {name}: expected {' or '.join(demo_names())}")
@@ -140,13 +140,14 @@ def get_demo(name: str) -> Demo:
 def run_demo(
     name: str, world: World, settings: Sequence[str], group: Processes, say: Callable[[str], None]
 ) -> DemoReport:
-    """Take one system the whole way on its made world.
+    """Run the demo of one system: make the data set, train, evaluate, and draw.
 
     Args:
-        name: of the system.
-        settings: `a.b=c` overrides of the part's preset.
-        group: the one process.
-        say: told of each stage as it begins.
+        name: name of the system.
+        world: settings of the synthetic world.
+        settings: `a.b=c` overrides of the demo's preset.
+        group: the only process.
+        say: called with a message at the beginning of each stage.
     """
     part = get_demo(name)
     config: Any = presets.load(part.preset, settings)
@@ -189,7 +190,7 @@ def run_demo(
 
 
 def _new_run(out: Path, name: str) -> Path:
-    """Return the first free run folder, so that a second demo does not meet the first one's checkpoints."""
+    """Return the first unused run folder, since a folder with checkpoints of an earlier demo cannot be trained in."""
     number = 1
     while (out / "runs" / name / str(number)).exists():
         number += 1

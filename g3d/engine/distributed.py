@@ -1,5 +1,4 @@
-"""One process or many: torchrun or SLURM environments, devices, and the few exchanges between processes that the engine
-needs."""
+"""Distributed processes: torchrun and SLURM environments, devices, and the collective operations of the engine."""
 
 from __future__ import annotations
 
@@ -26,14 +25,14 @@ _LAUNCHERS = (
 
 
 class OtherProcessFailed(G3DError):
-    """This process could not go on because another one ended: exit code 1; the other one says what was wrong."""
+    """This process stopped because another process ended: exit code 1. The other process reports the cause."""
 
     exit_code = 1
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process's place among all: rank of world, and its device."""
+    """Position of this process among all: `rank` (from 0) of `world` processes, and its device."""
 
     rank: int
     world: int
@@ -41,16 +40,20 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this process writes files and reports."""
+        """Whether this is the first process, which writes files and reports."""
         return self.rank == 0
 
 
 def choose_device(name: str = "auto", local_rank: int = 0) -> torch.device:
-    """`auto` is CUDA where there is a device, else the CPU.
+    """Return the device of a name.
+
+    Args:
+        name: auto, cpu, cuda or cuda:N; "auto" is CUDA if a device is available, otherwise the CPU.
+        local_rank: index of the CUDA device if the name has none.
 
     Raises:
-        EnvironmentProblem: CUDA was asked for and is not there.
-        InputError: no such device name.
+        EnvironmentProblem: the CUDA device is not available.
+        InputError: the name is not one of these.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -74,10 +77,17 @@ def choose_device(name: str = "auto", local_rank: int = 0) -> torch.device:
 
 @contextmanager
 def processes(device: str = "auto") -> Iterator[Processes]:
-    """Join the other processes, if the environment names any, and leave them at the end.
+    """Join the process group that the environment describes, yield this process's position, and leave the group.
+
+    Without such variables, yield the only process.
+
+    Args:
+        device: see `choose_device`.
 
     Raises:
-        EnvironmentProblem: the environment's variables make no sense, or the others cannot be reached.
+        EnvironmentProblem: a variable is not a number, the device is not available, or the other processes cannot be
+            reached.
+        InputError: the device name is not known.
         OtherProcessFailed: another process ended while this one waited for it.
     """
     slurm_to_torchrun(os.environ)
@@ -91,9 +101,9 @@ def processes(device: str = "auto") -> Iterator[Processes]:
     if world == 1:
         yield Processes(0, 1, chosen)
         return
-    # Its functions keep as a default argument the group that is there when they are imported. Imported later
-    # (transformers does), they keep gloo's threads beyond destroy_process_group, and a thread that outlives the
-    # interpreter aborts the process.
+    # The functions of this module store the process group that exists at import time as a default argument. If the
+    # module is imported after init_process_group (transformers does this), they keep gloo's threads alive after
+    # destroy_process_group, and a thread that outlives the interpreter aborts the process.
     importlib.import_module("torch.distributed.nn")
     place = ":".join(os.environ.get(name, "?") for name in ("MASTER_ADDR", "MASTER_PORT"))
     log.info("process %d of %d: waiting for the others at %s", rank, world, place)
@@ -104,7 +114,7 @@ def processes(device: str = "auto") -> Iterator[Processes]:
         raise EnvironmentProblem(f"process {rank} of {world} cannot join the others: {reason}", _LAUNCHERS) from None
     try:
         yield Processes(rank, world, chosen)
-    except RuntimeError as error:  # gloo and nccl raise nothing more telling
+    except RuntimeError as error:  # gloo and nccl raise no more specific type
         if not _PEER_ENDED.search(str(error)):
             raise
         raise OtherProcessFailed(
@@ -115,9 +125,10 @@ def processes(device: str = "auto") -> Iterator[Processes]:
 
 
 def slurm_to_torchrun(env: MutableMapping[str, str]) -> None:
-    """Set the variables that torchrun would have set, if `srun` has started several tasks (g3d.launch.slurm_task).
+    """Set the variables that torchrun would set, if `srun` has started several tasks (g3d.launch.slurm_task).
 
-    Variables that are already there are kept; if RANK is among them, nothing changes.
+    If RANK is already set, nothing changes. Otherwise RANK, WORLD_SIZE and LOCAL_RANK are set, and MASTER_ADDR and
+    MASTER_PORT keep values that they already have.
     """
     task = None if "RANK" in env else slurm_task(env)
     if task is None:
@@ -129,7 +140,11 @@ def slurm_to_torchrun(env: MutableMapping[str, str]) -> None:
 
 
 def first_host(nodes: str) -> str:
-    """The first name of a SLURM node list: `gpu[003-005,9],cpu1` -> `gpu003`."""
+    """Return the first name of a SLURM node list: `gpu[003-005,9],cpu1` -> `gpu003`.
+
+    Raises:
+        EnvironmentProblem: the list cannot be read.
+    """
     match = re.match(r"([^,\[]+)(?:\[(\d+)[^\]]*\]([^,\[]*))?", nodes)
     if match is None:
         raise EnvironmentProblem(f"SLURM node list {nodes!r}: cannot be read", "set MASTER_ADDR to the first host")
@@ -137,7 +152,7 @@ def first_host(nodes: str) -> str:
 
 
 def any_process(flag: bool, group: Processes) -> bool:
-    """Whether the flag is set in any process; every process must ask."""
+    """Return whether the flag is set in any process. Every process must call this function."""
     if group.world == 1:
         return flag
     shared = torch.tensor(float(flag), device=group.device)
@@ -146,7 +161,7 @@ def any_process(flag: bool, group: Processes) -> bool:
 
 
 def mean_over(values: torch.Tensor, group: Processes) -> torch.Tensor:
-    """Mean over the processes of a detached tensor."""
+    """Return the mean of a detached tensor over the processes."""
     if group.world > 1:
         values = values.clone()
         dist.all_reduce(values)
@@ -155,7 +170,7 @@ def mean_over(values: torch.Tensor, group: Processes) -> torch.Tensor:
 
 
 def gather_to_first(value: Any, group: Processes) -> list[Any] | None:
-    """Every process's value, by rank, in the first process; None in the others."""
+    """Return the values of all processes by rank in the first process; None in the others."""
     if group.world == 1:
         return [value]
     parts: list[Any] | None = [None] * group.world if group.first else None
@@ -164,7 +179,7 @@ def gather_to_first(value: Any, group: Processes) -> list[Any] | None:
 
 
 def from_first(value: Any, group: Processes) -> Any:
-    """The first process's value, in every process."""
+    """Return the first process's value in every process."""
     if group.world == 1:
         return value
     box = [value]

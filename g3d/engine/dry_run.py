@@ -1,4 +1,4 @@
-"""`g3d train --dry-run`: build everything, run one batch, say what it will cost. Writes nothing."""
+"""`g3d train --dry-run`: build everything, train on one batch, and measure the cost. Nothing is written."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from g3d.engine.trainer import Trainer
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a training run would cost.
+    """Cost of a training run.
 
     Attributes:
-        parameters, trainable: numbers of weights.
-        samples, steps_per_epoch, steps: sizes of the run.
-        step_seconds: of one optimiser step, after a first one to warm up.
-        data_seconds: of making that step's batch.
-        peak_memory: bytes: of the device on CUDA, of the process on a CPU.
-        losses: terms of the first step.
+        parameters, trainable: number of all weights and of those that are trained.
+        samples: number of training samples, or of groups if the system draws samples from groups.
+        steps_per_epoch, steps: number of optimiser steps in an epoch and in the whole run.
+        step_seconds: duration of one optimiser step, measured after one warm-up step.
+        data_seconds: duration of loading the first batch, including the start of the loading workers.
+        peak_memory: peak memory in bytes: of the device on CUDA, of the process on a CPU.
+        losses: loss terms of the first step.
     """
 
     parameters: int
@@ -41,15 +42,15 @@ class DryRun:
 
     @property
     def estimated_seconds(self) -> float:
-        """Of the whole run, with data made beside the steps if there are workers."""
+        """Estimated duration of all optimiser steps in seconds. Loading time is not added: workers load in parallel."""
         return self.steps * self.step_seconds
 
 
 def dry_run(config: Any, root: Path, group: Processes) -> DryRun:
-    """Build a trainer, take one batch and step on it twice, the second time with a clock.
+    """Build a trainer, load one batch and make two optimiser steps on it; time the second step.
 
     Raises:
-        InputError, MissingDataError, EnvironmentProblem: whatever `train` would raise before and during its first step.
+        InputError, MissingDataError, EnvironmentProblem: what `train` would raise before and during its first step.
     """
     check_installed(config)
     trainer = Trainer(config, root, group)
@@ -58,7 +59,7 @@ def dry_run(config: Any, root: Path, group: Processes) -> DryRun:
     loaded = time.perf_counter()
     losses = {name: float(value) for name, value in trainer.step(batch).losses.items()}
     warm = time.perf_counter()
-    {name: float(value) for name, value in trainer.step(batch).losses.items()}  # waits for the device
+    {name: float(value) for name, value in trainer.step(batch).losses.items()}  # float() waits for the device
     weights = list(trainer.model.parameters())
     return DryRun(
         parameters=sum(p.numel() for p in weights),
@@ -74,7 +75,7 @@ def dry_run(config: Any, root: Path, group: Processes) -> DryRun:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Most memory in use so far, bytes."""
+    """Return the peak memory so far in bytes: of the device on CUDA, of the process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""Evaluation: every sample of a split once, over one process or many, or from predictions alone without a model."""
+"""Evaluate a model on a split in one or several processes, or evaluate predictions from a file without a model."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found.
+    """Result of an evaluation.
 
     Attributes:
-        split: that was evaluated.
-        predictions: one for each sample.
-        table: the published figures; None where the split has no labels.
-        config: of the model, None for predictions of an unknown one.
-        file: the predictions file that was written, None if none was.
+        split: the evaluated split.
+        predictions: one prediction for each sample.
+        table: the published figures; None if the split has no labels.
+        config: the config of the model; None for predictions of an unknown model.
+        file: the predictions file that was written; None if none was.
         native: the data set's own result files that were written.
     """
 
@@ -68,14 +68,14 @@ def evaluate(
         group: this process among all.
         data: the data set's folder; by default the one that the model was trained on.
         split: name or file of ids; by default the preset's.
-        batch: images or scenes at a time in each process; by default the preset's.
-        out: predictions file; by default one in the model's run directory, if it has one.
+        batch: number of images or scenes in a batch of each process; by default the preset's.
+        out: predictions file; by default a file in the model's run directory, if it has one.
         native: folder for the data set's own result files.
-        full_precision: all digits in those files, not the published number.
-        progress: told of every sample.
+        full_precision: write all digits in those files instead of the published number.
+        progress: is advanced by one for every sample.
 
     Returns:
-        What was found, in the first process; None in the others.
+        The evaluation in the first process; None in the others.
 
     Raises:
         InputError: the data set's folder is not known, or `out` or `native` cannot be used.
@@ -114,12 +114,12 @@ def evaluate_file(path: Path, root: Path, split: str | None, preset: str | None)
     Args:
         path: predictions file, or the data set's own result files.
         root: the data set's folder.
-        split: that they are of; by default the one that the preset evaluates on, `val` where there is no preset.
-        preset: name or file; by default that of the run the file lies in, if it lies in one.
+        split: split of the predictions; by default the one that the preset evaluates on, `val` without a preset.
+        preset: name or file; by default that of the run that the file lies in, if it lies in one.
 
     Raises:
-        MissingDataError: nothing is there, or predictions of the split are missing.
-        InputError: the predictions cannot be used, or it cannot be told what they are of.
+        MissingDataError: the path does not exist, or predictions of the split are missing.
+        InputError: the predictions cannot be used, or their data set cannot be determined.
     """
     results = read_results(path, root, split, preset)
     kind = type(results.predictions[0].answers[0]) if results.predictions and results.predictions[0].answers else None
@@ -137,17 +137,21 @@ def predict(
     batch: int | None = None,
     progress: Progress | None = None,
 ) -> list[Prediction] | None:
-    """Predict every sample; those about one image or scene are predicted together, in one process.
+    """Predict every sample. All samples of one image or scene are predicted together in one process.
 
     Args:
-        model: the network; its mode is left as it was.
-        batch: images or scenes at a time in each process; by default the preset's.
+        model: the network; it is evaluated in evaluation mode and returned to its previous mode.
+        config: the resolved config of the model.
+        samples: the samples to predict.
+        group: this process among all.
+        batch: number of images or scenes in a batch of each process; by default the preset's.
+        progress: is advanced by one for every sample.
 
     Returns:
         The predictions in the order of the samples in the first process; None in the others.
 
     Raises:
-        InputError: a sample and its sentence come twice.
+        InputError: a sample occurs twice with the same sentence.
     """
     system = get_system(config.system)
     progress = progress or Silent()
@@ -173,10 +177,10 @@ def predict(
 def evaluate_model(
     model: nn.Module, config: Any, root: Path, split: str, group: Processes, progress: Progress | None = None
 ) -> Table | None:
-    """Return the published figures of a model on a split, in the first process.
+    """Return the published figures of a model on a split.
 
     Returns:
-        None in the other processes, and where the split has no labels.
+        The table in the first process; None in the others, and None if the split has no labels.
     """
     system = get_system(config.system)
     samples = system.samples(config, root, split, training=False)
@@ -194,7 +198,16 @@ def evaluate_predictions(
     split: str,
     answers: type[Answer],
 ) -> Table | None:
-    """Return the published figures of predictions; None where the split has no labels."""
+    """Return the published figures of predictions; None if the split has no labels.
+
+    Args:
+        dataset: the data set of the predictions.
+        config: the config of the model, whose `data` section may set options of the evaluation; None for the defaults.
+        predictions: one prediction for each sample of the split.
+        root: the data set's folder.
+        split: the split of the predictions.
+        answers: the type of answer to evaluate.
+    """
     options: Mapping[str, Any] = {}
     if config is not None:
         options = {name: getattr(config.data, name) for name in dataset.options if hasattr(config.data, name)}
@@ -206,7 +219,11 @@ def evaluate_predictions(
 
 
 def _merged(parts: Sequence[Mapping[int, Prediction]], count: int) -> list[Prediction]:
-    """Return the predictions of all processes in the order of the samples, each (sample, expression) once."""
+    """Return the predictions of all processes in the order of the samples.
+
+    Raises:
+        InputError: a (sample, expression) pair occurs twice.
+    """
     whole = {index: prediction for part in parts for index, prediction in part.items()}
     found = [whole[index] for index in range(count)]
     first: dict[tuple[str, str | None], int] = {}
@@ -217,7 +234,10 @@ def _merged(parts: Sequence[Mapping[int, Prediction]], count: int) -> list[Predi
 
 
 def _keep(found: list[Prediction], out: Path | None, loaded: LoadedModel, split: str) -> Path | None:
-    """Write the predictions file; one in a run directory that cannot be written is left out with a message."""
+    """Write the predictions file and return its path; None if there is no place for it.
+
+    If `out` is None and the run directory cannot be written, log a message and return None.
+    """
     name = Path(split).stem + ("" if loaded.checkpoint.stem == "last" else f"-{loaded.checkpoint.stem}") + ".jsonl"
     file = out or (loaded.run / "predictions" / name if loaded.run else None)
     if file is None:

@@ -1,4 +1,4 @@
-"""A trained model on a user's own images or scenes."""
+"""Run a trained model on a user's own images or scenes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ log = logging.getLogger(__name__)
 
 
 def infer(loaded: LoadedModel, request: InferRequest, progress: Progress | None = None) -> list[Prediction]:
-    """Predict a request: one prediction for each image or scene and sentence, in its order.
+    """Return the predictions for a request: one for each image or scene and sentence, in the order of the request.
 
-    All sentences about an image or scene are one batch.
+    All sentences about one image or scene form one batch.
 
     Raises:
-        InputError, MissingDataError: an image, a scene or a calibration file cannot be used.
-        InputError: the model is not asked with what it takes, or makes no maps.
+        InputError: the request does not have the inputs that the model takes, asks for maps that the model does not
+            make, or has an image, scene or calibration file that cannot be used.
+        MissingDataError: an image, a scene or a calibration file is missing.
     """
     _check_takes(loaded, request)
     if request.maps:
@@ -45,7 +46,7 @@ def infer(loaded: LoadedModel, request: InferRequest, progress: Progress | None 
 
 
 def write_found(loaded: LoadedModel, found: list[Prediction], out: Path) -> list[Path]:
-    """Write predictions.jsonl, and the data set's own result files where they need no labels; return the files.
+    """Write predictions.jsonl, and the data set's own result files if they need no labels. Return the written files.
 
     Raises:
         EnvironmentProblem: the folder cannot be written.
@@ -58,7 +59,7 @@ def write_found(loaded: LoadedModel, found: list[Prediction], out: Path) -> list
 
 
 def _check_takes(loaded: LoadedModel, request: InferRequest) -> None:
-    """Raise InputError unless the request has exactly what the system takes."""
+    """Raise InputError unless the request has exactly the inputs that the system takes."""
     name, takes = loaded.config.name, loaded.system.takes
     if request.images and "image" not in takes:
         raise InputError(f"--image: {name} reads scenes, not images", "give --scene FILE_OR_FOLDER")
@@ -83,7 +84,11 @@ def _check_takes(loaded: LoadedModel, request: InferRequest) -> None:
 
 
 def _with_maps(loaded: LoadedModel) -> LoadedModel:
-    """Return the model with its setting `decode.maps` on."""
+    """Return the model with its setting `decode.maps` turned on.
+
+    Raises:
+        InputError: the model does not make maps.
+    """
     decode = getattr(loaded.config, "decode", None)
     if decode is None or not hasattr(decode, "maps"):
         raise InputError(f"--maps: {loaded.config.name} makes no maps", "leave --maps away")

@@ -1,4 +1,7 @@
-"""Batches of a split: which samples form which batch, on which process, is a function of seed, epoch and step alone."""
+"""Load the batches of a split.
+
+The samples of a batch, and the process that loads them, depend only on seed, epoch and step.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,16 @@ from g3d.errors import G3DError, InputError
 from g3d.systems.base import Samples, grouped
 
 Key = tuple[int, int, tuple[int, ...]]
-"""What the loader makes: epoch, unit (the number that seeds its draws), and the samples, which are of one group."""
+"""Key of a unit: the epoch, the number of the unit (which seeds its random draws), and the numbers of its samples. All
+samples of a unit belong to one group."""
 
 
 class _Units(Dataset):
-    """Groups of samples by key: the draws of a unit depend on seed, epoch and its number alone, so that neither workers
-    nor resumption change them."""
+    """Map-style data set that reads the samples of a unit by its key.
+
+    The random draws of a unit depend only on seed, epoch and unit number, so they are the same with any number of
+    workers and after resumption.
+    """
 
     def __init__(self, samples: Samples, seed: int | None) -> None:
         self.samples = samples
@@ -31,9 +38,9 @@ class _Units(Dataset):
         return len(self.samples)
 
     def __getitem__(self, key: Key) -> Any:
-        """Return the samples, or the error that says what is wrong with them.
+        """Return the samples of a unit, or the G3DError that reading them raised.
 
-        An error that is raised in a worker arrives wrapped in tracebacks.
+        The error is returned because DataLoader would wrap an error raised in a worker in tracebacks.
         """
         epoch, unit, indices = key
         rng = None if self.seed is None else np.random.default_rng([self.seed, epoch, unit])
@@ -46,7 +53,7 @@ class _Units(Dataset):
 
 
 class _Collate:
-    """Turns groups into a batch; the first error among the groups takes the batch's place."""
+    """Collate function that returns the first error among the groups, if there is one, in place of the batch."""
 
     def __init__(self, collate: Callable) -> None:
         self.collate = collate
@@ -56,7 +63,7 @@ class _Collate:
 
 
 def _raised(batches: Iterable[Any]) -> Iterator[Any]:
-    """Pass the batches on; raise an error that is among them."""
+    """Yield the batches; raise an item that is an error."""
     for batch in batches:
         if isinstance(batch, G3DError):
             raise batch
@@ -64,7 +71,7 @@ def _raised(batches: Iterable[Any]) -> Iterator[Any]:
 
 
 class _Batches:
-    """Keys of this process's batches, as a batch sampler."""
+    """Batch sampler that yields the keys of this process's batches."""
 
     def __init__(self, batches: list[list[Key]]) -> None:
         self.batches = batches
@@ -77,13 +84,18 @@ class _Batches:
 
 
 class TrainingLoader:
-    """Shuffled epochs of global batches; the last incomplete batch of an epoch is left out.
+    """Loader of shuffled epochs of global batches. The last incomplete batch of an epoch is dropped.
 
-    A unit is a sample, or a whole group where `samples.drawn` asks for several samples of each. A global batch of
-    `batch` units is cut into `accumulate` micro-batches, and each of those into equal, consecutive parts by rank.
+    A unit is one sample, or a whole group if `samples.drawn` is set. A global batch of `batch` units is split into
+    `accumulate` micro-batches, and each micro-batch into equal, consecutive parts by rank.
+
+    Attributes:
+        units: the sample numbers of each unit.
+        steps: number of optimiser steps in an epoch.
+        micro_batch: number of units in a micro-batch of one process.
 
     Raises:
-        InputError: the batch cannot be divided, or is larger than the split.
+        InputError: the batch cannot be divided evenly, or is larger than the split.
     """
 
     def __init__(
@@ -116,7 +128,7 @@ class TrainingLoader:
         self.micro_batch = batch // parts
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[list[Any]]:
-        """Yield the micro-batches of each step of an epoch, from `first_step` on."""
+        """Yield this process's micro-batches of each step of an epoch, starting at `first_step`."""
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.units))
         keys: list[list[Key]] = []
         for step in range(first_step, self.steps):
@@ -132,10 +144,14 @@ class TrainingLoader:
 def evaluation_batches(
     samples: Samples, collate: Callable, batch: int, workers: int, group: Processes
 ) -> Iterator[tuple[list[int], Any]]:
-    """Yield every sample once, without augmentation: whole groups, dealt to the processes in turn.
+    """Yield every sample of this process once, without augmentation. Whole groups go to the processes in turn.
 
     Args:
-        batch: groups at a time.
+        samples: the split.
+        collate: turns a list of groups into a batch.
+        batch: number of groups in a batch.
+        workers: number of loading processes.
+        group: this process among all.
 
     Yields:
         The numbers of the samples in a batch, and the batch.
@@ -157,25 +173,32 @@ def _loader(
         collate_fn=_Collate(collate),
         num_workers=min(workers, len(keys), _processors()),
         worker_init_fn=_quiet_worker,
-        generator=torch.Generator(),  # its own: the global random state must not depend on how often loading starts
+        generator=torch.Generator(),  # the global random state must not depend on how often loading starts
         pin_memory=device.type == "cuda",
         prefetch_factor=2 if workers and keys else None,
     )
 
 
 def _processors() -> int:
-    """Processors that this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _quiet_worker(_: int) -> None:
-    """Ctrl-C, and SIGTERM from a scheduler, reach the whole process group; the training process answers them and ends
-    its workers."""
+    """Set up a loading worker: ignore SIGINT, survive the first SIGTERM, and use one thread.
+
+    Ctrl-C, and SIGTERM from a scheduler, reach the whole process group. The training process handles them and ends its
+    workers.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _survive_once)
     torch.set_num_threads(1)
 
 
 def _survive_once(number: int, frame: Any) -> None:
-    """The training process still waits for this worker's batch; a second SIGTERM is its own, from cleaning up."""
+    """Ignore the first SIGTERM and restore the default action for the second.
+
+    After the first SIGTERM the training process still waits for this worker's batch. It sends the second SIGTERM itself
+    when it ends its workers.
+    """
     signal.signal(number, signal.SIG_DFL)

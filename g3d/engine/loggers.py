@@ -1,5 +1,4 @@
-"""Where training figures go: metrics.jsonl always, TensorBoard and Weights & Biases where they are installed and asked
-for."""
+"""Log training figures to metrics.jsonl and, if the preset asks for them, to TensorBoard and Weights & Biases."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from g3d.metrics.table import Table
 
 
 class Logger:
-    """Writes each figure to every open place. Only the first process's logger does anything."""
+    """Writer of training figures to all destinations. Only the logger of the first process writes."""
 
     def __init__(self, run: Run, scalars: list[Any]) -> None:
         self._run = run
@@ -26,7 +25,15 @@ class Logger:
     def losses(
         self, step: int, epoch: int, rate: float, losses: Mapping[str, float], samples_per_second: float
     ) -> None:
-        """Loss terms after a step."""
+        """Record the loss terms after an optimiser step.
+
+        Args:
+            step: number of optimiser steps made.
+            epoch: the epoch of the step, counted from 0.
+            rate: the learning rate of the step.
+            losses: loss terms by name.
+            samples_per_second: training speed since the previous record.
+        """
         seconds = round(time.monotonic() - self._began, 3)
         self._run.record(
             {
@@ -43,7 +50,7 @@ class Logger:
         )
 
     def evaluation(self, step: int, epoch: int, split: str, table: Table) -> None:
-        """An evaluation after a step."""
+        """Record the result of an evaluation after an optimiser step."""
         self._run.record({"step": step, "epoch": epoch, "split": split, "score": table.score, "metrics": table.metrics})
         self._send(step, {f"{split}/{k}": v for k, v in table.metrics.items()})
 
@@ -52,7 +59,7 @@ class Logger:
             place.write(step, values)
 
     def close(self) -> None:
-        """Flush every place."""
+        """Close TensorBoard and Weights & Biases, which writes what they still hold."""
         for place in self._scalars:
             place.close()
 
@@ -87,10 +94,10 @@ _MODULES = {"tensorboard": "torch.utils.tensorboard", "wandb": "wandb"}
 
 
 def check_installed(config: Config) -> None:
-    """Whether every place of `train.log_to` can be opened.
+    """Check that the package of every destination in `train.log_to` is installed.
 
     Raises:
-        EnvironmentProblem: its package is not installed.
+        EnvironmentProblem: a package is not installed.
     """
     for name in config.train.log_to:
         _load(name)
@@ -98,7 +105,7 @@ def check_installed(config: Config) -> None:
 
 @contextmanager
 def open_loggers(run: Run, config: Config) -> Iterator[Logger]:
-    """The run's logger; closed at the end."""
+    """Yield the logger of a run and close it at the end of the block."""
     logger = Logger(run, [PLACES[name](run, config) for name in config.train.log_to] if run.writes else [])
     try:
         yield logger

@@ -1,4 +1,4 @@
-"""A trained model from a run, a checkpoint of ours, or a published file."""
+"""Load a trained model from a run directory, a g3d checkpoint or a published checkpoint."""
 
 from __future__ import annotations
 
@@ -22,15 +22,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A network ready to predict, and where it came from.
+    """A network that is ready to predict, and its origin.
 
     Attributes:
-        system, config: what it is.
-        model: in evaluation mode, on `device`.
-        checkpoint: the file.
-        run: its run directory, if it lies in one.
-        data: the data set it was trained on, if the checkpoint says so.
-        report: what was taken from a published file; None for our own.
+        system: the system of the network.
+        config: the resolved config.
+        model: the network in evaluation mode, on `device`.
+        device: the device of the network.
+        checkpoint: the checkpoint file.
+        run: the run directory that the checkpoint lies in; None if it lies elsewhere.
+        data: the folder of the data set that the model was trained on; None if the checkpoint does not name one.
+        report: report of the import of a published checkpoint; None for a g3d checkpoint.
     """
 
     system: System
@@ -46,15 +48,16 @@ class LoadedModel:
 def load_model(
     where: Path, device: torch.device, preset: str | None = None, overrides: Sequence[str] = ()
 ) -> LoadedModel:
-    """Load a model to predict with.
+    """Load a model for prediction.
 
     Args:
-        where: a run directory, or a checkpoint file of ours or of the published code.
-        preset: needed for a published file; for our own it replaces the config inside.
+        where: a run directory, a g3d checkpoint, or a checkpoint of the published code.
+        device: the device to place the model on.
+        preset: required for a published checkpoint; for a g3d checkpoint it replaces the config in the file.
         overrides: `a.b=c` settings.
 
     Raises:
-        InputError: the file cannot be used, is of another system, or does not fit the config.
+        InputError: the file cannot be used, belongs to another system than the preset, or does not fit the config.
         MissingDataError: there is no such file.
     """
     path = checkpoint.locate(where)
@@ -87,10 +90,10 @@ def load_model(
 
 
 def load_strictly(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
-    """Load the weights of a checkpoint of ours; every entry of the model must be in it.
+    """Load the weights of a g3d checkpoint. Every entry of the model must be in `state`.
 
     Raises:
-        InputError: entries do not fit; names the first of each kind.
+        InputError: entries do not fit; the message names the first ones of each kind.
     """
     load_weights(model, state, f"checkpoint {path}", counters=True, hint="it was made with other model settings")
 

@@ -1,4 +1,4 @@
-"""Predictions that lie in files: whose they are, and what is needed to evaluate or to draw them."""
+"""Read predictions from files, with their data set and split, for evaluation and drawing."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Results:
     """Predictions from a file.
 
     Attributes:
-        dataset: that they are of.
-        config: of the preset that made them, None where it is not known.
-        split: of the data set.
-        predictions: in the file's order.
+        dataset: the data set that the predictions belong to.
+        config: the config of the preset that made them; None if it is not known.
+        split: the split of the data set.
+        predictions: the predictions in the order of the file.
     """
 
     dataset: Dataset
@@ -35,12 +35,13 @@ class Results:
 def read_results(path: Path, root: Path, split: str | None, preset: str | None) -> Results:
     """Read predictions from a g3d predictions file or from a data set's own result files.
 
-    The data set is that of `preset`; without one it is that of the run the file lies in, or the one that knows the
-    file's format or the folder. Without `split` it is the one that the preset evaluates on, `val` without a preset.
+    The data set is the one of `preset`. Without a preset it is the one of the run that the file lies in; without a run
+    it is the one that recognises the file format or the folder `root`. The default split is the one that the preset
+    evaluates on, or `val` without a preset.
 
     Raises:
-        MissingDataError: nothing is there.
-        InputError: it cannot be told which data set the predictions are of.
+        MissingDataError: the path does not exist.
+        InputError: the data set of the predictions cannot be determined.
     """
     if not path.exists():
         raise MissingDataError(f"predictions {path}: no such file or folder")
@@ -65,11 +66,17 @@ def read_for_drawing(
     """Read predictions with their images or scenes, and the ground truth of their samples if there is a data set.
 
     Args:
-        path: predictions file, or the data set's own result files; None draws the ground truth alone.
-        root: the data set; needed unless `path` is a predictions file.
-        split: what result files belong to.
-        preset: names the data set where its folder does not tell.
-        items: the wanted samples, all if empty.
+        path: predictions file, or the data set's own result files; None to draw only the ground truth.
+        root: folder of the data set; required unless `path` is a g3d predictions file.
+        split: the split that result files belong to.
+        preset: names the data set if its folder does not identify it.
+        items: ids of the wanted samples; all if empty.
+
+    Returns:
+        The predictions, and the ground truth by sample; None without a data set.
+
+    Raises:
+        InputError: there is nothing to draw, or result files are given without `root`.
     """
     if root is None:
         if path is None:
@@ -84,19 +91,19 @@ def read_for_drawing(
     results = read_results(path, root, split, preset)
     wanted = [p for p in results.predictions if not items or p.sample in items]
     missing = [p.sample for p in wanted if p.source.path is None or not Path(p.source.path).exists()]
-    sources = results.dataset.sources(root, split, missing)  # paths may be relative, and data sets move
+    sources = results.dataset.sources(root, split, missing)  # paths may be relative, or the data set may have moved
     drawn = [replace(p, source=sources[p.sample]) if p.sample in sources else p for p in wanted]
     return drawn, results.dataset.truth(root, split, [p.sample for p in drawn])
 
 
 def labels_alone(dataset: Dataset, root: Path, split: str, ids: Sequence[str]) -> list[Prediction]:
-    """Return predictions without answers, to draw the ground truth of some samples on."""
+    """Return predictions without answers for some samples, on which their ground truth can be drawn."""
     sources, expressions = dataset.sources(root, split, ids), dataset.expressions(root, split, ids)
     return [Prediction(sample, sources[sample], (), expressions.get(sample)) for sample in ids]
 
 
 def _config_of_run(path: Path) -> Config | None:
-    """Return the config of the run directory that a file lies in, None if it lies in none."""
+    """Return the config of the run directory that a file lies in; None if it lies in none."""
     for folder in list(path.resolve().parents)[:3]:
         file = folder / "config.yaml"
         if file.is_file() and (folder / "checkpoints").is_dir():

@@ -30,8 +30,8 @@ _MOST_FOLDERS_A_SECOND = 1000
 class Run:
     """One training run on disk, locked against other processes while it is open.
 
-    Only the first process of a training writes and locks; the others hold a Run with `writes=False`. The lock ends with
-    `close`, or with the process, however it ends.
+    Only the first process of a training run writes and locks; the others hold a Run with `writes=False`. `close`
+    releases the lock; the operating system releases it if the process ends without `close`.
     """
 
     def __init__(self, folder: Path, writes: bool = True) -> None:
@@ -44,16 +44,18 @@ class Run:
 
     @classmethod
     def create(cls, config: Config, out: Path | None, command: list[str], group: Processes) -> Run:
-        """Make and lock a run directory, and write what is known before the first step.
+        """Make and lock a run directory, and write config.yaml, environment.json and an empty metrics.jsonl.
 
         Args:
-            out: the directory; if None, a new one, runs/<preset>/<time> below the working directory. Runs that start
+            config: the resolved config.
+            out: the directory; if None, a new directory runs/<preset>/<time> in the working directory. Runs that start
                 in the same second get the suffixes -2, -3 and so on.
             command: the command line, for environment.json.
+            group: this process among all.
 
         Raises:
             InputError: `out` already holds checkpoints, or another process trains in it.
-            EnvironmentProblem: it cannot be written.
+            EnvironmentProblem: the directory cannot be written.
         """
         if out is not None:
             _refuse_checkpoints(cls(out))
@@ -65,7 +67,7 @@ class Run:
             with run._explained():
                 run.folder.mkdir(parents=True, exist_ok=True)
                 run._lock = run._locked()
-                _refuse_checkpoints(run)  # of a run that ended since
+                _refuse_checkpoints(run)  # again: another run may have ended here before the lock was taken
                 run.checkpoints.mkdir(exist_ok=True)
                 (run.folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
                 (run.folder / "environment.json").write_text(
@@ -76,11 +78,11 @@ class Run:
 
     @classmethod
     def resume(cls, folder: Path, group: Processes) -> Run:
-        """Lock the directory of a run that goes on; `reopen` then prepares its files.
+        """Lock the directory of a run that is resumed. `reopen` then prepares its files.
 
         Raises:
-            InputError: another process trains in it.
-            EnvironmentProblem: it cannot be written.
+            InputError: another process trains in the directory.
+            EnvironmentProblem: the directory cannot be written.
         """
         run = cls(folder, writes=group.first)
         if run.writes:
@@ -89,7 +91,7 @@ class Run:
         return run
 
     def close(self) -> None:
-        """Let other processes train in this directory."""
+        """Release the lock, so that other processes can train in this directory."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -98,10 +100,15 @@ class Run:
         return FileLock(self.folder / ".lock", f"run {self.folder}")
 
     def reopen(self, config: Config, step: int, evaluated: bool) -> None:
-        """Go on after `step` with a config that `--set` may have changed.
+        """Prepare the files of a run that is resumed after `step`, with a config that `--set` may have changed.
 
-        Metrics of what will be made again are dropped: those of later steps, and the evaluation after `step` itself
-        unless it is done (`evaluated`).
+        Write config.yaml, and remove the lines of metrics.jsonl that will be recorded again: those of later steps, and
+        the evaluation after `step` itself unless it is done.
+
+        Args:
+            config: the resolved config.
+            step: number of optimiser steps in the checkpoint.
+            evaluated: whether the evaluation after `step` is done.
         """
         if not self.writes:
             return
@@ -121,7 +128,10 @@ class Run:
                 file.write(json.dumps(values) + "\n")
 
     def log_to_file(self) -> logging.Handler | None:
-        """Copy the log into log.txt and return the handler, which the caller removes at the end."""
+        """Copy the log to log.txt and return the handler, which the caller removes at the end.
+
+        Return None in a process that does not write.
+        """
         if not self.writes:
             return None
         with self._explained():
@@ -140,10 +150,10 @@ class Run:
 
 
 def _new_folder(config: Config) -> Path:
-    """Make and return runs/<preset>/<time>, with a suffix if runs have been started in the same second.
+    """Make and return runs/<preset>/<time>, with a suffix if other runs were started in the same second.
 
     Raises:
-        EnvironmentProblem: it cannot be made.
+        EnvironmentProblem: the folder cannot be made.
     """
     base = Path("runs") / config.name / datetime.datetime.now().strftime("%Y-%m-%d_%H%M%S")
     for number in range(1, _MOST_FOLDERS_A_SECOND):
@@ -169,10 +179,10 @@ def _refuse_checkpoints(run: Run) -> None:
 
 
 def find_latest(preset: str) -> Path:
-    """Return the newest run of a preset below ./runs that has a checkpoint, for `--resume auto`.
+    """Return the newest run of a preset in ./runs that has a checkpoint, for `--resume auto`.
 
     Raises:
-        MissingDataError: there is none.
+        MissingDataError: there is no such run.
     """
     found = sorted(Path("runs", preset).glob("*/checkpoints/last.pt"), key=lambda file: file.stat().st_mtime)
     if not found:
@@ -184,7 +194,7 @@ def find_latest(preset: str) -> Path:
 
 
 def environment(command: list[str]) -> dict[str, Any]:
-    """Return the versions, devices and command line of this process, for repeating the run."""
+    """Return the versions, devices and command line of this process, so that the run can be repeated."""
     import numpy
     import torch
 
@@ -203,7 +213,7 @@ def environment(command: list[str]) -> dict[str, Any]:
 
 
 def _step_of(line: str) -> float:
-    """Return the step of a metrics line; infinity for a line that a kill has cut off."""
+    """Return the step of a line of metrics.jsonl; infinity for an incomplete line of a killed run."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""The optimiser and the learning rate of each step, from the `optim` section of a preset."""
+"""Build the optimiser and compute the learning rate of each step from the `optim` section of a preset."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from g3d.position import Position
 def learning_rate(optim: OptimConfig, position: Position) -> float:
     """Return the base learning rate of the optimiser step at a position.
 
-    The rate depends on the position alone, so a resumed run continues as an uninterrupted one. Epochs or steps are
-    counted from 0 (`schedule_unit`). Of N units, the first W are the warm-up. Let n be the present unit, c = n and
-    C = N with `decay_counts_warmup`, c = n - W and C = N - W without it:
+    The rate depends only on the position, so a resumed run continues like an uninterrupted one. Units are epochs or
+    steps (`schedule_unit`), counted from 0. The run has N units; the first W are the warm-up. Let n be the current
+    unit, c = n and C = N with `decay_counts_warmup`, c = n - W and C = N - W without it:
 
     - step: lr * decay_rate^k, where k is the number of decay epochs or steps that are at most c.
     - cosine: final_lr + (lr - final_lr) * (1 + cos(pi * c / C)) / 2.
     - poly: final_lr + (lr - final_lr) * (1 - c / C)^power.
 
-    The first unit after the warm-up of cosine and poly without `decay_counts_warmup` has the rate lr. Both curves reach
-    final_lr at c = C, which is one unit after the last one; the last unit, c = C - 1, is still above final_lr, as in
-    PyTorch's CosineAnnealingLR and PolynomialLR.
+    For cosine and poly without `decay_counts_warmup`, the first unit after the warm-up has the rate lr. Both curves
+    reach final_lr at c = C, one unit after the last one; the rate of the last unit, c = C - 1, is still above final_lr,
+    as in PyTorch's CosineAnnealingLR and PolynomialLR.
 
-    The warm-up rises from warmup_lr at n = 0 to its goal at n = W: lr for step; for cosine and poly, the value of the
-    curve at n, or lr if the curve starts after the warm-up. Source of the step schedule with cosine warm-up:
-    xinzhuma/monodle, whose decay counter starts after the warm-up (`decay_counts_warmup: false`).
+    The warm-up rises from warmup_lr at n = 0 to its target at n = W. The target is lr for step; for cosine and poly it
+    is the value of the curve at n, or lr if the curve starts after the warm-up. Source of the step schedule with cosine
+    warm-up: xinzhuma/monodle, whose decay counter starts after the warm-up (`decay_counts_warmup: false`).
     """
     unit = 1 if optim.schedule_unit == "epoch" else position.steps_per_epoch
     now = position.epoch if optim.schedule_unit == "epoch" else position.step
@@ -49,7 +49,7 @@ def learning_rate(optim: OptimConfig, position: Position) -> float:
 
 
 def _curve(optim: OptimConfig, done: int, length: int) -> float:
-    """Return the cosine or poly rate after `done` of `length` units; outside of them, that of the nearer end."""
+    """Return the cosine or poly rate after `done` of `length` units; `done` is clamped to this range."""
     progress = min(max(done / length, 0.0), 1.0) if length > 0 else 0.0
     share = (1 + math.cos(math.pi * progress)) / 2 if optim.schedule == "cosine" else (1 - progress) ** optim.power
     return optim.final_lr + (optim.lr - optim.final_lr) * share
@@ -60,12 +60,12 @@ def build_optimizer(
     optim: OptimConfig,
     more: Mapping[str, Callable[[list[dict[str, Any]], Any], Optimizer]],
 ) -> Optimizer:
-    """Build the optimiser that a preset names.
+    """Return the optimiser that a preset names.
 
     Args:
         groups: a system's parameter groups. `lr_scale` in a group multiplies its rate; a group without `weight_decay`
-            has that of `optim`.
-        optim: the preset's section.
+            gets that of `optim`.
+        optim: the `optim` section of the preset.
         more: the system's own optimisers: name -> function of (groups, optim).
     """
     groups = [{"lr_scale": 1.0, "weight_decay": optim.weight_decay, **group} for group in groups]
@@ -76,6 +76,6 @@ def build_optimizer(
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
-    """Set the rate of every group."""
+    """Set the learning rate of every parameter group to `rate` times its `lr_scale`."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["lr_scale"]

@@ -1,4 +1,4 @@
-"""Settings that a model runs with in training and inference: seeds, device, memory layout and precision."""
+"""Runtime settings of a model in training and inference: seeds, device, memory layout and precision."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ log = logging.getLogger(__name__)
 
 
 def seed_everything(seed: int, rank: int = 0) -> None:
-    """Seed Python, NumPy and torch; different in every process."""
+    """Seed Python, NumPy and torch with `seed + rank`, so that each process draws different numbers."""
     random.seed(seed + rank)
     np.random.seed((seed + rank) % 2**32)
     torch.manual_seed(seed + rank)
 
 
 def random_states() -> dict[str, Any]:
-    """All random states as plain data."""
+    """Return the random states of Python, NumPy, torch and CUDA as plain data."""
     kind, keys, position, has_gauss, cached = np.random.get_state()
     version, words, gauss = random.getstate()
     return {
@@ -38,7 +38,7 @@ def random_states() -> dict[str, Any]:
 
 
 def restore_random_states(states: Mapping[str, Any]) -> None:
-    """Undo everything since `random_states`."""
+    """Restore the states that `random_states` returned; those of CUDA only if the number of devices is the same."""
     torch.set_rng_state(states["torch"])
     if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(states["cuda"])
@@ -51,12 +51,14 @@ def restore_random_states(states: Mapping[str, Any]) -> None:
 def place(
     model: nn.Module, settings: TrainConfig, device: torch.device, layout: torch.memory_format | None
 ) -> nn.Module:
-    """Move a network to its device.
+    """Move a network to its device and return it. On CUDA, also allow or forbid TF32.
 
     Args:
-        settings: says whether matrix products on CUDA may use TF32.
-        layout: memory layout of 4-D parameters and buffers, as the system asks for; all others keep theirs, since
-            channels_last exists for 4-D tensors only.
+        model: the network.
+        settings: `settings.tf32` says whether matrix products and convolutions on CUDA may use TF32.
+        device: the device.
+        layout: memory layout of 4-D parameters and buffers, which the system chooses; None keeps it. All other tensors
+            keep their layout, since channels_last exists for 4-D tensors only.
     """
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = settings.tf32
@@ -70,13 +72,13 @@ def place(
 
 
 def autocast(settings: TrainConfig, device: torch.device) -> AbstractContextManager:
-    """bf16 autocast, if the preset asks for it."""
+    """Return a bf16 autocast context if the preset asks for it, otherwise a context that does nothing."""
     return torch.autocast(device.type, torch.bfloat16) if settings.precision == "bf16" else nullcontext()
 
 
 @contextmanager
 def explained_out_of_memory(settings: TrainConfig) -> Iterator[None]:
-    """Turn a device's out-of-memory error into one that says what to change."""
+    """Convert an out-of-memory error of the device to an EnvironmentProblem that names settings to change."""
     try:
         yield
     except torch.OutOfMemoryError as error:

@@ -1,4 +1,4 @@
-"""A whole training run: the loop around a Trainer, its run directory, and a clean stop on SIGTERM or Ctrl-C."""
+"""A complete training run: the loop around a Trainer, its run directory, and a clean stop on SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -30,8 +30,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What a finished run leaves: its folder, its last checkpoint, its best one if it was evaluated, and the last loss
-    terms."""
+    """Result of a finished training run.
+
+    Attributes:
+        run: the run directory.
+        checkpoint: the last checkpoint.
+        best: the checkpoint with the best score; None if there is none.
+        steps: number of optimiser steps of the whole run.
+        seconds: duration of the training loop since the start or resumption, in seconds.
+        losses: the last recorded loss terms, averaged over the processes.
+    """
 
     run: Path
     checkpoint: Path
@@ -56,13 +64,13 @@ def train(
         root: the data set's folder.
         group: this process among all.
         out: run directory; runs/<preset>/<time> if None.
-        resume: go on from this checkpoint, in its run directory.
-        progress: told of every step.
+        resume: checkpoint to resume from, in its run directory.
+        progress: is advanced by one for every step.
 
     Raises:
-        Interrupted: SIGTERM or Ctrl-C came; a checkpoint was written.
+        Interrupted: SIGTERM or Ctrl-C was received; a checkpoint was written.
         TrainingFailed: the loss is no longer finite.
-        InputError, MissingDataError, EnvironmentProblem: see the parts.
+        InputError, MissingDataError, EnvironmentProblem: see Run, Trainer, the system and the data set.
     """
     check_installed(config)
     resumed = Run.resume(_folder_of(resume), group) if resume else None
@@ -76,7 +84,7 @@ def train(
     handler = run.log_to_file()
     try:
         with open_loggers(run, trainer.config) as loggers, _stop_requests() as stop:
-            if resume:  # the run may have been stopped between an epoch's checkpoint and its evaluation
+            if resume:  # the run may have stopped between an epoch's checkpoint and its evaluation
                 _evaluate_if_due(trainer, run, root, loggers)
             return _loop(trainer, run, root, loggers, stop, progress or Silent())
     finally:
@@ -87,10 +95,10 @@ def train(
 
 
 def _set_aside_best(run: Run, resume: checkpoint.Checkpoint) -> None:
-    """Keep a best.pt under another name if it does not belong to the history that goes on.
+    """Rename best.pt to best_before_resume.pt if it does not belong to the history of the resumed run.
 
-    It is from a later step where the run goes on from an earlier checkpoint; and where that checkpoint is of an older
-    g3d, which did not keep the best score, later evaluations cannot be compared with it.
+    This is the case if best.pt is from a later step than the checkpoint that the run resumes from, or if that
+    checkpoint is of an older g3d, which did not store the best score, so later scores cannot be compared with it.
     """
     if not run.writes or not run.best.is_file():
         return
@@ -156,13 +164,13 @@ def _loop(trainer: Trainer, run: Run, root: Path, loggers: Logger, stop: _Stop, 
 
 
 def _means(terms: Mapping[str, Tensor], group: Processes) -> dict[str, float]:
-    """Return the terms' means over the processes as numbers."""
+    """Return the means of the loss terms over the processes as numbers."""
     values = mean_over(torch.stack([value.float() for value in terms.values()]), group).tolist()
     return dict(zip(terms, values, strict=True))
 
 
 def _save(trainer: Trainer, run: Run, root: Path, *names: str) -> None:
-    """Write the present state to some checkpoints, one after the other; every process takes part."""
+    """Write the current state to the named checkpoints, one after the other. Every process must call this function."""
     state = trainer.state(root)
     if trainer.group.first:
         weights = trainer.model.state_dict()
@@ -171,13 +179,13 @@ def _save(trainer: Trainer, run: Run, root: Path, *names: str) -> None:
 
 
 def _numbered(trainer: Trainer) -> list[str]:
-    """Return the name of the numbered checkpoint that is due now, if one is."""
+    """Return a list with the name of the numbered checkpoint if one is due now, otherwise an empty list."""
     due = trainer.step_in_epoch == 0 and trainer.epoch % trainer.config.train.checkpoint_epochs == 0
     return [f"epoch_{trainer.epoch}.pt"] if due else []
 
 
 def _evaluation_due(trainer: Trainer) -> bool:
-    """Return whether the epoch that has just ended wants an evaluation and has none yet."""
+    """Return whether an epoch has just ended whose evaluation is due and not done yet."""
     settings, epoch = trainer.config.train, trainer.epoch
     if trainer.step_in_epoch or not epoch or not settings.eval_epochs or trainer.evaluated == trainer.steps:
         return False
@@ -185,10 +193,10 @@ def _evaluation_due(trainer: Trainer) -> bool:
 
 
 def _evaluate_if_due(trainer: Trainer, run: Run, root: Path, loggers: Logger) -> None:
-    """Make the evaluation that is due, if one is.
+    """Run the evaluation if one is due, and write the checkpoints that depend on it.
 
-    The last checkpoint is written again with what the evaluation found, after best.pt if it is the best so far and
-    after the numbered one: a run that is killed in between repeats the evaluation.
+    best.pt (if the score is the best so far) and the numbered checkpoint are written before last.pt, which then records
+    the evaluation. A run that is killed in between therefore repeats the evaluation.
     """
     if not _evaluation_due(trainer):
         return
@@ -207,8 +215,11 @@ def _evaluate_if_due(trainer: Trainer, run: Run, root: Path, loggers: Logger) ->
 
 
 class _Stop:
-    """Set by the first SIGTERM or Ctrl-C; another one interrupts at once, unless it belongs to the first: schedulers
-    send several."""
+    """Signal handler that records the first SIGTERM or Ctrl-C in `requested`.
+
+    A later signal raises KeyboardInterrupt. Signals within one second of the first are ignored, since schedulers send
+    several.
+    """
 
     requested = False
     _since = 0.0
@@ -219,7 +230,7 @@ class _Stop:
                 raise KeyboardInterrupt
             return
         self.requested, self._since = True, time.monotonic()
-        # Loading workers that die of the same signal must not break the checkpoint.
+        # PyTorch's SIGCHLD handler would raise for a loading worker that the same signal ended, before the checkpoint.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         log.warning("%s: stopping after this step", signal.Signals(number).name)
 

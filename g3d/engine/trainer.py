@@ -1,4 +1,4 @@
-"""The Trainer: network, optimiser, data and position of a training, which can be driven from Python.
+"""The Trainer: network, optimiser, data and position of a training run, usable from Python.
 
 trainer = Trainer(presets.load(NAME), FOLDER)
 for step in trainer:
@@ -34,19 +34,19 @@ log = logging.getLogger(__name__)
 
 
 class TrainingFailed(G3DError):
-    """The training itself went wrong: exit code 1."""
+    """The training diverged: exit code 1."""
 
     exit_code = 1
 
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step that was made.
+    """Result of one optimiser step.
 
     Attributes:
-        at: the position before it.
-        rate: the learning rate.
-        losses: this process's loss terms by name, detached, on the device.
+        at: the position before the step.
+        rate: the learning rate of the step.
+        losses: this process's loss terms by name: detached tensors on the device, averaged over the micro-batches.
     """
 
     at: Position
@@ -55,17 +55,17 @@ class Step:
 
 
 class Trainer:
-    """A system being trained. Iterating over it makes one optimiser step after another, to the end of the run.
+    """Training of one system. Iterating over a Trainer makes one optimiser step after another until the run ends.
 
     Args:
-        config: the resolved preset; `config` of the trainer also has the sizes that depend on the data.
+        config: the resolved preset; the attribute `config` also has the sizes that depend on the data.
         root: the data set's folder.
-        group: this process among all; by default the only one, on CUDA where there is a device.
-        fresh: load the weights that the config names for training to start from; False if `restore` follows.
+        group: this process among all; by default the only one, on CUDA if a device is available.
+        fresh: load the initial weights that the config names; False if `restore` follows.
 
     Attributes:
-        epoch, step_in_epoch, steps: the position: epochs done, steps done in the present one, and in all.
-        best: the best score of the evaluations so far, None without any.
+        epoch, step_in_epoch, steps: the position: epochs done, steps done in the current epoch, and steps in total.
+        best: the best score of the evaluations so far; None before the first score.
         evaluated: the number of steps at the last evaluation.
     """
 
@@ -89,7 +89,7 @@ class Trainer:
         if fresh:
             for line in self.system.start(self.config, self.model, root, checkpoint.read_raw):
                 log.info("%s", line)
-        session.seed_everything(settings.seed, self.group.rank)  # draws of its own from here on, for example dropout
+        session.seed_everything(settings.seed, self.group.rank)  # from here on, each process draws its own dropout
         self.model = session.place(self.model, settings, self.group.device, self.system.layout(self.config))
         if self.group.world > 1 and settings.sync_batchnorm:
             self.model = convert_sync_batchnorm(self.model)
@@ -101,12 +101,12 @@ class Trainer:
         self.evaluated = 0
 
     def _wrapped(self) -> torch.nn.Module:
-        """Return the network as it is called: compiled and shared between processes where asked."""
+        """Return the network to call: compiled if the config asks for it, and distributed if there are processes."""
         if self.config.train.compile:
             self.model.compile()
         if self.group.world == 1:
             return self.model
-        # PyTorch says this of 1 x 1 convolutions in channels-last, whose strides mean the same either way.
+        # PyTorch warns about 1 x 1 convolutions in channels-last, whose two stride patterns are equivalent.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         devices = [self.group.device] if self.group.device.type == "cuda" else None
         return DistributedDataParallel(self.model, device_ids=devices)
@@ -117,16 +117,19 @@ class Trainer:
         return Position(self.epoch, self.steps, self.loader.steps, self.config.train.epochs)
 
     def __iter__(self) -> Iterator[Step]:
-        """Make the rest of the run's steps, from the present position; each is yielded after it was made."""
+        """Make the remaining steps of the run from the current position. Yield each step after it was made."""
         while self.epoch < self.config.train.epochs:
             for micro_batches in self.loader.epoch(self.epoch, self.step_in_epoch):
                 yield self.step(micro_batches)
 
     def step(self, micro_batches: list[Any]) -> Step:
-        """Make one optimiser step over one global batch, and move the position.
+        """Make one optimiser step on one global batch and advance the position.
+
+        Args:
+            micro_batches: this process's parts of the global batch.
 
         Raises:
-            TrainingFailed: a loss term is not finite; the weights are those before the step.
+            TrainingFailed: the total loss is not finite; the weights are those before the step.
         """
         at, rate = self.position, learning_rate(self.config.optim, self.position)
         self.network.train()
@@ -143,7 +146,7 @@ class Trainer:
                 (losses["total"] / len(micro_batches)).backward()
             for name, value in losses.items():
                 terms[name] = terms.get(name, 0) + value.detach() / len(micro_batches)
-        _require_finite(terms, at)  # before the weights take up what is not finite
+        _require_finite(terms, at)  # before non-finite gradients reach the weights
         if self.config.optim.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip_norm)
         self.optimizer.step()
@@ -154,7 +157,7 @@ class Trainer:
         return Step(at, rate, terms)
 
     def note_evaluation(self, score: float | None) -> bool:
-        """Note that the present weights were evaluated; return whether their score is the best so far."""
+        """Record that the current weights were evaluated. Return whether their score is the best so far."""
         self.evaluated = self.steps
         if score is None or score <= (-math.inf if self.best is None else self.best):
             return False
@@ -162,9 +165,12 @@ class Trainer:
         return True
 
     def state(self, root: Path) -> dict[str, Any]:
-        """Return everything besides the weights that going on needs.
+        """Return everything besides the weights that is needed to resume the run.
 
-        Every process must call it; the state is complete in the first.
+        Every process must call this method. The state is complete only in the first process.
+
+        Args:
+            root: the data set's folder, which is stored in the state.
         """
         return {
             "optimizer": self.optimizer.state_dict(),
@@ -178,10 +184,13 @@ class Trainer:
         }
 
     def restore(self, saved: checkpoint.Checkpoint) -> None:
-        """Continue where a checkpoint was written. One of an older g3d has no score of earlier evaluations.
+        """Restore the state of a checkpoint, to continue the run from there.
+
+        A checkpoint of an older g3d does not hold the best score; `best` is then None.
 
         Raises:
-            InputError: it holds no state of training, has other weights, or is from within an epoch of other batches.
+            InputError: the checkpoint holds no training state, its weights or optimiser parameters do not fit, or it
+                was written within an epoch and the remaining batches of that epoch would change.
         """
         needed = ("optimizer", "epoch", "step_in_epoch", "steps", "random")
         if missing := [key for key in needed if key not in saved.training]:
@@ -198,7 +207,7 @@ class Trainer:
                 "what is frozen cannot change within a run",
             ) from None
         for group, own in zip(self.optimizer.param_groups, options, strict=True):
-            group.update(own)  # those of the config, which --set may have changed, not those in the file
+            group.update(own)  # options come from the config, which --set may have changed, and not from the file
         self.epoch, self.step_in_epoch, self.steps = (
             saved.training[key] for key in ("epoch", "step_in_epoch", "steps")
         )
@@ -211,7 +220,11 @@ class Trainer:
             log.warning("resuming on %d processes a run of %d: random states start anew", self.group.world, len(states))
 
     def _check_same_batches(self, saved: checkpoint.Checkpoint) -> None:
-        """Within an epoch, the batches still to come must be those that the saved run would have taken."""
+        """Check that the remaining batches of a partly finished epoch are those of the saved run.
+
+        Raises:
+            InputError: the batch size, the seed or the training split changed within an epoch.
+        """
         if not self.step_in_epoch:
             return
         now, then = self.config, cast(Any, saved.written)
@@ -231,7 +244,7 @@ class Trainer:
 
 
 def _require_finite(terms: Mapping[str, Tensor], at: Position) -> None:
-    """Raise TrainingFailed if the total is not finite; one transfer from the device."""
+    """Raise TrainingFailed if the total loss is not finite. All terms are read with one transfer from the device."""
     values = dict(zip(terms, torch.stack([value.float() for value in terms.values()]).tolist(), strict=True))
     if math.isfinite(values["total"]):
         return

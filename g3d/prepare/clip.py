@@ -1,6 +1,7 @@
-"""`g3d prepare clip`: RGB-D frames -> dense image features of superpoints: <out>/clip/<scene>/superpoints.safetensors.
+"""`g3d prepare clip`: compute dense CLIP features of RGB-D frames and pool them over superpoints.
 
-Source: 80chen86/IPDN data/image2point_clip.py, whose result songchuanle-1/CFNet reads.
+The files are <out>/clip/<scene>/superpoints.safetensors. Source: 80chen86/IPDN data/image2point_clip.py, whose result
+songchuanle-1/CFNet reads.
 """
 
 from __future__ import annotations
@@ -36,15 +37,17 @@ FILE = "superpoints.safetensors"
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """How features are made.
+    """Settings of CLIP features.
 
     Attributes:
         encoder: folder of a CLIP in Hugging Face's layout, or its name on the hub (owner/model, owner/model@revision).
         final_norm: apply CLIP's last layer norm to the patch tokens.
         every: take each `every`-th frame.
-        mapping: "cropped": through the crop that the encoder saw; "stretched": as published, over the whole picture.
-        unseen: "zero": points that nothing saw count in their superpoint's mean, as published; "skip": they do not.
-        half: store float16.
+        mapping: "cropped": the patch grid covers the crop that the encoder saw; "stretched": it is stretched over the
+            whole image, as published.
+        unseen: "zero": points that no frame saw count as 0 in their superpoint's mean, as published; "skip": they do
+            not count.
+        half: store float16 instead of float32.
         published: also write <scene>.pth, a float32 tensor (S, C), as CFNet reads it.
     """
 
@@ -60,12 +63,21 @@ class ClipSettings:
 def clip_recipe(
     out: Path, frames: Path, settings: ClipSettings, device: str = "cpu", local_only: bool = False
 ) -> Recipe:
-    """Return the recipe of the features; it is another one when a file of the encoder changes.
+    """Return the recipe that makes the CLIP features of one scene.
+
+    Its settings include a fingerprint of the encoder's files, so features are made again if one of them changes.
+
+    Args:
+        out: folder of the prepared scenes.
+        frames: folder of the frames (see `frames_of`).
+        settings: settings of the features.
+        device: device of the encoder.
+        local_only: never use the network to find the encoder.
 
     Raises:
         MissingDataError, InputError: the encoder cannot be used.
     """
-    _encoder(settings.encoder, settings.final_norm, device, local_only)  # before the work begins
+    _encoder(settings.encoder, settings.final_norm, device, local_only)  # to report errors before the work begins
     work = functools.partial(_make, out=out, frames=frames, settings=settings, device=device, local_only=local_only)
     files = fingerprint(CLIP_FILES.found(locate(settings.encoder, CLIP_FILES, local_only)))
     return Recipe("clip", VERSION, {**asdict(settings), "encoder_files": files}, work)
@@ -79,8 +91,11 @@ def _encoder(name: str, final_norm: bool, device: str, local_only: bool) -> Patc
 def _make(
     item: Item, target: Path, out: Path, frames: Path, settings: ClipSettings, device: str, local_only: bool
 ) -> Mapping[str, Any]:
-    """Make one scene's features: a first pass over the depth counts what each point gets, a second one over the colours
-    adds it."""
+    """Make one scene's features and return its facts.
+
+    Raises:
+        G3DError: the scene or its frames cannot be used, or no frame has a valid pose.
+    """
     scene = read_scene(out / SCENES / item.name, "vertices", "superpoints")
     encoder = _encoder(settings.encoder, settings.final_norm, device, local_only)
     with open_frames(frames_of(frames, item.name)) as source:
@@ -104,7 +119,11 @@ def _make(
 def superpoint_features(
     scene: Scene, source: FrameSource, encoder: PatchEncoder, settings: ClipSettings, device: str = "cpu"
 ) -> tuple[Tensor, int]:
-    """Features of a scene's superpoints, (S, C) float32, and how many frames were used."""
+    """Return the features of a scene's superpoints, (S, C) float32, and the number of frames used.
+
+    The first pass over the frames reads the depth images and counts the pixels that hit each point. The second pass
+    encodes the colour images and adds their features.
+    """
     points = torch.from_numpy(scene.vertices).to(device)
     superpoints = torch.from_numpy(scene.superpoints.astype(np.int64)).to(device)
     count = int(scene.superpoints.max(initial=-1)) + 1
@@ -138,5 +157,5 @@ def _hits(frame: Frame, points: Tensor, encoder: PatchEncoder, settings: ClipSet
     to = functools.partial(torch.as_tensor, device=points.device)
     pose = frame.pose.astype(np.float64)
     if settings.mapping == "stretched":
-        pose = pose.round(6)  # the published exporter's digits decide whether some pixels hit
+        pose = pose.round(6)  # the published exporter writes six decimals, which decide whether some pixels hit
     return find_hits(points, to(depth), to(camera), to(pose), grid)

@@ -1,4 +1,7 @@
-"""`g3d prepare frames`: recordings (.sens) -> folders of frames: <out>/frames/<scene>/{color,depth,pose,intrinsic}."""
+"""`g3d prepare frames`: export recordings (.sens) to folders of frames.
+
+The folders are <out>/frames/<scene>/{color,depth,pose,intrinsic}.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,15 @@ FRAMES = "frames"
 
 @dataclass(frozen=True)
 class FramesSettings:
-    """Which frames are exported, and how (g3d.data.scannet.frame_export.export_frames).
+    """Selection and format of the exported frames (g3d.data.scannet.frame_export.export_frames).
 
     Attributes:
-        every: each `every`-th frame.
-        limit: fewer, evenly spaced, so that there are at most this many.
-        depth: "png", 16 bits, or "zlib": the stored stream as .zdepth.
-        size: width, height of smaller pictures; None keeps them.
-        reencode: compress colour anew, as ScanNet's Python reader does.
-        partial: take the whole frames of recordings that were cut.
+        every: export each `every`-th frame.
+        limit: largest number of frames; if there are more, fewer evenly spaced frames are exported. None: no limit.
+        depth: "png": 16-bit PNG; "zlib": the stored stream as .zdepth.
+        size: (width, height) of smaller images in pixels; None keeps the size.
+        reencode: compress colour again, as ScanNet's Python reader does.
+        partial: export the complete frames of truncated recordings.
     """
 
     every: int = 20
@@ -39,8 +42,12 @@ class FramesSettings:
 
 
 def frames_items(data: Path, scenes: Sequence[str], settings: FramesSettings) -> list[Item]:
-    """Return the recordings as items: a .sens file, or those of ScanNet's folder. A damaged recording is an item as
-    well, whose work raises the error.
+    """Return the recordings as items. A damaged recording is an item as well, whose work raises the error.
+
+    Args:
+        data: a .sens file, or ScanNet's folder.
+        scenes: names of the wanted scenes of ScanNet's folder; all that have a recording if empty.
+        settings: settings of the export, for the estimated size.
 
     Raises:
         MissingDataError: there are no recordings.

@@ -1,4 +1,4 @@
-"""Prepared scenes and the RGB-D frames that show them: what the recipes that carry image features to points share."""
+"""Find prepared scenes and their RGB-D frames, for the recipes that transfer image features to points."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from g3d.prepare.scannet import SCENES
 
 
 def prepared_scenes(out: Path, wanted: Sequence[str]) -> list[str]:
-    """Names of the scenes prepared under `out`, or the wanted ones.
+    """Return the names of the wanted scenes; if none are given, the names of all scenes prepared in `out`.
 
     Raises:
-        MissingDataError: there is none.
+        MissingDataError: there are no prepared scenes.
     """
     found = list(wanted) or sorted(file.parent.name for file in (out / SCENES).glob(f"*/{FILE}"))
     if not found:
@@ -26,10 +26,13 @@ def prepared_scenes(out: Path, wanted: Sequence[str]) -> list[str]:
 
 
 def frames_of(frames: Path, scene: str) -> Path:
-    """Where the frames of a scene are: <frames>/<scene>, or ScanNet's <frames>/scans/<scene>/<scene>.sens.
+    """Return the path of a scene's frames: a recording, or a folder of exported frames.
+
+    The first existing path is returned of <frames>/<scene>/<scene>.sens, the same path in <frames>/scans and
+    <frames>/scans_test (ScanNet's layout), <frames>/<scene>.sens, and the folder <frames>/<scene>.
 
     Raises:
-        MissingDataError: in none of these places.
+        MissingDataError: none of these exists.
     """
     places = [frames / folder / scene / f"{scene}.sens" for folder in ("", "scans", "scans_test")]
     places += [frames / f"{scene}.sens", frames / scene]
@@ -43,7 +46,14 @@ def frames_of(frames: Path, scene: str) -> Path:
 
 
 def items_with_frames(out: Path, frames: Path, scenes: Sequence[str], bytes_each: int) -> list[Item]:
-    """Prepared scenes with their frames; a folder of frames counts by its list of files."""
+    """Return prepared scenes as items. Their inputs are the scene's file and its recording or the files of its frames.
+
+    Args:
+        out: folder of the prepared scenes.
+        frames: folder of the frames (see `frames_of`).
+        scenes: names of the scenes.
+        bytes_each: estimated size of the output of a scene in bytes.
+    """
     items = []
     for scene in scenes:
         inputs: tuple[Path, ...] = (out / SCENES / scene / FILE,)
@@ -53,6 +63,6 @@ def items_with_frames(out: Path, frames: Path, scenes: Sequence[str], bytes_each
                 (place,) if place.is_file() else tuple(sorted(file for file in place.rglob("*") if file.is_file()))
             )
         except G3DError:
-            pass  # its work says what is missing
+            pass  # the work of the item raises the error
         items.append(Item(scene, inputs, bytes_each))
     return items

@@ -1,4 +1,4 @@
-"""Looking at images before anything is made from them."""
+"""Check images before data is prepared from them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
 def whole_image_size(path: Path, decode: bool) -> tuple[int, int]:
-    """(width, height) of an image whose file is complete.
+    """Check that an image file is complete and return its (width, height) in pixels.
 
     Args:
-        decode: decode it, instead of looking at its header and, of a PNG, its end.
+        path: the image file.
+        decode: decode the image, instead of reading only its header and, for a PNG, its end.
 
     Raises:
-        MissingDataError, InputError: as read_image.
+        MissingDataError: there is no such file.
+        InputError: the file is empty, is not an image or is truncated. Without `decode`, a file that is not a PNG is
+            checked only by its header.
     """
     if decode:
         height, width = read_image(path).shape[:2]
@@ -28,6 +31,6 @@ def whole_image_size(path: Path, decode: bool) -> tuple[int, int]:
         file.seek(max(0, path.stat().st_size - 64))
         complete = start != _PNG_START or _PNG_END in file.read()
     if not complete:
-        read_image(path)  # says what exactly is wrong
+        read_image(path)  # raises a more specific error, if the image cannot be decoded
         raise InputError(f"image {path}: data follows the end of the picture, or it has none", "copy it again")
     return size

@@ -1,4 +1,4 @@
-"""`g3d prepare kitti`: check images, calibration, labels and splits, then store the object-wise depth maps of every
+"""`g3d prepare kitti`: check images, calibration, labels and splits, then write the object-wise depth maps of every
 frame.
 
 Source of the maps: make_obj_depth of mingyuShin/DDML-M3DOD.
@@ -37,12 +37,13 @@ class KittiReport:
     """Result of preparing KITTI.
 
     Attributes:
-        folder: the prepared folder; None when only checking, or when there were broken frames.
-        frames: split name -> number of frames.
-        objects: class -> number of label lines.
+        folder: the prepared folder; None if nothing was prepared: when only checking, or when frames are broken without
+            `keep_going`.
+        frames: number of frames by split.
+        objects: number of label lines by class.
         broken: (frame, error) of frames that cannot be used.
-        up_to_date: nothing had changed since the last time, so nothing was done.
-        bytes_written: size of the depth file.
+        up_to_date: whether the depth file was up to date and was not written again.
+        bytes_written: size of the depth file that was written, in bytes.
     """
 
     folder: Path | None
@@ -55,7 +56,13 @@ class KittiReport:
 
 @dataclass(frozen=True)
 class PreparedFrame:
-    """What the prepared files need of a frame: image size (width, height), classes of its label lines, rectangles."""
+    """Content of a frame for the prepared files.
+
+    Attributes:
+        image_size: (width, height) in pixels.
+        classes: the class of each label line.
+        rectangles: the depth rectangles.
+    """
 
     image_size: tuple[int, int]
     classes: tuple[str, ...]
@@ -74,22 +81,23 @@ def prepare_kitti(
     progress: Progress | None = None,
     redo: bool = False,
 ) -> KittiReport:
-    """Prepare the frames of some splits.
+    """Check the frames of some splits and write their object-wise depth.
 
     Args:
         data: KITTI's folder (see KittiRoot.find).
         splits: names in ImageSets, or files of ids.
         out: the prepared folder; `<data>/g3d` if None.
         npy: also write the published float32 maps, obj_depth/ and obj_depth_all/, into this folder.
-        check_only: look at everything, write nothing.
-        decode: decode every image, not only its header and end.
-        keep_going: write the good frames although others are broken.
+        check_only: check everything, write nothing.
+        decode: decode every image, instead of reading only its header and end.
+        keep_going: write the good frames even if others are broken.
         workers: number of processes.
-        redo: prepare again what is up to date.
+        progress: is advanced by one for every frame.
+        redo: write the files even if they are up to date.
 
     Raises:
-        MissingDataError, InputError: no such folder or split.
-        EnvironmentProblem: `out` or `npy` cannot be written; raised before the work begins.
+        MissingDataError, InputError: the folder or a split does not exist or cannot be used.
+        EnvironmentProblem: `out` or `npy` cannot be written or the disk is too full; raised before the work begins.
     """
     root, frames = _frames(data, splits)
     _check_disjoint(frames)
@@ -117,12 +125,12 @@ def prepare_kitti(
 
 @dataclass(frozen=True)
 class KittiPlan:
-    """What preparing would take.
+    """Work and disk space that preparing KITTI takes.
 
     Attributes:
         frames: number of frames.
-        bytes: about how many bytes will be written.
-        free: how many bytes are free there.
+        bytes: estimated number of bytes that will be written.
+        free: number of free bytes on that disk.
         reason: None if the prepared folder is up to date, "" if there is none, otherwise what has changed.
     """
 
@@ -135,11 +143,11 @@ class KittiPlan:
 def plan_kitti(
     data: Path, splits: Sequence[str] = ("train", "val"), out: Path | None = None, npy: Path | None = None
 ) -> KittiPlan:
-    """Say what preparing would take, without looking into a frame.
+    """Return the plan of `prepare_kitti`, without checking the frames.
 
     Raises:
-        MissingDataError, InputError: no such folder or split.
-        EnvironmentProblem: there is not enough room.
+        MissingDataError, InputError: the folder or a split does not exist or cannot be used.
+        EnvironmentProblem: there is not enough free disk space.
     """
     root, frames = _frames(data, splits)
     items = _items(root, frames)
@@ -169,7 +177,7 @@ def _recipe(
 
 
 def _join(results: Mapping[str, PreparedFrame]) -> Joined:
-    """Return the file of all rectangles, and how many objects of each class there are."""
+    """Return the function that writes the file of all rectangles, and the number of objects of each class."""
     objects = Counter(name for frame in results.values() for name in frame.classes)
     facts = {"frames": len(results), "objects": dict(objects)}
     frames = [(name, frame.rectangles) for name, frame in results.items()]
@@ -177,17 +185,17 @@ def _join(results: Mapping[str, PreparedFrame]) -> Joined:
 
 
 def _check_disjoint(frames: dict[str, list[str]]) -> None:
-    """Warn of frames in both train and val: they would make every result worthless."""
+    """Warn about frames that are in both train and val, because results on val are then not valid."""
     both = sorted(set(frames.get("train", ())) & set(frames.get("val", ())))
     if both:
         log.warning("%d frames are in both train and val (first: %s)", len(both), both[0])
 
 
 def _inspect(item: Item, root: KittiRoot, decode: bool) -> PreparedFrame:
-    """Read everything about a frame.
+    """Check the image, calibration and labels of a frame and return the content for the prepared files.
 
     Raises:
-        G3DError: the first thing that is wrong.
+        G3DError: the first error found.
     """
     frame = item.name
     size = whole_image_size(root.image(frame), decode)
@@ -198,7 +206,7 @@ def _inspect(item: Item, root: KittiRoot, decode: bool) -> PreparedFrame:
 
 
 def _rectangles(labels: Objects) -> FrameRectangles:
-    """Return the depth rectangles of all classes, with the cars among them marked."""
+    """Return the depth rectangles of all classes, with a flag for those of cars."""
     return FrameRectangles(depth_rectangles(labels), labels.classes[painting_order(labels)] == "Car")
 
 

@@ -1,4 +1,7 @@
-"""Manifests of prepared folders: what the outputs were made of, so that they are made again only if that changes."""
+"""Manifests of prepared folders.
+
+A manifest records what the outputs were made from, so that they are made again only if this changes.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _SAMPLE = 2**14  # bytes
 def fingerprint(files: Iterable[Path]) -> str:
     """Return a hash of the files' names, sizes, and content at the beginning, in the middle and at the end.
 
-    Times of change are left out: a copy of the data is the same data.
+    Modification times are ignored, so a copy of the data has the same hash.
     """
     digest = hashlib.sha256()
     for file in files:
@@ -34,16 +37,16 @@ def fingerprint(files: Iterable[Path]) -> str:
 
 
 def fingerprint_inputs(files: Sequence[Path]) -> str:
-    """Return the fingerprint of the files that are there, and how many are missing."""
+    """Return the fingerprint of the existing files, followed by the number of missing files."""
     there = [file for file in files if file.is_file()]
     return f"{fingerprint(there)}-{len(files) - len(there)}"
 
 
 def require_space(wanted: int, folder: Path) -> int:
-    """Return how many bytes are free where a folder will lie.
+    """Return the number of free bytes on the disk of a folder, which need not exist yet.
 
     Raises:
-        EnvironmentProblem: fewer than wanted are free.
+        EnvironmentProblem: fewer than `wanted` bytes are free.
     """
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     free = shutil.disk_usage(there).free
@@ -56,7 +59,7 @@ def require_space(wanted: int, folder: Path) -> int:
 
 
 def write_manifest(folder: Path, values: Mapping[str, Any], name: str = MANIFEST) -> None:
-    """Write the manifest of a prepared folder. It is written last: a folder with a manifest is complete."""
+    """Write the manifest of a prepared folder. Callers write it last, so a folder with a manifest is complete."""
     with atomic_write(folder / name) as file:
         file.write((json.dumps(values, indent=2) + "\n").encode())
 
@@ -86,9 +89,11 @@ def why_again(wanted: Mapping[str, Any], folder: Path, name: str = MANIFEST) -> 
 
     Args:
         wanted: recipe, version, settings and inputs (and the source, if the recipe records one), as plain JSON values.
+        folder: the prepared folder.
+        name: file name of the manifest.
 
     Returns:
-        None if the folder is up to date, "" if nothing is there, otherwise what has changed, in a few words.
+        None if the folder is up to date, "" if there is no folder, otherwise a short description of what has changed.
     """
     if not folder.exists():
         return ""

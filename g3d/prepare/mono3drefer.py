@@ -1,4 +1,4 @@
-"""`g3d prepare mono3drefer`: check images, calibration, sentences, labels, splits and groups, then store the index of
+"""`g3d prepare mono3drefer`: check images, calibration, sentences, labels, splits and groups, then write the index of
 all expressions."""
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from g3d.progress import Progress
 
 VERSION = 2
 MAX_TOKENS = 110
-"""Most tokens of a sentence in the published presets: one for its start, one for its end, at least one a word."""
+"""Largest number of tokens of a sentence in the published presets: one for its start, one for its end, and at least one
+for each word."""
 _OFF_CENTER = 1 / 8
-"""Largest distance of a principal point from the middle, in image sizes. In the 2,025 published images it is at most
-0.015 in x and 0.04 in y."""
+"""Largest accepted distance of a principal point from the image centre, as a fraction of the image size. In the 2,025
+published images it is at most 0.015 in x and 0.04 in y."""
 _FOCAL = (0.25, 4.0)
-"""Accepted focal lengths in image widths: fields of view of 127 to 14 degrees. The published images have 0.58."""
+"""Smallest and largest accepted focal length as a fraction of the image width: horizontal fields of view of 127 and 14
+degrees. The published images have 0.58."""
 _BYTES_OF_EXPRESSION = 150
 _BYTES_OF_IMAGE = 3_000  # 20 expressions an image
 
@@ -40,15 +42,16 @@ class Mono3DReferReport:
     """Result of preparing Mono3DRefer.
 
     Attributes:
-        folder: the prepared folder; None when only checking, or when something is broken.
+        folder: the prepared folder; None if nothing was prepared: when only checking, or when something is broken
+            without `keep_going`.
         images, objects, expressions: number of each by split.
-        groups: objects of each group of the test split.
-        classes: objects of each class.
-        words: number of words of a sentence, on average and at most.
-        notes: differences from the published data that do no harm, one line each.
-        broken: (image, entry or file, error) of everything that cannot be used.
-        up_to_date: nothing had changed since the last time, so nothing was written.
-        bytes_written: size of the index.
+        groups: number of objects in each group of the test split.
+        classes: number of objects of each class.
+        words: mean and largest number of words of a sentence.
+        notes: harmless differences from the published data, one line each.
+        broken: (name, error) of each image, entry or file that cannot be used.
+        up_to_date: whether the index was up to date and was not written again.
+        bytes_written: size of the index that was written, in bytes.
     """
 
     folder: Path | None
@@ -79,16 +82,17 @@ def prepare_mono3drefer(
     Args:
         data: the published folder (see Mono3DReferRoot.find).
         out: the prepared folder; `<data>/g3d` if None.
-        check_only: look at everything, write nothing.
-        decode: decode every image, not only its header and end.
-        keep_going: write the good expressions although something is broken.
+        check_only: check everything, write nothing.
+        decode: decode every image, instead of reading only its header and end.
+        keep_going: write the good expressions even if something is broken.
         workers: number of processes.
-        redo: prepare again what is up to date.
+        progress: is advanced by one for every image.
+        redo: write the index even if it is up to date.
 
     Raises:
-        MissingDataError: no such folder, no Mono3DRefer.json, split list or group file in it.
-        InputError: one of these files cannot be read as what it is.
-        EnvironmentProblem: `out` cannot be written; raised before the work begins.
+        MissingDataError: the folder, or Mono3DRefer.json, a split list or the group file in it, does not exist.
+        InputError: one of these files does not have the expected format.
+        EnvironmentProblem: `out` cannot be written or the disk is too full; raised before the work begins.
     """
     root = Mono3DReferRoot.find(data)
     folder = out or root.prepared
@@ -118,12 +122,12 @@ def prepare_mono3drefer(
 
 @dataclass(frozen=True)
 class Mono3DReferPlan:
-    """What preparing would take.
+    """Work and disk space that preparing Mono3DRefer takes.
 
     Attributes:
         images, expressions: number of each.
-        bytes: about how many bytes will be written.
-        free: how many bytes are free there.
+        bytes: estimated number of bytes that will be written.
+        free: number of free bytes on that disk.
         reason: None if the index is up to date, "" if there is none, otherwise what has changed.
     """
 
@@ -135,11 +139,11 @@ class Mono3DReferPlan:
 
 
 def plan_mono3drefer(data: Path, out: Path | None = None) -> Mono3DReferPlan:
-    """Say what preparing would take, without looking into an image.
+    """Return the plan of `prepare_mono3drefer`, without checking the images.
 
     Raises:
-        MissingDataError, InputError: as prepare_mono3drefer.
-        EnvironmentProblem: there is not enough room.
+        MissingDataError, InputError: see `prepare_mono3drefer`.
+        EnvironmentProblem: there is not enough free disk space.
     """
     root = Mono3DReferRoot.find(data)
     items = _items(root)
@@ -172,10 +176,11 @@ def _recipe(root: Mono3DReferRoot, decode: bool) -> JointRecipe[tuple[int, int]]
 
 
 def _join(sizes: Mapping[str, tuple[int, int]], root: Mono3DReferRoot) -> Joined:
-    """Check the expressions, splits and groups against the images, and index the good expressions.
+    """Check the expressions, splits and groups against the images. Return the index of the good expressions.
 
     Args:
-        sizes: (width, height) of the good images, pixels.
+        sizes: (width, height) of the good images in pixels, by name.
+        root: the raw data.
     """
     splits = {split: root.split(split) for split in SPLITS}
     entries = read_expressions(root.root / EXPRESSIONS_FILE)
@@ -195,10 +200,10 @@ def _join(sizes: Mapping[str, tuple[int, int]], root: Mono3DReferRoot) -> Joined
 
 
 def _check_image(item: Item, root: Mono3DReferRoot, decode: bool) -> tuple[int, int]:
-    """Check an image and its calibration; return the image's width and height, pixels.
+    """Check an image and its calibration. Return the width and height of the image in pixels.
 
     Raises:
-        G3DError: the first thing that is wrong.
+        G3DError: the first error found.
     """
     name = item.name
     size = whole_image_size(root.image_path(name), decode)
@@ -209,14 +214,15 @@ def _check_image(item: Item, root: Mono3DReferRoot, decode: bool) -> tuple[int, 
 def check_camera(camera: np.ndarray, image_size: tuple[int, int], path: Path) -> None:
     """Check that a calibration can belong to an uncropped image of this size.
 
-    This is stricter than what infer asks of a user's image.
+    The check is stricter than that of `g3d infer` for a user's image.
 
     Args:
         camera: (3, 4) projection matrix that was read from `path`.
-        image_size: (width, height), pixels.
+        image_size: (width, height) in pixels.
+        path: the calibration file, for error messages.
 
     Raises:
-        InputError: the principal point is not near the middle, or the field of view is not that of a camera.
+        InputError: the principal point is not near the image centre, or the focal length is not in the accepted range.
     """
     size, hint = (
         f"an image of {image_size[0]} x {image_size[1]} pixels",
@@ -240,7 +246,7 @@ def _by_split(expressions: Sequence[Expression], splits: Mapping[str, Sequence[s
 
 
 def _listed_twice(splits: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
-    """Yield an error for each pair of splits with common images: results on one of them would be worthless."""
+    """Yield an error for each pair of splits with common images, because results on such a split are not valid."""
     for k, first in enumerate(SPLITS):
         for second in SPLITS[k + 1 :]:
             both = sorted(set(splits[first]) & set(splits[second]))
@@ -268,7 +274,7 @@ def _in_no_split(expressions: Sequence[Expression], listed: Sequence[str], root:
 def _outside_image(
     expressions: Sequence[Expression], sizes: Mapping[str, tuple[int, int]], root: Mono3DReferRoot
 ) -> Iterator[Problem]:
-    """Yield an error for each object whose 2D box lies outside of its image."""
+    """Yield an error for each expression whose object has a 2D box that lies entirely outside its image."""
     for e in expressions:
         width, height = sizes.get(e.image, (np.inf, np.inf))
         x1, y1, x2, y2 = e.objects.boxes2d[0]
@@ -285,7 +291,10 @@ def _outside_image(
 def _ungrouped(
     test: Sequence[Expression], groups: Mapping[str, frozenset[int]], root: Mono3DReferRoot
 ) -> Iterator[Problem]:
-    """Yield an error for each group member that the test split lacks, and each test instance that is in no group."""
+    """Yield an error for each group member that is not in the test split, and for each ungrouped test instance.
+
+    Every test instance must be in a distance group and in a difficulty group.
+    """
     path, instances = root.root / GROUPS_FILE, {e.instance for e in test}
     for name, members in groups.items():
         for instance in sorted(members - instances):
@@ -311,7 +320,7 @@ def _facts(
     groups: Mapping[str, frozenset[int]],
     expressions: Sequence[Expression],
 ) -> dict[str, Any]:
-    """Return what the report says about the data, as plain JSON values for the manifest."""
+    """Return the counts and notes of the report as plain JSON values for the manifest."""
     lengths = [len(e.sentence.split()) for e in expressions]
     classes = {e.instance: e.class_name for e in expressions}
     return {

@@ -1,7 +1,7 @@
-"""`g3d prepare multiview`: RGB-D frames -> ENet features of points, pooled over frames:
-<out>/multiview/<scene>/features.h5.
+"""`g3d prepare multiview`: compute ENet features of RGB-D frames and pool them over the points of prepared scenes.
 
-Source: ScanRefer's multiview preparation (daveredrum/ScanRefer, daveredrum/Pointnet2.ScanNet).
+The files are <out>/multiview/<scene>/features.h5. Source: ScanRefer's multiview preparation (daveredrum/ScanRefer,
+daveredrum/Pointnet2.ScanNet).
 """
 
 from __future__ import annotations
@@ -29,19 +29,20 @@ from g3d.prepare.scannet import SCENES
 
 VERSION = 1
 MULTIVIEW = "multiview"
-_AT_ONCE = 4  # frames in one pass of the network
+_AT_ONCE = 4  # frames in one batch of the network
 
 
 @dataclass(frozen=True)
 class MultiviewSettings:
-    """How features are made.
+    """Settings of multiview features.
 
     Attributes:
         every: take each `every`-th frame (1 for frames that were exported with a step).
-        pool: "max" over the frames that see a point, or "first": the first one decides, frames by name as strings.
+        pool: "max": maximum over the frames that see a point; "first": feature of the first frame that sees the point,
+            with the frames sorted by name as strings.
         points: "scanrefer": the rows that ScanRefer's form keeps, as published; "all": every vertex.
         projection: "published": one set of intrinsics and ScanRefer's frustum; "frame": each frame's own intrinsics.
-        half: store float16.
+        half: store float16 instead of float32.
     """
 
     every: int = 1
@@ -54,12 +55,20 @@ class MultiviewSettings:
 def multiview_recipe(
     out: Path, frames: Path, weights: Path, settings: MultiviewSettings, device: str = "cpu"
 ) -> Recipe:
-    """How the features are made.
+    """Return the recipe that makes the multiview features of one scene.
+
+    Args:
+        out: folder of the prepared scenes.
+        frames: folder of the frames (see `frames_of`).
+        weights: file with ENet's weights.
+        settings: settings of the features.
+        device: device of the network.
 
     Raises:
-        MissingDataError, InputError: the weights cannot be used.
+        MissingDataError: the file of weights does not exist.
+        InputError: the weights cannot be used.
     """
-    load_enet(weights)  # before the work begins
+    load_enet(weights)  # to report errors before the work begins
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
     work = functools.partial(_make, out=out, frames=frames, weights=weights, settings=settings, device=device)
     return Recipe("multiview", VERSION, {**asdict(settings), "weights": digest}, work)
@@ -68,7 +77,11 @@ def multiview_recipe(
 def _make(
     item: Item, target: Path, out: Path, frames: Path, weights: Path, settings: MultiviewSettings, device: str
 ) -> Mapping[str, Any]:
-    """Make one scene's features."""
+    """Make one scene's features and return its facts.
+
+    Raises:
+        G3DError: the scene or its frames cannot be used, or no frame has a valid pose.
+    """
     scene = read_scene(out / SCENES / item.name, "vertices", "rows")
     points = scene.vertices if settings.points == "all" or scene.rows is None else scene.vertices[scene.rows]
     network = _network(weights, device)
@@ -96,7 +109,7 @@ def _make(
 
 
 def _batches(source: FrameSource, settings: MultiviewSettings) -> Iterator[list[View]]:
-    """Views of the frames that have a pose, a few at a time, in the order that the pooling asks for."""
+    """Yield batches of views of the frames that have a pose, in the order that the pooling requires."""
     if settings.pool == "first":
         index = {name: number for number, name in enumerate(source.names)}
         ordered = (source.frame(index[name]) for name in published_order(source.names[:: settings.every]))

@@ -1,4 +1,4 @@
-"""The runner of all recipes: resumable, sharded, safe to kill, safe to start twice.
+"""Run recipes. A run can be resumed, divided into shards, killed, and started twice at the same time.
 
 A `Recipe` makes one folder for each item (`prepare`):
 
@@ -10,8 +10,8 @@ A `JointRecipe` makes one set of files from all items together (`prepare_jointly
     <out>/<files>, <out>/<manifest>     complete
     <out>/.<recipe>.partial/            being made
 
-An output is done when its manifest names the same recipe, version, settings and inputs. Everything is written into a
-partial folder first, and takes its final name only when all of it is on the disk.
+An output is done when its manifest has the same recipe, version, settings and inputs. All files are first written into
+a partial folder, and get their final names only when all of them are on the disk.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ Work = Callable[["Item", Path], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Recipe:
-    """The work that is done for every item of a kind, and what identifies it in manifests.
+    """The work for each item, and the values that identify it in manifests.
 
     Attributes:
         name: name of the recipe.
         version: version of the code that makes the outputs; outputs of another version are made again.
-        settings: everything that the outputs depend on besides the inputs: plain JSON values.
+        settings: everything that the outputs depend on besides the inputs, as plain JSON values.
         work: a picklable function of an item and an empty folder, which it fills. The facts that it returns go into
             the item's manifest; their entry "broken", if there is one, lists reasons why parts of the item are missing.
     """
@@ -54,7 +54,7 @@ class Recipe:
     work: Work
 
     def manifest(self, item: Item) -> dict[str, Any]:
-        """Return the first entries of the manifest of a finished item."""
+        """Return the entries of an item's manifest that identify its output: recipe, version, settings and inputs."""
         return _manifest(self.name, self.version, self.settings, item.fingerprint())
 
 
@@ -63,9 +63,9 @@ class Item:
     """One thing to prepare.
 
     Attributes:
-        name: name of the item, and of its folder.
+        name: name of the item and of its folder.
         inputs: the files that it is made from.
-        bytes: about how many bytes will be written.
+        bytes: estimated number of bytes that will be written.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Item:
     bytes: int = 0
 
     def fingerprint(self) -> str:
-        """Return a hash that changes with the inputs; an input that is missing counts as such."""
+        """Return a fingerprint of the inputs, which also counts the missing ones."""
         return fingerprint_inputs(self.inputs)
 
 
@@ -83,9 +83,9 @@ class Plan:
 
     Attributes:
         todo: items to make.
-        outdated: why items are made although they have a folder, by name.
+        outdated: reasons, by name, why items are made again although they have a folder.
         done: finished items.
-        incomplete: finished items of which parts are missing, because their inputs are damaged: reasons by name.
+        incomplete: reasons, by name, why parts of finished items are missing: their inputs are damaged.
     """
 
     todo: tuple[Item, ...]
@@ -103,10 +103,10 @@ class Prepared:
     """Result of preparing items.
 
     Attributes:
-        made: names of the items that were made now.
+        made: names of the items that were made in this run.
         done: names of the items that were finished before.
-        broken: errors of the items that could not be made, and of the missing parts of items that were made.
-        facts: what the recipe recorded in the manifests, by name.
+        broken: (name, error) of the items that could not be made, and of the missing parts of finished items.
+        facts: facts in the manifests of the items that were made in this run, by name.
     """
 
     made: tuple[str, ...]
@@ -116,10 +116,13 @@ class Prepared:
 
 
 def plan(recipe: Recipe, items: Sequence[Item], out: Path, redo: bool = False) -> Plan:
-    """Compare the items with the folders under `out`, without writing.
+    """Compare the items with the folders in `out`, without writing.
 
     Args:
-        redo: count everything as still to do.
+        recipe: the recipe of the items.
+        items: the items.
+        out: folder of the items' folders.
+        redo: plan to make all items again.
     """
     todo, done, outdated, incomplete = [], [], {}, {}
     for item in items:
@@ -147,16 +150,19 @@ def prepare(
     redo: bool = False,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Make what is not done yet; go on past broken items.
+    """Make the items that are not done yet, and continue after broken items.
 
     Args:
+        recipe: the recipe of the items.
+        items: the items.
         out: folder of the items' folders; made if missing.
         workers: number of processes.
         redo: also make finished items again.
         progress: is advanced by one for every item to make.
 
     Raises:
-        EnvironmentProblem: `out` has no room or cannot be written; raised before the work begins.
+        EnvironmentProblem: `out` has not enough free space or cannot be written (raised before the work begins), or a
+            worker process was killed.
     """
     require_writable(out)
     todo = plan(recipe, items, out, redo)
@@ -174,19 +180,19 @@ def prepare(
 
 
 def _clean(out: Path, name: str) -> None:
-    """Remove what a killed process has left while it made another version of something that is up to date."""
+    """Remove the partial folder of an item or a joint recipe that a killed process has left."""
     if has_leftovers(out, name):
         with partial_folder(out, name):
             pass
 
 
 def _make(item: Item, recipe: Recipe, out: Path, redo: bool) -> Mapping[str, Any]:
-    """Make one item's folder, or find that another process has just done so; return its facts."""
+    """Make one item's folder, unless another process has just made it, and return its facts."""
     final = out / item.name
     refuse_link(final)
     while True:
         with partial_folder(out, item.name) as folder:
-            if folder is None:  # another process makes it
+            if folder is None:  # another process is making it
                 time.sleep(0.2)
             elif not redo and why_again(recipe.manifest(item), final) is None:
                 return _facts(final)
@@ -207,7 +213,7 @@ class Joined:
 
     Attributes:
         facts: plain JSON values for the manifest.
-        broken: what is wrong apart from the items: (name, error).
+        broken: (name, error) of errors that were found in addition to those of the items.
         write: a function that writes the files into an empty folder.
     """
 
@@ -222,11 +228,11 @@ class JointRecipe(Generic[Result]):
 
     Attributes:
         name, version, settings: as in Recipe.
-        inspect: a picklable function of an item, which returns what the files need of it.
+        inspect: a picklable function that checks an item and returns its content for the files.
         join: a function of the results of the good items, by name.
-        source: the raw data's folder, which the manifest names for readers of the prepared folder.
+        source: the raw data's folder, which the manifest stores for readers of the prepared folder.
         inputs: files that the outputs are made from, besides those of the items.
-        manifest: name of the manifest, which lies beside those of other recipes.
+        manifest: file name of the manifest, which must differ from those of other recipes in the same folder.
     """
 
     name: str
@@ -239,7 +245,7 @@ class JointRecipe(Generic[Result]):
     manifest: str = MANIFEST
 
     def wanted(self, items: Sequence[Item]) -> dict[str, Any]:
-        """Return the first entries of the manifest of finished files."""
+        """Return the manifest's entries that identify the outputs: recipe, version, settings, inputs and source."""
         files = (*self.inputs, *(file for item in items for file in item.inputs))
         source = {"source": str(self.source.resolve())}
         return {**_manifest(self.name, self.version, self.settings, fingerprint_inputs(files)), **source}
@@ -251,11 +257,11 @@ class JointlyPrepared(Generic[Result]):
 
     Attributes:
         facts: the facts of the manifest.
-        broken: (name, error) of items and other things that cannot be used.
-        written: whether the prepared files are complete: written now or before.
-        up_to_date: nothing had changed since the last time, so nothing was written.
-        bytes: size of the files written now.
-        results: what inspecting the good items gave, by name; None if it was not necessary.
+        broken: (name, error) of items and other parts of the data that cannot be used.
+        written: whether the prepared files exist, written in this run or before.
+        up_to_date: whether the files were up to date and were not written again.
+        bytes: size in bytes of the files that were written in this run.
+        results: results of inspecting the good items, by name; None if no inspection was necessary.
     """
 
     facts: Mapping[str, Any]
@@ -267,7 +273,7 @@ class JointlyPrepared(Generic[Result]):
 
 
 def plan_jointly(recipe: JointRecipe[Any], items: Sequence[Item], out: Path) -> str | None:
-    """Return None if the files under `out` are up to date, "" if there are none, otherwise what has changed."""
+    """Return None if the files in `out` are up to date, "" if there are none, otherwise what has changed."""
     if not (out / recipe.manifest).is_file():
         return ""
     return why_again(recipe.wanted(items), out, recipe.manifest) or _left_out(out, recipe.manifest)
@@ -287,16 +293,19 @@ def prepare_jointly(
     """Inspect all items and make one set of files from them, unless the files are up to date.
 
     Args:
+        recipe: the recipe.
+        items: the items.
         out: folder of the files, which other recipes may share; made if missing.
         workers: number of processes.
-        redo: write the files although they are up to date.
+        redo: write the files even if they are up to date.
         check_only: inspect everything, write nothing.
-        inspect_all: inspect the items although the files are up to date.
+        inspect_all: inspect the items even if the files are up to date.
         keep_going: leave out what is broken, instead of writing nothing.
         progress: is advanced by one for every item.
 
     Raises:
-        EnvironmentProblem: `out` has no room or cannot be written; raised before the work begins.
+        EnvironmentProblem: `out` has not enough free space or cannot be written (raised before the work begins), or a
+            worker process was killed.
     """
     if not check_only:
         require_writable(out)
@@ -323,7 +332,10 @@ def prepare_jointly(
 
 
 def _write(recipe: JointRecipe[Any], joined: Joined, manifest: Mapping[str, Any], out: Path) -> int:
-    """Write the files and the manifest into a partial folder, then move them, the manifest last; return their size."""
+    """Write the files and the manifest into a partial folder, then move them to `out`, the manifest last.
+
+    Return the size of the files in bytes.
+    """
     while True:
         with partial_folder(out, recipe.name) as folder:
             if folder is not None:
@@ -336,7 +348,7 @@ def _write(recipe: JointRecipe[Any], joined: Joined, manifest: Mapping[str, Any]
                 except OSError as error:
                     raise EnvironmentProblem(f"{out}: cannot be written: {error.strerror or error}") from error
                 return sum(sizes.values())
-        time.sleep(0.2)  # another process writes them
+        time.sleep(0.2)  # another process is writing the files
 
 
 def _manifest(recipe: str, version: int, settings: Mapping[str, Any], inputs: str) -> dict[str, Any]:

@@ -1,5 +1,7 @@
-"""`g3d prepare scannet`: raw scans -> prepared scenes (g3d.data.scannet.scenes):
-<out>/scenes/<scene>/scene.safetensors."""
+"""`g3d prepare scannet`: convert raw scans to prepared scenes (g3d.data.scannet.scenes).
+
+The files are <out>/scenes/<scene>/scene.safetensors.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +35,12 @@ SPLITS = {"train": "scannetv2_train.txt", "val": "scannetv2_val.txt", "test": "s
 
 @dataclass(frozen=True)
 class ScanNetSettings:
-    """How scenes are prepared.
+    """Settings of prepared scenes.
 
     Attributes:
-        normals: "summed", or "published": ScanRefer's, of which only the last face in each column counts.
-        threshold, min_vertices: of the superpoints (g3d.ops.mesh_segments).
-        maximum: vertices that ScanRefer's and VoteNet's forms keep of a scene.
+        normals: "summed" (vertex_normals), or "published": the normals in ScanRefer's files (published_normals).
+        threshold, min_vertices: parameters of the superpoints (g3d.ops.mesh_segments).
+        maximum: number of vertices that ScanRefer's and VoteNet's forms keep of a scene.
     """
 
     normals: Literal["summed", "published"] = "summed"
@@ -48,10 +50,17 @@ class ScanNetSettings:
 
 
 def chosen_scenes(folder: ScanFolder, splits: Sequence[str], scenes: Sequence[str]) -> tuple[str, ...]:
-    """Scenes by name, or of splits (train, val, test, or a file of names); all that are there if neither is given.
+    """Return the names of the chosen scenes; all scenes in the folder if neither splits nor scenes are given.
+
+    Args:
+        folder: the raw ScanNet data.
+        splits: splits (train, val, test, or files of names), of which the scenes in the folder are returned. A warning
+            lists the others.
+        scenes: names of scenes, which take precedence over `splits`.
 
     Raises:
-        MissingDataError, InputError: no such split; none of a split's scenes is there.
+        MissingDataError: there is no such split, or none of its scenes is in the folder.
+        InputError: a split file cannot be used.
     """
     if scenes:
         return tuple(dict.fromkeys(scenes))
@@ -83,7 +92,7 @@ def chosen_scenes(folder: ScanFolder, splits: Sequence[str], scenes: Sequence[st
 
 
 def scannet_items(folder: ScanFolder, scenes: Sequence[str]) -> list[Item]:
-    """What there is to prepare. A scene that cannot be used is an item as well: its work says what is wrong."""
+    """Return the scenes as items. A scene that cannot be used is an item as well, whose work raises the error."""
     items = []
     for scene in scenes:
         try:
@@ -96,10 +105,10 @@ def scannet_items(folder: ScanFolder, scenes: Sequence[str]) -> list[Item]:
 
 
 def scannet_recipe(folder: ScanFolder, settings: ScanNetSettings) -> Recipe:
-    """How they are prepared.
+    """Return the recipe that prepares one scene.
 
     Raises:
-        MissingDataError, InputError: the label table is not there or wrong, though annotated scans need it.
+        InputError: the label table is not valid. A missing table is an error of each annotated scene.
     """
     table = label_table(folder)
     content = None if table is None else hashlib.sha256(table.read_bytes()).hexdigest()[:16]
@@ -108,32 +117,32 @@ def scannet_recipe(folder: ScanFolder, settings: ScanNetSettings) -> Recipe:
 
 
 def label_table(folder: ScanFolder) -> Path | None:
-    """The label table's file, after reading it; None where there is none.
+    """Return the path of the label table after checking its content; None if there is no table.
 
     Raises:
-        InputError: it is wrong.
+        InputError: the table is not valid.
     """
     try:
         path = folder.meta(LABEL_TABLE)
     except MissingDataError:
         return None
-    read_table(path)  # before the work begins
+    read_table(path)  # to report errors before the work begins
     return path
 
 
 @functools.cache
 def read_table(path: Path) -> LabelTable:
-    """The table, read once in a process."""
+    """Return the label table, which is read only once in a process."""
     return LabelTable.read(path)
 
 
 def _make(
     item: Item, target: Path, folder: ScanFolder, table: Path | None, settings: ScanNetSettings
 ) -> Mapping[str, Any]:
-    """Prepare one scene into `target`."""
+    """Prepare one scene in the folder `target` and return its facts."""
     scan = read_scan(folder.files(item.name))
     if scan.aggregation is not None and table is None:
-        folder.meta(LABEL_TABLE)  # says where it was looked for
+        folder.meta(LABEL_TABLE)  # raises an error that lists the places searched
     labels = read_table(table) if table is not None else None
     try:
         scene = make_scene(scan, labels, settings)
@@ -152,10 +161,15 @@ def _make(
 
 
 def make_scene(scan: Scan, table: LabelTable | None, settings: ScanNetSettings) -> Scene:
-    """A prepared scene of a raw scan.
+    """Return the prepared scene of a raw scan.
+
+    Args:
+        scan: the raw scan.
+        table: the label table; may be None for a scan without annotation.
+        settings: settings of the scene.
 
     Raises:
-        InputError: the scan lacks what a scene needs, or contradicts itself.
+        InputError: the mesh has no faces or no colours, or the annotation does not fit the label table.
     """
     import torch
 

@@ -1,9 +1,14 @@
-"""Prepared scenes -> the files that published code reads.
+"""Write prepared scenes as the files that published code reads.
 
-<out>/published/<form>/scenes/<scene>/...                    made once for each scene
-<out>/published/scanrefer/scannet_data/...                   the same files (hard links) where published code looks for
-them <out>/published/votenet/scannet_train_detection_data/...
-<out>/published/{refer,inst_nostuff}/scannetv2/{train,val,test}/...
+The files are made once for each scene:
+
+    <out>/published/<form>/scenes/<scene>/...
+
+Hard links to them are placed where the published code expects the files:
+
+    <out>/published/scanrefer/scannet_data/...
+    <out>/published/votenet/scannet_train_detection_data/...
+    <out>/published/{refer,inst_nostuff}/scannetv2/{train,val,test}/...
 """
 
 from __future__ import annotations
@@ -39,10 +44,13 @@ FORMS: dict[Form, str] = {
 
 
 def form_items(form: Form, out: Path, folder: ScanFolder, scenes: Mapping[str, int]) -> list[Item]:
-    """Prepared scenes under `out` that are to be written in a published form.
+    """Return prepared scenes in `out` as items to write in a published form.
 
     Args:
-        scenes: their names, and how many bytes each will have where it is not prepared yet.
+        form: the published form.
+        out: folder of the prepared data.
+        folder: the raw ScanNet data, which the form inst_nostuff also reads.
+        scenes: names of the scenes, and the expected size in bytes of each scene that is not prepared yet.
     """
     items = []
     for scene, expected in scenes.items():
@@ -57,7 +65,7 @@ def form_items(form: Form, out: Path, folder: ScanFolder, scenes: Mapping[str, i
 
 
 def form_recipe(form: Form, out: Path, folder: ScanFolder) -> Recipe:
-    """How they are written."""
+    """Return the recipe that writes prepared scenes in a published form."""
     work = functools.partial(_publish, form=form, out=out, folder=folder, table=label_table(folder))
     return Recipe(form, VERSION, {}, work)
 
@@ -74,7 +82,7 @@ def _publish(
                 f"scan {scene.name}: its .txt has no axisAlignment, which boxes in VoteNet's form need",
                 "leave the scan out, or leave --published votenet away",
             )
-        if scene.annotated:  # test scans have no such form
+        if scene.annotated:  # VoteNet's form has no test scans
             published.write_votenet(target, scene.name, votenet_scene(scene.arrays(), scene.rows))
     else:
         _publish_prepared(form, target, scene, folder, table)
@@ -82,7 +90,7 @@ def _publish(
 
 
 def _publish_prepared(form: Form, target: Path, scene: Scene, folder: ScanFolder, table: Path | None) -> None:
-    """SPFormer's and CFNet's forms; without labels for a test scan."""
+    """Write a scene in the form "refer" (CFNet) or "inst_nostuff" (SPFormer); a test scan is written without labels."""
     nyu40, instance = None, None
     if scene.annotated and scene.label_nyu40 is not None:
         nyu40, instance = scene.label_nyu40, scene.objects.astype(np.int64)
@@ -102,12 +110,13 @@ def _publish_prepared(form: Form, target: Path, scene: Scene, folder: ScanFolder
 
 
 def link_published(form: Form, out: Path, folder: ScanFolder, scenes: Sequence[str]) -> Path:
-    """Put a form's files where published code looks for them; returns that folder.
+    """Link a form's files into the folder where published code expects them, and return this folder.
 
-    Files are hard links to those of the scenes (copies where the disk has none): no room is taken twice.
+    The files are hard links to those of the scenes, which take no additional space. If the file system does not support
+    hard links, the files are copied.
 
     Raises:
-        EnvironmentProblem: they cannot be made.
+        EnvironmentProblem: the links cannot be made.
     """
     split_of = _splits(folder) if FORMS[form] == "scannetv2" else {}
     place = out / PUBLISHED / form / FORMS[form]
@@ -123,7 +132,7 @@ def _splits(folder: ScanFolder) -> dict[str, str]:
         try:
             found.update(dict.fromkeys(read_split(folder.meta(name)), split))
         except G3DError:
-            continue  # the lists are optional: without them files are not put into train/ and val/
+            continue  # the lists are optional: without one, files are not sorted into its split's folder
     return found
 
 
@@ -136,7 +145,7 @@ def _link(file: Path, link: Path) -> None:
         try:
             os.link(file, link)
         except FileExistsError:
-            return  # another process has just made the same
+            return  # another process has just made the same link
         except OSError:
             shutil.copyfile(file, link)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Choose the part of a list that this process prepares: `--shard i/n`, a SLURM array, or torchrun's or srun's tasks."""
+"""Choose the part of a list that this process prepares, from `--shard i/n`, a SLURM array, torchrun or srun."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Shard:
-    """Part `index` (from 0) of `count`: every count-th item of a list, so that all parts take about the same time."""
+    """Part `index` (from 0) of `count` parts of a list. It has every count-th item, so all parts take similar time."""
 
     index: int = 0
     count: int = 1
@@ -43,10 +43,10 @@ def parse_shard(text: str) -> Shard:
 def shard_of_environment(environment: Mapping[str, str] = os.environ) -> Shard:
     """Return the part that the launcher gave to this process; the whole list if no launcher started several processes.
 
-    A SLURM job array comes first, then torchrun's RANK and WORLD_SIZE, then the tasks of a SLURM step.
+    A SLURM job array takes precedence over torchrun's RANK and WORLD_SIZE, and these over the tasks of a SLURM step.
 
     Raises:
-        EnvironmentProblem: the variables contradict each other.
+        EnvironmentProblem: a variable is not a number, or the variables contradict each other.
     """
     for name, first, count in (
         ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT"),

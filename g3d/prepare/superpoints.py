@@ -1,8 +1,8 @@
-"""`g3d prepare superpoints`: meshes or clouds -> superpoints: <out>/superpoints/<name>/superpoints.safetensors.
+"""`g3d prepare superpoints`: segment meshes or point clouds into superpoints.
 
-Meshes are segmented as ScanNet's Segmentator does, clouds over each point's nearest neighbours. The file holds
-`superpoints`, (N,) int32; if vertices of the mesh were left out because they are not finite, it also holds `rows`, (N,)
-int64: the vertex of the mesh that each entry belongs to.
+Meshes are segmented as ScanNet's Segmentator does, point clouds over each point's nearest neighbours. The file
+<out>/superpoints/<name>/superpoints.safetensors holds `superpoints`, (N,) int32. If vertices were left out because they
+are not finite, the file also holds `rows`, (N,) int64: the vertex of the mesh that each entry belongs to.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _MESH = "_vh_clean_2.ply"
 
 @dataclass(frozen=True)
 class SuperpointSettings:
-    """How superpoints are made.
+    """Settings of superpoints.
 
     Attributes:
-        source: "mesh": over its edges; "points": over each point's nearest neighbours, faces are not looked at; "auto":
-            by what there is.
-        threshold: how much normals may change within one; larger makes larger superpoints.
-        min_vertices: smaller ones join a neighbour.
-        neighbours: for clouds.
+        source: "mesh": segment over the edges of the mesh; "points": segment over each point's nearest neighbours and
+            ignore faces; "auto": "mesh" if the file has faces, otherwise "points".
+        threshold: how much normals may change within a superpoint; a larger value makes larger superpoints.
+        min_vertices: superpoints with fewer vertices are merged with a neighbour.
+        neighbours: number of nearest neighbours of each point; used only for point clouds.
         segs_json: also write ScanNet's <name>.<threshold>.segs.json (ids are root vertices).
     """
 
@@ -53,7 +53,11 @@ class SuperpointSettings:
 
 
 def superpoint_items(data: Path, scenes: Sequence[str] = ()) -> list[Item]:
-    """Return the meshes to segment: one file, the mesh files of a folder, or the scans of ScanNet's folder.
+    """Return the meshes to segment as items: one file, the mesh files of a folder, or the scans of ScanNet's folder.
+
+    Args:
+        data: a file, a folder of files, or ScanNet's folder.
+        scenes: names of the wanted files or scans of a folder; all if empty.
 
     Raises:
         MissingDataError: there is no such file or folder.
@@ -74,7 +78,11 @@ def superpoint_items(data: Path, scenes: Sequence[str] = ()) -> list[Item]:
 
 
 def _loose_meshes(folder: Path) -> dict[str, Path]:
-    """Return the mesh files that lie in a folder by their names without suffix."""
+    """Return the mesh files in a folder by their names without suffix.
+
+    Raises:
+        InputError: two files have the same name and different suffixes.
+    """
     found: dict[str, Path] = {}
     for file in sorted(folder.iterdir()):
         if file.suffix.lower() in MESH_SUFFIXES and not file.name.startswith("."):
@@ -96,7 +104,7 @@ def _make(item: Item, target: Path, settings: SuperpointSettings) -> Mapping[str
     path = item.inputs[0]
     if not path.is_file():
         raise MissingDataError(f"{path}: no such file")
-    mesh = read_mesh(path, lenient=not path.name.endswith(_MESH))  # the vertices of a scan have numbers elsewhere
+    mesh = read_mesh(path, lenient=not path.name.endswith(_MESH))  # other files of a scan refer to vertex numbers
     source = ("mesh" if len(mesh.faces) else "points") if settings.source == "auto" else settings.source
     if source == "mesh" and not len(mesh.faces):
         raise InputError(f"{path}: the file has no faces", "--from points makes superpoints of a cloud")
@@ -129,7 +137,7 @@ def _make(item: Item, target: Path, settings: SuperpointSettings) -> Mapping[str
 
 
 def _segments(mesh: Mesh, roots: np.ndarray) -> np.ndarray:
-    """Return the root of every vertex of the file; a vertex that was left out is a segment of its own."""
+    """Return the root vertex of every vertex of the file. A vertex that was left out is its own segment."""
     if mesh.rows is None:
         return roots
     segments = np.arange(len(mesh.rows) + mesh.left_out)

@@ -1,7 +1,7 @@
-"""Apply a function to many items, in worker processes where asked, and go on past broken items.
+"""Apply a function to many items, optionally in worker processes, and continue after broken items.
 
-The function takes an item and returns plain data. If it raises, the item is broken: a G3DError is the reason itself,
-and any other exception becomes an ItemFailed, whose traceback goes to the debug log.
+The function takes an item and returns plain data. If it raises, the item is broken: a G3DError is kept as the error of
+the item, and any other exception becomes an ItemFailed, whose traceback goes to the debug log.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class ItemFailed(G3DError):
-    """An item could not be made for a reason that its recipe did not foresee: exit code 1.
+    """An item could not be made because of an unexpected exception: exit code 1.
 
     Attributes:
         trace: the traceback, for the debug log.
@@ -67,11 +67,12 @@ def apply(
 
     Args:
         work: a picklable function of one item.
-        items: the items; their `name`, or else their text, begins the reason of an unforeseen error.
+        items: the items. The message of an unexpected error begins with the `name` of the item, or with its `str` if it
+            has no name.
         label: name of the work in the progress display.
         workers: number of processes; with 1 the work is done in this process.
         progress: is advanced by one for every item.
-        at_once: most items that a process takes at a time: 1 for long work, more for work of milliseconds.
+        at_once: largest number of items that a process takes at a time: 1 for long work, more for work of milliseconds.
 
     Raises:
         EnvironmentProblem: a worker process was killed from outside.
@@ -93,7 +94,7 @@ def apply(
 
 
 class _Guarded:
-    """Call a function and return its errors, which make the item broken, instead of raising them."""
+    """Callable that calls a function and returns its errors instead of raising them."""
 
     def __init__(self, work: Callable[[Any], Any]) -> None:
         self.work = work
@@ -114,7 +115,7 @@ def _mapper(workers: int, at_once: int) -> Iterator[Callable[[Callable, Sequence
     if workers <= 1:
         yield lambda work, items: map(_Guarded(work), items)
         return
-    # spawned, not forked: the caller may hold threads of its own
+    # spawn, not fork, because the caller may have running threads
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     with ProcessPoolExecutor(workers, context, _start_worker, (stop,)) as pool:
@@ -127,7 +128,7 @@ def _mapper(workers: int, at_once: int) -> Iterator[Callable[[Callable, Sequence
                 "a worker process was killed", "out of memory? try fewer --workers; what was finished is kept"
             ) from None
         except BaseException:
-            stop.set()  # without it the workers would finish what they are at, which may take minutes
+            stop.set()  # otherwise the workers would finish their current items, which may take minutes
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 
@@ -139,12 +140,14 @@ def _start_worker(stop: Event) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-_at_work = _told = False  # of a worker process
+_at_work = _told = False  # state of a worker process: a call is running; the parent has asked it to stop
 
 
 class _InWorker(_Guarded):
-    """Call a function in a worker process. After the parent's stop request, the present call is interrupted as by an
-    error, and no other begins."""
+    """Callable that calls a function in a worker process until the parent asks it to stop.
+
+    After the request, the running call is interrupted by SystemExit, and no other call begins.
+    """
 
     def __call__(self, item: Any) -> Any:
         global _at_work
@@ -159,7 +162,7 @@ class _InWorker(_Guarded):
 
 def _interrupt(number: int, frame: object) -> None:
     if _told and _at_work:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # once: it tidies up
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # do not interrupt the clean-up of the call
         raise SystemExit(1)
 
 
@@ -167,7 +170,7 @@ def _stop_when_told(stop: Event) -> None:
     global _told
     stop.wait()
     _told = True
-    while True:  # a signal that comes while the handler answers an earlier one does not wake a sleeping system call
+    while True:  # a signal that arrives while the handler handles an earlier one does not interrupt a system call
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         time.sleep(0.1)
 
