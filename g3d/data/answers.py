@@ -1,7 +1,8 @@
-"""Answers to a query: boxes and masks, each with its scores, and how each is written to and read from a record.
+"""Answers to a query: boxes and masks with scores, and their conversion to and from records.
 
 Letters in shapes: N objects, P points, H and W pixels. Frames are those of g3d/data/types.py. Angles are radians; the
-sign of each yaw is stated in g3d/geometry/boxes.py. Predictions files hold the records (g3d/data/predictions.py).
+sign of each yaw is stated in g3d/geometry/boxes.py. Predictions files contain the records
+(g3d/data/predictions.py).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from g3d.errors import InputError
 from g3d.ops.mask_rle import masks_to_strings, strings_to_masks
 
 _UNKNOWN_ANGLE, _UNKNOWN = -10.0, -1
-"""KITTI's values for what a label does not say."""
+"""KITTI's values for fields that are not annotated."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +73,13 @@ class CameraBoxes:
 
     @staticmethod
     def empty(scored: bool = False) -> CameraBoxes:
-        """Return no boxes, of detections (`scored`) or of labels."""
+        """Return an answer without boxes: detections if `scored`, otherwise labels."""
         none = np.zeros(0)
         rows = (np.zeros(0, "<U16"), np.zeros((0, 4)), np.zeros((0, 3)), np.zeros((0, 3)), none)
         return CameraBoxes(*rows, scores=none if scored else None)
 
     def to_record(self) -> dict[str, Any]:
-        """Return the answer as plain data; columns that hold KITTI's "unknown" are left out."""
+        """Return the answer as plain data without the fields that contain KITTI's "unknown"."""
         columns = {
             "class": [str(name) for name in self.classes],
             "score": floats(_scores(self)),
@@ -97,10 +98,10 @@ class CameraBoxes:
 
     @staticmethod
     def from_record(record: Record) -> CameraBoxes:
-        """Read what `to_record` gives.
+        """Return the answer that `to_record` has written.
 
         Raises:
-            InputError: a field is missing, unknown, or of another form.
+            InputError: a field is missing, is unknown, or has another form.
         """
         rows = record.rows("objects")
         if not rows:
@@ -123,14 +124,14 @@ class CameraBoxes:
 
 @dataclass(frozen=True, eq=False)
 class SceneBoxes:
-    """N labelled or detected 3D boxes of one scene, in the frame that its source names.
+    """N labelled or detected 3D boxes of one scene, in the frame that the scene's source names.
 
     Attributes:
         classes: (N,) str.
         centers: (N, 3) float64, metres.
         sizes: (N, 3) float64, extents along the box's own x, y and z in metres.
         yaws: (N,) float64, rotation about z in radians; 0 for boxes that are parallel to the axes, the default.
-        ids: (N,) int64, the objects' ids in their scene, -1 where they have none, which is the default.
+        ids: (N,) int64, the objects' ids in their scene; -1 where an object has none, which is the default.
         scores: (N,) float64 for detections, None for labels.
     """
 
@@ -158,7 +159,7 @@ class SceneBoxes:
         return selected
 
     def to_record(self) -> dict[str, Any]:
-        """Return the answer as plain data; a yaw of 0 and an unknown id are left out."""
+        """Return the answer as plain data without yaws of 0 and unknown ids."""
         columns = {
             "class": [str(name) for name in self.classes],
             "score": floats(_scores(self)),
@@ -174,10 +175,10 @@ class SceneBoxes:
 
     @staticmethod
     def from_record(record: Record) -> SceneBoxes:
-        """Read what `to_record` gives.
+        """Return the answer that `to_record` has written.
 
         Raises:
-            InputError: a field is missing, unknown, or of another form.
+            InputError: a field is missing, is unknown, or has another form.
         """
         rows = record.rows("objects")
         required = ("class", "score", "center", "size")
@@ -228,10 +229,10 @@ class ImageBoxes:
 
     @staticmethod
     def from_record(record: Record) -> ImageBoxes:
-        """Read what `to_record` gives.
+        """Return the answer that `to_record` has written.
 
         Raises:
-            InputError: a field is missing, unknown, or of another form.
+            InputError: a field is missing, is unknown, or has another form.
         """
         rows = record.rows("objects")
         fields = ("class", "score", "box2d")
@@ -246,12 +247,12 @@ class ImageBoxes:
 
 @dataclass(frozen=True, eq=False)
 class PointMask:
-    """The points of one scene that are meant; a mask without points is valid and says that there is no such object.
+    """The points of one scene that a query refers to; a mask without points means that there is no such object.
 
     Attributes:
         mask: (P,) bool, over the vertices of the source in the order of its file.
         score: confidence of a prediction, None for a label.
-        name: class or label of what the mask covers, None where it has none.
+        name: class or label of the masked object, None where it has none.
     """
 
     kind: ClassVar[str] = "point_mask"
@@ -261,16 +262,16 @@ class PointMask:
     name: str | None = None
 
     def to_record(self) -> dict[str, Any]:
-        """Return the answer as plain data, the mask as COCO's run-length text of one column."""
+        """Return the answer as plain data, with the mask as COCO's run-length text of one column."""
         record = {"kind": self.kind, "points": len(self.mask), "runs": _runs(self.mask[:, None]), "score": _score(self)}
         return record if self.name is None else {**record, "name": self.name}
 
     @staticmethod
     def from_record(record: Record) -> PointMask:
-        """Read what `to_record` gives.
+        """Return the answer that `to_record` has written.
 
         Raises:
-            InputError: a field is missing, unknown, or of another form.
+            InputError: a field is missing, is unknown, or has another form.
         """
         mask = _mask(record, record.count("points"), 1)[:, 0]
         return PointMask(mask, record.number("score"), record.text("name"))
@@ -278,12 +279,12 @@ class PointMask:
 
 @dataclass(frozen=True, eq=False)
 class PixelMask:
-    """The pixels of one image that are meant; a mask without pixels is valid and says that there is no such object.
+    """The pixels of one image that a query refers to; a mask without pixels means that there is no such object.
 
     Attributes:
         mask: (H, W) bool, over the pixels of the original image.
         score: confidence of a prediction, None for a label.
-        name: class or label of what the mask covers, None where it has none.
+        name: class or label of the masked object, None where it has none.
     """
 
     kind: ClassVar[str] = "pixel_mask"
@@ -293,17 +294,17 @@ class PixelMask:
     name: str | None = None
 
     def to_record(self) -> dict[str, Any]:
-        """Return the answer as plain data, the mask as COCO's run-length text."""
+        """Return the answer as plain data, with the mask as COCO's run-length text."""
         height, width = self.mask.shape
         record = {"kind": self.kind, "size": [width, height], "runs": _runs(self.mask), "score": _score(self)}
         return record if self.name is None else {**record, "name": self.name}
 
     @staticmethod
     def from_record(record: Record) -> PixelMask:
-        """Read what `to_record` gives.
+        """Return the answer that `to_record` has written.
 
         Raises:
-            InputError: a field is missing, unknown, or of another form.
+            InputError: a field is missing, is unknown, or has another form.
         """
         size = record.size("size")
         if size is None:
@@ -319,10 +320,10 @@ _FIELDS = {"point_mask": ("points", "runs", "score"), "pixel_mask": ("size", "ru
 
 
 def answer_of(record: Record) -> Answer:
-    """Read an answer of any kind from its record.
+    """Return the answer of any kind that a record contains.
 
     Raises:
-        InputError: the kind is unknown, or a field is missing, unknown, or of another form.
+        InputError: the kind is unknown, or a field is missing, is unknown, or has another form.
     """
     kind = record.one_of("kind", tuple(KINDS))
     fields = ("kind", *_FIELDS.get(kind, ("objects",)))
@@ -358,7 +359,7 @@ def _score(mask: PointMask | PixelMask) -> float:
 
 
 def _runs(mask: np.ndarray) -> str:
-    """Return (H, W) bool as COCO's run-length text; an empty picture has the empty text."""
+    """Return a mask (H, W) bool as COCO's run-length text; a mask without pixels gives the empty text."""
     return masks_to_strings(torch.from_numpy(np.ascontiguousarray(mask, bool))[None])[0] if mask.size else ""
 
 

@@ -1,8 +1,8 @@
-"""The boundary around readers of files: whatever a file's content breaks becomes one line that names the file.
+"""Error boundary of the file readers: any exception that a file's content causes becomes one line with its path.
 
-A reader checks what its format demands and raises InputError with the line or field. What it does not foresee (a
-truncated archive, a value of another type, nesting that exhausts the stack) raises whatever the library underneath
-raises; `reading` turns that into an InputError as well, so that no content of a file looks like a bug of g3d.
+A reader checks the rules of its format and raises InputError with the line or field. Other faults (a truncated archive,
+a value of another type, nesting that exhausts the stack) raise exceptions of the underlying library. `reading` turns
+those into InputErrors too, so that no file content looks like a bug of g3d.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from g3d.errors import EnvironmentProblem, G3DError, InputError, MissingDataErro
 F = TypeVar("F", bound=Callable[..., Any])
 AnyPath = str | os.PathLike[str]
 
-_BUGS = (AssertionError, ImportError, NameError)  # no content of a file raises these
+_BUGS = (AssertionError, ImportError, NameError)  # a file's content never raises these
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _LONGEST = 300
 _DAMAGED = "damaged"
 
 
 class reading:
-    """Context manager in which a file is read: exceptions caused by its content become errors that name it.
+    """Context manager for reading a file: exceptions that its content causes become errors with the file's path.
 
     FileNotFoundError becomes a MissingDataError. Every other exception becomes an InputError of one line, chained to
     the original, so that `g3d --traceback` shows both. An InputError or MissingDataError of the reader itself passes;
-    the path is prefixed if its message lacks it. Errors that no content can cause (AssertionError, ImportError,
+    if its message lacks the path, the path is prefixed. Errors that no content can cause (AssertionError, ImportError,
     NameError) pass unchanged, because they are bugs or faults of the installation.
 
     Entering and leaving without an error costs less than a microsecond.
 
     Args:
         path: the file.
-        what: what it holds, the first word of the message: "calibration", "label"; "" for the path alone.
-        hint: what to do about a damaged file.
-        problem: what is said before the reason of an exception that is not one of the known kinds.
-        missing_hint: what to do about a missing file.
-        expected: what the message expects where a folder is found.
+        what: kind of content, the first word of the message: "calibration", "label"; "" for the path alone.
+        hint: advice on a damaged file.
+        problem: text before the reason of an exception that is not of a known kind.
+        missing_hint: advice on a missing file.
+        expected: what the message expects if the path is a folder.
     """
 
     __slots__ = ("expected", "hint", "missing_hint", "path", "problem", "what")
@@ -90,7 +90,7 @@ class reading:
 
 
 def reader(what: str = "", hint: str | None = None, problem: str = _DAMAGED) -> Callable[[F], F]:
-    """Decorate a function whose first parameter is `path`, the file that it reads: its body runs in `reading`."""
+    """Decorate a reader whose first parameter is `path`, the file that it reads, so that its body runs in `reading`."""
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
@@ -105,7 +105,7 @@ def reader(what: str = "", hint: str | None = None, problem: str = _DAMAGED) -> 
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an exception's message, cut to a readable length; its type where it has no message."""
+    """Return the first line of an exception's message, cut after 300 characters; without a message, its type."""
     said = str(error).strip()
     line = said.splitlines()[0].strip() if said else type(error).__name__
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
@@ -128,7 +128,7 @@ def _reason(error: Exception, problem: str) -> str:
 
 
 def _other_file(error: FileNotFoundError, path: str) -> str:
-    """The name of the missing file where it is not the one that was to be read."""
+    """Return ": " and the name of the missing file if it differs from `path`, otherwise an empty text."""
     name = error.filename
     other = isinstance(name, str | os.PathLike) and os.fspath(name) != path
     return f": {os.fspath(name)}" if other else ""

@@ -1,9 +1,10 @@
-"""Detection rows of monocular detectors -> objects in the camera frame, as xinzhuma/monodle and ZrrSkywalker/MonoDETR
-decode them.
+"""Decoding of monocular detection rows into objects in the camera frame.
+
+Source: xinzhuma/monodle and ZrrSkywalker/MonoDETR.
 
 A row has 37 numbers: class, score, centre x y of the 2D box, its width and height, depth in metres, 12 heading bin
-logits, 12 residuals, height width length in metres, projected 3D centre x y, depth confidence. Places and lengths in
-the picture are in the network's own measure (feature pixels, shares of the image), for which `to_image` makes up.
+logits, 12 residuals, height width length in metres, projected 3D centre x y, depth confidence. Positions and lengths in
+the image are in the network's own units (feature pixels, fractions of the image); `to_image` converts them to pixels.
 """
 
 from __future__ import annotations
@@ -41,19 +42,19 @@ def objects_from_rows(
     ray: Literal["center_2d", "center_3d"],
     mean_sizes: np.ndarray | None = None,
 ) -> Objects:
-    """The detections of one image.
+    """Return the detections of one image.
 
     Args:
-        rows: (K, 37), from an image without augmentation.
-        camera: (3, 4), of the original image.
-        to_image: (2, 3), the rows' places -> pixels of the original image (`rows_to_image`).
-        class_names: by class number.
+        rows: (K, 37), predicted from an image without augmentation.
+        camera: (3, 4), projection matrix of the original image.
+        to_image: (2, 3), the rows' units -> pixels of the original image (`rows_to_image`).
+        class_names: class names by class number.
         ray: the point whose viewing ray turns the observation angle into the yaw.
-        mean_sizes: (classes, 3) metres, class means that the rows' sizes are relative to.
+        mean_sizes: (classes, 3) metres, mean sizes by class that are added to the rows' sizes; None adds nothing.
 
     Returns:
-        Objects in the rows' order. The score is score times depth confidence and may exceed 1; boxes are not clipped to
-        the image.
+        Objects in the rows' order. An object's score is the row's score times its depth confidence and may exceed 1.
+        Boxes are not clipped to the image.
     """
     rows = rows.astype(np.float64)
     column = {name: rows[:, place] for name, place in COLUMNS.items()}
@@ -82,14 +83,14 @@ def objects_from_rows(
 def rows_to_image(
     image_size: tuple[int, int], resolution: tuple[int, int], extent: tuple[float, float], exact_inverse: bool
 ) -> np.ndarray:
-    """(2, 3), places in the network's own measure -> pixels of the original image.
+    """Return the (2, 3) transform from the network's own units to pixels of the original image.
 
     Args:
         image_size: width, height of the original image.
         resolution: width, height of the network's input.
-        extent: width and height of that input in the rows' measure: feature cells, or 1 and 1.
-        exact_inverse: invert the warp exactly. False scales x and y by image size / extent, as published, which is off
-            in y by up to 1.85 pixels and in box height by up to 1 % for KITTI's images.
+        extent: width and height of that input in the rows' units: feature cells, or 1 and 1.
+        exact_inverse: invert the warp exactly. If False, scale x and y by image size / extent, as published; for
+            KITTI's images, this is off by up to 1.85 pixels in y and by up to 1 % in box height.
     """
     if not exact_inverse:
         return np.diag([*image_size, 0.0])[:2] / np.array([[extent[0]], [extent[1]]])

@@ -1,5 +1,4 @@
-"""Text files read with clear errors, and files that are either complete or not there: written under a temporary name,
-then renamed."""
+"""Reading of text files with clear errors, and atomic writing: a temporary file is written, then renamed."""
 
 from __future__ import annotations
 
@@ -15,15 +14,15 @@ from g3d.errors import EnvironmentProblem
 
 
 def read_text(path: Path | str, what: str) -> str:
-    """The content of a UTF-8 text file, with or without a byte order mark.
+    """Return the content of a UTF-8 text file, with or without a byte order mark.
 
     Args:
         path: the file.
-        what: what it holds, the first word of an error: "calibration", "label".
+        what: kind of content, the first word of an error: "calibration", "label".
 
     Raises:
-        MissingDataError: no such file.
-        InputError: not text, or it cannot be read.
+        MissingDataError: the file does not exist.
+        InputError: the file is not UTF-8 text or cannot be read.
     """
     with reading(path, what), open(path, "rb") as file:
         return file.read().decode("utf-8-sig")
@@ -31,15 +30,16 @@ def read_text(path: Path | str, what: str) -> str:
 
 @contextmanager
 def atomic_write(path: Path | str, durable: bool = True) -> Iterator[BinaryIO]:
-    """A binary file that takes the place of `path` when the block ends; on any error nothing is left and `path` is as
-    it was.
+    """Yield a binary file that replaces `path` when the block ends.
+
+    On an error, the temporary file is removed and `path` stays unchanged.
 
     Args:
-        path: the file to write; missing parent folders are made.
-        durable: wait until the disk has it. Without, a power failure may leave an incomplete file under the name.
+        path: the file to write; missing parent folders are created.
+        durable: wait until the content is on the disk. If False, a power failure may leave an incomplete file.
 
     Raises:
-        EnvironmentProblem: the folder cannot be made or written, or the disk is full.
+        EnvironmentProblem: the folder cannot be created or written, or the disk is full.
     """
     path = Path(path)
     temporary: str | None = None
@@ -51,7 +51,7 @@ def atomic_write(path: Path | str, durable: bool = True) -> Iterator[BinaryIO]:
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o666 & ~_umask())  # mkstemp makes files that only their owner may read
+            os.fchmod(file.fileno(), 0o666 & ~_umask())  # mkstemp creates files that only their owner may read
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
@@ -62,10 +62,10 @@ def atomic_write(path: Path | str, durable: bool = True) -> Iterator[BinaryIO]:
 
 
 def require_writable(folder: Path, option: str = "--out") -> None:
-    """Whether a folder can be made or written, without making it: better known before the work than after.
+    """Check that a folder can be created or written, without creating it, so that a long run fails before its work.
 
     Raises:
-        EnvironmentProblem: it cannot.
+        EnvironmentProblem: the folder cannot be created or written.
     """
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):

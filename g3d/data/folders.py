@@ -1,11 +1,11 @@
-"""Locks, and folders that are either complete or absent: filled under a hidden name, then renamed.
+"""File locks, and atomic creation of folders: a folder is filled under a hidden name, then renamed.
 
     <parent>/<name>/              complete
-    <parent>/.<name>.partial/     being filled; locked while its process lives
+    <parent>/.<name>.partial/     being filled; locked while its process runs
     <parent>/.<name>.old/         the folder that is being replaced
 
-A killed process leaves a partial folder, which the next process empties. Symbolic links in these places are refused,
-and nothing is deleted through one.
+A killed process leaves a partial folder, which the next process empties. Symbolic links at these paths are refused, and
+nothing is deleted through a link.
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ _warned = False
 
 @contextmanager
 def atomic_folder(final: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes `final` when the block ends; on an error nothing is left and `final` is as
-    before. If another process is filling the same folder, wait until it ends.
+    """Yield an empty folder that becomes `final` when the block ends.
+
+    On an error, the folder is removed and `final` stays unchanged. If another process is filling the same folder, wait
+    until it ends.
 
     Raises:
         EnvironmentProblem: the folder cannot be written, or the disk is full.
-        InputError: a symbolic link lies in the place of the folder.
+        InputError: the path of the folder is a symbolic link.
     """
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -52,13 +54,13 @@ def atomic_folder(final: Path) -> Iterator[Path]:
 
 @contextmanager
 def partial_folder(parent: Path, name: str) -> Iterator[Path | None]:
-    """Yield the empty folder `.<name>.partial`, locked by this process; None while another process holds it.
+    """Yield the empty folder `.<name>.partial`, locked by this process; None while another process holds the lock.
 
     The folder is removed at the end of the block, unless `replace_folder` has renamed it.
 
     Raises:
         EnvironmentProblem: the folder cannot be written.
-        InputError: a symbolic link lies in its place.
+        InputError: the path of the folder is a symbolic link.
     """
     folder = parent / f".{name}.partial"
     held = _open_locked(folder)
@@ -66,7 +68,7 @@ def partial_folder(parent: Path, name: str) -> Iterator[Path | None]:
         yield None
         return
     try:
-        for left in folder.iterdir():  # by a process that was killed
+        for left in folder.iterdir():  # left by a process that was killed
             discard(left)
         discard(parent / f".{name}.old")
         yield folder
@@ -82,7 +84,7 @@ def has_leftovers(parent: Path, name: str) -> bool:
 
 
 def flush_files(folder: Path) -> dict[str, int]:
-    """Wait until the disk has all files of a folder; return their sizes in bytes by their path in the folder."""
+    """Wait until all files of a folder are on the disk; return their sizes in bytes by their path in the folder."""
     sizes = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         with path.open("rb") as file:
@@ -92,10 +94,10 @@ def flush_files(folder: Path) -> dict[str, int]:
 
 
 def replace_folder(folder: Path, final: Path) -> None:
-    """Give a partial folder its final name; a folder of that name is removed.
+    """Rename a partial folder to its final name; an older folder of that name is removed.
 
     Raises:
-        InputError: a symbolic link has the final name.
+        InputError: the final path is a symbolic link.
     """
     refuse_link(final)
     old = final.with_name(f".{final.name}.old")
@@ -107,10 +109,10 @@ def replace_folder(folder: Path, final: Path) -> None:
 
 
 def refuse_link(path: Path) -> None:
-    """Raise if a symbolic link lies where an output folder belongs.
+    """Check that the path of an output folder is not a symbolic link.
 
     Raises:
-        InputError: it does.
+        InputError: the path is a symbolic link.
     """
     if path.is_symlink():
         raise InputError(
@@ -120,7 +122,7 @@ def refuse_link(path: Path) -> None:
 
 
 def discard(path: Path) -> None:
-    """Remove a file, a folder with everything in it, or a symbolic link, but not what the link points to."""
+    """Remove a file, a folder with its content, or a symbolic link without its target."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -128,13 +130,13 @@ def discard(path: Path) -> None:
 
 
 class FileLock:
-    """A lock on a file, held until `release` is called or the process ends, however it ends.
+    """Lock on a file, held until `release` is called or the process ends for any reason.
 
-    The kernel knows the lock by the process: child processes do not inherit it, and do not keep it alive.
+    The lock belongs to the process: child processes do not inherit it and do not prolong it.
     """
 
     def __init__(self, path: Path, what: str) -> None:
-        """Take the lock; the file is made if missing, and holds the process id and the host.
+        """Take the lock. The file is created if it is missing; the process id and the host are written to it.
 
         Args:
             path: the file to lock.
@@ -155,34 +157,34 @@ class FileLock:
         self._file.flush()
 
     def release(self) -> None:
-        """Give the lock back. The file stays: removing it could remove the lock of the next process."""
+        """Release the lock. The file stays, because removing it could remove the lock of the next process."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
 
 def _open_locked(folder: Path) -> int | None:
-    """Return an open, locked descriptor of a folder, which is made if missing; None if another process holds it."""
+    """Return an open, locked descriptor of a folder, created if missing; None if another process holds the lock."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         refuse_link(folder)
         held = os.open(folder, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     except FileNotFoundError:
-        return None  # renamed by its owner in between
+        return None  # its owner renamed it in between
     except OSError as error:
         refuse_link(folder)
         raise EnvironmentProblem(f"{folder}: cannot be written: {error.strerror or error}") from error
     if not _try_lock("flock", held, folder):
         os.close(held)
         return None
-    if not _is_at(held, folder):  # locked just after its owner renamed it
+    if not _is_at(held, folder):  # it was locked just after its owner renamed it
         os.close(held)
         return None
     return held
 
 
 def _try_lock(kind: str, descriptor: int, path: Path) -> bool:
-    """Return whether the lock was taken; where there are no locks (some network disks, Windows), warn once and go on.
+    """Return whether the lock was taken. Without locks (some network disks, Windows), warn once and return True.
 
     Args:
         kind: "flock" (belongs to the open file, works for folders), or "lockf" (belongs to the process).

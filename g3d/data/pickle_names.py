@@ -1,9 +1,9 @@
 """Stand-ins for the names that a pickle of plain data may contain: containers, numpy arrays and torch tensors.
 
-A pickle calls what it names and sets its state. Nothing that a file could call, construct or alter is therefore real:
-each allowed name stands for a `_Call`, whose function checks its arguments and returns a plain value or a `_Late`
-object, which becomes a numpy array or a torch tensor only after the unpickler has ended. `__setstate__` of numpy's and
-torch's own classes is never run on values from the file.
+A pickle calls the names that it contains and sets the state of the results. Therefore a file never reaches real
+functions or classes: each allowed name maps to a `_Call`, whose function checks its arguments and returns a plain value
+or a `_Late` object, which becomes a numpy array or a torch tensor only after the unpickler has finished. `__setstate__`
+of numpy's and torch's own classes is never run on values from the file.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ _STORAGES = {
 
 
 class _Fixed:
-    """Base of all stand-ins: an instance without attributes of its own, whose state no file can set."""
+    """Base class of all stand-ins: an instance without a `__dict__`, whose state a file cannot set."""
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]  # so none becomes a key, where it could not be replaced
+    __hash__ = None  # type: ignore[assignment]  # so that none becomes a key, which could not be replaced
 
     def __setstate__(self, state: Any) -> None:
         raise pickle.UnpicklingError(f"state for {type(self).__name__.strip('_')}, which has none")
 
 
 class _Call(_Fixed):
-    """Stand-in for a function or a class: calling it checks the arguments."""
+    """Stand-in for a function or a class; the function that it calls checks the arguments."""
 
     __slots__ = ("_function",)
 
@@ -63,7 +63,7 @@ class StorageType(_Fixed):
     """Stand-in for a class of torch's storages.
 
     Attributes:
-        dtype: of its elements.
+        dtype: type of the storage's elements.
     """
 
     __slots__ = ("dtype",)
@@ -73,7 +73,7 @@ class StorageType(_Fixed):
 
 
 class _Late(_Fixed):
-    """Stand-in for a value that takes its place when the file has been read."""
+    """Stand-in for a value that replaces it after the file has been read."""
 
     __slots__ = ("_value",)
 
@@ -99,7 +99,7 @@ class _Tensor(_Late):
 
 
 class _Dtype(_Late):
-    """A numpy dtype of numbers or text; of the state that numpy stores, only the byte order is taken."""
+    """A numpy dtype of numbers or text; only the byte order is used of the state that numpy stores."""
 
     __slots__ = ()
 
@@ -113,7 +113,7 @@ class _Dtype(_Late):
 
 
 class _Array(_Late):
-    """A numpy array, made when its state is set."""
+    """A numpy array, created when its state is set."""
 
     __slots__ = ()
 
@@ -130,7 +130,7 @@ class _Array(_Late):
 
 
 class _Mapping(dict):
-    """Stand-in for a subclass of dict; attributes that the file gives it (`_metadata` of state dicts) are dropped."""
+    """Stand-in for a subclass of dict; attributes that the file sets (`_metadata` of state dicts) are dropped."""
 
     __slots__ = ("kind",)
     kind: type[dict]
@@ -164,7 +164,7 @@ def _is_shape(value: Any) -> bool:
 
 
 def _bytes(value: Any) -> bytes:
-    """Raw bytes; Python 2 stored them as text, which an unpickler with encoding latin1 gives back byte for byte."""
+    """Return raw bytes. Python 2 stored them as text, which encoding latin1 preserves byte for byte."""
     if isinstance(value, str):
         return value.encode("latin1")
     _require(isinstance(value, bytes | bytearray), "the content of an array is not bytes: an array of objects?")
@@ -172,7 +172,7 @@ def _bytes(value: Any) -> bytes:
 
 
 def _numbers(shape: Any, dtype: Any, data: Any, order: Any = "C") -> np.ndarray:
-    """A new numpy array in native byte order of checked shape, dtype and bytes."""
+    """Return a new numpy array in native byte order after checking shape, dtype and bytes."""
     _require(isinstance(dtype, _Dtype), "the dtype of an array is something else")
     _require(_is_shape(shape), "the shape of an array is no tuple of numbers from 0 on")
     _require(order in ("C", "F"), "the order of an array is neither C nor F")
@@ -240,7 +240,7 @@ def _complex(real: Any, imaginary: Any) -> complex:
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> _Tensor:
-    """A tensor in a storage; gradients and hooks are dropped."""
+    """Return a tensor that views a storage; gradients and hooks are dropped."""
     _require(isinstance(storage, Storage), "a tensor without a storage")
     _require(len(rest) < 3 or not rest[2], "a tensor with a conjugate or negative bit")
     return _view(storage.elements, offset, size, stride)
@@ -255,7 +255,7 @@ def _tensor_of_dtype(
 
 
 def _view(elements: torch.Tensor, offset: Any, size: Any, stride: Any) -> _Tensor:
-    """A view that lies inside its storage. With strides of 0 it may have more elements than that, up to a bound."""
+    """Return a view inside a storage. With strides of 0, it may have more elements than the storage, up to 2**24."""
     size, stride = tuple(size), tuple(stride)
     _require(_is_count(offset) and _is_shape(size) and _is_shape(stride), "a tensor of negative or fractional size")
     _require(len(size) == len(stride), "a tensor of different numbers of sizes and strides")
@@ -273,7 +273,7 @@ def _parameter(data: Any, *rest: Any) -> _Tensor:
 
 
 def _from_type(rebuild: Any, kind: Any, arguments: Any, state: Any) -> Any:
-    """A tensor with attributes of its own, which are dropped."""
+    """Return a tensor without the attributes that the file gives it."""
     known = isinstance(rebuild, _Call) and kind in (_TENSOR, _PARAMETER) and isinstance(arguments, tuple)
     _require(known, "a tensor of an unknown class")
     return rebuild(*arguments)
@@ -335,11 +335,11 @@ NAMES: dict[tuple[str, str], Any] = {
         for name, dtype in _STORAGES.items()
     },
 }
-"""Every name that a pickle may contain, by module and name."""
+"""The stand-ins of all names that a pickle may contain, by module and name."""
 
 
 def resolved(value: Any, seen: dict[int, tuple[Any, Any]] | None = None) -> Any:
-    """The value with every stand-in replaced; lists and dicts are changed in place."""
+    """Return the value with every stand-in replaced; lists and dicts are changed in place."""
     seen = {} if seen is None else seen
     kind = type(value)
     if kind not in (list, tuple, dict, _Mapping) and not isinstance(value, _Fixed):
@@ -362,5 +362,5 @@ def resolved(value: Any, seen: dict[int, tuple[Any, Any]] | None = None) -> Any:
         result = tuple([resolved(member, seen) for member in value])
     else:
         raise pickle.UnpicklingError("a function or a class where a value is expected")
-    seen[id(value)] = value, result  # the value is kept as well, so that its id is not given to another
+    seen[id(value)] = value, result  # keep the value too, so that its id is not reused
     return result

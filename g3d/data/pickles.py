@@ -1,13 +1,13 @@
-"""The one reader of pickles that others wrote: published checkpoints, prepared scenes, word vectors, annotations.
+"""Reader of pickles that other programs wrote: published checkpoints, prepared scenes, word vectors, annotations.
 
-Unpickling runs what the file names. This reader knows a fixed list of names (g3d.data.pickle_names), gives stand-ins
-for them, and refuses every other one, so no code of a file runs and no address is taken from it. It reads
+Unpickling calls the functions that the file names. This reader has a fixed list of names (g3d.data.pickle_names), uses
+stand-ins for them and refuses all others, so that no code of a file runs and no address is taken from it. It reads
 
-- plain pickles of every protocol, of Python 2 as well, in which tensors of torch may lie;
+- plain pickles of every protocol, also of Python 2, which may contain tensors of torch;
 - files of torch.save: zip archives (PyTorch 1.6 and later) and the older sequence of pickles and storages.
 
-Before a pickle is run, its opcodes are walked: lengths and memo numbers beyond the file's size would otherwise make
-Python allocate what they ask for.
+The opcodes of a pickle are scanned before it is run: lengths and memo numbers beyond the file's size would otherwise
+make Python allocate that much memory.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ def read(
     hint: str | None = _HINT,
     problem: str = "not a pickle, or damaged",
 ) -> Any:
-    """Return the content of a pickle or of a file of torch.save, with tensors on the CPU and no code run.
+    """Return the content of a pickle or of a file of torch.save, without running its code; tensors are on the CPU.
 
     Args:
         path: the file.
-        what: what it holds, the first word of an error.
-        encoding: of text that Python 2 wrote. latin1 reads all bytes, and is needed for arrays of Python 2.
-        hint: what to do about a file that is refused or damaged.
-        problem: what is said before the reason that a damaged file gives.
+        what: kind of content, the first word of an error.
+        encoding: encoding of text that Python 2 wrote. latin1 decodes all bytes and is needed for arrays of Python 2.
+        hint: advice on a file that is refused or damaged.
+        problem: text before the reason in the error of a damaged file.
 
     Returns:
         Python values: containers, numbers, text, numpy arrays and scalars in native byte order, tensors without
         gradient (parameters too).
 
     Raises:
-        MissingDataError: no such file.
-        InputError: damaged, or it names anything but the values above.
+        MissingDataError: the file does not exist.
+        InputError: the file is damaged, or it names anything other than the values above.
     """
     with reading(path, what, hint, problem), open(path, "rb") as file:
         if file.read(len(_ZIP)) == _ZIP:
@@ -68,7 +68,7 @@ def read(
 
 
 class _Unpickler(pickle.Unpickler):
-    """Python's unpickler with stand-ins for the allowed names and without any other."""
+    """Python's unpickler, restricted to the allowed names and their stand-ins."""
 
     def __init__(self, content: bytes, encoding: str, stored: Stored | None) -> None:
         super().__init__(io.BytesIO(content), encoding=encoding)
@@ -78,7 +78,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         self.names_used = True
-        if (module, name) == ("torch.storage", "_load_from_bytes"):  # a tensor in a pickle not made by torch.save
+        if (module, name) == ("torch.storage", "_load_from_bytes"):  # a tensor that torch.save did not pickle
             return _EmbeddedStorage(self._encoding)
         if (module, name) not in NAMES:
             raise InputError(
@@ -128,7 +128,7 @@ class _EmbeddedStorage:
 
 
 def _read_zip(file: BinaryIO, encoding: str) -> Any:
-    """The content of a zip archive of torch.save."""
+    """Return the content of a zip archive of torch.save."""
     with zipfile.ZipFile(file) as archive:
         members = {info.filename: info for info in archive.infolist()}
         root = next((name.removesuffix("data.pkl") for name in members if name.endswith("/data.pkl")), None)
@@ -158,7 +158,10 @@ def _read_zip(file: BinaryIO, encoding: str) -> Any:
 
 
 def _read_sequence(content: bytes, encoding: str, embedded: bool = False) -> Any:
-    """A plain pickle, or what torch.save wrote before PyTorch 1.6: five pickles, then the storages' numbers."""
+    """Return the content of a plain pickle, or of a file that torch.save wrote before PyTorch 1.6.
+
+    Such a file is a sequence of five pickles, then the storages' numbers.
+    """
     value, at, names_used = _load(content, 0, encoding)
     if value != _MAGIC or type(value) is not int:
         return resolved(value) if names_used else value
@@ -200,21 +203,21 @@ def _matching(storage: Storage, kind: StorageType, key: Any, count: int) -> Stor
 
 
 def _elements(content: bytes, dtype: torch.dtype) -> torch.Tensor:
-    """A flat tensor with memory of its own."""
+    """Return a flat tensor with its own memory."""
     made = torch.empty(len(content), dtype=torch.uint8)
     made.numpy()[:] = np.frombuffer(content, np.uint8)
     return made.view(dtype)
 
 
 def _load(content: bytes, start: int, encoding: str, stored: Stored | None = None) -> tuple[Any, int, bool]:
-    """Run the pickle that begins at a byte -> its value, the byte after it, whether the value may hold stand-ins."""
+    """Run the pickle at byte `start`; return its value, the byte after it, and whether it may contain stand-ins."""
     end = _end_of_pickle(content, start)
     unpickler = _Unpickler(content if end - start == len(content) else content[start:end], encoding, stored)
     return unpickler.load(), end, unpickler.names_used
 
 
 _LENGTHS = [-1] * 256
-"""Bytes that follow an opcode; -1 for those that `_end_of_pickle` looks at, and for bytes that are no opcode."""
+"""Number of bytes that follow an opcode; -1 for opcodes that `_end_of_pickle` handles and for other bytes."""
 for _opcode in pickletools.opcodes:
     _LENGTHS[ord(_opcode.code)] = 0 if _opcode.arg is None else max(_opcode.arg.n, -1)
 _COUNTED = {
@@ -230,11 +233,11 @@ for _code in pickle.EXT1 + pickle.EXT2 + pickle.EXT4:
 
 
 def _end_of_pickle(content: bytes, at: int) -> int:
-    """The byte after the pickle that begins at a byte.
+    """Return the byte after the pickle that begins at byte `at`.
 
     Raises:
-        EOFError: it is cut off, or an opcode asks for more bytes than there are.
-        UnpicklingError: a byte is no opcode that plain data needs, or a memo number is above the number of bytes.
+        EOFError: the pickle is cut off, or an opcode asks for more bytes than there are.
+        UnpicklingError: a byte is no opcode of plain data, or a memo number is larger than the number of bytes.
     """
     lengths, size = _LENGTHS, len(content)
     while at < size:

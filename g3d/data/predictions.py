@@ -1,4 +1,4 @@
-"""Predictions files: JSON lines, one record for each (sample, sentence), enough to evaluate and draw without the model.
+"""Predictions files: JSON lines with one record for each (sample, sentence), sufficient to evaluate and draw.
 
 A record of schema 2, on one line:
     {"schema": 2, "sample": "000008", "expression": null,
@@ -7,10 +7,10 @@ A record of schema 2, on one line:
      "answers": [{"kind": "camera_boxes", "objects": [{"class": "Car", "score": 0.93, "box2d": [x1, y1, x2, y2],
                   "size_hwl": [h, w, l], "location": [x, y, z], "rotation_y": 1.57, "alpha": 1.49}]}]}
 
-A scene is {"kind": "scene", "path": ..., "name": ..., "frame": "scene" or "aligned"}. Answers have the units, frames
-and shapes of g3d/data/answers.py; masks are COCO's run-length texts, those of points with one column. What is unknown
-of an image is null, and what is unknown of an object is left out. Floats are written so that they read back to the
-same bits. Files of schema 1, which had one list of boxes in the camera frame, are still read.
+The source of a scene is {"kind": "scene", "path": ..., "name": ..., "frame": "scene" or "aligned"}. Answers have the
+units, frames and shapes of g3d/data/answers.py; masks are COCO's run-length texts, with one column for points. Unknown
+fields of an image are null, and unknown fields of an object are left out. Floats are written so that they read back to
+the same bits. Files of schema 1, which had one list of boxes in the camera frame, are still read.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SOURCES = {"image": ("kind", "path", "size", "camera"), "scene": ("kind", "path
 
 
 def write_predictions(path: Path | str, predictions: Iterable[Prediction]) -> None:
-    """Write one line for each prediction; `path` is complete or, after an error, as it was before.
+    """Write one line for each prediction; after an error, `path` is unchanged.
 
     Raises:
         InputError: a score, box or camera is not finite, or an answer has no scores.
@@ -57,9 +57,9 @@ def read_predictions(path: Path | str) -> list[Prediction]:
     """Read and check a predictions file of schema 1 or 2; blank lines are skipped.
 
     Raises:
-        MissingDataError: there is no such file.
-        InputError: a line is not a record: the message names the file, the line, the field, what was found and what was
-            expected.
+        MissingDataError: the file does not exist.
+        InputError: a line is not a record. The message names the file, the line, the field, the found and the expected
+            value.
     """
     path = Path(path)
     if not path.is_file():
@@ -116,7 +116,7 @@ def _source_record(source: Source) -> dict[str, Any]:
 
 
 def _read_line(raw: bytes, where: str) -> tuple[Prediction, int]:
-    """Return the prediction on a line, and its schema."""
+    """Return the prediction on a line and the line's schema."""
     try:
         values = json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -156,7 +156,7 @@ def _read_1(record: Record) -> Prediction:
 
 
 def _not_finite(prediction: Prediction) -> str:
-    """Name the arrays of a prediction that hold a number which is not finite."""
+    """Return the names of a prediction's arrays that contain a number that is not finite."""
     parts = {name: value for answer in prediction.answers for name, value in vars(answer).items()}
     parts.update(vars(prediction.source))
     numbers = {name: np.asarray(value) for name, value in parts.items() if value is not None}

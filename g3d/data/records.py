@@ -1,4 +1,4 @@
-"""Check a record of a JSON lines file field by field; errors name the line, the field, what was found and expected."""
+"""Field-by-field checks of JSON lines records; errors name the line, the field, the found and the expected value."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from g3d.errors import InputError
 
 
 class Record:
-    """A JSON object that is being read.
+    """A JSON object whose fields are read and checked.
 
     Args:
-        values: the object, as `json` gives it.
+        values: the object, as `json` returns it.
         where: file and line, for messages.
-        prefix: path of the object inside its line, with a dot at its end: "answers[0].".
+        prefix: path of the object inside its line, with a final dot: "answers[0].".
     """
 
     def __init__(self, values: Any, where: str, prefix: str = "") -> None:
@@ -29,13 +29,13 @@ class Record:
         self.values: Mapping[str, Any] = values
 
     def fail(self, field: str, found: Any, expected: str, whole: bool = False) -> NoReturn:
-        """Raise the InputError of a field; with `whole` the field's name is already complete."""
+        """Raise the InputError of a field; with `whole`, `field` is used without the prefix."""
         shown = json.dumps(found, ensure_ascii=False)
         shown = shown if len(shown) <= 60 else shown[:57] + "..."
         raise InputError(f"{self.where}: {'' if whole else self.prefix}{field}: found {shown}, expected {expected}")
 
     def only(self, known: Sequence[str], required: Sequence[str]) -> None:
-        """Check that all required fields are there and that no other field than the known ones is.
+        """Check that all required fields are present and that all fields are known.
 
         Raises:
             InputError: a field is missing or unknown.
@@ -51,61 +51,61 @@ class Record:
                 raise InputError(f"{self.where}: {self.prefix}{name} is not a known field", hint)
 
     def inner(self, field: str) -> Record:
-        """Return the object in a field."""
+        """Return the JSON object in a field."""
         return Record(self.values[field], self.where, f"{self.prefix}{field}.")
 
     def rows(self, field: str) -> list[Record]:
-        """Return the objects of a list."""
+        """Return the JSON objects of the list in a field."""
         found = self.values[field]
         if not isinstance(found, list):
             self.fail(field, found, "a list")
         return [Record(row, self.where, f"{self.prefix}{field}[{k}].") for k, row in enumerate(found)]
 
     def name(self, field: str, expected: str) -> str:
-        """Return a text that is not empty."""
+        """Return the text in a field, which must not be empty."""
         value = self.values[field]
         if not isinstance(value, str) or not value:
             self.fail(field, value, expected)
         return str(value)
 
     def text(self, field: str) -> str | None:
-        """Return a text, None where the field is null or absent."""
+        """Return the text in a field, None where the field is null or absent."""
         value = self.values.get(field)
         if value is not None and not isinstance(value, str):
             self.fail(field, value, "a string or null")
         return value
 
     def one_of(self, field: str, known: Sequence[str]) -> str:
-        """Return one of some words."""
+        """Return the word in a field, which must be one of the known words."""
         value = self.values.get(field)
         if value not in known:
             self.fail(field, value, " or ".join(known))
         return str(value)
 
     def count(self, field: str) -> int:
-        """Return a whole number of 0 or more."""
+        """Return the whole number of 0 or more in a field."""
         value = self.values[field]
         if type(value) is not int or value < 0:
             self.fail(field, value, "a whole number of 0 or more")
         return int(value)
 
     def integer(self, field: str, default: int) -> int:
-        """Return an integer, or the default where the field is absent."""
+        """Return the integer in a field, or the default where the field is absent."""
         value = self.values.get(field, default)
         if type(value) is not int:
             self.fail(field, value, "an integer")
         return int(value)
 
     def number(self, field: str, default: float | None = None) -> float:
-        """Return a finite number, or the default where the field is absent and a default is given."""
+        """Return the finite number in a field, or the default where the field is absent and a default is given."""
         return self._finite([self.values.get(field, default)], 1, field)[0]
 
     def numbers(self, field: str, count: int) -> list[float]:
-        """Return a list of finite numbers of that length."""
+        """Return the list of `count` finite numbers in a field."""
         return self._finite(self.values[field], count, field)
 
     def matrix(self, field: str, rows: int, columns: int) -> np.ndarray | None:
-        """Return a matrix (rows, columns) float64, None where the field is null or absent."""
+        """Return the matrix (rows, columns) float64 in a field, None where the field is null or absent."""
         value = self.values.get(field)
         if value is None:
             return None
@@ -114,7 +114,7 @@ class Record:
         return np.array([self._finite(row, columns, f"{field}[{k}]") for k, row in enumerate(value)])
 
     def size(self, field: str) -> tuple[int, int] | None:
-        """Return (width, height) in pixels, None where the field is null or absent."""
+        """Return the (width, height) in pixels in a field, None where the field is null or absent."""
         value = self.values.get(field)
         if value is None:
             return None

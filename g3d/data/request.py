@@ -1,4 +1,4 @@
-"""What `g3d infer` is asked: a user's own images or scenes, what is known of the camera, and sentences."""
+"""Requests to `g3d infer`: a user's own images or scenes, camera parameters, and sentences."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from g3d.geometry.cameras import camera_from_focal, focal_from_field_of_view
 
 @dataclass(frozen=True)
 class InferRequest:
-    """A question about a user's own data. The camera is known by at most one of three ways.
+    """A question about a user's own data. At most one of the three camera parameters is given.
 
     Attributes:
-        images: image files, and folders of them.
+        images: image files and folders of images.
         calibration: a KITTI calibration file for all images, or a folder with `<image's name>.txt` for each.
         focal: focal length in pixels.
-        field_of_view: horizontal, degrees.
-        expressions: sentences; each is asked about each image or scene. None for detection.
-        maps: predictions carry pictures of what the network attended to.
+        field_of_view: horizontal field of view in degrees.
+        expressions: sentences, each asked about each image or scene; empty for detection.
+        maps: whether predictions contain attention maps.
         scenes: files or folders of scanned scenes.
 
     Raises:
-        InputError: several ways to know the camera, a value that cannot be, an empty sentence.
+        InputError: several camera parameters are given, a value is out of range, or a sentence is empty.
     """
 
     images: tuple[Path, ...] = ()
@@ -56,14 +56,14 @@ class InferRequest:
 
     @property
     def has_camera(self) -> bool:
-        """Whether one of the three ways to know the camera is given."""
+        """Whether one of the three camera parameters is given."""
         return not (self.calibration is None and self.focal is None and self.field_of_view is None)
 
     def camera(self, image: Path, size: tuple[int, int]) -> np.ndarray:
         """Return the (3, 4) projection matrix of an image of `size` (width, height).
 
         Raises:
-            MissingDataError, InputError: its calibration file is not there, cannot be used, or is of another image.
+            MissingDataError, InputError: the calibration file is missing, cannot be used, or belongs to another image.
         """
         if self.calibration is None:
             focal = self.focal if self.field_of_view is None else focal_from_field_of_view(self.field_of_view, size[0])
@@ -83,22 +83,22 @@ CAMERA_NEEDED = (
 
 
 class Queries:
-    """The samples of a request: sentence after sentence about the first image or scene, then about the next.
+    """The samples of a request: all sentences about the first image or scene, then all about the next.
 
-    A sample's id is the name of its image or scene, numbered ("street-01", "street-02") where several sentences are
-    asked. Without sentences there is one sample for each image or scene.
+    A sample's id is the name of its image or scene, with a number ("street-01", "street-02") if there are several
+    sentences. Without sentences, there is one sample for each image or scene.
 
     Attributes:
         ids: the id of each sample.
-        drawn: None, for g3d.systems.base.Samples; a user's data is never trained on.
+        drawn: None, as g3d.systems.base.Samples requires; a user's data is never used for training.
 
     Args:
-        names: of the images or scenes.
-        expressions: sentences, each asked about each of them; none for detection.
-        option: the option that named them, for messages.
+        names: names of the images or scenes.
+        expressions: sentences, each asked about each image or scene; empty for detection.
+        option: the command-line option that named them, for messages.
 
     Raises:
-        InputError: two images or scenes have one name.
+        InputError: two images or scenes have the same name.
     """
 
     drawn = None

@@ -1,8 +1,8 @@
-"""Shared types that pass between folders: sources, samples, batches and predictions as small frozen dataclasses.
+"""Types shared by the packages: sources, samples, batches and predictions as small frozen dataclasses.
 
-The answers (boxes and masks) are in g3d/data/answers.py and can be imported from here too. Letters in shapes: B samples
-of a batch, I images of a batch, H and W pixels. Frames: `camera` is KITTI's rectified camera-0 frame (x right, y down,
-z forward, metres); `scene` is the frame of a scan's own file and `aligned` is that frame after the scan's axis
+The answers (boxes and masks) are in g3d/data/answers.py and can also be imported from here. Letters in shapes: B
+samples of a batch, I images of a batch, H and W pixels. Frames: `camera` is KITTI's rectified camera-0 frame (x right,
+y down, z forward, metres); `scene` is the frame of a scan's own file and `aligned` is that frame after the scan's axis
 alignment (both z up, metres).
 """
 
@@ -48,7 +48,7 @@ class SceneSource:
     Attributes:
         path: prepared folder, folder of the raw scan, or mesh file; None where it is not known.
         name: the scene's name, for example "scene0000_00".
-        frame: the frame of boxes that answers about this scene contain.
+        frame: the frame of the boxes in answers about this scene.
     """
 
     path: str | None
@@ -60,7 +60,7 @@ Source = ImageSource | SceneSource
 
 
 class Batch(Protocol):
-    """What a system's `collate` returns: it has a number of samples and moves to a device."""
+    """The result of a system's `collate`: it has a length in samples and can be moved to a device."""
 
     def __len__(self) -> int: ...
 
@@ -69,11 +69,11 @@ class Batch(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ImageSample:
-    """One image ready for a network, with what is needed to go back to the original.
+    """One image prepared for a network, with the transform from the original image.
 
     Attributes:
         id: the sample's name in its data set, for example "000008".
-        image: (3, H, W) uint8, RGB, warped to the network's size; normalised on the device; a group's samples share it.
+        image: (3, H, W) uint8, RGB, warped to the network's size. The device normalises it; a group's samples share it.
         source: the original image with its size and camera.
         transform: (2, 3) float64, original pixels -> network pixels.
         targets: the system's own encoded targets, None where there are no labels.
@@ -93,13 +93,13 @@ class ImageBatch:
     """B samples about I images.
 
     Attributes:
-        ids: of the B samples.
+        ids: ids of the B samples.
         images: (I, 3, H, W) uint8.
         sources: the original image of each sample.
         transforms: (2, 3) float64 of each sample, original pixels -> network pixels.
         expressions: the sentence of each sample, None for detection.
-        image_of: (B,) int64, which of the I images each sample is about; None where every sample has its own, I = B.
-        targets: the system's own, with a `to(device)` of its own; None where there are no labels.
+        image_of: (B,) int64, index of each sample's image among the I images; None if every sample has its own, I = B.
+        targets: the system's own targets with a method `to(device)`; None where there are no labels.
     """
 
     ids: tuple[str, ...]
@@ -115,12 +115,12 @@ class ImageBatch:
 
     @property
     def cameras(self) -> tuple[np.ndarray, ...]:
-        """(3, 4) float64, the projection matrix of each sample's original image."""
+        """Projection matrices (3, 4) float64 of the samples' original images, where they are known."""
         return tuple(source.camera for source in self.sources if source.camera is not None)
 
     @property
     def image_sizes(self) -> tuple[tuple[int, int], ...]:
-        """(width, height) of each sample's original image, pixels."""
+        """(width, height) in pixels of the samples' original images, where they are known."""
         return tuple(source.size for source in self.sources if source.size is not None)
 
     def to(self, device: torch.device | str) -> ImageBatch:
@@ -134,7 +134,7 @@ class ImageBatch:
 
     @staticmethod
     def of_groups(groups: Sequence[Sequence[ImageSample]], targets: Any = None) -> ImageBatch:
-        """Return the batch of some groups; all samples of a group share the image of its first sample."""
+        """Return the batch of groups of samples; all samples of a group share the image of its first sample."""
         samples = [sample for group in groups for sample in group]
         shared = len(samples) > len(groups)
         return ImageBatch(
@@ -150,15 +150,14 @@ class ImageBatch:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a system answers about one sample and one sentence: enough to evaluate and to draw without the model.
+    """A system's answers about one sample and one sentence, sufficient to evaluate and to draw without the model.
 
     Attributes:
         sample: the sample's id.
-        source: the image or scene that was asked about.
-        answers: the answers, each of another type or several masks; empty ones say that there is no such object.
-        expression: the sentence asked about, None for detection.
-        maps: (h, w) float32 pictures of what the network attended to, in the image's frame, by name; predictions files
-            do not keep them.
+        source: the image or scene of the sample.
+        answers: the answers, of different types or several masks; an empty answer means that there is no such object.
+        expression: the sentence, None for detection.
+        maps: (h, w) float32 attention maps in the image's frame, by name; predictions files do not contain them.
     """
 
     sample: str
@@ -169,14 +168,14 @@ class Prediction:
 
     @property
     def key(self) -> tuple[str, str | None]:
-        """What a prediction answers: its sample and its expression."""
+        """Sample and expression of the prediction."""
         return self.sample, self.expression
 
     def answer(self, kind: type[AnswerT]) -> AnswerT:
         """Return the answer of one type.
 
         Raises:
-            InputError: there is no answer of that type, or there are several.
+            InputError: there is no answer of that type, or there is more than one.
         """
         found = [answer for answer in self.answers if isinstance(answer, kind)]
         if len(found) != 1:

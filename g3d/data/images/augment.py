@@ -1,4 +1,4 @@
-"""How an image is brought to a network's input: mirrored, and cut out by a window drawn at random.
+"""Geometric augmentation of images: a random flip and a random crop window.
 
 Source: the augmentation of xinzhuma/monodle, which ZrrSkywalker/MonoDETR and the systems built on it share.
 """
@@ -15,12 +15,12 @@ from g3d.data.images.image import affine_from_crop
 
 @dataclass(frozen=True, eq=False)
 class Augmentation:
-    """How an image is brought to the network's input.
+    """A flip and a crop window that map an image to the network's input.
 
     Attributes:
-        flip: mirror it first.
-        crop: the window was drawn at random.
-        center: (2,) centre of the window, pixels of the (mirrored) image.
+        flip: mirror the image first.
+        crop: whether the window was drawn at random.
+        center: (2,), centre of the window in pixels of the (mirrored) image.
         scale: width of the window over the width of the image.
     """
 
@@ -30,25 +30,26 @@ class Augmentation:
     scale: float
 
     def transform(self, image_size: tuple[int, int], resolution: tuple[int, int]) -> np.ndarray:
-        """(2, 3), pixels of the (mirrored) image -> network pixels."""
+        """Return the (2, 3) transform from pixels of the (mirrored) image to network pixels."""
         return affine_from_crop(self.center, image_size[0] * self.scale, resolution)
 
 
 def no_augmentation(image_size: tuple[int, int]) -> Augmentation:
-    """The whole image, as in evaluation."""
+    """Return the augmentation that keeps the whole image unmirrored, as in evaluation."""
     return Augmentation(False, False, np.array(image_size) / 2, 1.0)
 
 
 def draw_augmentation(
     rng: np.random.Generator | np.random.RandomState, image_size: tuple[int, int], config: Any
 ) -> Augmentation:
-    """Random flip, and random scale and shift, in the published order of draws.
+    """Draw a random flip, and a random scale and shift, in the published order of draws.
 
     Args:
-        rng: uniform for the flip, uniform for the crop; if cropped, normal for the scale and for the shifts in x and y.
-        image_size: width, height, pixels.
-        config: the preset's `augment` section: flip, crop (probabilities), scale (spread and bound), shift (spread; its
-            bound is twice it).
+        rng: the generator. It draws uniform numbers for flip and crop and, if cropped, normal numbers for the scale and
+            the shifts in x and y.
+        image_size: width, height in pixels.
+        config: the preset's `augment` section: flip and crop (probabilities), scale (standard deviation and bound of
+            the scale around 1), shift (standard deviation in fractions of the image size; the bound is twice that).
     """
     whole = no_augmentation(image_size)
     flip, crop = rng.uniform() < config.flip, rng.uniform() < config.crop

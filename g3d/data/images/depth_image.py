@@ -1,8 +1,8 @@
-"""Depth pictures in files: 16-bit PNG, which everyone reads, and `.zdepth`, the zlib stream of a `.sens` behind a
-header of 16 bytes.
+"""Depth image files: 16-bit PNG, and `.zdepth`, a 16-byte header followed by the zlib stream of a `.sens` frame.
 
-Both hold unsigned 16-bit numbers, 0 where there is no depth. A `.zdepth` file is: b"G3DZ", width and height as uint32,
-the numbers per metre as float32, then the deflated rows; little endian. Making one of a stored stream costs a copy.
+Both formats store unsigned 16-bit numbers, 0 where there is no depth. A `.zdepth` file consists of b"G3DZ", width and
+height as uint32, the units per metre as float32, then the deflated rows; all numbers are little endian. A stored stream
+is copied without compressing it again.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ _COMPACT_START = b"G3DZ"
 
 
 def encode_depth_png(depth: np.ndarray) -> bytes:
-    """The PNG file of an (h, w) uint16 picture: rows as differences to the one above, deflated fast. 5 ms for 640 x
-    480."""
+    """Return the PNG file of a depth image (h, w) uint16.
+
+    Each row is stored as the difference to the row above, at the fastest zlib level. A 640 x 480 image takes 5 ms.
+    """
     height, width = depth.shape
     plain = depth.astype(">u2").view(np.uint8).reshape(height, 2 * width)
     rows = np.empty((height, 1 + 2 * width), np.uint8)
@@ -39,18 +41,18 @@ def encode_depth_png(depth: np.ndarray) -> bytes:
 
 
 def pack_depth(deflated: bytes, size: tuple[int, int], per_metre: float) -> bytes:
-    """The `.zdepth` file of a zlib stream of width x height uint16."""
+    """Return the `.zdepth` file of a zlib stream of width x height uint16 numbers."""
     return _COMPACT.pack(_COMPACT_START, *size, per_metre) + deflated
 
 
 def read_depth(path: Path | str) -> np.ndarray:
-    """(h, w) float32, metres, 0 where there is none, of a `.zdepth` file or of a 16-bit PNG or PGM in millimetres.
+    """Return the depth (h, w) float32 in metres of a `.zdepth` file, or of a 16-bit PNG or PGM file in millimetres.
 
-    The largest number, 65535, stands for no reading (7-Scenes).
+    Pixels without depth are 0. The stored number 65535 also means no depth (7-Scenes).
 
     Raises:
-        MissingDataError: no such file.
-        InputError: damaged, or not 16 bits a pixel: 8-bit depth has lost what is needed.
+        MissingDataError: the file does not exist.
+        InputError: the file is damaged, or its pixels do not have 16 bits; 8 bits are not precise enough.
     """
     path = Path(path)
     with reading(path, "depth", "the file is damaged or incomplete: make or copy it again", "cannot be decoded"):
@@ -59,13 +61,19 @@ def read_depth(path: Path | str) -> np.ndarray:
 
 
 def to_metres(pixels: np.ndarray, per_metre: float) -> np.ndarray:
-    """uint16 of any shape -> float32 metres; 65535 becomes 0, no reading."""
+    """Return depth in metres, float32, from uint16 numbers of any shape; 65535 (no depth) becomes 0."""
     return np.where(pixels == np.iinfo(np.uint16).max, np.float32(0), pixels / np.float32(per_metre))
 
 
 def resize_nearest(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, ...) -> (h, w, ...) by taking pixel floor(i * W / w), as ScanNet's exporter resizes colour and depth
-    (OpenCV's "nearest")."""
+    """Return a picture (H, W, ...) resized to (h, w, ...) by nearest neighbour.
+
+    Column i of the result is column floor(i * W / w) of the picture; rows are taken alike. ScanNet's exporter resizes
+    colour and depth in this way (OpenCV's "nearest").
+
+    Args:
+        size: width w, height h of the result.
+    """
     width, height = size
     rows = np.minimum(np.floor(np.arange(height) * (picture.shape[0] / height)), picture.shape[0] - 1).astype(np.intp)
     columns = np.minimum(np.floor(np.arange(width) * (picture.shape[1] / width)), picture.shape[1] - 1).astype(np.intp)

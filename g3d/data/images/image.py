@@ -1,4 +1,4 @@
-"""Reading images, and bringing images and maps to a network's resolution by a scale and a shift.
+"""Reading of images, and warping of images and maps to a network's resolution by a scale and a shift.
 
 Coordinates are continuous pixels: the first pixel covers 0..1 in x and y. A `transform` is a (2, 3) float64 matrix with
 no rotation: (x, y) of the original -> (x, y) of the network's input.
@@ -26,25 +26,33 @@ _TURNS: dict[int | None, Image.Transpose] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""By EXIF's orientation."""
+"""Transpositions that turn a picture upright, by EXIF orientation."""
 _QUARTER_TURNS = tuple(_TURNS[orientation] for orientation in (5, 6, 7, 8))
 
 
 def read_image(path: Path | str) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a PNG, JPEG or other picture that Pillow reads; palettes, grey and alpha are converted,
-    photos stand upright.
+    """Return the pixels (H, W, 3) uint8 RGB of a PNG, JPEG or other image file that Pillow reads.
+
+    Palettes, grey values and alpha are converted to RGB. Photos are turned upright by their EXIF orientation.
 
     Raises:
-        MissingDataError: no such file.
-        InputError: empty, no image, truncated, or without pixels.
+        MissingDataError: the file does not exist.
+        InputError: the file is empty, is not an image, is truncated, or has no pixels.
     """
     with reading(path, "image", expected="an image file"), open(path, "rb") as file:
         return _decode(file, f"image {path}")
 
 
 def decode_image(content: bytes, source: str) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a PNG or JPEG in memory; `source` begins the message of an InputError, which is raised as
-    by read_image."""
+    """Return the pixels (H, W, 3) uint8 RGB of a PNG or JPEG file in memory.
+
+    Args:
+        content: the bytes of the file.
+        source: the first words of an error.
+
+    Raises:
+        InputError: see `read_image`.
+    """
     return _decode(io.BytesIO(content), source)
 
 
@@ -65,10 +73,10 @@ def _decode(file: BinaryIO, source: str) -> np.ndarray:
 
 
 def image_size(path: Path | str) -> tuple[int, int]:
-    """(width, height) of an image, from its header alone.
+    """Return the (width, height) in pixels of an image file; only its header is read.
 
     Raises:
-        MissingDataError, InputError: as read_image.
+        MissingDataError, InputError: see `read_image`.
     """
     with reading(path, "image", problem="cannot be decoded", expected="an image file"):
         try:
@@ -76,32 +84,34 @@ def image_size(path: Path | str) -> tuple[int, int]:
                 width, height = picture.size
                 return (height, width) if _turn(picture) in _QUARTER_TURNS else (width, height)
         except UnidentifiedImageError:
-            height, width = read_image(path).shape[:2]  # says what is wrong
+            height, width = read_image(path).shape[:2]  # raises the error that names the fault
             return width, height
 
 
 def _turn(picture: Image.Image) -> Image.Transpose | None:
-    """What makes a photo stand upright: phones store it as the sensor lay, and how that was in its EXIF data. Reads the
-    header alone."""
+    """Return the transposition that turns a photo upright, or None if it needs none.
+
+    The orientation is in the EXIF data: phones store the pixels as the sensor was held. Only the header is read.
+    """
     if "exif" not in picture.info:
         return None
     try:
         return _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation))
-    except (SyntaxError, ValueError, TypeError, struct.error):  # damaged EXIF data: the pixels are whole nevertheless
+    except (SyntaxError, ValueError, TypeError, struct.error):  # damaged EXIF data; the pixels are intact
         return None
 
 
 def affine_from_crop(
     center: tuple[float, float] | np.ndarray, crop_width: float, resolution: tuple[int, int]
 ) -> np.ndarray:
-    """The transform that brings a crop of the given centre and width to the middle and full width of the network's
-    input.
+    """Return the (2, 3) transform that maps a crop to the centre and the full width of the network's input.
 
-    One scale in x and y: the input's height plays no role, the image is padded or cut above and below.
+    The scale is the same in x and y and does not depend on the input's height: the image is padded or cut above and
+    below.
 
     Args:
-        center: x, y in pixels of the original.
-        crop_width: in pixels of the original.
+        center: centre x, y of the crop in pixels of the original.
+        crop_width: width of the crop in pixels of the original.
         resolution: width, height of the network's input.
     """
     scale = resolution[0] / crop_width
@@ -111,18 +121,18 @@ def affine_from_crop(
 
 
 def invert_affine(transform: np.ndarray) -> np.ndarray:
-    """The transform back, (2, 3)."""
+    """Return the inverse transform, (2, 3)."""
     inverse = np.linalg.inv(transform[:, :2])
     return np.column_stack([inverse, -inverse @ transform[:, 2]])
 
 
 def apply_affine(points: np.ndarray, transform: np.ndarray) -> np.ndarray:
-    """points (..., 2) -> (..., 2)."""
+    """Return the transformed points: (..., 2) -> (..., 2)."""
     return points @ transform[:, :2].T + transform[:, 2]
 
 
 def warp_image(image: np.ndarray, transform: np.ndarray, resolution: tuple[int, int]) -> np.ndarray:
-    """The image in the network's frame: bilinear, black beyond the border, Pillow's arithmetic to the bit.
+    """Return an image warped to the network's frame: bilinear, black beyond the border, bit-identical to Pillow.
 
     Args:
         image: (H, W, 3) uint8.
@@ -136,8 +146,16 @@ def warp_image(image: np.ndarray, transform: np.ndarray, resolution: tuple[int, 
 
 
 def warp_depth(depth: np.ndarray, transform: np.ndarray, resolution: tuple[int, int]) -> np.ndarray:
-    """A map (H, W) float32 in the network's frame: nearest neighbour, 0 beyond the border -> (height, width)
-    float32."""
+    """Return a map (H, W) float32 warped to the network's frame: nearest neighbour, 0 beyond the border.
+
+    Args:
+        depth: (H, W) float32.
+        transform: (2, 3), original -> network.
+        resolution: width, height of the result.
+
+    Returns:
+        (height, width) float32.
+    """
     return _warp(depth, transform, resolution, Image.Resampling.NEAREST)
 
 
@@ -149,8 +167,8 @@ def _warp(
 
 
 def _as_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):  # 16 bits a pixel: Pillow would cut off all that is brighter than 255
+    if picture.mode.startswith("I"):  # 16 bits per pixel: Pillow would clip values above 255
         picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
     if picture.mode in ("P", "PA") and "transparency" in picture.info:
-        picture = picture.convert("RGBA")  # Pillow warns when a transparent palette goes to RGB directly
+        picture = picture.convert("RGBA")  # Pillow warns when it converts a transparent palette to RGB directly
     return picture.convert("RGB")

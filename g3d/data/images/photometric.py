@@ -1,8 +1,7 @@
 """Photometric distortion: random brightness, contrast, saturation, hue and order of the channels.
 
-Source: the SSD augmentation (Liu et al., ECCV 2016) as ZhanYang-nwpu/Mono3DVG and ZrrSkywalker/MonoDETR apply it: to an
-    RGB image of which
-the conversion to hue, saturation and value takes the first channel for blue.
+Source: the SSD augmentation (Liu et al., ECCV 2016) as ZhanYang-nwpu/Mono3DVG and ZrrSkywalker/MonoDETR apply it to RGB
+images. Their conversion to hue, saturation and value takes the first channel as blue; this module does the same.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ _ORDERS = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
 
 @dataclass(frozen=True)
 class Photometric:
-    """What is done to an image; None leaves that step out.
+    """Parameters of a photometric distortion; None skips the step.
 
     Attributes:
-        brightness: added to every channel, -32..32.
+        brightness: offset added to every channel, -32..32.
         contrast: factor of every channel, 0.5..1.5.
-        contrast_first: before saturation and hue, otherwise after.
-        saturation: factor, 0.5..1.5.
-        hue: degrees added, -18..18.
-        channels: the channel that each one is taken from.
+        contrast_first: whether contrast is applied before saturation and hue; otherwise it is applied after them.
+        saturation: factor of the saturation, 0.5..1.5.
+        hue: offset added to the hue in degrees, -18..18.
+        channels: index of the source channel of each channel.
     """
 
     brightness: float | None = None
@@ -40,8 +39,11 @@ class Photometric:
 
 
 def draw_photometric(rng: np.random.Generator) -> Photometric:
-    """Every step with probability a half, in the published order of draws: `integers(2)` whether, then `uniform` how
-    much."""
+    """Draw a distortion in which each step has probability 1/2, in the published order of draws.
+
+    For each step, `integers(2)` decides whether it is applied; then `uniform` draws its value, or `integers(6)` the
+    order of the channels.
+    """
     brightness = _maybe(rng, -32, 32)
     contrast_first = bool(rng.integers(2))
     contrast = _maybe(rng, 0.5, 1.5) if contrast_first else None
@@ -57,12 +59,12 @@ def _maybe(rng: np.random.Generator, low: float, high: float) -> float | None:
 
 
 def distort(image: np.ndarray, drawn: Photometric, overflow: Literal["clip", "wrap"] = "clip") -> np.ndarray:
-    """Change the colours of an image (H, W, 3) uint8 -> the same.
+    """Return an image (H, W, 3) uint8 with distorted colours, of the same shape and type.
 
     Args:
-        overflow: what becomes of values beyond 0..255: "clip" to the nearest; "wrap" around as the published cast does
-            above 255, which turns the brightest spots dark (below 0 that cast does what the processor does; here it
-            wraps as well).
+        overflow: treatment of values outside 0..255. "clip" takes the nearest bound. "wrap" takes the value modulo 256,
+            as the published cast does above 255, which turns the brightest pixels dark. Below 0, the published cast
+            depends on the processor; here it wraps too.
     """
     values = distort_float(image, drawn)
     if overflow == "clip":
@@ -71,7 +73,7 @@ def distort(image: np.ndarray, drawn: Photometric, overflow: Literal["clip", "wr
 
 
 def distort_float(image: np.ndarray, drawn: Photometric) -> np.ndarray:
-    """(H, W, 3) uint8 -> float32, before it is brought back to 0..255."""
+    """Return the distorted image (H, W, 3) as float32, not limited to 0..255."""
     values = image.astype(np.float32)
     if drawn.brightness is not None:
         values += np.float32(drawn.brightness)
@@ -84,8 +86,11 @@ def distort_float(image: np.ndarray, drawn: Photometric) -> np.ndarray:
 
 
 def _turn_colours(pixels: np.ndarray, saturation: float, hue: float) -> None:
-    """Change (N, 3) float32 in place. Without a change as well: the way to HSV and back costs some pixels their last
-    bit, as published."""
+    """Change saturation and hue of pixels (N, 3) float32 in place.
+
+    The conversion to HSV and back also runs for neutral parameters, because it changes the last bit of some pixels in
+    the published code.
+    """
     try:
         hue_saturation.cpu(pixels, np.float32(saturation), np.float32(hue))
     except KernelUnavailable:

@@ -17,15 +17,15 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 class UserImages(Queries):
-    """The samples of a request about images, as `g3d.systems.base.Samples`.
+    """The samples of a request about images; implements `g3d.systems.base.Samples`.
 
     Args:
         request: images, cameras, sentences.
         resolution: width, height of the network's input; the image fills its width.
 
     Raises:
-        MissingDataError: an image, or a folder's images, are not there.
-        InputError: two images of one name.
+        MissingDataError: an image is missing, or a folder contains no image.
+        InputError: two images have the same name.
     """
 
     def __init__(self, request: InferRequest, resolution: tuple[int, int]) -> None:
@@ -34,7 +34,7 @@ class UserImages(Queries):
         super().__init__([path.stem for path in self.paths], request.expressions, "--image")
 
     def read(self, indices: Sequence[int], rng: np.random.Generator | None) -> list[ImageSample]:
-        """Return samples of one image, which share its pixels; a user's images are never augmented.
+        """Return samples of one image, which share its pixels; a user's images are not augmented.
 
         Raises:
             MissingDataError, InputError: the image or its calibration file cannot be used.
@@ -52,10 +52,10 @@ class UserImages(Queries):
 
 
 def _images_in(given: Path) -> Sequence[Path]:
-    """The image itself, or the images of a folder by name.
+    """Return the given image file, or the images of the given folder sorted by name.
 
     Raises:
-        MissingDataError: nothing there, or no image in the folder.
+        MissingDataError: the path does not exist, or the folder contains no image.
     """
     if given.is_dir():
         found = sorted(path for path in given.iterdir() if path.suffix.lower() in SUFFIXES)

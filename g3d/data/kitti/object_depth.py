@@ -1,7 +1,7 @@
 """Object-wise depth maps: every labelled object's 2D box filled with the depth of its centre, nearer objects in front.
 
-They supervise the auxiliary depth head of arXiv 2401.01075. A map is a handful of rectangles, so that is what is stored
-and moved; the published files hold 1.86 MB of float32 pixels per frame instead.
+The maps supervise the auxiliary depth head of arXiv 2401.01075. A map consists of a few rectangles, so only the
+rectangles are stored and transferred; the published files contain 1.86 MB of float32 pixels per frame instead.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from g3d.data.types import Objects
 
 MIN_DEPTH = 2.0
-"""Metres; nearer objects are left out, as published. There is no upper limit."""
+"""Minimum depth in metres; nearer objects are left out, as published. There is no maximum."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,8 @@ class DepthRectangles:
     """N rectangles in the order in which they are painted, farthest first.
 
     Attributes:
-        edges: (N, 4) int64, left, top, right, bottom in pixels, right and bottom exclusive, may reach beyond the image.
+        edges: (N, 4) int64, left, top, right, bottom in pixels; right and bottom are exclusive, and all may lie outside
+            the image.
         depth: (N,) float32, metres.
     """
 
@@ -31,21 +32,21 @@ class DepthRectangles:
 
 
 def depth_rectangles(objects: Objects, classes: Collection[str] | None = None) -> DepthRectangles:
-    """The rectangles of an image's labels, in the order of `painting_order`; box edges are rounded half to even."""
+    """Return the rectangles of an image's labels in `painting_order`; box edges are rounded half to even."""
     order = painting_order(objects, classes)
     edges = np.rint(objects.boxes2d[order].astype(np.float32)).astype(np.int64)
     return DepthRectangles(edges, objects.locations[order, 2].astype(np.float32))
 
 
 def painting_order(objects: Objects, classes: Collection[str] | None = None) -> np.ndarray:
-    """(K,) int64: the labels that are painted, farthest first.
+    """Return the indices (K,) int64 of the labels that are painted, farthest first.
 
-    Objects count that have a difficulty level (or an unknown truncation, which the published rule lets pass), lie at
-    least 2 m away and have a box of positive width and height.
+    An object is painted if it has a difficulty level (or an unknown truncation, which the published rule accepts), a
+    depth of at least 2 m, and a box of positive width and height.
 
     Args:
         objects: labels of the image.
-        classes: the types to paint; None for all.
+        classes: the classes to paint; None for all.
 
     Source: make_obj_depth of mingyuShin/DDML-M3DOD.
     """
@@ -58,7 +59,7 @@ def painting_order(objects: Objects, classes: Collection[str] | None = None) -> 
 
 
 def paint(rectangles: DepthRectangles, image_size: tuple[int, int]) -> np.ndarray:
-    """The map of an image of (width, height) pixels: (H, W) float32 metres, 0 where there is no object."""
+    """Return the depth map (H, W) float32 in metres of an image of (width, height) pixels, 0 without an object."""
     return _paint(rectangles, np.arange(image_size[0]), np.arange(image_size[1]))
 
 
@@ -69,10 +70,10 @@ def paint_warped(
     inverse: np.ndarray,
     resolution: tuple[int, int],
 ) -> np.ndarray:
-    """`paint`, mirrored if `flip`, then warped by nearest neighbour, without making the full map.
+    """Return the map of `paint`, mirrored if `flip`, then warped by nearest neighbour, without creating the full map.
 
     Args:
-        rectangles: in the unmirrored image.
+        rectangles: rectangles in the unmirrored image.
         image_size: width, height of the image.
         flip: mirror the image before warping.
         inverse: (2, 3) network pixels -> pixels of the (mirrored) image, no rotation.
@@ -90,18 +91,22 @@ def paint_warped(
 
 
 def has_level(objects: Objects) -> np.ndarray:
-    """(N,) bool: objects that the published loader does not call UnKnown: at least 25 pixels high (counting both border
-    rows), truncated by
-    at most half, occluded at most largely; or of truncation -1."""
-    boxes = objects.boxes2d.astype(np.float32).astype(np.float64)  # the published loader holds boxes in float32
+    """Return which objects the published loader does not label "UnKnown", (N,) bool.
+
+    These objects have a box height of at least 25 pixels (both border rows count), a truncation of at most 0.5 and an
+    occlusion of at most 2 (largely occluded), or a truncation of -1 (unknown).
+    """
+    boxes = objects.boxes2d.astype(np.float32).astype(np.float64)  # the published loader stores boxes as float32
     heights = boxes[:, 3] - boxes[:, 1] + 1
     hard = (heights >= 25) & (objects.truncated <= 0.5) & (objects.occluded <= 2)
     return hard | (objects.truncated == -1)
 
 
 def _sources(scale: float, offset: float, count: int, size: int) -> np.ndarray:
-    """The source pixel of each of `count` target pixels along one axis, -1 outside; summed up step by step, as Pillow
-    does."""
+    """Return the source pixel of each of `count` target pixels along one axis, -1 outside the source.
+
+    Positions are accumulated step by step, as Pillow does.
+    """
     positions = np.full(count, scale)
     positions[0] = offset + scale * 0.5
     positions = np.add.accumulate(positions)
@@ -109,8 +114,10 @@ def _sources(scale: float, offset: float, count: int, size: int) -> np.ndarray:
 
 
 def _paint(rectangles: DepthRectangles, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """A map whose pixel (i, j) shows the source pixel (rows[i], columns[j]); both sequences are monotonous where they
-    are not -1."""
+    """Return a map whose pixel (i, j) shows the source pixel (rows[i], columns[j]).
+
+    Both sequences are monotonic where they are not -1.
+    """
     depth_map = np.zeros((len(rows), len(columns)), np.float32)
     for (left, top, right, bottom), depth in zip(rectangles.edges.tolist(), rectangles.depth, strict=True):
         across, down = _span(columns, left, right), _span(rows, top, bottom)
@@ -119,6 +126,6 @@ def _paint(rectangles: DepthRectangles, columns: np.ndarray, rows: np.ndarray) -
 
 
 def _span(sources: np.ndarray, start: int, stop: int) -> slice:
-    """Where a monotonous sequence lies in [max(start, 0), stop)."""
+    """Return the slice of a monotonic sequence whose values lie in [max(start, 0), stop)."""
     found = np.flatnonzero((sources >= max(start, 0)) & (sources < stop))
     return slice(int(found[0]), int(found[-1]) + 1) if len(found) else slice(0, 0)

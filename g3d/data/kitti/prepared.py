@@ -1,9 +1,9 @@
-"""What `g3d prepare kitti` leaves: the rectangles of every frame's object-wise depth map in one small file, and a
-manifest.
+"""Output of `g3d prepare kitti`: the rectangles of all object-wise depth maps in one small file, and a manifest.
 
-The published maps are 1.86 MB of float32 pixels a frame and variant, 28 GB in all; as rectangles they are a few hundred
-kilobytes, and are painted in the network's frame faster than a PNG is decoded. The prepared folder is `<root>/g3d`, or
-wherever `--out` put it; its manifest says where the raw data is, so either folder can be given as `--data`.
+The published maps take 1.86 MB of float32 pixels per frame and variant, 28 GB in total. The rectangles take a few
+hundred kilobytes, and painting them in the network's frame is faster than decoding a PNG. The prepared folder is
+`<root>/g3d` or the folder given by `--out`. Its manifest contains the path of the raw data, so either folder can be
+given as `--data`.
 """
 
 from __future__ import annotations
@@ -28,13 +28,18 @@ _AGAIN = "run g3d prepare kitti again"
 
 @dataclass(frozen=True, eq=False)
 class FrameRectangles:
-    """A frame's rectangles of all classes, and which of them are cars (bool, one each)."""
+    """The rectangles of one frame.
+
+    Attributes:
+        all: the rectangles of all classes, N.
+        car: (N,) bool, which of them are cars.
+    """
 
     all: DepthRectangles
     car: np.ndarray
 
     def of(self, cars_only: bool) -> DepthRectangles:
-        """The rectangles of the published `obj_depth` (cars) or `obj_depth_all` maps."""
+        """Return the rectangles of the published `obj_depth` (cars only) or `obj_depth_all` maps."""
         return DepthRectangles(self.all.edges[self.car], self.all.depth[self.car]) if cars_only else self.all
 
 
@@ -52,10 +57,10 @@ class PreparedDepth:
         self._row = {str(frame): row for row, frame in enumerate(ids)}
 
     def check(self, ids: Sequence[str]) -> None:
-        """Whether all frames are there.
+        """Check that all frames are prepared.
 
         Raises:
-            MissingDataError: some are not.
+            MissingDataError: some frames are not prepared.
         """
         missing = [frame for frame in ids if frame not in self._row]
         if missing:
@@ -66,14 +71,14 @@ class PreparedDepth:
             )
 
     def frame(self, frame: str) -> FrameRectangles:
-        """The rectangles of a frame."""
+        """Return the rectangles of a frame."""
         row = self._row[frame]
         part = slice(int(self._offsets[row]), int(self._offsets[row + 1]))
         return FrameRectangles(DepthRectangles(self._edges[part].astype(np.int64), self._depth[part]), self._car[part])
 
 
 def write_rectangles(folder: Path, frames: Sequence[tuple[str, FrameRectangles]]) -> Path:
-    """Write the rectangles of all frames as one file; returns it."""
+    """Write the rectangles of all frames to one file and return its path."""
     counts = [len(rectangles.car) for _, rectangles in frames]
     content = io.BytesIO()
     np.savez(
@@ -90,7 +95,7 @@ def write_rectangles(folder: Path, frames: Sequence[tuple[str, FrameRectangles]]
 
 
 def raw_root(data: Path) -> Path:
-    """The raw KITTI folder behind `--data`: the folder itself, or the source that a prepared folder names."""
+    """Return the raw KITTI folder for `--data`: the folder itself, or the source in a prepared folder's manifest."""
     manifest = data / "manifest.json"
     if not manifest.is_file() or not (data / RECTANGLES).is_file():
         return data
@@ -99,7 +104,7 @@ def raw_root(data: Path) -> Path:
 
 
 def open_prepared(data: Path) -> PreparedDepth:
-    """The prepared depth of `--data`.
+    """Return the prepared depth rectangles for `--data`.
 
     Raises:
         MissingDataError: the data was not prepared.

@@ -1,8 +1,8 @@
-"""KITTI's object benchmark on disk: labels, result files, calibration, folders and splits.
+"""Files of KITTI's object benchmark: labels, results, calibration, folders and splits.
 
-A label line has 15 columns (FIELDS), a result line a 16th, the score. Frames, units and field names are those of
-g3d.data.types.Objects. Everything is checked here, where it enters: a mistake is one line that names the file, the
-line, the field, what was found and expected.
+A label line has 15 columns (FIELDS); a result line has the score as a 16th. Frames, units and field names are those of
+g3d.data.types.Objects. All content is checked when it is read: an error is one line that names the file, the line, the
+field, the found and the expected value.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _AFTER_BOX = ("height", "width", "length", "x", "y", "z", "rotation_y", "score")
 FIELDS = _BEFORE_BOX + _BOX + _AFTER_BOX
 
 TEST = "test"
-"""The one split whose images are in testing/ and have no labels."""
+"""The only split whose images are in testing/ and have no labels."""
 
 _LABEL_COLUMNS, _RESULT_COLUMNS = 15, 16
 _FIRST_WORD = re.compile(r"^[^\S\n]*(\S+)", re.MULTILINE)
@@ -38,58 +38,58 @@ _log = logging.getLogger(__name__)
 
 @reader("label")
 def read_labels(path: str | Path) -> Objects:
-    """The objects of a label file (15 columns); an empty file holds none.
+    """Return the objects of a label file (15 columns); an empty file has none.
 
     Raises:
-        MissingDataError: no such file.
-        InputError: a line with other than 15 columns, a field that is no finite number.
+        MissingDataError: the file does not exist.
+        InputError: a line does not have 15 columns, or a field is not a finite number.
     """
     return parse_objects(read_text(path, "label"), str(path), scored=False)
 
 
 @reader("result")
 def read_results(path: str | Path) -> Objects:
-    """The detections of a result file (16 columns, the score last); an empty file holds none.
+    """Return the detections of a result file (16 columns, the score last); an empty file has none.
 
     Raises:
-        MissingDataError: no such file.
-        InputError: a line with other than 16 columns, a field that is no finite number.
+        MissingDataError: the file does not exist.
+        InputError: a line does not have 16 columns, or a field is not a finite number.
     """
     return parse_objects(read_text(path, "result"), str(path), scored=True)
 
 
 def parse_objects(text: str, source: str, scored: bool) -> Objects:
-    """The objects written in `text`, one a line; blank lines and trailing spaces mean nothing.
+    """Return the objects in `text`, one per line; blank lines and trailing spaces are ignored.
 
     Args:
         text: lines of 15 columns, or 16 if `scored`.
-        source: the file's name, for the error line.
+        source: the file's name for errors.
         scored: whether lines carry a score.
 
     Raises:
-        InputError: as read_labels, read_results.
+        InputError: see `read_labels` and `read_results`.
     """
     return _parse_many([text], [source], scored)[0]
 
 
 def read_labels_folder(folder: str | Path, ids: Sequence[str]) -> dict[str, Objects]:
-    """The labels of frames, `<folder>/<id>.txt`, by id in the order of `ids`; fast for thousands of files.
+    """Return the labels of frames, `<folder>/<id>.txt`, by id in the order of `ids`; fast for thousands of files.
 
     Raises:
-        MissingDataError: files are missing (their number and the first of them).
-        InputError: as read_labels.
+        MissingDataError: files are missing; the message has their number and the first ids.
+        InputError: see `read_labels`.
     """
     return _read_folder(Path(folder), ids, scored=False, hint="The labels are in KITTI's data_object_label_2.zip.")
 
 
 def read_results_folder(folder: str | Path, ids: Sequence[str]) -> dict[str, Objects]:
-    """The result files of frames, `<folder>/<id>.txt`, by id in the order of `ids`; fast for thousands of files.
+    """Return the results of frames, `<folder>/<id>.txt`, by id in the order of `ids`; fast for thousands of files.
 
     Files of other frames are not read; their number is logged.
 
     Raises:
-        MissingDataError: files are missing (their number and the first of them).
-        InputError: as read_results.
+        MissingDataError: files are missing; the message has their number and the first ids.
+        InputError: see `read_results`.
     """
     found = _read_folder(
         Path(folder), ids, scored=True, hint="A frame in which nothing was detected needs an empty file of its own."
@@ -103,8 +103,10 @@ def read_results_folder(folder: str | Path, ids: Sequence[str]) -> dict[str, Obj
 
 
 def format_labels(objects: Objects) -> str:
-    """Label lines as KITTI prints them: two decimals; whole numbers for occlusion and for all but the box of a DontCare
-    line."""
+    """Return label lines in KITTI's format.
+
+    Numbers have two decimals. Occlusion is a whole number, as are all numbers of a DontCare line except its box.
+    """
     lines = []
     for name, occluded, numbers in zip(objects.classes, objects.occluded, _number_columns(objects), strict=True):
         if name == "DontCare":
@@ -118,12 +120,12 @@ def format_labels(objects: Objects) -> str:
 
 
 def format_results(objects: Objects, decimals: int | None = 2) -> str:
-    """Result lines in the published layout, `Car 0.0 0 alpha x1 y1 x2 y2 h w l x y z rotation_y score`.
+    """Return result lines in the published layout, `Car 0.0 0 alpha x1 y1 x2 y2 h w l x y z rotation_y score`.
 
     Args:
         objects: detections with scores.
-        decimals: digits after the point, 2 as published (scores below 0.005 become 0.00, close scores tie); None writes
-            every number so that it reads back unchanged.
+        decimals: number of decimals, 2 as published (scores below 0.005 become 0.00, close scores become equal). If
+            None, every number reads back unchanged.
     """
     if objects.scores is None:
         raise ValueError("format_results: the objects have no scores; labels are written by format_labels")
@@ -135,21 +137,21 @@ def format_results(objects: Objects, decimals: int | None = 2) -> str:
         truncated, *rest = numbers
         shown = repr(
             truncated if decimals is None else round(truncated, decimals)
-        )  # 0.0 where unknown, also in the published lines
+        )  # the published lines have 0.0 where truncation is unknown
         lines.append(" ".join((name, shown, f"{occluded:d}", *map(number, rest), number(float(score)))) + "\n")
     return "".join(lines)
 
 
 @reader("calibration")
 def read_calibration(path: str | Path) -> np.ndarray:
-    """The left colour camera's projection matrix: line `P2:` of a calibration file, found by its name.
+    """Return the left colour camera's projection matrix, the line named `P2:` of a calibration file.
 
     Returns:
         (3, 4) float64, camera-0 frame in metres -> pixels of image_2.
 
     Raises:
-        MissingDataError: no such file.
-        InputError: no P2 or two, other than 12 finite numbers in it, a focal length that is not above 0.
+        MissingDataError: the file does not exist.
+        InputError: P2 is missing or occurs twice, does not have 12 finite numbers, or has a focal length of 0 or less.
     """
     lines = [line.split() for line in read_text(path, "calibration").splitlines()]
     named = [
@@ -182,7 +184,7 @@ def read_calibration(path: str | Path) -> np.ndarray:
 
 
 def check_principal_point(camera: np.ndarray, image_size: tuple[int, int], path: str | Path) -> None:
-    """Whether a calibration can belong to an image of this size.
+    """Check that a calibration can belong to an image of this size.
 
     Args:
         camera: (3, 4) projection matrix that was read from `path`.
@@ -202,11 +204,11 @@ def check_principal_point(camera: np.ndarray, image_size: tuple[int, int], path:
 
 @reader("split")
 def read_split(path: str | Path) -> list[str]:
-    """The ids of a split file, one six-digit id a line, in the file's order.
+    """Return the ids of a split file, one six-digit id per line, in the file's order.
 
     Raises:
-        MissingDataError: no such file.
-        InputError: an id that has other than six digits, an id that comes twice, no id at all.
+        MissingDataError: the file does not exist.
+        InputError: an id does not have six digits, an id occurs twice, or there is no id.
     """
     first_seen: dict[str, int] = {}
     for line, text in enumerate(read_text(path, "split").splitlines(), 1):
@@ -229,11 +231,11 @@ def read_split(path: str | Path) -> list[str]:
 
 @dataclass(frozen=True)
 class KittiRoot:
-    """Where the files of a KITTI folder are.
+    """Locations of the files of a KITTI folder.
 
     Attributes:
-        root: the folder the user named; `ImageSets/` is looked for here and beside `folder`.
-        folder: the folder that holds image_2/, calib/ and label_2/.
+        root: the folder that the user named; `ImageSets/` is searched here and beside `folder`.
+        folder: the folder that contains image_2/, calib/ and label_2/.
     """
 
     root: Path
@@ -241,11 +243,12 @@ class KittiRoot:
 
     @staticmethod
     def find(path: str | Path, part: str = "training") -> KittiRoot:
-        """The data under `path`: in `<path>/<part>`, in `<path>/object/<part>`, or in `<path>` itself (image_2/,
-        label_2/, calib/).
+        """Return the data folder under `path`: `<path>/<part>`, `<path>/object/<part>` or `<path>` itself.
+
+        `<path>` itself is used if it contains image_2/, label_2/ or calib/.
 
         Raises:
-            MissingDataError: none of these is there.
+            MissingDataError: none of these folders exists.
         """
         root = Path(path)
         if not root.is_dir():
@@ -264,10 +267,10 @@ class KittiRoot:
 
     @staticmethod
     def of_split(path: str | Path, split: str | Path) -> KittiRoot:
-        """Return the folder that holds a split: `testing/` for the split named test, `training/` for all others.
+        """Return the data folder of a split: `testing/` for the split named test, `training/` for all others.
 
         Raises:
-            MissingDataError: it is not there.
+            MissingDataError: the folder does not exist.
         """
         return KittiRoot.find(path, "testing" if str(split) == TEST else "training")
 
@@ -281,15 +284,15 @@ class KittiRoot:
         return self.folder / "label_2" / f"{frame}.txt"
 
     def split(self, name: str | Path) -> list[str]:
-        """The ids of a split, in file order.
+        """Return the ids of a split, in file order.
 
         Args:
-            name: `train` finds ImageSets/train.txt; where there is no ImageSets folder, train, val, trainval and test
-                are the standard lists. Anything with a path separator or ending in .txt is the path of an id list.
+            name: `train` selects ImageSets/train.txt; without an ImageSets folder, train, val, trainval and test select
+                the standard lists. A name with a path separator or the suffix .txt is the path of an id list.
 
         Raises:
-            MissingDataError: no such file.
-            InputError: no such split; a malformed list (read_split).
+            MissingDataError: the list does not exist.
+            InputError: the split is unknown, or its list is malformed (`read_split`).
         """
         if Path(name).suffix == ".txt" or len(Path(name).parts) != 1:
             return read_split(name)
@@ -335,8 +338,10 @@ def _read_folder(folder: Path, ids: Sequence[str], scored: bool, hint: str) -> d
 
 
 def _parse_many(texts: Sequence[str], sources: Sequence[str], scored: bool) -> list[Objects]:
-    """Objects of each text. All numbers are converted in one pass, which makes thousands of small files quick to
-    read."""
+    """Return the objects of each text.
+
+    All numbers are converted in one pass, which makes thousands of small files fast to read.
+    """
     columns = _RESULT_COLUMNS if scored else _LABEL_COLUMNS
     names: list[str] = []
     ends = []
@@ -356,13 +361,13 @@ def _parse_many(texts: Sequence[str], sources: Sequence[str], scored: bool) -> l
 
 
 def _numbers_at_once(text: str, lines: int, columns: int) -> np.ndarray | None:
-    """The numbers of all lines, (lines, columns - 1), or None if anything about them is not as it should be.
+    """Return the numbers of all lines, (lines, columns - 1), or None if any line is malformed.
 
-    The type that heads each line is replaced by NaN: a NaN at the head of every row and nowhere else proves that each
-    has its columns.
+    The type at the start of each line is replaced by NaN. NaN at the start of every row and nowhere else proves that
+    each line has the right number of columns.
     """
     try:
-        values = np.fromstring(_FIRST_WORD.sub("nan", text), sep=" ")  # ends early at a word that is no number
+        values = np.fromstring(_FIRST_WORD.sub("nan", text), sep=" ")  # stops early at a word that is not a number
     except (ValueError, DeprecationWarning):
         return None
     if values.size != lines * columns:
@@ -375,7 +380,7 @@ def _numbers_at_once(text: str, lines: int, columns: int) -> np.ndarray | None:
 
 
 def _numbers_one_by_one(text: str, source: str, columns: int) -> Iterator[list[float]]:
-    """The numbers of each line; raises InputError for the first line or field that cannot be used."""
+    """Yield the numbers of each line; raise InputError for the first line or field that cannot be used."""
     for line, words in enumerate((line.split() for line in text.split("\n")), 1):
         if words and len(words) != columns:
             _refuse_columns(len(words), line, source, columns)
@@ -419,14 +424,16 @@ def _refuse_columns(found: int, line: int, source: str, columns: int) -> NoRetur
 
 def _number_or_nan(word: str) -> float:
     try:
-        return math.nan if "_" in word else float(word)  # Python reads 1_5 as 15; a label never means that
+        return math.nan if "_" in word else float(word)  # Python reads 1_5 as 15, but it is an error in a label
     except ValueError:
         return math.nan
 
 
 def _number_columns(objects: Objects) -> Iterable[list[float]]:
-    """The 14 numbers of each line without occlusion: truncated, alpha, box (4), size (3), location (3), rotation_y, as
-    Python floats."""
+    """Return the 13 numbers of each line without occlusion, as Python floats.
+
+    They are truncated, alpha, box (4), size (3), location (3), rotation_y.
+    """
     columns = (objects.truncated, objects.alpha, objects.boxes2d, objects.sizes, objects.locations, objects.rotation_y)
     return np.column_stack(columns).astype(float).tolist()
 

@@ -1,7 +1,7 @@
-"""The standard splits of KITTI's object benchmark: which of the 7,481 training frames are train and which are val.
+"""The standard splits of KITTI's object benchmark: a division of the 7,481 training frames into train and val.
 
-The division is the one by Chen et al. (3DOP, NeurIPS 2015) that every published monocular detector uses; sequences do
-not cross it.
+The division is by Chen et al. (3DOP, NeurIPS 2015) and is used by every published monocular detector. No sequence has
+frames in both parts.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import base64
 TRAINVAL_FRAMES = 7481
 TEST_FRAMES = 7518
 
-# One bit a frame in ascending order, 1 where the frame belongs to train; base64 of the packed bytes, the first frame in
-# the highest bit.
+# One bit per frame in ascending order, 1 if the frame belongs to train; base64 of the packed bytes, with the first
+# frame in the highest bit.
 _TRAIN_BITS = (
     "kX7iJqpeU8if8b+Z3Ufx1XSm7ja+GPjEQqbjXljC3Af0kTyni7miTiYycoxCGZMIlgCGOOXh821ArvMgOaBOUWq2W3iWzDQn+vDvN8DHFcbSXofp2sflRVfx"
     "mi0zlFe4Ic39bQCHbt75JhXs+4Czua9qY01HxHM1pIlqFv7cQMmP6s3I3oDh5TwpRoVqoEIhDc7zBOIM7PkZFUKBoKKAD7SkfgfZ/4EtDSbr9DFC6f7Ga25o"
@@ -31,7 +31,7 @@ NAMES = ("train", "val", "trainval", "test")
 
 
 def standard_split(name: str) -> list[str]:
-    """The ids of a standard split, six digits each, ascending: train 3,712, val 3,769, trainval 7,481, test 7,518.
+    """Return the ascending six-digit ids of a standard split: train 3,712, val 3,769, trainval 7,481, test 7,518.
 
     Raises:
         KeyError: `name` is not one of NAMES.

@@ -1,8 +1,7 @@
-"""Mono3DRefer as training and evaluation read it: the folder of the published files, and the index that `g3d prepare
-mono3drefer` made.
+"""Mono3DRefer for training and evaluation: the published folder, and the index of `g3d prepare mono3drefer`.
 
-The index holds every checked expression and label in one file, loads at once and builds an Expression when it is asked
-for. It lies in `<data>/g3d`, or wherever `--out` put it, beside a manifest that says where the raw data is: either
+The index contains all checked expressions and labels in one file, loads at once and builds each Expression on demand.
+It is in `<data>/g3d` or in the folder given by `--out`, beside a manifest with the path of the raw data, so either
 folder can be given as `--data`.
 """
 
@@ -45,13 +44,13 @@ _AGAIN = "run g3d prepare mono3drefer again"
 
 @dataclass(frozen=True)
 class Mono3DReferRoot:
-    """Where the files of a Mono3DRefer folder are.
+    """Locations of the files of a Mono3DRefer folder.
 
     Attributes:
         root: the folder of Mono3DRefer.json and the split lists.
-        images: the folder of the images, `images/`, or KITTI's `training/image_2/`.
-        calib: the folder of the calibration files, `calib/`, or KITTI's `training/calib/`.
-        prepared: the folder of the index, whether or not it is there.
+        images: the folder of the images: `images/`, `training/image_2/` (KITTI) or `image_2/`.
+        calib: the folder of the calibration files: `calib/` or `training/calib/` (KITTI).
+        prepared: the folder of the index, which may not exist.
     """
 
     root: Path
@@ -61,11 +60,11 @@ class Mono3DReferRoot:
 
     @staticmethod
     def find(path: str | Path) -> Mono3DReferRoot:
-        """The data under `path`: the published folder, or a prepared one, whose manifest names the published one.
+        """Return the data under `path`: the published folder, or the one that a prepared folder's manifest names.
 
         Raises:
-            MissingDataError: neither of them.
-            InputError: a prepared folder without a usable manifest.
+            MissingDataError: the path is neither of them, or a prepared folder's manifest or source is missing.
+            InputError: the manifest of a prepared folder is damaged.
         """
         given = Path(path)
         if not given.is_dir():
@@ -98,22 +97,22 @@ class Mono3DReferRoot:
         return self.calib / f"{name}.txt"
 
     def calibration(self, name: str) -> np.ndarray:
-        """(3, 4) float64, the projection matrix P2 of an image.
+        """Return the projection matrix P2 of an image, (3, 4) float64.
 
         Raises:
-            MissingDataError, InputError: as read_calibration.
+            MissingDataError, InputError: see `read_calibration`.
         """
         return read_calibration(self.calibration_path(name))
 
     def split(self, name: str | Path) -> list[str]:
-        """The images of a split, in the order of its list.
+        """Return the images of a split, in the order of its list.
 
         Args:
-            name: train, val or test; or the path of a list of images: anything with a path separator or ending in .txt.
+            name: train, val or test. A name with a path separator or the suffix .txt is the path of a list of images.
 
         Raises:
-            MissingDataError: no such file.
-            InputError: no such split; a malformed list (read_split).
+            MissingDataError: the list does not exist.
+            InputError: the split is unknown, or its list is malformed (`read_split`).
         """
         if Path(name).suffix == ".txt" or len(Path(name).parts) != 1:
             return read_split(name)
@@ -125,11 +124,11 @@ class Mono3DReferRoot:
         return read_split(self.root / list_name(str(name)))
 
     def expressions(self, split: str | Path) -> Expressions:
-        """The prepared expressions about a split's images, in the order of Mono3DRefer.json.
+        """Return the prepared expressions about a split's images, in the order of Mono3DRefer.json.
 
         Raises:
-            MissingDataError: the data was not prepared, or there is no such list.
-            InputError: no such split, or none of its images has an expression; the index is damaged.
+            MissingDataError: the data was not prepared, or the split's list does not exist.
+            InputError: the split is unknown, none of its images has an expression, or the index is damaged.
         """
         names = self.split(split)
         found = self._all().of_images(names)
@@ -140,17 +139,18 @@ class Mono3DReferRoot:
         return found
 
     def by_id(self, ids: Iterable[str]) -> dict[str, Expression]:
-        """The prepared expressions of some ids, whatever their split; ids that are not there are left out.
+        """Return the prepared expressions with the given ids, from all splits; unknown ids are left out.
 
         Raises:
-            MissingDataError, InputError: as expressions.
+            MissingDataError: the data was not prepared.
+            InputError: the index is damaged.
         """
         found = self._all()
         rows = {identity: row for row, identity in enumerate(found.ids())}
         return {identity: found[rows[identity]] for identity in ids if identity in rows}
 
     def groups(self) -> Mapping[str, frozenset[int]]:
-        """The instances of each group of the test split (read_groups)."""
+        """Return the instances of each group of the test split; see `read_groups`."""
         return read_groups(self.root / GROUPS_FILE)
 
     def _all(self) -> Expressions:
@@ -164,19 +164,22 @@ class Mono3DReferRoot:
 
 
 def list_name(split: str) -> str:
-    """The name of a published split's list."""
+    """Return the file name of a published split's list."""
     return f"Mono3DRefer_{split}_image.txt"
 
 
 @dataclass(frozen=True, eq=False)
 class Expressions(Sequence[Expression]):
-    """E expressions about O objects, each built when it is asked for.
+    """E expressions about O objects; each Expression is built on access.
 
     Attributes:
-        images: (O,) str, the object's frame. instances: (O,) int64. classes: (O,) uint8, index in CLASS_NAMES.
+        images: (O,) str, the object's frame.
+        instances: (O,) int64, the object's id.
+        classes: (O,) uint8, index in CLASS_NAMES.
         labels: (O, 14) float64, KITTI's fields after the type.
-        objects: (E,) int64, the expression's object. annotations: (E,) int64.
-        starts, ends: (E,) int64, where in `text` the sentence is.
+        objects: (E,) int64, row of the expression's object.
+        annotations: (E,) int64, the sentence's number.
+        starts, ends: (E,) int64, range of bytes of the sentence in `text`.
         text: UTF-8 of all sentences of the index.
     """
 
@@ -213,16 +216,16 @@ class Expressions(Sequence[Expression]):
         return (self[index] for index in range(len(self)))
 
     def take(self, rows: np.ndarray) -> Expressions:
-        """The expressions of some rows, in their order."""
+        """Return the expressions of the given rows, in the order of `rows`."""
         parts = (self.objects[rows], self.annotations[rows], self.starts[rows], self.ends[rows])
         return Expressions(self.images, self.instances, self.classes, self.labels, *parts, self.text)
 
     def of_images(self, names: Sequence[str]) -> Expressions:
-        """Those about some images, in the order they are in."""
+        """Return the expressions about the given images, in their order in the index."""
         return self.take(np.flatnonzero(np.isin(self.images, list(names))[self.objects]))
 
     def scenes(self) -> dict[str, Objects]:
-        """All objects of each image, in their order."""
+        """Return the objects of each image that have an expression, in the order of the index."""
         names = np.array(CLASS_NAMES)[self.classes]
         rows = np.unique(self.objects)
         return {
@@ -232,11 +235,11 @@ class Expressions(Sequence[Expression]):
         }
 
     def frames(self) -> list[str]:
-        """The image of each expression, without building it."""
+        """Return the image of each expression without building the expressions."""
         return [str(image) for image in self.images[self.objects]]
 
     def ids(self) -> list[str]:
-        """The id of each expression, without building it."""
+        """Return the id of each expression without building the expressions."""
         columns = (self.images[self.objects], self.instances[self.objects], self.annotations)
         return [
             f"{image}_{instance}_{annotation}"
@@ -245,14 +248,14 @@ class Expressions(Sequence[Expression]):
 
 
 def write_index(folder: Path, expressions: Sequence[Expression], source: Path, left_out: int = 0) -> Path:
-    """Write the index of some expressions; returns its path.
+    """Write the index of expressions and return its path.
 
     Args:
-        source: the file that they were read from; the index is of this content only.
-        left_out: how many expressions of the data set are not among them, because something about them is broken.
+        source: the file that the expressions were read from; the index is valid for its present content only.
+        left_out: number of expressions of the file that were left out because they are broken.
     """
     rows: dict[tuple[str, int, Objects], int] = {}
-    for expression in expressions:  # Objects are compared by identity: sentences of one label share it
+    for expression in expressions:  # Objects compare by identity; sentences about one label share its Objects
         rows.setdefault((expression.image, expression.instance, expression.objects), len(rows))
     sentences = [expression.sentence.encode() for expression in expressions]
     content = io.BytesIO()
@@ -275,10 +278,10 @@ def write_index(folder: Path, expressions: Sequence[Expression], source: Path, l
 
 
 def read_index(path: Path, source: Path) -> Expressions:
-    """All expressions of an index.
+    """Return all expressions of an index.
 
     Raises:
-        InputError: it is damaged, or `source` is no longer what it was made of.
+        InputError: the index is damaged, or `source` has changed since the index was written.
     """
     with reading(path, hint=_AGAIN):
         with np.load(path, allow_pickle=False) as stored:
@@ -296,7 +299,7 @@ def read_index(path: Path, source: Path) -> Expressions:
 
 
 def _fingerprint(file: Path) -> np.ndarray:
-    """(2,) int64: size and checksum."""
+    """Return the size and the checksum of a file, (2,) int64."""
     content = file.read_bytes()
     return np.array([len(content), zlib.crc32(content)], np.int64)
 
@@ -308,6 +311,8 @@ def _raw_root(prepared: Path) -> Path:
 
 
 def _first_folder(root: Path, names: Sequence[str]) -> Path:
-    """The first of some folders that is there; the first of all if none is, for the message about what is missing in
-    it."""
+    """Return the first of the named folders that exists.
+
+    If none exists, return the first name, so that later errors name it.
+    """
     return root / next((name for name in names if (root / name).is_dir()), names[0])

@@ -1,13 +1,14 @@
-"""The published files of Mono3DRefer: sentences with their objects' labels, and the groups of the test split.
+"""Readers of the published Mono3DRefer files: sentences with their objects' labels, and the groups of the test split.
 
     Mono3DRefer/
-      images/000152.png  calib/000152.txt           of KITTI's object benchmark
-      Mono3DRefer_{train,val,test}_image.txt        a frame a line
-      Mono3DRefer.json                              [{im_name, instanceID, ann_id, objectName, label_2, description},
-      ...] test_instanceID_split.json                    {group: [instanceID, ...]}
+      images/000152.png  calib/000152.txt           from KITTI's object benchmark
+      Mono3DRefer_{train,val,test}_image.txt        one frame per line
+      Mono3DRefer.json                              [{im_name, instanceID, ann_id, objectName, label_2,
+                                                    description}, ...]
+      test_instanceID_split.json                    {group: [instanceID, ...]}
 
-Everything is checked here, where it enters: a mistake is one line that names the file, the entry, the field, what was
-found and expected.
+All content is checked when it is read: an error is one line that names the file, the entry, the field, the found and
+the expected value.
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ _BOUNDS = {
     "truncated": (-1, 1), "occluded": (-1, 3), "alpha": (-10, 10), "rotation_y": (-10, 10),
     "height": (0, 100), "width": (0, 100), "length": (0, 100), "x": (-1000, 1000), "y": (-1000, 1000), "z": (0, 1000),
 }  # fmt: skip
-"""What KITTI's labels can hold, -1 and -10 where it says nothing: beyond are degrees, millimetres, fields out of
-order."""
+"""Lowest and highest value of each label field; -1 and -10 mean unknown.
+
+Values beyond these bounds are degrees, millimetres or fields in a wrong order.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +56,7 @@ class Expression:
         instance: the object's id, unique over the data set.
         annotation: the sentence's number.
         class_name: one of CLASS_NAMES.
-        sentence: as written, capitals kept.
+        sentence: the sentence as written, with capitals, without surrounding spaces.
         objects: one row, the object's label; its class is `class_name`.
     """
 
@@ -68,8 +71,12 @@ class Expression:
 
 @dataclass(frozen=True)
 class Entries:
-    """What Mono3DRefer.json holds: usable expressions in the file's order, and (place in the file, what is wrong) of
-    the others."""
+    """The content of Mono3DRefer.json.
+
+    Attributes:
+        expressions: the usable expressions in the file's order.
+        broken: name ("entry 7", counted from 0) and error of each other entry.
+    """
 
     expressions: tuple[Expression, ...]
     broken: tuple[tuple[str, InputError], ...]
@@ -77,11 +84,11 @@ class Entries:
 
 @reader()
 def read_expressions(path: Path | str) -> Entries:
-    """All entries of Mono3DRefer.json; broken ones do not keep the others from being read.
+    """Return all entries of Mono3DRefer.json; broken entries are reported beside the usable ones.
 
     Raises:
-        MissingDataError: no such file.
-        InputError: the file is no JSON list of objects, or has none.
+        MissingDataError: the file does not exist.
+        InputError: the file is not a JSON list, or the list is empty.
     """
     entries = _read_json(Path(path), list, "a list of expressions")
     if not entries:
@@ -109,7 +116,7 @@ def read_expressions(path: Path | str) -> Entries:
 
 
 def _read_entry(entry: Any, path: str, place: int, labels: dict[tuple[str, str], Objects]) -> Expression:
-    """Check one entry; `labels` keeps what was parsed, for objects come with several sentences."""
+    """Return the expression of one checked entry; `labels` caches parsed labels, which several sentences share."""
     if not isinstance(entry, dict):
         _refuse(path, place, "", "entry", _shown(entry), "an object with the fields " + ", ".join(_ENTRY_FIELDS))
     missing = [name for name in _ENTRY_FIELDS if name not in entry]
@@ -139,7 +146,7 @@ def _read_entry(entry: Any, path: str, place: int, labels: dict[tuple[str, str],
 
 
 def _read_label(text: str, class_name: str, path: str, place: int, identity: str) -> Objects:
-    """A label_2 text -> one object; a 16th field, a score, is left out."""
+    """Return the object of a label_2 text; a score as the 16th field is ignored."""
     try:
         fields = ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -183,7 +190,7 @@ def _read_label(text: str, class_name: str, path: str, place: int, identity: str
 
 
 def objects_of_rows(classes: Sequence[str], rows: np.ndarray) -> Objects:
-    """Objects of label lines' 14 numbers, (N, 14) float64 in the order of KITTI's fields after the type."""
+    """Return the objects of rows (N, 14) float64, which have the order of KITTI's fields after the type."""
     return Objects(
         classes=np.array(classes, "<U16"),
         boxes2d=rows[:, 3:7],
@@ -197,7 +204,7 @@ def objects_of_rows(classes: Sequence[str], rows: np.ndarray) -> Objects:
 
 
 def rows_of_objects(objects: Objects) -> np.ndarray:
-    """(N, 14) float64, the inverse of objects_of_rows."""
+    """Return the rows (N, 14) float64 of objects, the inverse of `objects_of_rows`."""
     columns = (
         objects.truncated,
         objects.occluded,
@@ -212,12 +219,12 @@ def rows_of_objects(objects: Objects) -> np.ndarray:
 
 @reader()
 def read_groups(path: Path | str) -> dict[str, frozenset[int]]:
-    """The instances of each group of the test split, by GROUPS; Multiple, which nothing reads, may be missing.
+    """Return the instances of each group of the test split, by the names in GROUPS; the file may lack Multiple.
 
     Raises:
-        MissingDataError: no such file.
-        InputError: no JSON object of lists, an unknown or missing group, an id that is no whole number or is in two
-            groups of one kind.
+        MissingDataError: the file does not exist.
+        InputError: the file is not a JSON object of lists, a group is unknown or missing, or an id is not a whole
+            number or is in two groups of one kind.
     """
     content = _read_json(Path(path), dict, "groups of instance ids")
     groups: dict[str, frozenset[int]] = {"Multiple": frozenset()}
@@ -265,12 +272,12 @@ def _is_id(value: Any) -> bool:
 
 
 def _is_text(value: str) -> bool:
-    """Whether it can be written as UTF-8: JSON may hold halves of characters, which no tokenizer or terminal takes."""
+    """Return whether a text can be written as UTF-8; JSON may contain lone surrogates, which tokenizers refuse."""
     return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _number(value: Any) -> float:
-    """NaN for what is no number: also for 1_5, which Python reads as 15, and for True."""
+    """Return a value as a float; NaN if it is not a number, also for 1_5, which Python reads as 15, and for True."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)) or (isinstance(value, str) and "_" in value):
         return math.nan
     try:
@@ -280,7 +287,7 @@ def _number(value: Any) -> float:
 
 
 def _shown(value: Any, most: int = 60) -> str:
-    """A value as a message quotes it: on one line, cut short."""
+    """Return a value as text for a message: on one line, cut after `most` characters."""
     plain = isinstance(value, (str, int, float, bool, type(None)))
     text = (
         json.dumps(value, ensure_ascii=isinstance(value, str) and not _is_text(value))

@@ -1,11 +1,11 @@
-"""The published result.json: one entry for each expression, with the found box beside its label.
+"""Reader and writer of the published result.json: one entry per expression, with the predicted box and its label.
 
     {"000152_37_181": {"im_name": "000152", "instanceID": 37, "ann_id": 181,
                        "label_2_pre": "[1, alpha, x1, y1, x2, y2, h, w, l, x, y, z, rotation_y, score]",
                        "label_2_gt": [h, w, l, x, y, z], "IoU": 0.61, "description": "the white car ..."}}
 
-The key is the expression's id, <im_name>_<instanceID>_<ann_id>. label_2_pre is text; its first number is the place of
-the class in CLASS_NAMES. Units and frames are those of g3d.data.types; IoU is the published one.
+The key is the expression's id, <im_name>_<instanceID>_<ann_id>. label_2_pre is text; its first number is the index of
+the class in CLASS_NAMES. Units and frames are those of g3d.data.types; IoU is `published_iou`.
 
 Source: ZhanYang-nwpu/Mono3DVG, val.py.
 """
@@ -35,24 +35,23 @@ FILE = "result.json"
 _ROW = ("class", "alpha", "x1", "y1", "x2", "y2", "height", "width", "length", "x", "y", "z", "rotation_y", "score")
 _BEGINNING = re.compile(
     rb'(?:\xef\xbb\xbf)?\s*\{\s*"[^"]+_\d+_\d+"\s*:\s*\{'
-)  # of a file: its first key is an expression's id
-_NUMPY_NUMBER = re.compile(r"np\.float\d+\(([^()]*)\)")  # how the published code prints its numbers with numpy 2
+)  # the first key of a file is an expression's id
+_NUMPY_NUMBER = re.compile(r"np\.float\d+\(([^()]*)\)")  # the published code prints numbers in this form with numpy 2
 log = logging.getLogger(__name__)
 
 
 def write_results(path: Path | str, predictions: Sequence[Prediction], expressions: Sequence[Expression]) -> None:
-    """Write the best object of each prediction beside its label; `path` is complete or, after an error, as it was
-    before.
+    """Write the first object of each prediction and its label; after an error, `path` is unchanged.
 
     Args:
         path: the file, usually named FILE.
-        predictions: one for each expression.
-        expressions: the same ones in the same order.
+        predictions: one for each expression; the best object comes first.
+        expressions: the expressions in the same order.
 
     Raises:
-        InputError: a prediction has no object, one of a class that is not the data set's, or a number that is not
+        InputError: a prediction has no object, an object with a class outside the data set, or a number that is not
             finite.
-        ValueError: predictions and expressions do not belong together.
+        ValueError: the ids of predictions and expressions differ.
         EnvironmentProblem: the file cannot be written.
     """
     if [p.sample for p in predictions] != [e.id for e in expressions]:
@@ -78,13 +77,14 @@ def write_results(path: Path | str, predictions: Sequence[Prediction], expressio
 
 
 def read_results(path: Path | str, ids: Sequence[str]) -> list[Prediction]:
-    """The predictions for expressions, one object each, in the order of `ids`; entries of other expressions are not
-    used and are logged.
+    """Return the predictions for expressions, with one object each, in the order of `ids`.
+
+    Entries of other expressions are not used; their number is logged.
 
     Raises:
-        MissingDataError: no such file, or no entry for an expression.
-        InputError: not a result file, or an entry that cannot be used: the message names the file, the entry, the
-            field, what was found and what was expected.
+        MissingDataError: the file does not exist, or has no entry for an expression.
+        InputError: the file is not a result file, or an entry cannot be used. The message names the file, the entry,
+            the field, the found and the expected value.
     """
     entries = _read_entries(Path(path))
     missing = [name for name in ids if name not in entries]
@@ -102,7 +102,7 @@ def read_results(path: Path | str, ids: Sequence[str]) -> list[Prediction]:
 
 
 def is_result_file(path: Path | str) -> bool:
-    """Whether a file begins as a result.json does; the rest may still be damaged."""
+    """Return whether a file begins like a result.json; the rest may still be damaged."""
     path = Path(path)
     if not path.is_file():
         return False
@@ -111,7 +111,7 @@ def is_result_file(path: Path | str) -> bool:
 
 
 def _row(path: Path | str, prediction: Prediction) -> list[int | float]:
-    """The 14 numbers of the best object."""
+    """Return the 14 numbers of the prediction's first object."""
     o, where = prediction.answer(CameraBoxes), f"{path}: prediction for {prediction.sample!r}"
     if not len(o) or o.scores is None:
         raise InputError(f"{where}: found no object, expected one with a score: {FILE} has a box for every expression")

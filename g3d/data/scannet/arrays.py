@@ -1,9 +1,8 @@
-"""What a raw scan becomes in the two published lineages: ScanRefer's and VoteNet's arrays, and SPFormer's and CFNet's
-prepared scene.
+"""Conversion of raw scans to the published forms of two lineages: ScanRefer and VoteNet, and SPFormer and CFNet.
 
-Pure functions of arrays. A scan's arrays are computed once for all vertices (`scene_arrays`); the published forms are
-cut from them (`scanrefer_scene`, `votenet_scene`) or made beside them (`prepared_scene`). g3d.data.scannet.published
-reads and writes their files.
+All functions are pure functions of arrays. `scene_arrays` computes a scan's arrays once for all vertices.
+`scanrefer_scene` and `votenet_scene` select the published forms from them; `prepared_scene` computes its form from the
+mesh. g3d.data.scannet.published reads and writes the files.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ from g3d.errors import InputError
 from g3d.ops.vertex_normals import vertex_normals as summed_normals
 
 MAXIMUM_VERTICES = 50_000
-"""Rows that ScanRefer and VoteNet keep of a scene."""
+"""Maximum number of rows that ScanRefer and VoteNet keep of a scene."""
 
 
 @dataclass(frozen=True, eq=False)
 class SceneArrays:
-    """A scan as ScanRefer's lineage sees it, all vertices; metres.
+    """The arrays of a scan for ScanRefer's lineage, with all vertices, in metres.
 
     Attributes:
         vertices: (N, 3) float32, raw frame.
@@ -46,9 +45,10 @@ class SceneArrays:
         normals: (N, 3) float32, raw frame (published files repeat them unrotated beside aligned vertices).
         semantic: (N,) uint32 nyu40 id, 0 = none.
         instance: (N,) uint32 objectId + 1, 0 = none.
-        boxes: (K, 8) float64, every annotated object by ascending objectId, raw frame: cx cy cz dx dy dz, nyu40 id,
-            objectId. Axis-aligned bounds of its vertices; an object without vertices is a row of zeros.
-        aligned_boxes: (K, 8) float64, the same of the aligned vertices: what training uses.
+        boxes: (K, 8) float64, all annotated objects by ascending objectId, raw frame: cx cy cz dx dy dz, nyu40 id,
+            objectId. A box is the axis-aligned bounds of the object's vertices; an object without vertices is a row of
+            zeros.
+        aligned_boxes: (K, 8) float64, the same for the aligned vertices; training uses these.
         alignment: (4, 4) float64, raw -> aligned; None if the scan has none.
     """
 
@@ -71,19 +71,19 @@ def scene_arrays(
     alignment: np.ndarray | None,
     normals: Literal["summed", "published"] = "summed",
 ) -> SceneArrays:
-    """The arrays of a scan.
+    """Return the arrays of a scan.
 
     Args:
         mesh: the decimated mesh, raw frame.
         segments: (N,) int64 segment ids; may be None without an annotation.
         aggregation: annotated objects; None for test scans, which get labels 0 and no boxes.
-        table: names of classes; may be None without an annotation.
+        table: the label table; may be None without an annotation.
         alignment: (4, 4), raw -> aligned; None if there is none.
-        normals: "summed" (vertex_normals) or "published" (published_normals): official features with normals were made
-            with the latter.
+        normals: "summed" (`vertex_normals`) or "published" (`published_normals`, with which the official features with
+            normals were computed).
 
     Raises:
-        InputError: the mesh has no colours; an object's label is not in the table.
+        InputError: the mesh has no colours, or an object's label is not in the table.
 
     Source: daveredrum/ScanRefer data/scannet, facebookresearch/votenet scannet.
     """
@@ -112,14 +112,14 @@ def scene_arrays(
 
 
 def align(points: np.ndarray, alignment: np.ndarray) -> np.ndarray:
-    """Raw frame -> axis-aligned frame, computed in float64: (N, 3) float32 metres and (4, 4) -> (N, 3) float32."""
+    """Return points (N, 3) float32 in metres, transformed to the axis-aligned frame (4, 4) in float64."""
     homogeneous = np.ones((len(points), 4))
     homogeneous[:, :3] = points
     return (homogeneous @ alignment.T)[:, :3].astype(np.float32)
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Sum of the unit normals of a vertex's faces, made a unit again: (N, 3) float32; 0 for a vertex without faces.
+    """Return the normalised sum of the unit normals of each vertex's faces, (N, 3) float32; 0 without faces.
 
     Args:
         vertices: (N, 3) float32.
@@ -129,16 +129,16 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def published_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """The normals in ScanRefer's files: of each column of `faces`, only the last face that has the vertex there counts.
+    """Return the normals of ScanRefer's files: each column of `faces` contributes only the last face with the vertex.
 
-    On ScanNet-like meshes they are several degrees from `vertex_normals`. Arguments and result as there.
+    On ScanNet-like meshes, they differ from `vertex_normals` by several degrees. Arguments and result are the same.
 
-    Source: daveredrum/ScanRefer, where numpy's `+=` on repeated rows, meant as a sum, keeps the last of them.
+    Source: daveredrum/ScanRefer, where numpy's `+=` on repeated rows is meant as a sum but keeps only the last row.
     """
     of_faces = _face_normals(vertices, faces)
     sums = np.zeros((len(vertices), 3), np.float32)
     for column in faces.T:
-        sums[column] = sums[column] + of_faces  # of equal rows the last is kept
+        sums[column] = sums[column] + of_faces  # for equal rows, only the last is kept
     return _unit(sums)
 
 
@@ -156,13 +156,13 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 def _label(
     segments: np.ndarray, groups: Sequence[ObjectGroup], table: LabelTable
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """semantic (N,), instance (N,) and objects (K, 2): nyu40 id and objectId, by ascending objectId."""
+    """Return semantic (N,), instance (N,) and objects (K, 2), which are nyu40 id and objectId by ascending objectId."""
     by_label: dict[str, list[np.ndarray]] = {}
     for group in groups:
         by_label.setdefault(group.label, []).append(group.segments)
     lookup = _SegmentLookup(segments)
-    # two passes over the segments, later ones overwriting: where groups share segments, class and instance may
-    # disagree, as published
+    # Class and instance are assigned in two passes in which later groups overwrite earlier ones. Where groups share
+    # segments, class and instance may disagree, as published.
     classes = lookup.values([(np.concatenate(members), table[label].nyu40) for label, members in by_label.items()], 0)
     instances = lookup.values([(group.segments, group.object_id + 1) for group in groups], 0)
     firsts = {group.object_id: int(classes[lookup.places(group.segments[:1])].sum()) for group in groups}
@@ -171,7 +171,7 @@ def _label(
 
 
 class _SegmentLookup:
-    """Segment ids as places in tables, so that labelling vertices is one look-up each."""
+    """Map from segment ids to table rows, so that labelling takes one look-up per vertex."""
 
     def __init__(self, segments: np.ndarray) -> None:
         self._ids, self.of_vertices = np.unique(segments, return_inverse=True)
@@ -183,7 +183,7 @@ class _SegmentLookup:
         return places
 
     def values(self, assignments: Sequence[tuple[np.ndarray, int]], none: int) -> np.ndarray:
-        """(S,) int64: the value that the last assignment naming a segment gives it."""
+        """Return the value (S,) int64 of each segment from the last assignment that names it."""
         values = np.full(len(self._ids), none, np.int64)
         for segments, value in assignments:
             values[self.places(segments)] = value
@@ -191,7 +191,7 @@ class _SegmentLookup:
 
 
 def object_boxes(vertices: np.ndarray, instance: np.ndarray, objects: np.ndarray) -> np.ndarray:
-    """Bounds of every object's vertices.
+    """Return the bounds of each object's vertices.
 
     Args:
         vertices: (N, 3) float32, metres, any frame.
@@ -207,7 +207,7 @@ def object_boxes(vertices: np.ndarray, instance: np.ndarray, objects: np.ndarray
         return rows
     order = np.argsort(
         instance.astype(np.min_scalar_type(instance.max())), kind="stable"
-    )  # a radix sort for small numbers
+    )  # numpy uses a radix sort for small types
     ids, starts = np.unique(instance[order], return_index=True)
     points = vertices[order].T
     low, high = np.minimum.reduceat(points, starts, axis=1).T, np.maximum.reduceat(points, starts, axis=1).T
@@ -219,10 +219,12 @@ def object_boxes(vertices: np.ndarray, instance: np.ndarray, objects: np.ndarray
 
 
 def sample_rows(scene: str, vertices: int, maximum: int = MAXIMUM_VERTICES) -> np.ndarray | None:
-    """Rows of a scene that are kept: drawn without replacement by a generator seeded with the scene's name, ascending.
+    """Return the ascending rows of a scene that are kept, drawn without replacement.
+
+    The generator is seeded with the CRC-32 of the scene's name.
 
     Returns:
-        (maximum,) int64; None if all are kept.
+        (maximum,) int64; None if all rows are kept.
     """
     if vertices <= maximum:
         return None
@@ -230,14 +232,16 @@ def sample_rows(scene: str, vertices: int, maximum: int = MAXIMUM_VERTICES) -> n
 
 
 def published_sample_rows(vertices: int, maximum: int, random: np.random.RandomState) -> np.ndarray | None:
-    """The rows, in order, that ScanRefer and VoteNet draw from numpy's legacy generator in the state `random`; None if
-    all are kept."""
+    """Return the rows that ScanRefer and VoteNet draw from numpy's legacy generator `random`, in the order of the draw.
+
+    The result is None if all rows are kept.
+    """
     return random.choice(vertices, maximum, replace=False) if vertices > maximum else None
 
 
 @dataclass(frozen=True, eq=False)
 class ScanReferScene:
-    """A scene in ScanRefer's `scannet_data/` (metres).
+    """A scene of ScanRefer's `scannet_data/`, in metres.
 
     Attributes:
         vertices: (N, 9) float32, `_vert`: x y z raw, r g b 0..255, nx ny nz raw.
@@ -257,12 +261,13 @@ class ScanReferScene:
 
 
 def scanrefer_scene(arrays: SceneArrays, rows: np.ndarray | None = None) -> ScanReferScene:
-    """The published form: chosen rows, and boxes of the 37 classes (one box alone is kept whatever it is, none is a row
-    of zeros).
+    """Return a scene in ScanRefer's form: the selected rows, and the boxes of the 37 classes.
+
+    A single box is kept regardless of its class; without a box, the result has one row of zeros.
 
     Args:
         arrays: the whole scene.
-        rows: (n,) int64, from sample_rows; None keeps all.
+        rows: (n,) int64, from `sample_rows`; None keeps all.
     """
     chosen = slice(None) if rows is None else rows
     rest = np.hstack([arrays.colours[chosen], arrays.normals[chosen]])
@@ -284,7 +289,7 @@ def scanrefer_scene(arrays: SceneArrays, rows: np.ndarray | None = None) -> Scan
 
 @dataclass(frozen=True, eq=False)
 class VoteNetScene:
-    """A scene in VoteNet's `scannet_train_detection_data/` (metres, aligned frame); Group-Free uses it too.
+    """A scene of VoteNet's `scannet_train_detection_data/` (metres, aligned frame); Group-Free uses it too.
 
     Attributes:
         vertices: (N, 6) float32, `_vert`: x y z aligned, r g b 0..255.
@@ -299,7 +304,11 @@ class VoteNetScene:
 
 
 def votenet_scene(arrays: SceneArrays, rows: np.ndarray | None = None) -> VoteNetScene:
-    """The published form: chosen rows (None keeps all), and boxes of the 18 classes without objectId.
+    """Return a scene in VoteNet's form: the selected rows, and the boxes of the 18 classes without objectId.
+
+    Args:
+        arrays: the whole scene.
+        rows: (n,) int64, from `sample_rows`; None keeps all.
 
     Raises:
         InputError: the scan has no axis alignment.
@@ -321,15 +330,16 @@ def votenet_scene(arrays: SceneArrays, rows: np.ndarray | None = None) -> VoteNe
 
 @dataclass(frozen=True, eq=False)
 class PreparedScene:
-    """A scene of the SPFormer lineage, all vertices.
+    """A scene of the SPFormer lineage with all vertices.
 
     Attributes:
         coords: (N, 3) float32, metres, raw frame minus the mean of its vertices.
         colours: (N, 3) float32, -1..1.
-        superpoints: (N,) int64, 0..S-1; of the mesh, not those of segs.json.
+        superpoints: (N,) int64, 0..S-1, computed from the mesh; they are not the segments of segs.json.
         semantic: (N,) int64, benchmark class 0..19, IGNORE elsewhere; None for test scans.
-        instance: (N,) int64; None for test scans. CFNet's `_refer`: objectId, -1 = none, walls and floor included.
-            SPFormer's `_inst_nostuff`: number of the object among those that are neither wall nor floor, IGNORE = none.
+        instance: (N,) int64; None for test scans. In CFNet's `_refer`, it is the objectId, with walls and floors, -1 =
+            none. In SPFormer's `_inst_nostuff`, it is the object's index among the objects that are neither wall nor
+            floor, IGNORE = none.
     """
 
     coords: np.ndarray
@@ -342,7 +352,7 @@ class PreparedScene:
 def prepared_scene(
     mesh: Mesh, superpoints: np.ndarray, nyu40: np.ndarray | None = None, instance: np.ndarray | None = None
 ) -> PreparedScene:
-    """The published form.
+    """Return a scene in the form of the SPFormer lineage.
 
     Args:
         mesh: the decimated mesh, raw frame.
@@ -351,11 +361,10 @@ def prepared_scene(
         instance: (N,) int64, from refer_instances or instances_without_stuff; None for a test scan.
 
     Raises:
-        InputError: the mesh has no colours; a label that is no nyu40 id.
+        InputError: the mesh has no colours, or a label is not a nyu40 id.
 
-    Source: sunjiahao1999/SPFormer prepare_data_inst.py, 80chen86/IPDN prepare_data_refer.py. The mean is taken in
-        float64: the published
-    float32 mean of a large scene is up to 0.1 mm off.
+    Source: sunjiahao1999/SPFormer prepare_data_inst.py, 80chen86/IPDN prepare_data_refer.py. The mean is computed in
+    float64, because the published float32 mean of a large scene is off by up to 0.1 mm.
     """
     if mesh.colours is None:
         raise InputError("the mesh has no colours (vertex properties red, green, blue)")
@@ -365,8 +374,10 @@ def prepared_scene(
 
 
 def refer_instances(segments: np.ndarray, aggregation: Aggregation) -> np.ndarray:
-    """`_refer` instances: (N,) int64 objectId of every vertex, -1 = none; of objects that share a segment the last has
-    it."""
+    """Return the instances of `_refer`: the objectId of each vertex, (N,) int64, -1 = none.
+
+    If objects share a segment, the last of them gets it.
+    """
     lookup = _SegmentLookup(segments)
     return lookup.values([(group.segments, group.object_id) for group in aggregation.groups], -1)[lookup.of_vertices]
 
@@ -374,8 +385,9 @@ def refer_instances(segments: np.ndarray, aggregation: Aggregation) -> np.ndarra
 def instances_without_stuff(
     segments: np.ndarray, aggregation: Aggregation, table: LabelTable, nyu40: np.ndarray
 ) -> np.ndarray:
-    """`_inst_nostuff` instances: (N,) int64 number of the object in file order, walls and floors not counted, IGNORE =
-    none.
+    """Return the instances of `_inst_nostuff`: the object's index in file order, (N,) int64, IGNORE = none.
+
+    Walls and floors are not counted.
 
     Args:
         segments: (N,) int64.
@@ -383,8 +395,8 @@ def instances_without_stuff(
         nyu40: (N,) integer nyu40 id of every vertex (labels.ply).
 
     Raises:
-        InputError: objects share a segment, or an object's vertices have several benchmark classes; published code
-            stops there too.
+        InputError: objects share a segment, or an object's vertices have several benchmark classes; the published code
+            stops in these cases too.
     """
     things = [group for group in aggregation.groups if table[group.label].nyu40 not in (WALL, FLOOR)]
     lookup = _SegmentLookup(segments)
@@ -418,15 +430,15 @@ def _refuse_shared_segments(groups: Sequence[ObjectGroup]) -> None:
 
 
 def ground_truth_ids(semantic: np.ndarray, instance: np.ndarray) -> np.ndarray:
-    """The numbers of a ScanNet benchmark ground-truth file of instances without stuff.
+    """Return the numbers of a ScanNet benchmark ground-truth file for instances without walls and floors.
 
     Args:
-        semantic: (N,) benchmark class 0..19, IGNORE elsewhere.
-        instance: (N,) from instances_without_stuff.
+        semantic: (N,), benchmark class 0..19, IGNORE elsewhere.
+        instance: (N,), from `instances_without_stuff`.
 
     Returns:
-        (N,) int64: nyu40 id * 1000 + number + 1; 0 = no instance. The class is that of an instance's first vertex; an
-        instance without a class is written as 1 (wall), which evaluation passes over.
+        (N,) int64: nyu40 id * 1000 + instance + 1; 0 = no instance. The class is the class of an instance's first
+        vertex; an instance without a class gets 1 (wall), which the evaluation ignores.
     """
     of_things = np.flatnonzero(instance != IGNORE)
     numbers, firsts, places = np.unique(instance[of_things], return_index=True, return_inverse=True)

@@ -1,6 +1,6 @@
-"""Where the files of ScanNet's raw scans are, and which scans a split names.
+"""Locations of the files of ScanNet's raw scans, and readers of whole scans and of split lists.
 
-`scans/<scene>/` holds `<scene>_vh_clean_2.ply`, `<scene>_vh_clean_2.labels.ply`,
+`scans/<scene>/` contains `<scene>_vh_clean_2.ply`, `<scene>_vh_clean_2.labels.ply`,
 `<scene>_vh_clean_2.0.010000.segs.json`, `<scene>.aggregation.json`, `<scene>.txt` and `<scene>.sens`. Test scans, in
 `scans_test/` or among the others, have no annotation.
 """
@@ -25,10 +25,11 @@ _META = (".", "meta_data", "meta", "Tasks/Benchmark", "data/scannet/meta_data")
 
 @dataclass(frozen=True)
 class ScanFiles:
-    """The files of a scan. Only the mesh is always there; what is not there is None.
+    """The files of a scan. The mesh always exists; other files that do not exist are None.
 
     Attributes:
         scene: `scene0000_00`, or the folder's name for a user's own scan.
+        folder: the scan's folder.
         mesh: decimated mesh, raw frame.
         labels: the same vertices with nyu40 ids.
         segments: over-segmentation of this mesh.
@@ -48,23 +49,24 @@ class ScanFiles:
 
     @property
     def annotated(self) -> bool:
-        """Whether objects are annotated; test scans' are not."""
+        """Whether objects are annotated; in test scans, they are not."""
         return self.aggregation is not None
 
     def arrays_from(self) -> tuple[Path, ...]:
-        """The files that `read_scan` reads, the recording left out: what a fingerprint is taken of."""
+        """Return the files that `read_scan` reads, without the recording; fingerprints are computed from them."""
         return tuple(
             file for file in (self.mesh, self.labels, self.segments, self.aggregation, self.facts) if file is not None
         )
 
 
 class ScanFolder:
-    """A download of ScanNet: a folder with `scans/` or `scans_test/` or both, or one of these itself."""
+    """A download of ScanNet: a folder with `scans/`, `scans_test/` or both, or one of these two itself."""
 
     def __init__(self, root: str | Path) -> None:
-        """
+        """Find the folders of the scans.
+
         Raises:
-            MissingDataError: no such folder.
+            MissingDataError: the folder does not exist.
         """
         self.root = Path(root)
         if not self.root.is_dir():
@@ -75,10 +77,10 @@ class ScanFolder:
         self._folders = tuple(nested) or (self.root,)
 
     def scenes(self) -> tuple[str, ...]:
-        """Names of all scans, sorted: every folder in `scans/` and `scans_test/`.
+        """Return the sorted names of all scans: all folders in `scans/` and `scans_test/`.
 
         Raises:
-            MissingDataError: there is none.
+            MissingDataError: there is no scan.
         """
         names = {
             entry.name
@@ -93,11 +95,11 @@ class ScanFolder:
         return tuple(sorted(names))
 
     def files(self, scene: str) -> ScanFiles:
-        """The files of a scan.
+        """Return the files of a scan.
 
         Raises:
-            MissingDataError: no folder of this name, no mesh in it (an empty folder), an annotation without the
-                segments it refers to or without `<scene>.txt`, labels without an annotation.
+            MissingDataError: the folder or the mesh is missing, an annotation has no segments or no `<scene>.txt`, or
+                labels have no annotation.
         """
         folder = next((folder / scene for folder in self._folders if (folder / scene).is_dir()), None)
         if folder is None:
@@ -134,16 +136,17 @@ class ScanFolder:
         return ScanFiles(scene, folder, mesh, **present)
 
     def file(self, scene: str, ending: str) -> Path:
-        """Where a scan's file <scene><ending> is, or would be: nothing else of the scan is looked at."""
+        """Return the path of a scan's file <scene><ending>, which may not exist; other files are not checked."""
         folders = [folder / scene for folder in self._folders]
         return next((folder for folder in folders if folder.is_dir()), folders[0]) / f"{scene}{ending}"
 
     def meta(self, name: str) -> Path:
-        """A file of the release's meta data, such as a split list or the label table: in the folder, or where the
-        published code has it.
+        """Return a file of the release's metadata, such as a split list or the label table.
+
+        It is searched in the folder and in the folders of the published code.
 
         Raises:
-            MissingDataError: it is in none of these places.
+            MissingDataError: the file is in none of these folders.
         """
         roots = (self.root, self.root.parent) if self.root.name in _SCANS else (self.root,)
         places = [root / folder / name for root in roots for folder in _META]
@@ -155,12 +158,13 @@ class ScanFolder:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """What a scan's files say, checked against each other; None where the file is not there.
+    """The content of a scan's files, checked for consistency; None where a file does not exist.
 
     Attributes:
-        mesh: its vertices and faces, raw frame, metres.
-        labels: (N,) integer nyu40 id of every vertex from labels.ply, 0 unannotated.
-        segments: (N,) int64 segment id of every vertex.
+        scene: the scan's name.
+        mesh: vertices and faces, raw frame, metres.
+        labels: (N,) integer, nyu40 id of every vertex from labels.ply, 0 unannotated.
+        segments: (N,) int64, segment id of every vertex.
         aggregation: annotated objects as groups of these segments.
         facts: axis alignment and cameras.
     """
@@ -174,15 +178,15 @@ class Scan:
 
     @property
     def alignment(self) -> np.ndarray | None:
-        """(4, 4) float64, raw frame -> axis-aligned frame; None for test scans."""
+        """Transform (4, 4) float64, raw frame -> axis-aligned frame; None for test scans."""
         return self.facts.axis_alignment if self.facts is not None else None
 
 
 def read_scan(files: ScanFiles) -> Scan:
-    """Read a scan, the recording left out.
+    """Return the content of a scan's files, without the recording.
 
     Raises:
-        MissingDataError, InputError: as the readers of its files, and for labels that are no nyu40 ids.
+        MissingDataError, InputError: see the readers of the files; labels that are not nyu40 ids also raise InputError.
     """
     mesh = read_mesh(files.mesh)
     count = len(mesh.vertices)
@@ -200,12 +204,11 @@ def read_scan(files: ScanFiles) -> Scan:
 
 @reader("split")
 def read_split(path: str | Path) -> tuple[str, ...]:
-    """The scans that a split list names, one a line, in its order; blank lines and a missing last line end mean
-    nothing.
+    """Return the scans of a split list, one per line, in its order; blank lines are ignored.
 
     Raises:
-        MissingDataError: no such file.
-        InputError: a line with several words, a scan named twice, no scan at all.
+        MissingDataError: the file does not exist.
+        InputError: a line has several words or is a path, or a scan is named twice.
     """
     names: dict[str, int] = {}
     for number, line in enumerate(read_text(path, "split").splitlines(), 1):

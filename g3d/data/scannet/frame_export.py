@@ -1,8 +1,8 @@
-"""A `.sens` stream as a folder of frames: color/<i>.jpg, depth/<i>.png, pose/<i>.txt and intrinsic/, as ScanNet's own
-reader names them.
+"""Export of a `.sens` stream to a folder of frames: color/<i>.jpg, depth/<i>.png, pose/<i>.txt and intrinsic/.
 
-Unlike it, colour is copied as stored instead of compressed anew, poses keep all of their digits, and frames without a
-pose are left out. What is there and whole is not made again, so an export that was stopped goes on where it was.
+The names are those of ScanNet's own reader. Unlike that reader, the export copies colour as stored instead of
+compressing it again, keeps all digits of the poses, and leaves out frames without a pose. Complete files are not
+written again, so an export that was stopped can be continued.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from g3d.data.scannet.frames import scale_intrinsics
 from g3d.data.scannet.sens import FrameRecord, SensFile, is_valid_pose
 from g3d.errors import InputError
 
-JPEG_QUALITY = 75  # of ScanNet's Python reader, which compresses colour anew
+JPEG_QUALITY = 75  # quality of ScanNet's Python reader, which compresses colour again
 DEPTHS = {"png": ".png", "zlib": ".zdepth"}
 _LEFTOVER_SECONDS = 60
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
-_PNG_OF_ZLIB = 1.5  # bytes of depth PNG for one of the stored stream, on real frames
+_PNG_OF_ZLIB = 1.5  # bytes of depth PNG per byte of the stored stream, on real frames
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class ExportReport:
     """Result of an export.
 
     Attributes:
-        written: number of frames of which at least one file was made.
-        kept: number of frames whose files were all there.
+        written: number of frames for which at least one file was written.
+        kept: number of frames whose files were already complete.
         lost: number of frames that were left out because their camera was not located.
-        frames: number of frames that the stream holds.
-        broken: one line for each frame that was left out because a picture of it is damaged.
+        frames: number of frames in the stream.
+        broken: one line for each frame that was left out because its colour or depth image is damaged.
     """
 
     written: int
@@ -66,17 +66,19 @@ def export_frames(
 
     Args:
         source: the .sens file.
-        folder: where color/, depth/, pose/ and intrinsic/ go.
-        limit: take fewer, evenly spaced, so that there are at most this many.
-        depth: "png", 16 bits, millimetres, or "zlib": the stored stream as .zdepth, which costs next to nothing.
-        size: width, height of smaller pictures (3D-SIS: 320, 240); colour is then compressed anew and the intrinsics
+        folder: the folder in which color/, depth/, pose/ and intrinsic/ are created.
+        every: step between frame numbers.
+        limit: maximum number of frames; if there are more, the step is increased.
+        depth: "png" (16 bits, millimetres), or "zlib" (the stored stream as .zdepth, which is fast).
+        size: width, height of resized images (3D-SIS: 320, 240). Colour is then compressed again, and the intrinsics
             are scaled.
-        reencode: compress colour anew as ScanNet's Python reader does, instead of copying it.
+        reencode: compress colour again as ScanNet's Python reader does, instead of copying it.
         keep_lost: also export frames whose camera was not located, with their -inf poses.
-        partial: take the whole frames of a file that was cut.
+        partial: export the complete frames of a file that was cut off.
 
     Raises:
-        InputError: bad settings; not a stream; the file is cut inside a frame: those before it have been exported.
+        InputError: a setting is invalid, the file is not a stream, or it is cut off inside a frame; the frames before
+            it have then been exported.
         EnvironmentProblem: the folder cannot be written.
     """
     if depth not in DEPTHS:
@@ -107,7 +109,7 @@ def export_frames(
 
 
 def chosen_frames(count: int, every: int = 1, limit: int | None = None) -> range:
-    """Numbers of the frames that an export takes: every `every`-th, in larger steps if these are more than `limit`.
+    """Return the numbers of the exported frames: every `every`-th, or a larger step if these are more than `limit`.
 
     Raises:
         InputError: `every` or `limit` is below 1.
@@ -121,11 +123,12 @@ def chosen_frames(count: int, every: int = 1, limit: int | None = None) -> range
 def export_bytes(
     source: Path | str, every: int = 1, limit: int | None = None, depth: str = "png", partial: bool = False
 ) -> int:
-    """About how many bytes an export at full size will need: colour and compact depth exactly, depth PNG as it comes
-    out on typical scenes.
+    """Return an estimate of the bytes of an export at full size.
+
+    Colour and .zdepth sizes are exact; the size of depth PNGs is estimated from typical scenes.
 
     Raises:
-        InputError, MissingDataError: as export_frames.
+        InputError, MissingDataError: see `export_frames`.
     """
     with SensFile.open(source) as stream:
         count = stream.whole_frames() if partial else len(stream)
@@ -135,7 +138,7 @@ def export_bytes(
 
 
 class _Writer:
-    """Writes the files of single frames."""
+    """Writer of the files of single frames."""
 
     def __init__(
         self, stream: SensFile, folder: Path, depth: str, size: tuple[int, int] | None, reencode: bool, keep_lost: bool
@@ -157,7 +160,7 @@ class _Writer:
         depth = self.folder / "depth" / f"{number}{DEPTHS[self.depth]}"
         place = self.folder / "pose" / f"{number}.txt"
         text = _matrix_text(pose, "%.9g")
-        stale = place.is_file() and place.read_bytes() != text  # the frame of another stream
+        stale = place.is_file() and place.read_bytes() != text  # it belongs to another stream
         made: list[tuple[Path, bytes]] = []
         try:
             self._decode(made, record, number, stale, colour, depth)
@@ -167,7 +170,7 @@ class _Writer:
         if stale or not place.is_file():
             made.append((place, text))
         for path, content in made:
-            with atomic_write(path, durable=False) as file:  # an incomplete file is found out by its size or its end
+            with atomic_write(path, durable=False) as file:  # the next export detects an incomplete file
                 file.write(content)
         return "written" if made else "kept"
 
@@ -180,10 +183,10 @@ class _Writer:
         colour: Path,
         depth: Path,
     ) -> None:
-        """Append the pictures of a frame that are not there yet.
+        """Append the images of a frame that are not yet exported to `made`.
 
         Raises:
-            InputError: one of them is damaged.
+            InputError: an image is damaged.
         """
         if stale or not (_has_size(colour, record.colour_bytes) if self.copied else _ends_with(colour, _JPEG_END)):
             made.append((colour, self._colour(number)))
@@ -196,7 +199,7 @@ class _Writer:
         if self.copied:
             content = self.stream.colour_bytes(number)
             if not _looks_whole(content):
-                self.stream.colour(number)  # raises if it cannot be decoded
+                self.stream.colour(number)  # raises if the image cannot be decoded
             return content
         pixels = self.stream.colour(number)
         file = io.BytesIO()
@@ -210,12 +213,12 @@ class _Writer:
         if self.depth == "png":
             pixels = self.stream.depth(number)
             return encode_depth_png(resize_nearest(pixels, self.size) if self.size else pixels)
-        self.stream.depth(number)  # raises if it cannot be decompressed
+        self.stream.depth(number)  # raises if the image cannot be decompressed
         return pack_depth(self.stream.depth_bytes(number), header.depth_size, header.depth_shift)
 
 
 def _clear_leftovers(folder: Path) -> None:
-    """Remove temporary files that killed processes have left; a live one renames its own within milliseconds."""
+    """Remove temporary files of killed processes; a running process renames its files within milliseconds."""
     for path in folder.glob("*/.*.part"):
         try:
             if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS:
@@ -249,7 +252,7 @@ def _matrix_text(matrix: np.ndarray, form: str) -> bytes:
 
 
 def _looks_whole(content: bytes) -> bool:
-    """Return whether a JPEG or PNG begins and ends as such; zeros may follow. Decoding is the judge of all others."""
+    """Return whether a JPEG or PNG begins and ends correctly; zeros may follow. Other content must be decoded."""
     content = content.rstrip(b"\0")
     return (content.startswith(_JPEG_START) and content.endswith(_JPEG_END)) or (
         content.startswith(_PNG_START) and content.endswith(PNG_END)

@@ -1,8 +1,7 @@
-"""RGB-D frames of one scene behind one interface: a `.sens` stream, folders of pictures as the field stores them,
-7-Scenes.
+"""RGB-D frames of one scene behind one interface: `.sens` streams, common layouts of image folders, and 7-Scenes.
 
 Camera frame: x right, y down, z forward; poses are camera to world (ScanNet's raw, not axis-aligned frame); metres.
-Intrinsics are (3, 3) matrices in pixels whose first centre is (0, 0).
+Intrinsics are (3, 3) matrices in pixels; the centre of the first pixel is (0, 0).
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ _LAYOUTS = (
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One frame; its pictures are read when they are asked for, each time anew.
+    """One frame; its images are read from the files at each access.
 
     Attributes:
-        name: as its files have it: "10", "000300", "frame-000050".
+        name: name in the frame's file names: "10", "000300", "frame-000050".
         pose: (4, 4) float32, camera to world; see `has_pose`.
-        colour_intrinsics, depth_intrinsics: (3, 3) float64 for pictures of the stored sizes; None where the scene does
-            not say.
+        colour_intrinsics, depth_intrinsics: (3, 3) float64 for images of the stored sizes; None where the scene has
+            none.
     """
 
     name: str
@@ -58,23 +57,23 @@ class Frame:
         return is_valid_pose(self.pose)
 
     def colour(self) -> np.ndarray:
-        """(H, W, 3) uint8 RGB. Raises InputError, MissingDataError."""
+        """Return the colour image (H, W, 3) uint8 RGB; raise InputError or MissingDataError if it cannot be read."""
         return self._colour()
 
     def colour_size(self) -> tuple[int, int]:
-        """(width, height) of the colour picture, which is not decoded. Raises InputError, MissingDataError."""
+        """Return the colour image's (width, height) without decoding it; raise InputError or MissingDataError."""
         return self._colour_size()
 
     def depth(self) -> np.ndarray:
-        """(h, w) float32 metres, 0 where there is none. Raises InputError, MissingDataError."""
+        """Return the depth (h, w) float32 in metres, 0 where there is none; raise InputError or MissingDataError."""
         return self._depth()
 
     def depth_camera(self, size: tuple[int, int]) -> np.ndarray:
-        """`depth_intrinsics` for depth pictures of this width and height.
+        """Return `depth_intrinsics` after checking that they fit depth images of this (width, height).
 
         Raises:
-            MissingDataError: the scene does not say.
-            InputError: they are of pictures of another size: their centre is far from this one's.
+            MissingDataError: the scene has no depth intrinsics.
+            InputError: the principal point is far from the image centre, so they belong to images of another size.
         """
         if self.depth_intrinsics is None:
             raise MissingDataError(
@@ -95,9 +94,9 @@ class FrameSource(Protocol):
     """The frames of one scene. Use it in a `with` block.
 
     Attributes:
-        path: where they come from.
+        path: the file or folder of the frames.
         layout: "sens", "frames_square", "scannet_frames_25k" or "7-scenes".
-        names: of all frames, by number.
+        names: names of all frames, sorted by number.
     """
 
     path: Path
@@ -113,16 +112,15 @@ class FrameSource(Protocol):
     ) -> None: ...
 
     def frame(self, index: int) -> Frame:
-        """The frame called names[index]. Raises InputError, MissingDataError: its pose cannot be read."""
+        """Return the frame names[index]; raise InputError or MissingDataError if its pose cannot be read."""
 
 
 def open_frames(path: Path | str) -> FrameSource:
-    """The frames at a path: a `.sens` file, a scene's folder in one of the known layouts, or a folder that holds one
-    `.sens`.
+    """Open the frames of a `.sens` file, of a scene's folder in a known layout, or of a folder with one `.sens` file.
 
     Raises:
-        MissingDataError: nothing is there, or no frame is complete.
-        InputError: no known layout.
+        MissingDataError: the path does not exist, or no frame is complete.
+        InputError: the folder has no known layout.
     """
     path = Path(path)
     if path.is_file():
@@ -142,7 +140,7 @@ def open_frames(path: Path | str) -> FrameSource:
 
 
 def frames_with_pose(source: FrameSource, every: int = 1) -> Iterator[Frame]:
-    """Each `every`-th frame, without those whose camera was not located; their number is logged at the end."""
+    """Yield every `every`-th frame that has a pose; log the number of frames without one at the end."""
     lost = 0
     for index in range(0, len(source), every):
         frame = source.frame(index)
@@ -215,13 +213,13 @@ class _Files:
 
 
 class FolderFrames:
-    """Frames whose pictures and poses are files.
+    """Frames whose images and poses are separate files.
 
     Args:
         path: the scene's folder.
-        layout: which layout it is.
-        files: name -> files, by number.
-        intrinsics: (3, 3) of colour and depth, None where unknown.
+        layout: name of the layout.
+        files: the files of each frame by its name, sorted by number.
+        intrinsics: intrinsics (3, 3) of colour and depth, None where unknown.
     """
 
     def __init__(
@@ -258,12 +256,15 @@ class FolderFrames:
 
 
 def read_matrix(path: Path | str, *shapes: tuple[int, int]) -> np.ndarray:
-    """A float64 matrix of one of the given shapes from a text file of blank-separated numbers; inf and nan are numbers
-    too.
+    """Return the float64 matrix in a text file of numbers separated by spaces; inf and nan are accepted.
+
+    Args:
+        path: the file.
+        shapes: the accepted shapes.
 
     Raises:
-        MissingDataError: no such file.
-        InputError: something else is in it.
+        MissingDataError: the file does not exist.
+        InputError: the file does not contain a matrix of one of these shapes.
     """
     rows = [line.split() for line in read_text(path, "").splitlines() if line.strip()]
     expected = " or ".join(f"{rows} x {columns}" for rows, columns in shapes)
@@ -277,10 +278,9 @@ def read_matrix(path: Path | str, *shapes: tuple[int, int]) -> np.ndarray:
 
 
 def scale_intrinsics(intrinsics: np.ndarray, size: tuple[int, int], resized: tuple[int, int]) -> np.ndarray:
-    """Intrinsics of pictures that were resized from `size` to `resized` (width, height), whole pictures both: (3, 3) ->
-    (3, 3).
+    """Return the intrinsics (3, 3) of uncropped images that were resized from `size` to `resized` (width, height).
 
-    The first pixel's centre is (0, 0), so its corner (-0.5, -0.5) stays where it is.
+    The centre of the first pixel is (0, 0), so its corner (-0.5, -0.5) does not move.
     """
     factors = np.divide(resized, size)
     scaled = np.array(intrinsics, np.float64)
@@ -290,7 +290,7 @@ def scale_intrinsics(intrinsics: np.ndarray, size: tuple[int, int], resized: tup
 
 
 def _open_kinds(path: Path) -> FolderFrames:
-    """color/<i>.jpg, depth/<i>.png, pose/<i>.txt."""
+    """Return the frames of a folder with color/<i>.jpg, depth/<i>.png and pose/<i>.txt."""
     colour = {
         file.stem: file
         for file in (path / "color").iterdir()
@@ -310,7 +310,10 @@ def _open_kinds(path: Path) -> FolderFrames:
 
 
 def _open_seven_scenes(path: Path) -> FolderFrames:
-    """frame-000000.color.jpg, .depth.png, .pose.txt, and camera-intrinsics.txt here or above for both pictures."""
+    """Return the frames of a folder with frame-000000.color.jpg, .depth.png and .pose.txt (7-Scenes).
+
+    camera-intrinsics.txt in the folder or its parent has the intrinsics of colour and depth.
+    """
     colour = {
         m[1]: file
         for file in path.iterdir()
@@ -351,8 +354,11 @@ def _check_complete(path: Path, files: dict[str, _Files], colour: dict[str, Path
 
 
 def _intrinsics(path: Path, kind: str) -> np.ndarray | None:
-    """A scene's own matrix: the exporter's intrinsic/intrinsic_<kind>.txt, or intrinsics_<kind>.txt of
-    scannet_frames_25k."""
+    """Return a scene's intrinsics, or None if it has no file of them.
+
+    The file is intrinsic/intrinsic_<kind>.txt of the exporter, intrinsic_<kind>.txt, or intrinsics_<kind>.txt of
+    scannet_frames_25k.
+    """
     names = (f"intrinsic/intrinsic_{kind}.txt", f"intrinsic_{kind}.txt", f"intrinsics_{kind}.txt")
     found = next((file for name in names if (file := path / name).is_file()), None)
     return _checked_intrinsics(found) if found else None

@@ -1,7 +1,7 @@
-"""ScanNet's label table and the class systems that are made from it.
+"""ScanNet's label table and the class systems derived from it.
 
-Classes are mapped by nyu40 id, never by the name of the class: copies of the table spell nyu40 class 24 `refridgerator`
-or `refrigerator`.
+Classes are mapped by nyu40 id and not by name, because copies of the table spell nyu40 class 24 `refridgerator` or
+`refrigerator`.
 """
 
 from __future__ import annotations
@@ -58,19 +58,19 @@ NYU40_NAMES = (
     "otherfurniture",
     "otherprop",
 )
-"""Names by nyu40 id; 0 is no class."""
+"""Class names by nyu40 id; id 0 is no class."""
 
 WALL, FLOOR = 1, 2
 STRAY_LABEL = 50
-"""No nyu40 id, yet in the labels.ply of scene0270_00, scene0270_02 and scene0384_00: taken as unannotated."""
+"""A label in labels.ply of scene0270_00, scene0270_02 and scene0384_00 that is no nyu40 id; read as unannotated."""
 
 SEMANTIC20_IDS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 39)
-"""nyu40 ids of ScanNet's 20 benchmark classes in the order of their indices (SPFormer lineage); IGNORE is everything
-else."""
+"""nyu40 ids of ScanNet's 20 benchmark classes, in the order of their indices (SPFormer lineage)."""
 IGNORE = -100
+"""Benchmark index of all other classes."""
 
 DETECTION18_IDS = SEMANTIC20_IDS[2:]
-"""nyu40 ids whose boxes VoteNet keeps."""
+"""The 18 nyu40 ids whose boxes VoteNet keeps."""
 
 SCANREFER_BOX_IDS = tuple(k for k in range(3, 41) if k != 22)
 """The 37 nyu40 ids whose boxes ScanRefer keeps: all but wall, floor and ceiling."""
@@ -95,7 +95,7 @@ SCANREFER18_NAMES = (
     "bathtub",
     "others",
 )
-"""ScanRefer's classes (WS-3DVG too); "others" is every other nyu40 class and every unknown name."""
+"""ScanRefer's classes, also used by WS-3DVG; "others" stands for all other nyu40 classes and unknown names."""
 OTHERS = len(SCANREFER18_NAMES) - 1
 
 _COLUMNS = ("id", "raw_category", "category", "nyu40id", "nyu40class")
@@ -112,29 +112,30 @@ _SCANREFER18 = _table_by_id({NYU40_NAMES.index(name): k for k, name in enumerate
 
 
 def semantic20(nyu40: np.ndarray) -> np.ndarray:
-    """Benchmark class 0..19 of nyu40 ids (any shape, integer); IGNORE for every other class, for 0 and for the stray
-    label 50.
+    """Return the benchmark class 0..19 of nyu40 ids (integer, any shape).
+
+    Other classes, 0 and the stray label 50 become IGNORE.
 
     Raises:
-        InputError: a label that is no nyu40 id.
+        InputError: a label is not a nyu40 id.
     """
     return _SEMANTIC20[known_nyu40(nyu40)]
 
 
 def scanrefer18(nyu40: np.ndarray) -> np.ndarray:
-    """ScanRefer class 0..17 of nyu40 ids (any shape, integer): OTHERS for what has no class of its own.
+    """Return the ScanRefer class 0..17 of nyu40 ids (integer, any shape); ids without their own class become OTHERS.
 
     Raises:
-        InputError: a label that is no nyu40 id.
+        InputError: a label is not a nyu40 id.
     """
     return _SCANREFER18[known_nyu40(nyu40)]
 
 
 def known_nyu40(labels: np.ndarray) -> np.ndarray:
-    """The labels with the stray label 50 as 0, unannotated.
+    """Return the labels with the stray label 50 replaced by 0 (unannotated).
 
     Raises:
-        InputError: a label that is no nyu40 id.
+        InputError: a label is not a nyu40 id.
     """
     labels = np.asarray(labels)
     if labels.size == 0 or (labels.min() >= 0 and labels.max() < len(NYU40_NAMES)):
@@ -153,8 +154,8 @@ class Category:
     """A row of the label table.
 
     Attributes:
-        raw: the annotators' name, unique in the table; labels of objects are such names.
-        id: ScanNet's own number; several raw names may share one.
+        raw: the annotators' name, unique in the table; labels of objects are raw names.
+        id: ScanNet's own number; several raw names may share it.
         category: cleaned name.
         nyu40: nyu40 id, 1..40; NYU40_NAMES has its name.
     """
@@ -166,7 +167,7 @@ class Category:
 
 
 class LabelTable:
-    """`scannetv2-labels.combined.tsv`: what raw category is which class."""
+    """The table `scannetv2-labels.combined.tsv`, which maps raw categories to classes."""
 
     def __init__(self, categories: tuple[Category, ...], source: str = "label table") -> None:
         self.categories = categories
@@ -175,13 +176,15 @@ class LabelTable:
 
     @classmethod
     def read(cls, path: str | Path) -> LabelTable:
-        """The table in a file: any published copy, with LF or CRLF, short rows, either spelling of the fridge, also a
-        part of its rows.
+        """Return the table in a file.
+
+        All published copies are accepted: LF or CRLF, short rows, both spellings of the refrigerator, and parts of
+        the rows.
 
         Raises:
-            MissingDataError: no such file.
-            InputError: another table (a column is missing), a row without its numbers or with a nyu40 id outside 1..40,
-                a raw category twice.
+            MissingDataError: the file does not exist.
+            InputError: a column is missing, a row lacks its numbers or has a nyu40 id outside 1..40 or another class
+                name, a raw category occurs twice, or there are no rows.
         """
         with reading(path, "label table"):
             return cls._parse(path)
@@ -211,10 +214,10 @@ class LabelTable:
         return cls(tuple(found.values()), f"label table {path}")
 
     def __getitem__(self, raw: str) -> Category:
-        """The row of an object's label.
+        """Return the row of an object's label.
 
         Raises:
-            InputError: the table does not have it.
+            InputError: the table does not have the label.
         """
         try:
             return self._by_name[raw]
@@ -228,8 +231,10 @@ class LabelTable:
         return raw in self._by_name
 
     def class_of_expression(self, name: str) -> int:
-        """ScanRefer class 0..17 of an object's name as ScanRefer's files write it (`_` for spaces); OTHERS if the table
-        lacks it."""
+        """Return the ScanRefer class 0..17 of an object's name as in ScanRefer's files (`_` for spaces).
+
+        A name that is not in the table gives OTHERS.
+        """
         category = self._by_name.get(name) or self._by_name.get(name.replace("_", " "))
         return OTHERS if category is None else int(_SCANREFER18[category.nyu40])
 

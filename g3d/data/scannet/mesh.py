@@ -1,8 +1,8 @@
 """Triangle meshes and point clouds: ScanNet's `_vh_clean_2.ply` and `.labels.ply`, and a user's own scans in PLY, OBJ,
 STL, OFF, GLB, glTF, XYZ or TXT files.
 
-A file that belongs to a data set is read exactly: other files refer to its vertices by number. A user's own file may be
-read leniently: what the systems cannot use is converted or left out, and logged.
+A file of a data set is read exactly, because other files refer to its vertices by index. A user's own file may be read
+leniently: content that the systems cannot use is converted or left out, and logged.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 SUFFIXES = (".ply", *TRIMESH_SUFFIXES, *POINT_SUFFIXES)
 """Lower-case suffixes of the files that `read_mesh` reads."""
 MESH_SUFFIXES = (".ply", *TRIMESH_SUFFIXES, ".xyz")
-"""Those that name a mesh or cloud without doubt; a .txt file may hold anything."""
-_FAR = 16  # distance from the origin in extents of the mesh at which float32 loses four of its 24 bits
+"""Suffixes that are always a mesh or cloud; a .txt file may contain something else."""
+_FAR = 16  # distance from the origin, in extents of the mesh, at which float32 loses 4 of its 24 bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +34,10 @@ class Mesh:
     Attributes:
         vertices: (N, 3) float32, finite.
         colours: (N, 3) uint8, red green blue; None if the file has none.
-        faces: (F, 3) int32, rows of `vertices`; F = 0 for a point cloud.
+        faces: (F, 3) int32, indices of `vertices`; F = 0 for a point cloud.
         labels: (N,) uint16, the `label` property of ScanNet's labels.ply (nyu40 id); None if the file has none.
         offset: (3,) float64 that was subtracted from the coordinates of the file; None if nothing was.
-        rows: (N,) int64, the vertex of the file that each vertex is; None if all of them were kept.
+        rows: (N,) int64, index of each vertex in the file; None if all were kept.
         left_out: number of vertices of the file that were left out.
     """
 
@@ -55,15 +55,15 @@ def read_mesh(path: str | Path, lenient: bool = False) -> Mesh:
 
     Args:
         path: a file with one of `SUFFIXES`.
-        lenient: convert or leave out what the systems cannot use, and log it, instead of refusing it. Faces of more
-            than three corners are split; faces of fewer are left out. Vertices that are not finite are left out with
-            their faces. Colours as fractions of one are converted; other colours and labels that are no bytes are
-            ignored. An offset is subtracted from coordinates that float32 cannot hold.
+        lenient: convert or leave out content that the systems cannot use, and log it, instead of raising. Faces with
+            more than three corners are split; faces with fewer are left out. Vertices that are not finite are left out
+            with their faces. Colours as floats of 0 to 1 are converted; other colours that are not bytes, and labels
+            that do not fit in uint16, are ignored. An offset is subtracted from coordinates that float32 cannot hold.
 
     Raises:
         MissingDataError: the file does not exist.
-        InputError: the format is unknown or the file is damaged, there are no vertices, a face names a vertex that does
-            not exist; unless `lenient`, also what is converted or left out there.
+        InputError: the format is unknown, the file is damaged, there are no vertices, or a face names a vertex that
+            does not exist. Unless `lenient`, also for all content that `lenient` converts or leaves out.
     """
     path = Path(path)
     raw = _read_raw(path)
@@ -114,7 +114,8 @@ def read_vertex_labels(path: str | Path, vertices: int) -> np.ndarray:
 
     Raises:
         MissingDataError: the file does not exist.
-        InputError: as read_mesh; there is no property `label`; the labels belong to another mesh.
+        InputError: the file is damaged, has another number of vertices, or has no property `label` of integers from 0
+            to 65535.
     """
     rows = read_ply(Path(path)).get("vertex")
     count = 0 if rows is None else rows.count
@@ -145,7 +146,7 @@ def _read_raw(path: Path) -> RawMesh:
 
 
 def _triangles(path: Path, polygons: Polygons | None, vertices: int, lenient: bool) -> np.ndarray:
-    """Return (F, 3) int32."""
+    """Return the triangles (F, 3) int32 of the polygons."""
     if polygons is None:
         return np.zeros((0, 3), np.int32)
     if not lenient:
@@ -183,7 +184,7 @@ def _check_triangles(path: Path, polygons: Polygons) -> None:
 def _single(path: Path, vertices: np.ndarray, lenient: bool) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the vertices as float32, and the offset that was subtracted in float64 to keep their precision.
 
-    The offset is the centre in whole units: the subtraction is exact, and a user can add it again without loss.
+    The offset is the centre in whole units, so that the subtraction is exact and a user can add it again without loss.
     """
     with np.errstate(over="ignore"):
         single = vertices.astype(np.float32, copy=False)
@@ -208,7 +209,7 @@ def _single(path: Path, vertices: np.ndarray, lenient: bool) -> tuple[np.ndarray
 
 
 def _colours(path: Path, raw: RawMesh, lenient: bool) -> np.ndarray | None:
-    """Return (N, 3) uint8."""
+    """Return the colours (N, 3) uint8, or None if they are missing or ignored."""
     if raw.colours is None:
         return None
     for name, channel in zip(("red", "green", "blue"), raw.colours, strict=True):
@@ -226,7 +227,7 @@ def _colours(path: Path, raw: RawMesh, lenient: bool) -> np.ndarray | None:
 
 
 def _labels(path: str | Path, labels: np.ndarray | None, lenient: bool) -> np.ndarray | None:
-    """Return (N,) uint16."""
+    """Return the labels (N,) uint16, or None if they are missing or ignored."""
     if labels is None:
         return None
     if labels.dtype.kind not in "iu":

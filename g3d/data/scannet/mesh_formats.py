@@ -1,4 +1,4 @@
-"""Readers of the other mesh and cloud files: OBJ, STL, OFF and glTF through trimesh, and lists of points in text."""
+"""Readers of mesh and cloud files other than PLY: OBJ, STL, OFF and glTF with trimesh, and text files of points."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_with_trimesh(path: Path) -> RawMesh:
 
     - Vertices keep the order of the file. STL stores three corners for every triangle: corners with equal coordinates
       become one vertex, in the order of their first use.
-    - Polygons are triangles: trimesh splits larger faces, and lists the faces of an OBJ or OFF file with mixed faces by
+    - Polygons are triangles: trimesh splits larger faces, and sorts the faces of an OBJ or OFF file with mixed faces by
       their number of corners.
     - A glTF scene becomes one mesh: each node is placed by its transform, and +Y up (the glTF frame) becomes +Z up.
     - Colours of vertices are read, textures are not.
@@ -59,14 +59,14 @@ def read_with_trimesh(path: Path) -> RawMesh:
 
 
 def read_point_list(path: Path) -> RawMesh:
-    """Return the cloud in a text file of one point a line: x y z, and red green blue if there are six columns.
+    """Return the cloud in a text file with one point per line: x y z, and red green blue if there are six columns.
 
     Columns are separated by spaces, tabs, commas or semicolons. Lines that begin with # or // are comments. A first
     line of one integer (the number of points) or of column names is skipped. Columns four to six are colours if they
     hold integers of 0 to 255; other columns (intensity, normals) are not read.
 
     Raises:
-        InputError: a line has another number of columns, or something other than numbers.
+        InputError: a line has another number of columns than the others, fewer than three, or a word that is no number.
     """
     with path.open(encoding="latin-1") as file:
         rows = ((number, line) for number, line in enumerate(file) if not line.isspace())
@@ -94,7 +94,7 @@ def _load(path: Path, source: Path | io.BytesIO, kind: str) -> list[Any]:
 
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # about NaN, which is counted later
+            warnings.simplefilter("ignore", RuntimeWarning)  # about NaN, which `read_mesh` handles
             loaded = trimesh.load(source, file_type=kind, process=False, maintain_order=True, skip_materials=True)
             parts = loaded.dump() if isinstance(loaded, trimesh.Scene) else [loaded]
     except Exception as error:  # a malformed file can raise anything in trimesh
@@ -106,20 +106,23 @@ def _load(path: Path, source: Path | io.BytesIO, kind: str) -> list[Any]:
 
 
 def _only_geometry(content: bytes) -> bytes:
-    """Return the vertices and faces of an OBJ file, without materials, groups, texture coordinates and normals, for
-    which trimesh would split or duplicate vertices."""
+    """Return the vertex and face lines of an OBJ file.
+
+    Materials, groups, texture coordinates and normals are removed, because they make trimesh split or duplicate
+    vertices.
+    """
     lines = (line.split() for line in content.replace(b"\\\r\n", b" ").replace(b"\\\n", b" ").splitlines())
     kept = (b" ".join(words) for words in lines if words and words[0] in (b"v", b"f"))
     return b"\n".join(re.sub(rb"/\S*", b"", line) if line[:1] == b"f" else line for line in kept) + b"\n"
 
 
 def _check_gltf(path: Path, content: bytes) -> None:
-    """Refuse accessors without stored data: trimesh would fill in zeros, as many as are declared."""
+    """Check that all accessors have stored data; trimesh would allocate the declared number of zeros for others."""
     try:
         if path.suffix.lower() == ".glb":
             if not content.startswith(b"glTF") or len(content) < 20:
                 raise ValueError("it does not begin with the header of GLB")
-            (size,) = struct.unpack_from("<I", content, 12)  # of the first chunk, which holds the JSON
+            (size,) = struct.unpack_from("<I", content, 12)  # size of the first chunk, which contains the JSON
             content = content[20 : 20 + size]
         accessors = json.loads(content).get("accessors", [])
         empty = [k for k, accessor in enumerate(accessors) if "bufferView" not in accessor]
@@ -133,7 +136,7 @@ def _check_gltf(path: Path, content: bytes) -> None:
 
 
 def _joined(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give corners with equal coordinates one vertex, in the order of their first use."""
+    """Merge corners with equal coordinates into one vertex, in the order of their first use."""
     rows = np.ascontiguousarray(vertices + 0.0)  # -0 becomes 0
     _, first, group = np.unique(rows.view(f"V{rows.itemsize * 3}"), return_index=True, return_inverse=True)
     order = np.argsort(first)

@@ -1,12 +1,10 @@
-"""Features of RGB-D frames brought to the points of a scene: pictures at the network's size, points to pixels, pooling
-over frames.
+"""Back-projection of image features to the points of a scene: resized frames, projected points, pooling over frames.
 
-As published (daveredrum/ScanRefer, after 3D-SIS): colour at 328 x 256, features and depth at 41 x 32 cells, one set of
-intrinsics for all scenes, a frustum that leaves out what is near. Frames are taken one at a time, so memory is that of
-the pooled features.
+The settings are published (daveredrum/ScanRefer, after 3D-SIS): colour at 328 x 256, features and depth at 41 x 32
+cells, one set of intrinsics for all scenes, and a frustum that leaves out near points. Frames are processed one at a
+time, so the memory is that of the pooled features.
 
-Points and poses are in one frame, ScanNet's raw one (not axis-aligned); metres. Letters: N points, C channels, h x w
-cells.
+Points and poses are in ScanNet's raw frame (not axis-aligned), in metres. Letters: N points, C channels, h x w cells.
 """
 
 from __future__ import annotations
@@ -23,23 +21,23 @@ from g3d.data.scannet.frames import Frame, scale_intrinsics
 from g3d.ops.points_to_pixels import points_to_pixels
 
 COLOUR_SIZE, CELLS = (328, 256), (41, 32)
-"""Width and height of what ENet sees, and of its features."""
+"""Width and height of ENet's input, and of its features."""
 NEAR, FAR, TOLERANCE = 0.1, 4.0, 0.05
-"""Metres: the depth range that is used, and how far a point may be from the depth that was seen."""
-_BLOCK = 1024  # points whose features stay in the cache
+"""Metres: the depth range that is used, and the maximum distance of a point from the measured depth."""
+_BLOCK = 1024  # number of points whose features fit in the cache
 _SCANNET_DEPTH = (577.870605, 577.870605, 319.5, 239.5)  # fx, fy, cx, cy at 640 x 480
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A frame at the sizes that are used.
+    """A frame resized for the network.
 
     Attributes:
         colour: (256, 328, 3) uint8 RGB.
         depth: (32, 41) float32, metres, 0 where there is none.
-        intrinsics: (3, 3) float32 of the depth, pixels whose first centre is (0, 0).
+        intrinsics: (3, 3) float32 of the depth in pixels; the centre of the first pixel is (0, 0).
         pose: (4, 4) float32, camera to world.
-        published: with the published frustum and intrinsics.
+        published: whether the published frustum and intrinsics are used.
     """
 
     colour: np.ndarray
@@ -50,17 +48,17 @@ class View:
 
 
 def make_view(frame: Frame, published: bool = True) -> View:
-    """A frame's pictures, resized and cropped.
+    """Return a frame's images, resized and cropped.
 
     Args:
-        frame: its pictures are read.
-        published: project with the one set of intrinsics of all scenes, which is off by a column at the borders because
-            pictures are cropped, and with the published frustum. Without, the frame's own intrinsics follow its depth,
-            and all points in range count.
+        frame: the frame; its images are read.
+        published: project with the published intrinsics, which are the same for all scenes and off by one column at the
+            borders because images are cropped, and with the published frustum. If False, use the frame's own depth
+            intrinsics, adapted to the crop, and accept all points in the depth range.
 
     Raises:
-        InputError, MissingDataError: a picture cannot be read; without `published`, intrinsics are missing or do not
-            fit.
+        InputError, MissingDataError: an image cannot be read; without `published`, also if intrinsics are missing or do
+            not fit.
     """
     depth = frame.depth()
     if published:
@@ -72,14 +70,17 @@ def make_view(frame: Frame, published: bool = True) -> View:
 
 
 def fit_picture(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize to the wanted height, then cut or pad the width evenly: (H, W) or (H, W, 3) -> (h, w) or (h, w, 3), the
-    nearest pixel of each.
+    """Return an image resized to the height of `size`, then cropped or padded evenly to its width.
 
-    Offsets are rounded half to even: of 42 columns the first 41 are kept. Pillow's nearest neighbour, to the pixel.
+    Pixels are taken by Pillow's nearest neighbour. Offsets are rounded half to even: of 42 columns, the first 41 are
+    kept.
 
     Args:
-        picture: uint8 RGB or float32 depth.
-        size: width, height.
+        picture: (H, W, 3) uint8 RGB or (H, W) float32 depth.
+        size: width w, height h of the result.
+
+    Returns:
+        (h, w, 3) or (h, w) with the type of `picture`.
     """
     width, height = size
     if picture.shape[:2] == (height, width):
@@ -95,8 +96,10 @@ def fit_picture(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def published_intrinsics() -> np.ndarray:
-    """(3, 3) float32 of the published projection at 41 x 32: ScanNet's depth camera scaled, the centre by first and
-    last pixel."""
+    """Return the published intrinsics (3, 3) float32 at 41 x 32.
+
+    ScanNet's depth intrinsics are scaled; the principal point is scaled by the ratio of (size - 1).
+    """
     fx, fy, cx, cy = _SCANNET_DEPTH
     (width, height) = CELLS
     x, y = cx * (width - 1) / (640 - 1), cy * (height - 1) / (480 - 1)
@@ -104,8 +107,13 @@ def published_intrinsics() -> np.ndarray:
 
 
 def fitted_intrinsics(intrinsics: np.ndarray, original: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """Intrinsics of what `fit_picture` makes of pictures of the `original` width and height: (3, 3) -> (3, 3)
-    float32."""
+    """Return the intrinsics (3, 3) float32 of the results of `fit_picture`.
+
+    Args:
+        intrinsics: (3, 3), intrinsics of the original images.
+        original: width, height of the original images.
+        size: width, height of the results.
+    """
     resized = _fitted_width((original[1], original[0]), size[1])
     fitted = scale_intrinsics(intrinsics, original, (resized, size[1]))
     fitted[0, 2] += (size[0] - resized) // 2 if resized < size[0] else -round((resized - size[0]) / 2)
@@ -113,10 +121,10 @@ def fitted_intrinsics(intrinsics: np.ndarray, original: tuple[int, int], size: t
 
 
 def see_points(points: Tensor, view: View) -> Tensor:
-    """The cell of a view that sees each point: (N, 3) float32 -> (N,) int64, row * 41 + column, or -1.
+    """Return the cell of a view in which each point (N, 3) float32 is visible: (N,) int64, row * 41 + column, or -1.
 
-    A point is seen where the depth at its cell is in 0.1 .. 4.0 m and at most 5 cm from its own; several points may
-    share a cell. A frame whose camera was not located sees nothing.
+    A point is visible if the depth at its cell is in 0.1 .. 4.0 m and at most 5 cm from the point's own depth. Several
+    points may share a cell. In a frame without a valid pose, no point is visible.
     """
     intrinsics, pose, depth = (torch.tensor(a, device=points.device) for a in (view.intrinsics, view.pose, view.depth))
     return points_to_pixels(
@@ -137,14 +145,15 @@ class FeaturePool:
 
     Attributes:
         features: (N, C) float32; 0 for points that no frame has seen.
-        seen: (N,) bool. As published, a feature of nothing but zeros does not count as seen, and a frame whose feature
-            at a point is nothing but zeros leaves that point unchanged.
+        seen: (N,) bool. As published, a feature of only zeros does not count as seen, and a frame whose feature at a
+            point has only zeros leaves that point unchanged.
 
     Args:
-        points: how many.
-        channels: of the features.
-        mode: "max" over frames, or "first": the first frame that sees a point decides, in the order in which frames are
-            added (published: by their names as strings, see `published_order`).
+        points: number of points.
+        channels: number of feature channels.
+        mode: "max" over frames, or "first": a point keeps the feature of the first added frame that sees it (published
+            order: names sorted as strings, see `published_order`).
+        device: device of the features.
     """
 
     def __init__(self, points: int, channels: int, mode: str = "max", device: torch.device | str = "cpu") -> None:
@@ -158,7 +167,7 @@ class FeaturePool:
         """Add one frame. The cost is proportional to the number of visible points.
 
         Args:
-            cells: (N,) int64, as `see_points` gives them.
+            cells: (N,) int64, the result of `see_points`.
             features: (C, h, w), any floating type.
 
         Returns:
@@ -187,13 +196,13 @@ class FeaturePool:
 
 
 def pool_views(points: Tensor, views: Iterable[tuple[View, Tensor]], channels: int, mode: str = "max") -> FeaturePool:
-    """Pool frames one after another.
+    """Return the features of points, pooled over frames one after another.
 
     Args:
         points: (N, 3) float32.
-        views: each with its features (C, 32, 41); a generator keeps one frame in memory.
-        channels: C.
-        mode: see FeaturePool.
+        views: views with their features (C, 32, 41); with a generator, only one frame is in memory.
+        channels: number of feature channels C.
+        mode: see `FeaturePool`.
     """
     pool = FeaturePool(len(points), channels, mode, points.device)
     for view, features in views:
@@ -202,7 +211,7 @@ def pool_views(points: Tensor, views: Iterable[tuple[View, Tensor]], channels: i
 
 
 def published_order(names: Iterable[str]) -> list[str]:
-    """Frame names in the order in which the published script takes them: as strings, "10" before "2"."""
+    """Return frame names in the order of the published script: sorted as strings, "10" before "2"."""
     return sorted(names)
 
 

@@ -1,8 +1,8 @@
-"""Reader of PLY files: any order of elements and properties, little endian, big endian or ASCII.
+"""Reader of PLY files with any order of elements and properties: little endian, big endian or ASCII.
 
 plyfile interprets the header and reads binary elements; elements whose lists have one length (triangles) are mapped
-from the file without a loop in Python. ASCII elements are read here, because plyfile parses their faces one NumPy call
-at a time. Declared counts are compared with the size of the file before anything is allocated.
+from the file without a loop in Python. ASCII elements are read here, because plyfile parses each of their faces with a
+NumPy call. Declared counts are compared with the size of the file before anything is allocated.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from g3d.errors import InputError, MissingDataError
 
 _LONGEST_LINE, _LONGEST_HEADER = 4096, 1 << 20  # bytes
 _FACE_NAMES = ("vertex_indices", "vertex_index")
-_LIST_LENGTHS = {"texcoord": 6}  # of the lists beside a triangle's corners; others are tried with three numbers
+_LIST_LENGTHS = {"texcoord": 6}  # lengths of lists beside triangles; 3 is tried first for other lists
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class _Header:
     elements: list[PlyElement]  # types only: their counts are zero
     counts: list[int]
     ascii: bool
-    plain: bool  # whether plyfile accepts it as it is in the file
+    plain: bool  # whether plyfile accepts the header as it is in the file
     text: str  # without comments, with the declared counts
     end: int  # byte after the header
 
@@ -127,7 +127,7 @@ def _read_header(path: Path, file: BinaryIO) -> _Header:
         types = PlyData.read(io.BytesIO("\n".join(kept).encode("latin-1") + b"\n"))
     except PlyHeaderParseError as error:
         _refuse_line(path, int(error.line), lines[int(error.line) - 1])
-    except (PlyParseError, ValueError) as error:  # a name that is no ASCII, two elements with one name
+    except (PlyParseError, ValueError) as error:  # a name that is not ASCII, two elements with one name
         raise InputError(f"mesh {path}: not a PLY file (header: {error})") from None
     declared = iter(counts)
     text = "\n".join(line.replace(" 0", f" {next(declared)}") if line.startswith("element ") else line for line in kept)
@@ -135,8 +135,10 @@ def _read_header(path: Path, file: BinaryIO) -> _Header:
 
 
 def _check_lines(path: Path, lines: list[str]) -> tuple[list[int], list[str]]:
-    """Return the declared counts, and the lines of the header with empty comments and with counts of zero: a PLY file
-    of its own, which plyfile checks without reading any row."""
+    """Return the declared counts, and the lines of the header with empty comments and counts of zero.
+
+    These lines are a complete PLY file, which plyfile checks without reading any row.
+    """
     counts: list[int] = []
     kept = ["ply"]
     element, names = "", set[str]()
@@ -163,7 +165,7 @@ def _check_lines(path: Path, lines: list[str]) -> tuple[list[int], list[str]]:
 
 
 def _is_plain(content: bytes, lines: list[str]) -> bool:
-    """Return whether plyfile accepts a header as it is: ASCII, one kind of line end, no blank line, no obj_info."""
+    """Return whether plyfile accepts a header as it is: ASCII, one kind of line ending, no blank line, no obj_info."""
     ends = content.count(b"\r\n")
     return (
         content.isascii()
@@ -178,12 +180,12 @@ def _refuse_line(path: Path, number: int, line: str) -> NoReturn:
 
 
 def _check_size(path: Path, header: _Header, left: int) -> None:
-    """Refuse counts that the rest of the file cannot hold, with every list empty."""
+    """Check that the rest of the file can contain the declared counts, even if all lists are empty."""
     for element, count in zip(header.elements, header.counts, strict=True):
         if count and not element.properties:
             raise InputError(f"mesh {path}: element {element.name} has {count} rows and no properties")
         if header.ascii:
-            least, spare = 2 * len(element.properties), 1  # a digit and a space each; the last line end may be missing
+            least, spare = 2 * len(element.properties), 1  # a digit and a space each; the last line may have no end
         else:
             least, spare = sum(np.dtype(_first_type(prop)).itemsize for prop in element.properties), 0
         if count * least > left + spare:
@@ -200,7 +202,7 @@ def _refuse_cut(path: Path, element: str, count: int, whole: int) -> NoReturn:
 
 
 def _binary_elements(path: Path, header: _Header, file: BinaryIO) -> PlyData:
-    """Read all elements: with lists of the length of a triangle, then of a quadrilateral, then of any length."""
+    """Return all elements: try lists with the length of a triangle, then of a quadrilateral, then of any length."""
     lists = {
         element.name: [prop.name for prop in element.properties if isinstance(prop, PlyListProperty)]
         for element in header.elements
@@ -245,7 +247,7 @@ def _binary_rows(element: PlyElement) -> PlyRows:
 
 
 def _ascii_rows(path: Path, element: PlyElement, count: int, lines: Iterator[str]) -> PlyRows:
-    """Read an element of one row a line."""
+    """Return the rows of an ASCII element, one per line."""
     names = tuple(prop.name for prop in element.properties)
     try:
         if any(isinstance(prop, PlyListProperty) for prop in element.properties):
@@ -264,7 +266,7 @@ def _ascii_rows(path: Path, element: PlyElement, count: int, lines: Iterator[str
 
 
 def _ascii_table(path: Path, element: PlyElement, count: int, lines: Iterator[str]) -> np.ndarray:
-    """Return an element without lists: (properties, count) float64."""
+    """Return the values (properties, count) float64 of an element without lists."""
     width = len(element.properties)
     if count == 0:
         return np.zeros((width, 0))
@@ -282,7 +284,7 @@ def _ascii_table(path: Path, element: PlyElement, count: int, lines: Iterator[st
 def _ascii_lists(
     path: Path, element: PlyElement, count: int, lines: Iterator[str]
 ) -> tuple[dict[str, np.ndarray], dict[str, Polygons]]:
-    """Return the scalars and lists of an element, as float64."""
+    """Return the scalars and lists of an element as float64."""
     values = {prop.name: array("d") for prop in element.properties}
     sizes = {prop.name: array("q") for prop in element.properties if isinstance(prop, PlyListProperty)}
     for row in range(count):
@@ -310,7 +312,7 @@ def _ascii_lists(
 
 
 def _typed(path: Path, element: PlyElement, name: str, values: np.ndarray, type_: str) -> np.ndarray:
-    """Return numbers with the type of the header, which must hold them."""
+    """Return numbers in the type that the header declares; raise InputError if an integer type cannot hold them."""
     with np.errstate(invalid="ignore", over="ignore"):
         typed = values.astype(type_)
     if typed.dtype.kind in "iu" and (typed != values).any():

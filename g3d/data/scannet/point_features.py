@@ -1,8 +1,8 @@
-"""Features of every point of many scenes, in HDF5: one file a scene, or the published single file.
+"""Features of all points of many scenes in HDF5: one file per scene, or the published single file.
 
-A file holds one dataset per scene, named like it, (N, C) float32 or float16. The dataset's attribute `rows` is the
-fingerprint of the points that its rows belong to: features of another subsample of the same scene have the same shape
-and are worthless.
+A file contains one dataset (N, C) float32 or float16 per scene, with the scene's name. The dataset's attribute `rows`
+is the fingerprint of the points that its rows belong to, because features of another subsample of the same scene have
+the same shape but do not fit.
 
 Source of the single file: enet_feats_maxpool.hdf5 of daveredrum/ScanRefer.
 """
@@ -24,11 +24,11 @@ from g3d.errors import InputError, MissingDataError
 
 log = logging.getLogger(__name__)
 FILE = "features.h5"
-_MANY_ROWS = 4096  # rows that are copied at a time
+_MANY_ROWS = 4096  # number of rows copied at a time
 
 
 def rows_fingerprint(points: np.ndarray) -> str:
-    """A hash of the points (N, 3) float32 that rows belong to, in their order."""
+    """Return a hash of points (N, 3) float32 in their order."""
     return hashlib.sha256(np.ascontiguousarray(points, dtype="<f4").tobytes()).hexdigest()[:32]
 
 
@@ -39,13 +39,14 @@ def write_features(
 
     Args:
         path: the file.
-        scene: its name.
-        rows: rows_fingerprint of its points.
-        about: how the features were made: numbers and texts, kept as attributes.
+        scene: the scene's name.
+        features: (N, C), a feature per point.
+        rows: `rows_fingerprint` of the scene's points.
+        about: numbers and texts that describe how the features were computed, stored as attributes.
         half: store float16.
 
     Raises:
-        InputError: a value is not finite, or too large for float16.
+        InputError: a value is not finite, or is too large for float16.
     """
     with np.errstate(over="ignore"):
         stored = features.astype(np.float16 if half else np.float32)
@@ -63,14 +64,13 @@ def write_features(
 
 
 class PointFeatures:
-    """Features of scenes, opened for reading.
+    """Reader of the features of scenes.
 
     Args:
-        path: a folder with <scene>/features.h5 in it, or one file with many scenes (the published form, merged, or
-            virtual).
+        path: a folder with <scene>/features.h5, or one file with many scenes (the published form, merged, or virtual).
 
     Raises:
-        MissingDataError: nothing is there.
+        MissingDataError: the path has no features.
     """
 
     def __init__(self, path: Path) -> None:
@@ -93,15 +93,15 @@ class PointFeatures:
         return list(self._files)
 
     def read(self, scene: str, points: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-        """Features (N, C) float32 of a scene.
+        """Return the features (N, C) float32 of a scene.
 
         Args:
-            scene: its name.
-            points: (N, 3) float32, all the points that the features should belong to.
-            rows: (K,) only these rows, in this order, are returned.
+            scene: the scene's name.
+            points: (N, 3) float32, all points that the features must belong to.
+            rows: (K,), rows to return, in this order, instead of all.
 
         Raises:
-            MissingDataError: the scene is not there.
+            MissingDataError: the scene has no features.
             InputError: the features belong to other points.
         """
         if scene not in self._files:
@@ -135,17 +135,17 @@ class PointFeatures:
 
 
 def merge_features(folder: Path, path: Path, scenes: Iterable[str] | None = None, virtual: bool = False) -> int:
-    """Make the published single file of a folder's scenes; returns their number.
+    """Write the published single file from a folder's scenes and return the number of scenes.
 
     Args:
-        folder: with <scene>/features.h5 in it.
+        folder: a folder with <scene>/features.h5.
         path: the file to write.
-        scenes: only these.
-        virtual: refer to the scenes' files instead of copying them: small and at once, but useless without the folder
-            beside it.
+        scenes: names of the scenes; None for all.
+        virtual: refer to the scenes' files instead of copying them. The file is small and fast to write, but needs the
+            folder.
 
     Raises:
-        MissingDataError: a scene is not there.
+        MissingDataError: a scene has no features.
     """
     found = PointFeatures(folder)
     wanted = found.scenes if scenes is None else list(scenes)
@@ -171,7 +171,7 @@ def merge_features(folder: Path, path: Path, scenes: Iterable[str] | None = None
 
 
 def _reference(source: Path, path: Path) -> str:
-    """How a virtual file names another: relative where it can, so that both can be moved together."""
+    """Return the name by which a virtual file refers to another: relative if possible, so that both can be moved."""
     source, folder = source.resolve(), path.resolve().parent
     return str(source.relative_to(folder)) if source.is_relative_to(folder) else str(source)
 

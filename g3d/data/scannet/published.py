@@ -1,10 +1,10 @@
-"""The files in which ScanNet scenes are published, prepared: read when a user brings them, written on request.
+"""Readers and writers of the published formats of prepared ScanNet scenes.
 
-ScanRefer: `<scene>_vert.npy`, `_aligned_vert.npy`, `_sem_label.npy`, `_ins_label.npy`, `_bbox.npy`, `_aligned_bbox.npy`
-    in one folder;
-VoteNet: four files of the same names with other columns, so columns are always checked. SPFormer lineage: a pickled
-    tuple of arrays for
-each scene, `<scene>_refer.pth` (CFNet, IPDN, MDIN) or `<scene>_inst_nostuff.pth`, and ground-truth lists `<scene>.txt`.
+- ScanRefer: `<scene>_vert.npy`, `_aligned_vert.npy`, `_sem_label.npy`, `_ins_label.npy`, `_bbox.npy` and
+  `_aligned_bbox.npy` in one folder.
+- VoteNet: four files with the same names but other columns, so the columns are always checked.
+- SPFormer lineage: a pickled tuple of arrays for each scene, `<scene>_refer.pth` (CFNet, IPDN, MDIN) or
+  `<scene>_inst_nostuff.pth`, and ground-truth lists `<scene>.txt`.
 """
 
 from __future__ import annotations
@@ -36,17 +36,20 @@ _VOTENET_FILES = {name: _SCANREFER_FILES[name] for name in ("vertices", "semanti
 
 
 def write_scanrefer(folder: str | Path, scene: str, content: ScanReferScene) -> list[Path]:
-    """Write a scene's six files; returns them."""
+    """Write a scene's six files and return their paths."""
     return _write_arrays(Path(folder), scene, _SCANREFER_FILES, content)
 
 
 def write_votenet(folder: str | Path, scene: str, content: VoteNetScene) -> list[Path]:
-    """Write a scene's four files; returns them. Never into a folder of ScanRefer's files: names are the same."""
+    """Write a scene's four files and return their paths.
+
+    The folder must not contain ScanRefer's files, which have the same names.
+    """
     return _write_arrays(Path(folder), scene, _VOTENET_FILES, content)
 
 
 def read_scanrefer(folder: str | Path, scene: str) -> ScanReferScene:
-    """A scene of ScanRefer's `scannet_data/`.
+    """Return a scene of ScanRefer's `scannet_data/`.
 
     Raises:
         MissingDataError: a file is missing.
@@ -64,10 +67,10 @@ def read_scanrefer(folder: str | Path, scene: str) -> ScanReferScene:
 
 
 def read_votenet(folder: str | Path, scene: str) -> VoteNetScene:
-    """A scene of VoteNet's `scannet_train_detection_data/`.
+    """Return a scene of VoteNet's `scannet_train_detection_data/`.
 
     Raises:
-        MissingDataError, InputError: as read_scanrefer.
+        MissingDataError, InputError: see `read_scanrefer`.
     """
     return VoteNetScene(**_read_arrays(Path(folder), scene, _VOTENET_FILES, {"vertices": 6, "boxes": 7}, "VoteNet"))
 
@@ -112,13 +115,15 @@ def _load_array(path: Path) -> np.ndarray:
 
 
 def write_refer(path: str | Path, scene: PreparedScene) -> None:
-    """Write `_refer.pth`: (coords, colours, superpoints, semantic, instance), semantic as float64; the first three for
-    a test scan."""
+    """Write `_refer.pth`: (coords, colours, superpoints, semantic, instance) with semantic as float64.
+
+    For a test scan, only the first three arrays are written.
+    """
     _write_prepared(Path(path), scene, np.int64)
 
 
 def write_inst_nostuff(path: str | Path, scene: PreparedScene) -> None:
-    """Write `_inst_nostuff.pth`: as write_refer, with instance as float64."""
+    """Write `_inst_nostuff.pth`: the arrays of `write_refer`, with instance as float64 too."""
     _write_prepared(Path(path), scene, np.float64)
 
 
@@ -133,8 +138,10 @@ def _write_prepared(path: Path, scene: PreparedScene, instance_type: type[np.gen
 
 
 class _AnyNumpy:
-    """`pickle` for torch.save, except that arrays name no private module of numpy: numpy 1 and 2 both read what the
-    other wrote."""
+    """The pickle module for torch.save, with arrays that do not name private modules of numpy.
+
+    numpy 1 and numpy 2 can therefore read each other's files.
+    """
 
     class Pickler(pickle.Pickler):
         def reducer_override(self, obj: Any) -> Any:
@@ -145,15 +152,15 @@ class _AnyNumpy:
 
 @reader(problem=_NO_SCENE)
 def read_prepared(path: str | Path) -> PreparedScene:
-    """A scene of the SPFormer lineage: `_refer.pth` or `_inst_nostuff.pth`, with labels (five arrays) or without
-    (three).
+    """Return a scene of the SPFormer lineage from `_refer.pth` or `_inst_nostuff.pth`.
 
-    A file that names anything but plain data is refused, not run. Semantic and instance become int64, coords and
-    colours float32, whatever numpy the file was made with.
+    The file has five arrays with labels, or three without. A file that names anything except plain data is refused and
+    not run. Superpoints, semantic and instance become int64, coords and colours float32. Files of numpy 1 and 2 are
+    accepted.
 
     Raises:
-        MissingDataError: no such file.
-        InputError: another content; arrays of different lengths; superpoints that are not numbered from 0.
+        MissingDataError: the file does not exist.
+        InputError: the content is not such a tuple, the arrays have different lengths, or a superpoint is negative.
     """
     path = Path(path)
     arrays = pickles.read(path, "", problem=_NO_SCENE)
@@ -181,11 +188,12 @@ def read_prepared(path: str | Path) -> PreparedScene:
 
 
 def write_ground_truth(path: str | Path, scene: PreparedScene) -> None:
-    """Write the ScanNet benchmark's ground truth of `_inst_nostuff` instances: one number per vertex
-    (ground_truth_ids).
+    """Write the ScanNet benchmark's ground truth of `_inst_nostuff` instances: one number per vertex.
+
+    See `ground_truth_ids` for the numbers.
 
     Raises:
-        ValueError: a test scan.
+        ValueError: the scene is a test scan.
     """
     if scene.semantic is None or scene.instance is None:
         raise ValueError("write_ground_truth: the scene has no labels")
@@ -196,15 +204,15 @@ def write_ground_truth(path: str | Path, scene: PreparedScene) -> None:
 
 @reader("ground truth")
 def read_ground_truth(path: str | Path, vertices: int | None = None) -> np.ndarray:
-    """The numbers of a ground-truth file: (N,) int64, nyu40 id * 1000 + number + 1, 0 = no instance.
+    """Return the numbers of a ground-truth file: (N,) int64, nyu40 id * 1000 + instance + 1, 0 = no instance.
 
     Args:
-        path: one integer a line.
-        vertices: how many there must be; None for any.
+        path: a file with one integer per line.
+        vertices: the expected number of integers; None accepts any.
 
     Raises:
-        MissingDataError: no such file.
-        InputError: a line that is no integer from 0 on; another number of lines.
+        MissingDataError: the file does not exist.
+        InputError: a line is not an integer of 0 or more, or the number of lines is not `vertices`.
     """
     words = read_text(path, "ground truth").split()
     odd = next((k for k, word in enumerate(words) if not word.isdecimal()), None)

@@ -1,5 +1,4 @@
-"""What a raw ScanNet scan says beside its mesh: the over-segmentation (segs.json), the annotation (aggregation.json),
-the facts (.txt)."""
+"""Readers of a raw ScanNet scan's over-segmentation (segs.json), annotation (aggregation.json) and facts (.txt)."""
 
 from __future__ import annotations
 
@@ -22,19 +21,20 @@ _log = logging.getLogger(__name__)
 
 @reader("segments")
 def read_segments(path: str | Path, vertices: int) -> np.ndarray:
-    """The segment of every vertex, from a segs.json.
+    """Return the segment of every vertex from a segs.json.
 
     Args:
-        path: a file of ScanNet's Segmentator: `segIndices`, one id per vertex. Ids are sparse (vertices that stand for
-            their segments).
-        vertices: how many vertices the mesh has.
+        path: a file of ScanNet's Segmentator with `segIndices`, one id per vertex. Ids are sparse: a segment's id is
+            the index of one of its vertices.
+        vertices: number of vertices of the mesh.
 
     Returns:
         (N,) int64.
 
     Raises:
-        MissingDataError: no such file.
-        InputError: no JSON, no segIndices, ids that are no integers from 0 on, the segments of another mesh.
+        MissingDataError: the file does not exist.
+        InputError: the file is not JSON, has no segIndices, has ids that are not integers of 0 or more, or belongs to
+            another mesh.
     """
     content = _read_json(path, "segments")
     listed = content.get("segIndices") if isinstance(content, dict) else None
@@ -60,7 +60,7 @@ class ObjectGroup:
     """An annotated object: a named group of segments.
 
     Attributes:
-        object_id: what ScanRefer, Nr3D and Multi3DRefer call this object; the VoteNet lineage reads it.
+        object_id: the id by which ScanRefer, Nr3D and Multi3DRefer refer to the object; the VoteNet lineage reads it.
         id: equal to object_id in released files; the SPFormer lineage reads it.
         label: raw category.
         segments: (S,) int64 segment ids in the order of the file.
@@ -77,11 +77,11 @@ class Aggregation:
     """A scan's annotation.
 
     Attributes:
-        groups: the objects in file order, exact duplicates dropped.
-        version: 1 or 2, ScanNet's release; None where the file does not say. Object ids differ between releases;
+        groups: the objects in file order without exact duplicates.
+        version: ScanNet's release, 1 or 2; None where the file does not contain it. Object ids differ between releases;
             ScanRefer, Nr3D and Multi3DRefer refer to those of version 2.
-        duplicates: dropped object id -> the id under which the same object was kept (scene0217_00 lists every object
-            under two ids).
+        duplicates: maps the id of a dropped object to the id of the kept one (scene0217_00 lists every object under two
+            ids).
     """
 
     groups: tuple[ObjectGroup, ...]
@@ -91,18 +91,18 @@ class Aggregation:
 
 @reader("aggregation")
 def read_aggregation(path: str | Path, segments: np.ndarray | None = None) -> Aggregation:
-    """The annotation of a scan, from its aggregation.json.
+    """Return the annotation of a scan from its aggregation.json.
 
-    Logs a warning for a version 1 file, for ids that are not object ids, and for duplicates.
+    A warning is logged for a version 1 file, for ids that differ from objectIds, and for duplicates.
 
     Args:
         path: the file of the decimated mesh, `<scene>.aggregation.json` (not `_vh_clean.aggregation.json`).
-        segments: (N,) integer, the mesh's segments; every segment that an object names must be among them.
+        segments: (N,) integer, the mesh's segments; they must include all segments that objects name.
 
     Raises:
-        MissingDataError: no such file.
-        InputError: no JSON, no segGroups, a group without objectId, label or segments, two different objects of one id,
-            an object that names a segment which is not there.
+        MissingDataError: the file does not exist.
+        InputError: the file is not JSON, has no segGroups, has a group without objectId, label or segments, has two
+            different objects with one id, or has an object that names a segment outside `segments`.
     """
     content = _read_json(path, "aggregation")
     listed = content.get("segGroups") if isinstance(content, dict) else None
@@ -115,7 +115,7 @@ def read_aggregation(path: str | Path, segments: np.ndarray | None = None) -> Ag
         group = _group(path, number, entry)
         members = tuple(np.unique(group.segments).tolist()) or (
             -1 - group.object_id,
-        )  # objects without segments are not one object
+        )  # objects without segments are never duplicates
         first = kept.setdefault((group.label, members), group)
         if by_id.setdefault(group.object_id, first) is not first:
             raise InputError(
@@ -194,7 +194,7 @@ def _warn(path: str | Path, groups: tuple[ObjectGroup, ...], version: int | None
 
 @dataclass(frozen=True, eq=False)
 class SceneFacts:
-    """What `<scene>.txt` says.
+    """The content of `<scene>.txt`; values that the file does not contain are None.
 
     Attributes:
         axis_alignment: (4, 4) float64, aligned = M [x y z 1], metres; None for test scans and v1 files.
@@ -202,10 +202,8 @@ class SceneFacts:
         colour_intrinsics, depth_intrinsics: fx, fy, mx, my, pixels.
         colour_to_depth: (4, 4) float64.
         frames: number of colour frames.
-        scene_type: such as "Bedroom / Hotel".
-        values: every line as it was written, by key.
-
-    What the file does not say is None.
+        scene_type: type of the scene, such as "Bedroom / Hotel".
+        values: the text of every value by its key.
     """
 
     axis_alignment: np.ndarray | None
@@ -221,12 +219,12 @@ class SceneFacts:
 
 @reader("scene facts")
 def read_facts(path: str | Path) -> SceneFacts:
-    """The facts of a scan, from its `<scene>.txt` (lines `key = value`); unknown keys are kept in `values`.
+    """Return the facts of a scan from its `<scene>.txt` (lines `key = value`); unknown keys are kept in `values`.
 
     Raises:
-        MissingDataError: no such file.
-        InputError: a line without "=", a key given twice, a value that is not of the kind that its key needs, an axis
-            alignment that is no rigid transform.
+        MissingDataError: the file does not exist.
+        InputError: a line has no "=", a key occurs twice, a value has the wrong type for its key, or the axis alignment
+            is not a rigid transform.
     """
     lines: dict[str, int] = {}
     values: dict[str, str] = {}
@@ -298,7 +296,7 @@ def _is_finite(word: str) -> bool:
 
 
 def _integers(values: list) -> np.ndarray | None:
-    """(N,) int64, or None if anything is no integer from 0 on."""
+    """Return the values (N,) int64, or None if any value is not an integer of 0 or more."""
     try:
         array = np.array(values)
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Meshes as a file stores them, before anything is checked or converted."""
+"""Unchecked meshes with the types and numbers of their files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Polygons:
     """Faces with any number of corners.
 
     Attributes:
-        corners: (K,) integer, rows of the vertices, face after face.
+        corners: (K,) integer, indices of the vertices, face after face.
         sizes: (F,) int64, number of corners of each face; they sum to K.
     """
 

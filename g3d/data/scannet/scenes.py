@@ -1,9 +1,10 @@
-"""Prepared indoor scenes: everything that the point-cloud systems read of a scan, in one memory-mapped file.
+"""Prepared indoor scenes: all arrays of a scan that the point-cloud systems read, in one file.
 
-    <root>/<scene>/scene.safetensors        arrays by name, and what they were made with
+    <root>/<scene>/scene.safetensors        arrays by name, and the settings of the recipe
 
-Both published lineages are cut from it: ScanRefer's and VoteNet's rows and boxes (g3d.data.scannet.arrays), SPFormer's
-and CFNet's superpoints and labels. Nothing is stored twice: aligned vertices are the raw ones times the alignment.
+Both published lineages are derived from it: ScanRefer's and VoteNet's rows and boxes (g3d.data.scannet.arrays), and
+SPFormer's and CFNet's superpoints and labels. Vertices are stored once: aligned vertices are computed from the raw ones
+and the alignment.
 """
 
 from __future__ import annotations
@@ -30,25 +31,25 @@ _OPTIONAL = ("label_nyu40", "rows", "alignment")
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A prepared scene, raw frame (gravity +z, not axis-aligned), metres.
+    """A prepared scene in the raw frame (gravity +z, not axis-aligned), in metres.
 
     Attributes:
-        name: `scene0000_00`, or a user's own.
+        name: `scene0000_00`, or a user's own name.
         vertices: (N, 3) float32.
         colours: (N, 3) uint8.
         normals: (N, 3) float32.
         faces: (F, 3) int32; F = 0 for a cloud.
         superpoints: (N,) int32, 0..S-1.
-        object_nyu40: (N,) uint8, class of the annotated object that a vertex belongs to, 0 = none.
+        object_nyu40: (N,) uint8, nyu40 id of the annotated object of each vertex, 0 = none.
         objects: (N,) int32, objectId, -1 = none.
-        boxes: (K, 8) float64, every annotated object: cx cy cz dx dy dz, nyu40 id, objectId; bounds in the raw frame.
+        boxes: (K, 8) float64, all annotated objects: cx cy cz dx dy dz, nyu40 id, objectId; bounds in the raw frame.
         aligned_boxes: (K, 8) float64, bounds in the aligned frame.
-        names: objectId -> the annotation's label.
-        label_nyu40: (N,) uint8 class from labels.ply, 0 = none; None if there was none.
+        names: the annotation's labels by objectId.
+        label_nyu40: (N,) uint8, nyu40 id from labels.ply, 0 = none; None if the scan has no labels.ply.
         rows: (n,) int32, the rows that ScanRefer's and VoteNet's forms keep; None keeps all.
-        alignment: (4, 4) float64 raw -> aligned; None if the scan has none (test scans).
+        alignment: (4, 4) float64, raw -> aligned; None if the scan has none (test scans).
         annotated: whether objects are annotated.
-        made_with: the recipe's settings.
+        made_with: settings of the recipe that prepared the scene.
     """
 
     name: str
@@ -70,11 +71,11 @@ class Scene:
 
     @property
     def aligned(self) -> np.ndarray:
-        """(N, 3) float32 vertices in the aligned frame; the raw ones without an alignment."""
+        """Vertices (N, 3) float32 in the aligned frame; without an alignment, the raw vertices."""
         return self.vertices if self.alignment is None else align(self.vertices, self.alignment)
 
     def arrays(self) -> SceneArrays:
-        """The same as ScanRefer's lineage sees it: what its published forms are cut from."""
+        """Return the scene's arrays for ScanRefer's lineage, from which its published forms are derived."""
         return SceneArrays(
             self.vertices,
             self.aligned,
@@ -89,7 +90,7 @@ class Scene:
 
 
 def write_scene(path: Path, scene: Scene) -> None:
-    """Write a scene; the same scene always gives the same bytes.
+    """Write a scene; equal scenes give equal bytes.
 
     Raises:
         EnvironmentProblem: the file cannot be written.
@@ -109,15 +110,16 @@ def write_scene(path: Path, scene: Scene) -> None:
 
 
 def read_scene(path: Path, *arrays: str) -> Scene:
-    """A prepared scene.
+    """Return a prepared scene.
 
     Args:
-        path: its folder or file.
-        arrays: names of Scene's fields to read; the others are empty. Without any, all are read.
+        path: the scene's folder or file.
+        arrays: names of the Scene arrays to read; without names, all are read. Arrays that are not read are empty, or
+            None if they are optional.
 
     Raises:
-        MissingDataError: it is not there.
-        InputError: it is damaged, or another program's.
+        MissingDataError: the file does not exist.
+        InputError: the file is damaged, or was written by another program or version.
     """
     file = path / FILE if path.is_dir() else path
     if not file.is_file():

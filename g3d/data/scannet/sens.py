@@ -1,8 +1,10 @@
-"""ScanNet's RGB-D streams (`.sens`, versions 3 and 4), read by seeking from frame to frame: a file of 10 GB costs what
-is asked of it.
+"""Reader and writer of ScanNet's RGB-D streams (`.sens`, versions 3 and 4).
 
-A file is a header, then per frame a camera-to-world matrix, two times, and a colour and a depth picture as blobs, then
-(version 4) IMU records, which are not read. Little endian, no padding. Format: SensorData of ScanNet/ScanNet.
+The reader seeks from frame to frame, so that the cost depends on the frames that are read and not on the file's size.
+
+A file consists of a header; for each frame a camera-to-world matrix, two timestamps, and a colour and a depth image as
+blobs; and, in version 4, IMU records, which are not read. Numbers are little endian without padding. Source: SensorData
+of ScanNet/ScanNet.
 """
 
 from __future__ import annotations
@@ -36,18 +38,18 @@ _LONGEST_NAME, _LARGEST_SIDE, _MOST_FRAMES = 4096, 1 << 15, 1 << 32
 
 @dataclass(frozen=True, eq=False)
 class SensHeader:
-    """What a stream says about all of its frames.
+    """The header of a stream, which applies to all frames.
 
     Attributes:
-        version: 3 or 4; 3 has no IMU records.
+        version: 3 or 4; version 3 has no IMU records.
         sensor: the camera's name.
         colour_intrinsic, colour_extrinsic, depth_intrinsic, depth_extrinsic: (4, 4) float32, pixels and metres.
         colour_compression: "jpeg", "png", "raw" (RGB bytes) or "unknown".
-        depth_compression: "zlib" or "raw" (uint16, row by row), "occi" or "unknown", which only their own software
-            reads.
+        depth_compression: "zlib" or "raw" (uint16, row by row), "occi" or "unknown", which only the maker's
+            software reads.
         colour_size, depth_size: width, height in pixels.
-        depth_shift: stored depth per metre: 1000 where it is in millimetres.
-        frames: how many the file says it holds.
+        depth_shift: stored depth units per metre; 1000 for millimetres.
+        frames: number of frames that the header declares.
     """
 
     version: int
@@ -66,11 +68,11 @@ class SensHeader:
 
 @dataclass(frozen=True, eq=False)
 class SensFrame:
-    """One frame as stored.
+    """One frame in its stored form.
 
     Attributes:
         pose: (4, 4) float32, camera to world, metres; not finite where tracking was lost.
-        colour, depth: the pictures' bytes, compressed as the header says.
+        colour, depth: bytes of the images, compressed as the header declares.
         colour_time, depth_time: microseconds; often 0 or random.
     """
 
@@ -83,7 +85,7 @@ class SensFrame:
 
 @dataclass(frozen=True)
 class FrameRecord:
-    """Where a frame lies in the file: its first byte, the sizes of its blobs, and what its header holds."""
+    """Location of a frame in the file: its first byte, the content of its header, and the sizes of its blobs."""
 
     start: int
     pose: bytes
@@ -106,15 +108,18 @@ class FrameRecord:
 
 
 def is_valid_pose(pose: np.ndarray) -> bool:
-    """Whether a (4, 4) matrix can place a camera: all finite, last row 0 0 0 1. ScanNet writes -inf where tracking was
-    lost."""
+    """Return whether a (4, 4) matrix is a valid pose: all numbers are finite, and the last row is 0 0 0 1.
+
+    ScanNet writes -inf where tracking was lost.
+    """
     return bool(np.isfinite(pose).all()) and bool((pose[3] == (0, 0, 0, 1)).all())
 
 
 class SensFile:
-    """An open stream. Frames are numbered from 0; each method reads only what it names.
+    """An open stream. Frames are numbered from 0; each method reads only the data that it returns.
 
-    The file knows no table of its frames: to find one, the headers of those before it are read once, 96 bytes each.
+    The file has no index of its frames. To find a frame, the headers of all earlier frames are read once, 96 bytes
+    each.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
@@ -129,14 +134,15 @@ class SensFile:
         """Open a file and read its header.
 
         Raises:
-            MissingDataError: no such file.
-            InputError: no stream, another version, cut inside the header, or sizes that make no sense.
+            MissingDataError: the file does not exist.
+            InputError: the file is not a stream, has another version, is cut off inside the header, or has invalid
+                sizes.
         """
         path = Path(path)
         with reading(path, expected="a .sens file"):
             descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
             try:
-                if hasattr(os, "posix_fadvise"):  # no reading ahead: every k-th frame costs its own bytes
+                if hasattr(os, "posix_fadvise"):  # no read-ahead: only the bytes of the requested frames are read
                     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
                 return cls(path, descriptor)
             except BaseException:
@@ -160,11 +166,11 @@ class SensFile:
         return self.header.frames
 
     def record(self, number: int) -> FrameRecord:
-        """Where frame `number` lies.
+        """Return the location of frame `number`.
 
         Raises:
-            IndexError: the header counts fewer frames.
-            InputError: the file ends before, or in, this frame or one before it.
+            IndexError: the header declares fewer frames.
+            InputError: the file ends before or inside this frame.
         """
         if not 0 <= number < len(self):
             raise IndexError(f"frame {number} of {len(self)}")
@@ -173,31 +179,31 @@ class SensFile:
         return self._record_at(number)
 
     def pose(self, number: int) -> np.ndarray:
-        """(4, 4) float32, camera to world; see `is_valid_pose`."""
+        """Return the pose (4, 4) float32, camera to world; see `is_valid_pose`. Raises like `record`."""
         return _matrix(self.record(number).pose)
 
     def frame(self, number: int) -> SensFrame:
-        """A frame as stored. Raises as `record`."""
+        """Return a frame in its stored form. Raises like `record`."""
         found = self.record(number)
         blobs = self._read(found.colour_start, found.colour_bytes + found.depth_bytes)
         colour, depth = blobs[: found.colour_bytes], blobs[found.colour_bytes :]
         return SensFrame(_matrix(found.pose), colour, depth, found.colour_time, found.depth_time)
 
     def colour_bytes(self, number: int) -> bytes:
-        """The colour picture as stored. Raises as `record`."""
+        """Return the bytes of the stored colour image. Raises like `record`."""
         found = self.record(number)
         return self._read(found.colour_start, found.colour_bytes)
 
     def depth_bytes(self, number: int) -> bytes:
-        """The depth picture as stored. Raises as `record`."""
+        """Return the bytes of the stored depth image. Raises like `record`."""
         found = self.record(number)
         return self._read(found.depth_start, found.depth_bytes)
 
     def colour(self, number: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB.
+        """Return the colour image (H, W, 3) uint8 RGB.
 
         Raises:
-            InputError: as `record`; no picture that can be decoded, or one of another size than the header says.
+            InputError: see `record`; or the image cannot be decoded, or its size differs from the header.
         """
         found, (width, height) = self.record(number), self.header.colour_size
         content = self._read(found.colour_start, found.colour_bytes)
@@ -214,11 +220,11 @@ class SensFile:
         return pixels
 
     def depth(self, number: int) -> np.ndarray:
-        """(h, w) uint16, `depth_shift` per metre, 0 where there is none.
+        """Return the depth (h, w) uint16 in units of 1 / `depth_shift` metres, 0 where there is none.
 
         Raises:
-            InputError: as `record`; depth in a format of the camera's maker; damaged, or of another size than the
-                header says.
+            InputError: see `record`; or the depth has a format of the camera's maker, is damaged, or its size differs
+                from the header.
         """
         found, (width, height) = self.record(number), self.header.depth_size
         self.require_readable_depth()
@@ -231,7 +237,7 @@ class SensFile:
         return np.frombuffer(content, "<u2").reshape(height, width)
 
     def require_readable_depth(self) -> None:
-        """Raises InputError if the depth's compression is one that cannot be read."""
+        """Raise InputError if the compression of the depth cannot be read."""
         if self.header.depth_compression not in ("zlib", "raw"):
             raise InputError(
                 f"{self.path}: depth compression is {self.header.depth_compression}, expected zlib or raw",
@@ -240,7 +246,7 @@ class SensFile:
             )
 
     def whole_frames(self) -> int:
-        """How many frames from the first on are complete: fewer than the header counts if the file was cut."""
+        """Return the number of complete frames, which is less than the header declares if the file was cut off."""
         try:
             self.record(len(self) - 1)
         except InputError:
@@ -250,7 +256,7 @@ class SensFile:
         return len(self)
 
     def check(self) -> None:
-        """Look at the headers of all frames; a warning is logged if the file goes on after the last.
+        """Check the headers of all frames; log a warning if the file continues after the last frame.
 
         Raises:
             InputError: a frame is not complete.
@@ -348,7 +354,7 @@ class SensFile:
         return found
 
     def _is_imu(self, start: int) -> bool:
-        """Whether exactly the IMU records are left: they stand after the last frame, with their count."""
+        """Return whether the rest of the file is exactly the count and the IMU records that follow the last frame."""
         rest = self._size - start - _COUNT.size
         if self.header.version < 4 or rest < 0 or rest % _IMU_BYTES:
             return False
@@ -367,7 +373,7 @@ class SensFile:
 
 
 def write_sens(path: Path | str, header: SensHeader, frames: Iterable[SensFrame], imu: bytes = b"") -> int:
-    """Write a stream; blobs are stored as they are, and the number of frames is counted, whatever the header says.
+    """Write a stream; blobs are stored unchanged, and the frames are counted regardless of `header.frames`.
 
     Args:
         imu: the IMU records of a version 4 file, 128 bytes each.
@@ -376,7 +382,7 @@ def write_sens(path: Path | str, header: SensHeader, frames: Iterable[SensFrame]
         The number of frames.
 
     Raises:
-        EnvironmentProblem: the file cannot be written; nothing is left.
+        EnvironmentProblem: the file cannot be written; no partial file remains.
     """
     name = header.sensor.encode()
     matrices = (header.colour_intrinsic, header.colour_extrinsic, header.depth_intrinsic, header.depth_extrinsic)
@@ -400,10 +406,10 @@ def write_sens(path: Path | str, header: SensHeader, frames: Iterable[SensFrame]
 
 
 def inflate(content: bytes, expected: int, source: str) -> bytes:
-    """What a zlib stream holds, which must be `expected` bytes.
+    """Return the decompressed content of a zlib stream, which must have `expected` bytes.
 
     Raises:
-        InputError: damaged, cut, or of another length; begins with `source`.
+        InputError: the stream is damaged, cut off, or has another length; the message begins with `source`.
     """
     with reading(source, problem="cannot be decompressed", hint="the file is damaged: copy it again"):
         plain = zlib.decompressobj().decompress(content, expected + 1)

@@ -1,4 +1,4 @@
-"""A user's own scans as the samples of a request, and their points, however they are stored."""
+"""A user's own scans as the samples of a request, and a reader of their points for all supported formats."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from g3d.errors import MissingDataError
 
 
 class UserScenes(Queries):
-    """The queries of a request about scenes; a system adds `read`, which makes its samples of them.
+    """The queries of a request about scenes; a system adds `read`, which returns its samples.
 
     Attributes:
         sources: the scenes of the request.
@@ -24,8 +24,8 @@ class UserScenes(Queries):
         request: scenes and sentences.
 
     Raises:
-        MissingDataError: a scene is not there.
-        InputError: two scenes have one name.
+        MissingDataError: a scene does not exist.
+        InputError: two scenes have the same name.
     """
 
     def __init__(self, request: InferRequest) -> None:
@@ -42,14 +42,14 @@ def scene_name(path: Path) -> str:
 
 
 def read_points(path: Path) -> Mesh:
-    """Return the vertices of a scene in its own frame, with faces and colours where it has them.
+    """Return the vertices of a scene in its own frame, with faces and colours if it has them.
 
     Args:
         path: mesh or cloud (see `read_mesh`), folder of a prepared scene, or folder of a raw ScanNet scan.
 
     Raises:
-        MissingDataError: there is no scene.
-        InputError: it cannot be used.
+        MissingDataError: the path is not a scene.
+        InputError: the scene cannot be used.
     """
     if path.is_file() and path.suffix.lower() in SUFFIXES:
         return read_mesh(path, lenient=True)

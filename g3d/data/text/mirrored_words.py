@@ -1,12 +1,13 @@
-"""Sentences about a mirrored image: left and right, east and west change places, word by word.
+"""Mirroring of sentences about an image: left and right, east and west are swapped, word by word.
 
-By word and not by substring: "bright", "upright", "leftover" and "Easter" stay. Capitals are kept (Left, LEFT). A
-hyphen separates words, so "right-hand", "far-left" and "north-western" change. "right" stays where it names no side:
+Whole words are swapped, not substrings: "bright", "upright", "leftover" and "Easter" stay. Capitals are kept (Left,
+LEFT). A hyphen separates words, so "right-hand", "far-left" and "north-western" change. "right" stays where it does not
+name a side:
 
 - after "all", and before "angle", "angles", "angled", "away", "now", "of way";
-- as an adverb, "exactly": before a preposition of place or "here", "there" ("right behind the van", "right in front of
-  us"), unless the word just before it shows that a side is meant ("on the right behind the van", "my right", "front
-  right", "turning right next to").
+- as an adverb that means "exactly": before a preposition of place or "here", "there" ("right behind the van", "right
+  in front of us"), unless the word just before it shows that a side is meant ("on the right behind the van", "my
+  right", "front right", "turning right next to").
 
 North and south, clock positions and degrees stay; "northwesterly direction of 10 degrees" becomes "northeasterly
 direction of 10 degrees".
@@ -54,7 +55,7 @@ _SIDE_AFTER = re.compile(
 
 
 def mirrored(sentence: str) -> str:
-    """The sentence of the mirrored image; everything but the swapped words stays as it is."""
+    """Return the sentence for the mirrored image; all words except the swapped ones stay unchanged."""
     return _WORD.sub(_swap, sentence)
 
 
@@ -69,12 +70,12 @@ def _swap(match: re.Match[str]) -> str:
 
 
 def _is_side(before: str, after: str) -> bool:
-    """Whether "right" between two parts of a sentence means a side."""
+    """Return whether "right" between two parts of a sentence means a side."""
     if _NEVER_AFTER.search(before) or _NEVER_BEFORE.match(after):
         return False
     return not _EXACTLY_BEFORE.match(after) or _SIDE_AFTER.search(before) is not None
 
 
 def _like(word: str, other: str) -> str:
-    """`other` with the capitals of `word`."""
+    """Return `other` with the capitalisation of `word`."""
     return other.upper() if word.isupper() else other.capitalize() if word[0].isupper() else other

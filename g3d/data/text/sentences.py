@@ -1,4 +1,4 @@
-"""Files of sentences."""
+"""Reader of text files with sentences."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from g3d.errors import InputError
 def read_sentences(path: Path) -> tuple[str, ...]:
     """Return the sentences of a text file, one on each line; empty lines are skipped.
 
-    Only LF and CRLF end a line: other characters that Unicode counts as line ends belong to their sentence.
+    Only LF and CRLF end a line; other Unicode line separators are part of a sentence.
 
     Raises:
-        MissingDataError: no such file.
-        InputError: not text, no sentence in it, or a line without words.
+        MissingDataError: the file does not exist.
+        InputError: the file is not text, has no sentence, or has a line without letters.
     """
     texts = re.split(r"\r?\n", read_text(path, "sentences"))
     lines = {number: line.strip() for number, line in enumerate(texts, 1) if line.strip()}
