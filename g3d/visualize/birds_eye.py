@@ -122,7 +122,7 @@ def _draw_truth(canvas: Canvas, view: View, objects: CameraBoxes) -> None:
 
 
 def _heading(ring: np.ndarray) -> np.ndarray:
-    """Return a line (2, 2) from the middle of a footprint through its front, 1.5 times as long."""
+    """Return the line (2, 2) from the middle of a footprint through the middle of its front, extended by half."""
     middle, front = ring.mean(0), ring[:2].mean(0)
     return np.stack([middle, front + 0.5 * (front - middle)])
 
