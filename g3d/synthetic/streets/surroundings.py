@@ -158,7 +158,7 @@ def fixtures(rng: np.random.Generator, street: Street, keep_clear: np.ndarray) -
     Args:
         rng: random generator.
         street: the plan of the street.
-        keep_clear: (N, 3) x, z and radius of circles that plants and poles must not touch, metres.
+        keep_clear: (N, 3) x, z and radius of circles that trees, bushes and poles must not touch, metres.
     """
     parts: list[Mesh] = []
     for side in (0, 1):
