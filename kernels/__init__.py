@@ -1,1 +1,1 @@
-"""Operators compiled when first used, one file each; g3d/ops holds their faces."""
+"""Kernels of the operators, one file each, compiled at first use; g3d/ops holds the operators' public functions."""

@@ -1,8 +1,8 @@
-"""Overlap of boxes whose sides lie along the axes: of an image, or in space.
+"""Overlap of axis-aligned boxes in an image or in space.
 
-Boxes are rows of 2 D numbers, the D least coordinates and then the D largest, for D = 2 (x1 y1 x2 y2) or D = 3 (x1 y1
-z1 x2 y2 z2). They span the closed ranges between them; no pixel is added. A box with an extent that is not above 0
-overlaps nothing, itself included.
+Boxes are rows of 2 D numbers, the D minimum coordinates and then the D maximum coordinates, for D = 2 (x1 y1 x2 y2) or
+D = 3 (x1 y1 z1 x2 y2 z2). A box is the product of the closed intervals between them; no pixel is added. A box with an
+extent that is not above 0 overlaps nothing, not even itself.
 
 Shapes: N and M boxes, P pairs.
 """
@@ -17,8 +17,10 @@ from g3d.kernels.compiled import kernel, part, prange
 
 
 def reference(first: Tensor, second: Tensor, coverage: bool) -> Tensor:
-    """The oracle, on any device and differentiable: boxes (..., 2 D) broadcast -> IoU, or the share of the first that
-    the second covers."""
+    """Return the IoU of broadcast boxes (..., 2 D), or with `coverage` the share of the first that the second covers.
+
+    This is the reference of the kernels; it runs on any device and is differentiable.
+    """
     (low_a, high_a), (low_b, high_b) = first.chunk(2, -1), second.chunk(2, -1)
     common = (torch.minimum(high_a, high_b) - torch.maximum(low_a, low_b)).clamp(min=0).prod(-1)
     whole_a, whole_b = (high_a - low_a).prod(-1), (high_b - low_b).prod(-1)
@@ -27,9 +29,9 @@ def reference(first: Tensor, second: Tensor, coverage: bool) -> Tensor:
 
 
 def gradient(first: Tensor, second: Tensor, coverage: bool) -> tuple[Tensor, Tensor]:
-    """d overlap / d first and / d second, each (..., 2 D), in closed form.
+    """Return the derivatives of the overlap by `first` and by `second`, each (..., 2 D), in closed form.
 
-    Sides that coincide share the derivative, as torch.minimum has it.
+    Sides that coincide share the derivative equally, as in torch.minimum.
     """
     first, second = torch.broadcast_tensors(first, second)
     (low_a, high_a), (low_b, high_b) = first.chunk(2, -1), second.chunk(2, -1)
@@ -55,7 +57,7 @@ def gradient(first: Tensor, second: Tensor, coverage: bool) -> tuple[Tensor, Ten
 
 @part()
 def _overlap(a: np.ndarray, b: np.ndarray, dimensions: int, coverage: bool) -> float:
-    """Of two boxes (2 D,)."""
+    """Return the IoU or coverage of two boxes (2 D,)."""
     for k in range(dimensions):
         if not (a[k] < b[dimensions + k] and b[k] < a[dimensions + k]):
             return 0.0
@@ -72,7 +74,7 @@ def _overlap(a: np.ndarray, b: np.ndarray, dimensions: int, coverage: bool) -> f
 
 @kernel(parallel=True)
 def cpu_matrix(first: np.ndarray, second: np.ndarray, coverage: bool, out: np.ndarray) -> None:
-    """Fill `out` (N, M) for every box of `first` (N, 2 D) and every one of `second` (M, 2 D), all float64."""
+    """Fill `out` (N, M) for every box of `first` (N, 2 D) and every box of `second` (M, 2 D), all float64."""
     columns, wholes = _by_column(second)
     for i in prange(first.shape[0]):
         _overlap_row(first[i], columns, wholes, 0, coverage, out[i])
@@ -80,7 +82,7 @@ def cpu_matrix(first: np.ndarray, second: np.ndarray, coverage: bool, out: np.nd
 
 @part()
 def _by_column(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes (N, 2 D) -> (2 D, N), so that loops over boxes run on vectors, and their areas or volumes (N,)."""
+    """Return boxes (N, 2 D) as (2 D, N), so that loops over boxes vectorise, and their areas or volumes (N,)."""
     columns, wholes = np.empty((boxes.shape[1], boxes.shape[0])), np.empty(boxes.shape[0])
     for n in range(boxes.shape[0]):
         for k in range(boxes.shape[1]):
@@ -102,7 +104,7 @@ def _whole(box: np.ndarray) -> float:
 def _overlap_row(
     box: np.ndarray, columns: np.ndarray, wholes: np.ndarray, start: int, coverage: bool, out: np.ndarray
 ) -> None:
-    """Of one box and every other from `start` on, given as _by_column does."""
+    """Fill out[start:] with the overlaps of one box and the boxes from `start` on, in the form of `_by_column`."""
     dimensions, whole = len(box) // 2, _whole(box)
     for k in range(dimensions):
         low, high, lows, highs = box[k], box[dimensions + k], columns[k], columns[dimensions + k]
@@ -126,8 +128,8 @@ def cpu_pairs(
 
 @kernel()
 def cpu_suppress(boxes: np.ndarray, classes: np.ndarray, threshold: float, kept: np.ndarray) -> None:
-    """Non-maximum suppression: see kernels/nms.py. Boxes (N, 2 D) float64 by falling score; kept (N,) starts as
-    ones."""
+    """Clear kept[j] for each suppressed box (kernels/nms.py). Boxes (N, 2 D) are float64 by descending score; `kept`
+    (N,) is True on entry."""
     columns, wholes = _by_column(boxes)
     overlap = np.empty(boxes.shape[0])
     for i in range(boxes.shape[0]):

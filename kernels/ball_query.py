@@ -1,13 +1,12 @@
 """Ball query: for each centre, the first `k` points within `radius`, in index order.
 
 PointNet++ (Qi et al. 2017, section 3.3), with the published operator's rules: the distance test is strict, dx*dx +
-dy*dy + dz*dz in float32, unfused, against the float32 square of the float32 radius; slots left over repeat the first
-hit, and a centre without a hit gets the cloud's first point in every slot. With `repeat` off, slots left over are -1
-(the rule of facebookresearch/pytorch3d).
+dy*dy + dz*dz in float32, unfused, against the float32 square of the float32 radius; unused slots repeat the first hit,
+and a centre without a hit gets the cloud's first point in every slot. With `repeat` off, unused slots are -1 (the rule
+of facebookresearch/pytorch3d).
 
 Shapes: T points and Q centres of B clouds, k slots; `offsets` and `centre_offsets` (B + 1,) int64 are the rows at which
-    the clouds begin
-and end. Coordinates in metres, any frame.
+    the clouds begin and end. Coordinates in metres, any frame.
 """
 
 from __future__ import annotations
@@ -19,20 +18,20 @@ from torch import Tensor
 
 from g3d.kernels.compiled import kernel, part, prange
 
-_AT_ONCE = 2**22  # distances that the reference holds
-_CHUNK = 64  # centres that a thread takes together
+_AT_ONCE = 2**22  # distances that the reference holds in memory at once
+_CHUNK = 64  # centres per work item of a thread
 _CELLS_PER_POINT = 8
 
 
 def squared(radius: float) -> float:
-    """The threshold: float32(radius) squared in float32."""
+    """Return the distance threshold: float32(radius) squared in float32."""
     return float(np.float32(radius) * np.float32(radius))
 
 
 def reference(
     points: Tensor, offsets: Tensor, centres: Tensor, centre_offsets: Tensor, radius: float, k: int, repeat: bool
 ) -> Tensor:
-    """The oracle: (T, 3), (B + 1,), (Q, 3), (B + 1,) -> int64 (Q, k), rows of `points`, or -1."""
+    """Return int64 (Q, k), rows of `points` (T, 3) or -1, for `centres` (Q, 3), in plain PyTorch."""
     found = torch.empty(len(centres), k, dtype=torch.int64, device=points.device)
     rows, centre_rows = offsets.tolist(), centre_offsets.tolist()
     for cloud, begin in enumerate(rows[:-1]):
@@ -60,8 +59,10 @@ def cpu(
     repeat: bool,
     found: np.ndarray,
 ) -> None:
-    """Fill `found` (Q, k). Points and centres are finite. One thread per cloud sorts points into cells, one per centre
-    looks them up."""
+    """Fill `found` (Q, k); points and centres are finite.
+
+    The points are sorted into cells in parallel over clouds, and searched in parallel over chunks of centres.
+    """
     clouds = len(offsets) - 1
     grids, shapes, first_cells = np.empty((clouds, 4)), np.empty((clouds, 3), np.int64), np.empty(clouds + 1, np.int64)
     for cloud in prange(clouds):
@@ -90,7 +91,7 @@ def cpu(
 
 @part()
 def _no_starts(shapes: np.ndarray, first_cells: np.ndarray) -> np.ndarray:
-    """Zeros for the cells of all clouds and one more of each; fills where each cloud's begin."""
+    """Return zeros for the cells of all clouds plus one per cloud, and fill `first_cells` with each cloud's start."""
     first_cells[0] = 0
     for cloud in range(len(shapes)):
         first_cells[cloud + 1] = first_cells[cloud] + shapes[cloud, 0] * shapes[cloud, 1] * shapes[cloud, 2] + 1
@@ -99,7 +100,7 @@ def _no_starts(shapes: np.ndarray, first_cells: np.ndarray) -> np.ndarray:
 
 @part()
 def _finish(slots: np.ndarray, hits: int, begin: int, repeat: bool) -> None:
-    """Make indices rows, and fill the slots left over."""
+    """Convert indices in a cloud to rows and fill the unused slots."""
     for slot in range(hits):
         slots[slot] += begin
     filler = -1
@@ -111,9 +112,8 @@ def _finish(slots: np.ndarray, hits: int, begin: int, repeat: bool) -> None:
 
 @part()
 def _measure(points: np.ndarray, radius: np.float32, grid: np.ndarray, shape: np.ndarray) -> None:
-    """Choose cells for a cloud: `grid` is their origin x, y, z and how many to the metre; cubes of the radius, or
-    larger where these
-    would be many more than the points."""
+    """Choose the cell grid of a cloud: fill `grid` with its origin x, y, z and the cells per metre, `shape` with its
+    size. A cell is a cube with the radius as its edge, or larger if there would be many more cells than points."""
     shape[:] = 1
     grid[:] = 0
     if len(points) == 0:
@@ -143,7 +143,8 @@ def _cell(point: np.ndarray, grid: np.ndarray, shape: np.ndarray) -> int:
 def _sort(
     points: np.ndarray, grid: np.ndarray, shape: np.ndarray, starts: np.ndarray, ordered: np.ndarray, rows: np.ndarray
 ) -> None:
-    """Counting sort: the points of cell c become ordered[starts[c]:starts[c + 1]], in index order; they were `rows`."""
+    """Sort the points by cell: ordered[starts[c]:starts[c + 1]] are the points of cell c, in index order, and `rows`
+    holds their indices."""
     cells = np.empty(len(points), np.int32)
     for i in range(len(points)):
         cells[i] = _cell(points[i], grid, shape)
@@ -171,10 +172,10 @@ def _search(
     radius: np.float32,
     slots: np.ndarray,
 ) -> int:
-    """Put the first hits into `slots`, ascending; returns how many.
+    """Write the first hits to `slots`, ascending, and return their number.
 
-    Cells cost all of their points, and hits come out of order; the scan in index order stops at the last slot, which is
-    soon where a ball holds much of the cloud.
+    The search by cells tests all of their points and finds hits out of order. The scan in index order stops when the
+    slots are full, which is soon if the ball contains much of the cloud. The cheaper of the two is used.
     """
     x0, x1 = _span(centre, 0, radius, grid, shape)
     y0, y1 = _span(centre, 1, radius, grid, shape)
@@ -198,8 +199,8 @@ def _search(
 
 @part()
 def _span(centre: np.ndarray, axis: int, radius: np.float32, grid: np.ndarray, shape: np.ndarray) -> tuple[int, int]:
-    """The cells first..end - 1 of an axis that can hold hits: the ball's, widened by more than rounding can lengthen a
-    radius."""
+    """Return first and end of the cells first..end - 1 of an axis that can contain hits: those of the ball, with a
+    margin above the rounding error of the radius."""
     middle, reach = np.float64(centre[axis]) - grid[axis], radius * 1.000001 + 1e-18
     first = np.int64(min(max((middle - reach) * grid[3], 0.0), shape[axis]))
     end = np.int64(min((middle + reach) * grid[3], shape[axis] - 1.0)) + 1 if middle + reach >= 0 else 0
@@ -226,7 +227,7 @@ def _inside(point: np.ndarray, centre: np.ndarray, radius: np.float32) -> bool:
 
 @part()
 def _insert(slots: np.ndarray, hits: int, row: int) -> int:
-    """Put a row into the ascending slots[:hits], dropping the last where they are full; returns the new number of
+    """Insert a row into the ascending slots[:hits], dropping the last if they are full; return the new number of
     hits."""
     if hits == len(slots):
         if row > slots[hits - 1]:

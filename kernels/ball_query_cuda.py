@@ -1,4 +1,4 @@
-"""Ball query on CUDA: one program per centre walks the cloud in blocks and stops when its slots are full."""
+"""Ball query on CUDA: one program per centre reads the cloud in blocks and stops when the centre's slots are full."""
 
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
@@ -14,7 +14,7 @@ from g3d.kernels.ball_query import squared
 def ball_query(
     points: Tensor, offsets: Tensor, centres: Tensor, centre_offsets: Tensor, radius: float, k: int, repeat: bool
 ) -> Tensor:
-    """(T, 3), (B + 1,), (Q, 3), (B + 1,) -> (Q, k) int64."""
+    """Return (Q, k) int64 rows of points (T, 3) for centres (Q, 3); the offsets are (B + 1,)."""
     count = len(centres)
     found = torch.empty(count, k, dtype=torch.int64, device=points.device)
     if count:
@@ -41,8 +41,10 @@ def ball_query(
 def ball_query_kernel(
     points, offsets, centres, cloud, found, radius2, k, REPEAT: tl.constexpr, SLOTS: tl.constexpr, BLOCK: tl.constexpr
 ):
-    """points (T, 3), offsets (B + 1,) int64, centres (Q, 3), cloud (Q,) int64, found (Q, k) int64; grid = Q, SLOTS >=
-    k."""
+    """Fill the slots of one centre.
+
+    points (T, 3), offsets (B + 1,) int64, centres (Q, 3), cloud (Q,) int64, found (Q, k) int64; grid = Q, SLOTS >= k.
+    """
     row = tl.program_id(0).to(tl.int64)
     own = tl.load(cloud + row)
     begin, end = tl.load(offsets + own), tl.load(offsets + own + 1)

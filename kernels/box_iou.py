@@ -1,9 +1,9 @@
-"""Overlap of rotated boxes, seen from above (x, z) and in space.
+"""Overlap of rotated boxes in the bird's-eye view (x, z) and in 3D.
 
 Boxes are rows of 7 numbers, x y z h w l rotation_y: bottom centre, height, width, length in metres and yaw in radians,
-camera frame, with the conventions of g3d/geometry/boxes.py. Seen from above a box is a rectangle; in space it is that
-rectangle times [y - h, y]. The intersection polygon is exact (float64), not sampled.
-A box with an extent that is not above 0 overlaps nothing, itself included.
+camera frame, with the conventions of g3d/geometry/boxes.py. In the bird's-eye view a box is a rectangle; in 3D it is
+that rectangle times [y - h, y]. The intersection polygon is exact (float64), not sampled. A box with an extent that is
+not above 0 overlaps nothing, not even itself.
 
 Shapes: N and M boxes, P pairs.
 """
@@ -20,11 +20,11 @@ from g3d.kernels.compiled import kernel, part, prange
 
 
 def reference(first: Tensor, second: Tensor, volume: bool) -> Tensor:
-    """The oracle, on any device and differentiable: boxes (..., 7) and (..., 7), broadcast against each other -> IoU
-    (...).
+    """Return the IoU (...) of boxes (..., 7) and (..., 7), broadcast against each other.
 
-    It collects the corners of each rectangle that lie in the other and the crossings of their edges, sorts them by
-    angle and takes the polygon's area. Memory grows with 24 points a pair.
+    This is the reference of the kernels; it runs on any device and is differentiable. It collects the corners of each
+    rectangle that are inside the other and the crossings of their edges, sorts them by angle and computes the polygon's
+    area. It needs memory for 24 points per pair.
     """
     dtype = first.dtype
     first, second = torch.broadcast_tensors(first.double(), second.double())
@@ -49,7 +49,7 @@ def reference(first: Tensor, second: Tensor, volume: bool) -> Tensor:
 
 
 def _ring(boxes: Tensor, origin: Tensor) -> Tensor:
-    """Corners seen from above, in order: (..., 4, 2) x and z from `origin`."""
+    """Return the corners in the bird's-eye view, in order: (..., 4, 2), x and z relative to `origin`."""
     along = boxes[..., 5, None] / 2 * boxes.new_tensor([1, 1, -1, -1])
     across = boxes[..., 4, None] / 2 * boxes.new_tensor([1, -1, -1, 1])
     cos, sin = boxes[..., 6, None].cos(), boxes[..., 6, None].sin()
@@ -60,7 +60,7 @@ def _ring(boxes: Tensor, origin: Tensor) -> Tensor:
 
 
 def _inside(points: Tensor, boxes: Tensor, origin: Tensor) -> Tensor:
-    """Which points (..., K, 2) lie in the rectangle or within a nanometre of it: (..., K)."""
+    """Return which points (..., K, 2) are in the rectangle or within a nanometre of it: (..., K)."""
     x, z = (points - (boxes[..., [0, 2]] - origin)[..., None, :]).unbind(-1)
     cos, sin = boxes[..., 6, None].cos(), boxes[..., 6, None].sin()
     margin = 1e-9
@@ -70,8 +70,8 @@ def _inside(points: Tensor, boxes: Tensor, origin: Tensor) -> Tensor:
 
 
 def _edge_crossings(ring_a: Tensor, ring_b: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the edges of two rings meet: points (..., 16, 2) and whether each exists (..., 16). Parallel edges never
-    meet."""
+    """Return the crossings (..., 16, 2) of the edges of two rings and whether each exists (..., 16). Parallel edges
+    have no crossing."""
     start_a, start_b = ring_a[..., :, None, :], ring_b[..., None, :, :]
     edge_a, edge_b = (torch.roll(ring, -1, -2) - ring for ring in (ring_a, ring_b))
     edge_a, edge_b = edge_a[..., :, None, :], edge_b[..., None, :, :]
@@ -84,7 +84,8 @@ def _edge_crossings(ring_a: Tensor, ring_b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _polygon_area(points: Tensor, used: Tensor) -> Tensor:
-    """Area of the convex polygon whose corners are the used points (..., K, 2), in any order and possibly repeated."""
+    """Return the area of the convex polygon whose corners are the used points (..., K, 2), in any order, possibly
+    repeated."""
     count = used.sum(-1, keepdim=True).clamp(min=1)
     middle = torch.where(used[..., None], points, 0).sum(-2, keepdim=True) / count[..., None]
     around = (points - middle).detach()
@@ -101,11 +102,10 @@ def _cross(a: Tensor, b: Tensor) -> Tensor:
 
 
 def area_gradient(first: Tensor, second: Tensor) -> Tensor:
-    """How the common area changes with the first rectangle: boxes (..., 7) and (..., 7) -> d area / d (x, z, w, l,
-    rotation_y), (..., 5).
+    """Return d area / d (x, z, w, l, rotation_y) of the first box, (..., 5), for the common bird's-eye-view area.
 
-    Only the part of an edge that lies in the other rectangle counts: its length for a shift, its first moment for a
-    turn.
+    Boxes are (..., 7) and (..., 7). Only the part of an edge that is inside the other rectangle contributes: its length
+    to the derivative by a shift, its first moment to the derivative by a rotation.
     """
     first, second = torch.broadcast_tensors(first, second)
     cos, sin = first[..., 6].cos(), first[..., 6].sin()
@@ -113,14 +113,14 @@ def area_gradient(first: Tensor, second: Tensor) -> Tensor:
     p, q = (
         cos * dx - sin * dz,
         sin * dx + cos * dz,
-    )  # the second's centre in the first's own frame (u along its length, v across)
+    )  # centre of the second box in the frame of the first (u along its length, v across)
     turn = second[..., 6] - first[..., 6]
     reach_u, reach_v = second[..., 5, None] / 2, second[..., 4, None] / 2
     half_u, half_v = first[..., 5, None] / 2, first[..., 4, None] / 2
     sign = first.new_tensor([1.0, -1.0])
     cos_t, sin_t = turn.cos()[..., None], turn.sin()[..., None]
     p, q = p[..., None], q[..., None]
-    # A point is in the second where |cos_t (u - p) - sin_t (v - q)| <= reach_u and |sin_t (u - p) + cos_t (v - q)| <=
+    # A point is in the second box if |cos_t (u - p) - sin_t (v - q)| <= reach_u and |sin_t (u - p) + cos_t (v - q)| <=
     # reach_v.
     at_u, at_v = sign * half_u - p, sign * half_v - q
     length_u, moment_u = _edge_within(
@@ -138,10 +138,10 @@ def area_gradient(first: Tensor, second: Tensor) -> Tensor:
 def _edge_within(
     half: Tensor, slope_a: Tensor, at_a: Tensor, reach_a: Tensor, slope_b: Tensor, at_b: Tensor, reach_b: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Length and first moment of the s in [-half, half] where |slope s + at| <= reach, for a and for b."""
+    """Return the length and first moment of the s in [-half, half] with |slope s + at| <= reach for both a and b."""
     low, high = -half, half
     for slope, at, reach in ((slope_a, at_a, reach_a), (slope_b, at_b, reach_b)):
-        slope = torch.where(slope.abs() < 1e-12, 1e-12, slope)  # parallel: within throughout or nowhere
+        slope = torch.where(slope.abs() < 1e-12, 1e-12, slope)  # parallel: inside everywhere or nowhere
         ends = torch.stack([(-reach - at) / slope, (reach - at) / slope])
         low, high = torch.maximum(low, ends.amin(0)), torch.minimum(high, ends.amax(0))
     length = (high - low).clamp(min=0)
@@ -149,9 +149,9 @@ def _edge_within(
 
 
 def gradient(first: Tensor, second: Tensor, iou: Tensor, volume: bool) -> Tensor:
-    """d IoU / d first, (..., 7), in closed form, for boxes (..., 7) broadcast against each other and their IoU (...).
+    """Return d IoU / d first, (..., 7), in closed form, for broadcast boxes (..., 7) and their IoU (...).
 
-    Where edges coincide or heights end together, a derivative from one side.
+    Where edges or the ends of the height ranges coincide, the result is a one-sided derivative.
     """
     first, second = torch.broadcast_tensors(first, second)
     size_a, size_b = first[..., 3:6], second[..., 3:6]
@@ -174,14 +174,14 @@ def gradient(first: Tensor, second: Tensor, iou: Tensor, volume: bool) -> Tensor
     return torch.where(used[..., None], slope, 0)
 
 
-# Rows of the table that a kernel makes of its boxes: half sizes, height range ([0, 1] when seen from above), volume or
-# area.
+# Rows of a kernel's table of boxes: centre, half sizes, rotation, half diagonal, height range ([0, 1] in the bird's-eye
+# view), volume or area.
 _X, _Z, _LENGTH, _WIDTH, _COS, _SIN, _REACH, _LOW, _HIGH, _WHOLE, _ROWS = range(11)
 
 
 @part()
 def _table(boxes: np.ndarray, volume: bool) -> np.ndarray:
-    """Boxes (N, 7) -> (_ROWS, N). A box without extent gets a reach that meets nothing."""
+    """Convert boxes (N, 7) to a table (_ROWS, N). A box without extent gets the reach -inf, so that it meets no box."""
     table = np.empty((_ROWS, boxes.shape[0]))
     for n in range(boxes.shape[0]):
         x, y, z, height, width, length, yaw = boxes[n]
@@ -208,7 +208,8 @@ def _may_meet(a: np.ndarray, i: int, b: np.ndarray, j: int) -> bool:
 
 @part()
 def _below_edge(x0: float, y0: float, x1: float, y1: float, length: float, width: float) -> float:
-    """Integral of y over x along an edge, with x cut to [-length, length] and y held within [-width, width]."""
+    """Return the integral of y over x along an edge, with x clipped to [-length, length] and y clamped to [-width,
+    width]."""
     start, end = min(max(x0, -length), length), min(max(x1, -length), length)
     if start == end:
         return 0.0
@@ -222,17 +223,17 @@ def _below_edge(x0: float, y0: float, x1: float, y1: float, length: float, width
 
 @part()
 def _common_area(a: np.ndarray, i: int, b: np.ndarray, j: int) -> float:
-    """Area common to two boxes seen from above. Works in a's own frame, where a is [-l/2, l/2] x [-w/2, w/2].
+    """Return the common bird's-eye-view area of two boxes, computed in a's frame, where a is [-l/2, l/2] x [-w/2, w/2].
 
-    There, the height of b's section at x that lies within a is the upper edge's y less the lower one's, both held
-    within a's range: so the area is the integral of the held y along b's outline. No corner has to be found, and
-    coinciding edges need no rule.
+    At each x, the length of b's section inside a is the y of b's upper edge minus the y of its lower edge, both clamped
+    to a's range. The area is therefore the integral of the clamped y along b's outline. No corners have to be found,
+    and coinciding edges need no special case.
     """
     length_a, width_a, length_b, width_b = a[_LENGTH, i], a[_WIDTH, i], b[_LENGTH, j], b[_WIDTH, j]
     dx, dz = b[_X, j] - a[_X, i], b[_Z, j] - a[_Z, i]
     p, q = a[_COS, i] * dx - a[_SIN, i] * dz, a[_SIN, i] * dx + a[_COS, i] * dz
     cos, sin = a[_COS, i] * b[_COS, j] + a[_SIN, i] * b[_SIN, j], b[_SIN, j] * a[_COS, i] - b[_COS, j] * a[_SIN, i]
-    # Separating axes: two rectangles that overlap do so on all four of their axes.
+    # Separating axes: two rectangles that overlap also overlap in projection on all four axes.
     if (
         abs(p) >= length_a + abs(cos) * length_b + abs(sin) * width_b
         or abs(q) >= width_a + abs(sin) * length_b + abs(cos) * width_b
@@ -262,7 +263,7 @@ def cpu_matrix(first: np.ndarray, second: np.ndarray, volume: bool, out: np.ndar
     """Fill `out` (N, M) with the IoU of every box of `first` (N, 7) and every box of `second` (M, 7), all float64."""
     a, b = _table(first, volume), _table(second, volume)
     for i in prange(first.shape[0]):
-        for j in range(second.shape[0]):  # without a branch, so that it runs on vectors
+        for j in range(second.shape[0]):  # branch-free, so that it vectorises
             out[i, j] = _may_meet(a, i, b, j)
         for j in range(second.shape[0]):
             if out[i, j] > 0:
@@ -282,13 +283,13 @@ def cpu_pairs(
 
 @kernel()
 def cpu_suppress(boxes: np.ndarray, classes: np.ndarray, threshold: float, kept: np.ndarray) -> None:
-    """Non-maximum suppression in space: see kernels/nms.py. Boxes (N, 7) float64 by falling score; kept (N,) starts as
-    ones."""
+    """Clear kept[j] for each suppressed box (kernels/nms.py). Boxes (N, 7) are float64 by descending score; `kept` (N,)
+    is True on entry."""
     table = _table(boxes, True)
     near = np.empty(boxes.shape[0], np.bool_)
     for i in range(boxes.shape[0]):
         if kept[i]:
-            for j in range(i + 1, boxes.shape[0]):  # without a branch, so that it runs on vectors
+            for j in range(i + 1, boxes.shape[0]):  # branch-free, so that it vectorises
                 near[j] = _may_meet(table, i, table, j)
             for j in range(i + 1, boxes.shape[0]):
                 if near[j] and kept[j] and classes[i] == classes[j] and _iou(table, i, table, j) > threshold:

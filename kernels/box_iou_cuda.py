@@ -1,5 +1,5 @@
 """Overlap of rotated boxes on CUDA: one lane per pair, in float64, by the integral along the outline that
-kernels/box_iou.py explains."""
+kernels/box_iou.py describes."""
 
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
@@ -16,9 +16,9 @@ _BLOCK = 256
 
 
 def rotated_iou(first: Tensor, second: Tensor, rows: Tensor | None, columns: Tensor | None, volume: bool) -> Tensor:
-    """(N, 7) and (M, 7) -> (N, M), or (P,) for pairs of rows, in the dtype of the input."""
+    """Return the IoU of boxes (N, 7) and (M, 7): (N, M), or (P,) for pairs of rows, in the dtype of the input."""
     a, b = _table(first, volume), _table(second, volume)
-    pairs, chosen = False, (a, b)  # two pointers that nothing reads
+    pairs, chosen = False, (a, b)  # placeholder pointers that the kernel does not read
     shape: tuple[int, ...] = (len(first), len(second))
     if rows is not None and columns is not None:
         pairs, chosen, shape = True, (rows.contiguous(), columns.contiguous()), (len(rows),)
@@ -32,7 +32,7 @@ def rotated_iou(first: Tensor, second: Tensor, rows: Tensor | None, columns: Ten
 
 
 def nms(boxes: Tensor, classes: Tensor, threshold: float) -> Tensor:
-    """(N, 6) or (N, 7) and (N,) by falling score -> which are kept, bool (N,)."""
+    """Return which boxes are kept, bool (N,), from boxes (N, 6) or (N, 7) and classes (N,) by descending score."""
 
     def rotated(first: Tensor, second: Tensor, volume: bool) -> Tensor:
         return rotated_iou(first[:, 0], second[0], None, None, volume)
@@ -41,8 +41,8 @@ def nms(boxes: Tensor, classes: Tensor, threshold: float) -> Tensor:
 
 
 def _table(boxes: Tensor, volume: bool) -> Tensor:
-    """(N, 7) -> (10, N) float64: x, z, half length, half width, cos, sin, reach, least and largest height, volume or
-    area."""
+    """Convert boxes (N, 7) to (10, N) float64: x, z, half length, half width, cos, sin, half diagonal, minimum and
+    maximum y, volume or area."""
     x, y, z, height, width, length, yaw = boxes.double().unbind(-1)
     real = (length > 0) & (width > 0) & ((height > 0) if volume else True)
     reach = torch.where(real, torch.hypot(length / 2, width / 2), -torch.inf)
@@ -56,7 +56,8 @@ def _table(boxes: Tensor, volume: bool) -> Tensor:
 
 @triton.jit
 def below_edge(x0, y0, x1, y1, length, width):
-    """Integral of y over x along an edge, with x cut to [-length, length] and y held within [-width, width]."""
+    """Return the integral of y over x along an edge, with x clipped to [-length, length] and y clamped to [-width,
+    width]."""
     start = tl.minimum(tl.maximum(x0, -length), length)
     end = tl.minimum(tl.maximum(x1, -length), length)
     run = tl.where(start == end, 1.0, x1 - x0)
@@ -72,7 +73,10 @@ def below_edge(x0, y0, x1, y1, length, width):
 
 @triton.jit
 def rotated_iou_kernel(a, b, rows, columns, out, n, m, total, PAIRS: tl.constexpr, BLOCK: tl.constexpr):
-    """a (10, n), b (10, m), out (total,) float64; rows and columns (total,) int64 where PAIRS; grid = total / BLOCK."""
+    """Compute the IoU of one block of pairs.
+
+    a (10, n), b (10, m), out (total,) float64; rows and columns (total,) int64 if PAIRS; grid = total / BLOCK.
+    """
     lane = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = lane < total
     if PAIRS:
@@ -92,7 +96,7 @@ def rotated_iou_kernel(a, b, rows, columns, out, n, m, total, PAIRS: tl.constexp
     reach = tl.load(a + 6 * n, mask=here, other=0.0) + tl.load(b + 6 * m, mask=here, other=0.0)
     high = tl.minimum(tl.load(a + 8 * n, mask=here, other=0.0), tl.load(b + 8 * m, mask=here, other=0.0))
     low = tl.maximum(tl.load(a + 7 * n, mask=here, other=0.0), tl.load(b + 7 * m, mask=here, other=0.0))
-    # the second box in the first one's own frame
+    # the second box in the frame of the first box
     p, q = cos_a * dx - sin_a * dz, sin_a * dx + cos_a * dz
     cos, sin = cos_a * cos_b + sin_a * sin_b, sin_b * cos_a - cos_b * sin_a
     size_cos, size_sin = tl.abs(cos), tl.abs(sin)

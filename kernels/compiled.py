@@ -1,7 +1,8 @@
-"""How the CPU kernels are compiled: by Numba, at their first call, once for all processes that share the cache.
+"""Compilation of the CPU kernels by Numba, at their first call, once for all processes that share the cache.
 
-`@kernel` marks a function that operators call; `@part` one that kernels of the same file call. A kernel with
-parallel=True may use `prange`; it exists twice, with threads and without, and only what is called is compiled.
+`@kernel` marks a function that operators call; `@part` marks a function that kernels of the same file call. A kernel
+with parallel=True may use `prange`; it has a parallel and a serial variant, and only variants that are called are
+compiled.
 """
 
 from __future__ import annotations
@@ -26,25 +27,26 @@ try:
     from numba.core import event
 
     UNAVAILABLE = ""
-except ImportError as error:  # Numba refuses a NumPy that is newer than it
+except ImportError as error:  # Numba rejects NumPy versions newer than it supports
     UNAVAILABLE = f"Numba cannot be imported: {error}"
     prange = range  # type: ignore[assignment,misc]
 
 __all__ = ["Kernel", "KernelUnavailable", "cache_folder", "kernel", "part", "prange"]
 log = logging.getLogger(__name__)
-_LOCK_SECONDS = 120.0  # longer than any kernel takes to compile; a waiting process then compiles for itself
+_LOCK_SECONDS = (
+    120.0  # longer than the compilation of any kernel; a process that waits longer compiles without the lock
+)
 _lock = threading.RLock()
 _parallel_process: int | None = None
 _warned = False
 
 
 class KernelUnavailable(EnvironmentProblem):
-    """A compiled kernel cannot run on this machine; the text says why. An operator then runs as its reference."""
+    """The error of a compiled kernel that cannot run on this machine. The operator then runs its reference."""
 
 
 class Kernel:
-    """A function that Numba compiles when it is first called. Calling it raises KernelUnavailable where Numba does not
-    work."""
+    """A function that Numba compiles at its first call. A call raises KernelUnavailable if Numba does not work."""
 
     def __init__(self, function: Callable[..., Any], parallel: bool, options: dict[str, Any]) -> None:
         self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
@@ -61,12 +63,12 @@ class Kernel:
             return variant(*arguments)
 
     def serial(self, *arguments: Any) -> Any:
-        """Run without threads, as where there is only one piece of work: waking them would cost more than it gives."""
+        """Run without threads. If there is only one work item, starting threads would cost more than it saves."""
         return self._variant(parallel=False)(*arguments)
 
     def _threads(self) -> int:
-        """1 also in a process forked from one that ran threads: OpenMP ends a process that uses it again after a
-        fork."""
+        """Return the number of threads to use. It is 1 in a process forked from one that ran threads, because OpenMP
+        terminates a process that uses it again after a fork."""
         global _parallel_process
         threads = torch.get_num_threads() if self._parallel else 1
         if threads == 1 or _parallel_process not in (None, os.getpid()):
@@ -85,7 +87,7 @@ class Kernel:
         if UNAVAILABLE:
             raise KernelUnavailable(UNAVAILABLE)
         function = self._function
-        if self._parallel and not parallel:  # under a name of its own: Numba's cache does not tell the two apart
+        if self._parallel and not parallel:  # rename it: Numba's cache does not distinguish the variants
             name = f"{function.__name__}_serial"
             function = types.FunctionType(function.__code__, function.__globals__, name, function.__defaults__)
             function.__qualname__ = f"{self._function.__qualname__}_serial"
@@ -94,7 +96,7 @@ class Kernel:
         try:
             compiled.enable_caching()
             folder = Path(compiled.stats.cache_path)
-        except RuntimeError:  # no folder can be written
+        except RuntimeError:  # no folder is writable
             source = Path(function.__code__.co_filename).parent
             _warn_once(
                 f"compiled kernels cannot be kept: neither {source} nor the user's cache folder can be written. "
@@ -106,42 +108,42 @@ class Kernel:
 
 
 def cache_folder() -> Path | None:
-    """Where compiled kernels are kept: NUMBA_CACHE_DIR, else beside their source, else the user's cache, whichever can
-    be written first.
+    """Return the folder of compiled kernels: the first writable one of NUMBA_CACHE_DIR, the folder of their source and
+    the user's cache, or None if none is writable.
 
     Raises:
         KernelUnavailable: Numba does not work here.
     """
     if UNAVAILABLE:
         raise KernelUnavailable(UNAVAILABLE)
-    compiled = numba.njit()(_warn_once)  # any function of this room; it is never compiled
+    compiled = numba.njit()(_warn_once)  # any function of this package works; it is never compiled
     try:
         compiled.enable_caching()
-    except RuntimeError:  # no folder can be written
+    except RuntimeError:  # no folder is writable
         return None
     folder = compiled.stats.cache_path
     return Path(folder) if folder else None
 
 
 def kernel(*, parallel: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Kernel]:
-    """Make a Kernel of a function; `options` are those of numba.njit. Arithmetic is IEEE's, unfused, unless fastmath is
-    given."""
+    """Return a decorator that makes a Kernel of a function; `options` are passed to numba.njit. Arithmetic follows IEEE
+    754 without fused operations unless fastmath is set."""
     return lambda function: Kernel(function, parallel, options)
 
 
 def part(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A function that kernels of the same file call; `options` are those of numba.njit. It is compiled into its
-    callers."""
+    """Return a decorator for a function that kernels of the same file call; `options` are passed to numba.njit. The
+    function is compiled as part of its callers."""
     return (lambda function: function) if UNAVAILABLE else numba.njit(**options)
 
 
 @contextmanager
 def _numba_threads(threads: int) -> Iterator[None]:
-    """Inside, Numba uses as many threads as PyTorch does; afterwards PyTorch's number is what it was.
+    """Make Numba use `threads` threads in this block; afterwards restore PyTorch's thread count.
 
-    Numba would take every core, whatever OMP_NUM_THREADS or torch.set_num_threads say, and on starting its OpenMP
-    threads it sets the number for the whole process: PyTorch would silently go on with more threads, and with other
-    last bits in its sums.
+    Numba would use every core and ignore OMP_NUM_THREADS and torch.set_num_threads. When it starts its OpenMP threads,
+    it also sets the thread count of the whole process: PyTorch would silently continue with more threads, and its sums
+    would differ in their last bits.
     """
     try:
         numba.set_num_threads(min(threads, vars(numba.config)["NUMBA_NUM_THREADS"]))
@@ -152,16 +154,16 @@ def _numba_threads(threads: int) -> Iterator[None]:
 
 
 def _announced(compile_: Callable[..., Any], name: str, folder: Path | None) -> Callable[..., Any]:
-    """A dispatcher's `compile` that says what takes long, and that one process does while the others wait for its file.
+    """Wrap a dispatcher's `compile` so that it logs and so that one process compiles while the others wait.
 
-    Two processes that write kernels of one cache at the same time could each index the other's code.
+    Two processes that write kernels to one cache at the same time could each index the other's code.
     """
 
     def compile_once(signature: Any) -> Any:
         with _lock, _between_processes(folder), _said(name, folder):
             try:
                 return compile_(signature)
-            except OSError as error:  # compiled, but not written: the dispatcher holds it now
+            except OSError as error:  # compiled but not written: the dispatcher holds the code now
                 _warn_once(
                     f"compiled kernels cannot be kept in {folder} ({error.strerror or error}): every process compiles "
                     f"them again."
@@ -173,7 +175,7 @@ def _announced(compile_: Callable[..., Any], name: str, folder: Path | None) -> 
 
 @contextmanager
 def _said(name: str, folder: Path | None) -> Iterator[None]:
-    """Log the first compilation inside; one that is read from the disk says nothing."""
+    """Log the first compilation in this block. A kernel that is read from the cache is not logged."""
 
     class Listener(event.Listener):  # type: ignore[misc]
         began = 0.0
@@ -195,18 +197,18 @@ def _said(name: str, folder: Path | None) -> Iterator[None]:
 
 @contextmanager
 def _between_processes(folder: Path | None) -> Iterator[None]:
-    """Hold the cache folder's lock, or give up waiting for it."""
+    """Hold the cache folder's lock during this block; continue without it if it stays taken."""
     file = _locked_file(folder) if folder is not None else None
     try:
         yield
     finally:
         if file is not None:
-            file.close()  # which unlocks; so does the end of a process, however it ends
+            file.close()  # this releases the lock, as does any end of the process
 
 
 def _locked_file(folder: Path) -> IO[str] | None:
-    """The folder's lock file, open and held; None where files cannot be locked (Windows, some network folders) or it
-    stays taken."""
+    """Open and lock the folder's lock file. Return None if files cannot be locked (Windows, some network folders) or
+    the lock stays taken."""
     try:
         import fcntl
 

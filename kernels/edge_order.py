@@ -1,12 +1,12 @@
-"""Edges in ascending order of weight; equal weights fall where GNU's std::sort, which is not stable, leaves them.
+"""Sort of edges by ascending weight, with equal weights in the order of GNU's std::sort, which is not stable.
 
-The published segmenters sort with it on Linux. Which vertex becomes the root of a segment depends on the order of equal
-weights, and with the roots the numbers of the superpoints, by which files of features are ordered.
+The published segmenters use std::sort on Linux. The order of equal weights decides which vertex becomes the root of a
+segment. The roots decide the numbers of the superpoints, by which feature files are ordered.
 
-The rule of GNU's std::sort: parts of more than 16 are split around the median of their second, middle and last element,
-which is first exchanged with the first one, by Hoare's scheme (from both sides towards each other, elements equal to
-the median change sides); what is left is sorted by insertion, which is stable. Its limit of depth is not followed: only
-input made to defeat it reaches it.
+GNU's std::sort works as follows. It splits a part of more than 16 elements around the median of its second, middle and
+last element. It first exchanges the median with the first element, then partitions by Hoare's scheme (two indices move
+towards each other, and elements equal to the median are exchanged). It finally sorts the remaining parts by insertion,
+which is stable. Its depth limit is not implemented: only adversarial input reaches it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from torch import Tensor
 from g3d.kernels.compiled import kernel, part
 
 _SMALL = 16
-_BLOCK = 16  # elements that a partition looks at together, at each end
+_BLOCK = 16  # elements that a partition compares at once, at each end
 
 
 def reference(weights: Tensor) -> Tensor:
-    """The oracle: float32 (E,) -> int64 (E',), on the device of `weights`; edges whose weight is NaN are left out."""
+    """Return the edges, int64 (E',), by ascending float32 weight (E,), on the device of `weights`; NaN is left out.
+
+    This is the reference of the kernel.
+    """
     values = weights.cpu().numpy()
     order = np.flatnonzero(~np.isnan(values))
     parts = [(0, len(order))]
@@ -37,7 +40,7 @@ def reference(weights: Tensor) -> Tensor:
 
 
 def _partition(values: np.ndarray, order: np.ndarray, first: int, last: int) -> int:
-    """Split order[first:last]; returns where the second part starts."""
+    """Split order[first:last] and return the start of the second part."""
     a, b, c = first + 1, (first + last) // 2, last - 1
     x, y, z = values[order[[a, b, c]]]
     middle = (b if y < z else c if x < z else a) if x < y else (a if x < z else c if y < z else b)
@@ -45,7 +48,9 @@ def _partition(values: np.ndarray, order: np.ndarray, first: int, last: int) -> 
     pivot, rest = values[order[first]], values[order[first + 1 : last]]
     up, down = np.flatnonzero(rest >= pivot), np.flatnonzero(rest <= pivot)[::-1]
     both = min(len(up), len(down))
-    swaps = int((up[:both] < down[:both]).sum())  # the k-th from the left with the k-th from the right, until they meet
+    swaps = int(
+        (up[:both] < down[:both]).sum()
+    )  # swap the k-th from the left with the k-th from the right until they meet
     up, down = up + first + 1, down + first + 1
     order[up[:swaps]], order[down[:swaps]] = order[down[:swaps]], order[up[:swaps]]
     return int(min([*up[swaps : swaps + 1], *down[max(0, swaps - 1) : swaps]]))
@@ -53,7 +58,7 @@ def _partition(values: np.ndarray, order: np.ndarray, first: int, last: int) -> 
 
 @part()
 def _median(keys: np.ndarray, a: int, b: int, c: int) -> int:
-    """Which of three places holds the median weight, as std::sort chooses among equal ones."""
+    """Return which of three places holds the median weight; among equal weights, choose as std::sort does."""
     x, y, z = keys[a] >> np.uint64(32), keys[b] >> np.uint64(32), keys[c] >> np.uint64(32)
     if x < y:
         if y < z:
@@ -66,17 +71,17 @@ def _median(keys: np.ndarray, a: int, b: int, c: int) -> int:
 
 @part()
 def _split(keys: np.ndarray, first: int, last: int, left: np.ndarray, right: np.ndarray) -> int:
-    """Split keys[first:last]; returns where the second part starts.
+    """Split keys[first:last] and return the start of the second part.
 
-    Far from each other the two sides look at a block each, without branches: `left` and `right` note what has to change
-    sides. As many as both have do so, in the order in which Hoare's scheme would meet them; the rest is looked at
-    again.
+    While the two indices are far apart, each side compares one block without branches: `left` and `right` record the
+    elements to exchange. The smaller of the two counts is exchanged, in the order of Hoare's scheme; the remaining
+    elements are compared again.
     """
     middle = _median(keys, first + 1, first + (last - first) // 2, last - 1)
     keys[first], keys[middle] = keys[middle], keys[first]
     low = (keys[first] >> np.uint64(32)) << np.uint64(
         32
-    )  # keys of smaller weight are below, those of larger above `high`
+    )  # keys of smaller weights are below `low`, keys of larger weights above `high`
     high = low | np.uint64(0xFFFFFFFF)
     i, j = first + 1, last
     while j - i > 2 * _BLOCK:
@@ -105,15 +110,14 @@ def _split(keys: np.ndarray, first: int, last: int, left: np.ndarray, right: np.
 
 @kernel()
 def cpu(weights: np.ndarray, keys: np.ndarray) -> int:
-    """Fill keys[:E'] of `keys` (E,) uint64 in order, and return E': the number of the edge is in their lower 32
-    bits."""
+    """Fill keys[:E'] of `keys` (E,) uint64 in order and return E'; the lower 32 bits of a key are the edge's number."""
     bits = weights.view(np.uint32)
     count = 0
     for e in range(len(bits)):
         if weights[e] == weights[e]:
             weight = bits[e] ^ np.uint32(
                 0xFFFFFFFF if bits[e] >> 31 else 0x80000000
-            )  # negative weights come first, as integers
+            )  # an integer with the order of the weight: negative weights come first
             keys[count] = np.uint64(weight) << np.uint64(32) | np.uint64(e)
             count += 1
     left, right = np.empty(_BLOCK + 1, np.int64), np.empty(_BLOCK + 1, np.int64)

@@ -1,14 +1,14 @@
-"""Furthest point sampling: from index 0 on, always the point that lies furthest from all those chosen before.
+"""Furthest point sampling: start at index 0, then repeatedly choose the point furthest from all points chosen so far.
 
 PointNet++ (Qi et al. 2017, section 3.2), with the rules of the published CUDA operator (erikwijmans/Pointnet2_PyTorch),
-to the index:
+so that the indices are identical:
 
 - The running squared distance of every point starts at 1e10; it is float32, dx*dx + dy*dy + dz*dz in this order, not
   fused.
-- With `skip_origin`, points with |p|^2 <= 1e-3 are never chosen, except index 0, and never updated. Where all are such,
-  index 0 repeats.
-- Equal distances are decided as by the block reduction that published it: by `tie_order`. It matters where points are
-  alike, and decides which point repeats once all distances are 0, as when there are fewer points than samples.
+- With `skip_origin`, points with |p|^2 <= 1e-3 are never chosen, except index 0, and never updated. If all points are
+  such, index 0 repeats.
+- Ties are broken by `tie_order`, as in the block reduction of the published operator. This matters for coincident
+  points, and decides which point repeats once all distances are 0, as when there are fewer points than samples.
 
 Shapes: T points of B clouds, k samples; `offsets` (B + 1,) int64 are the rows at which the clouds begin and end.
     Metres, any frame.
@@ -25,37 +25,37 @@ from torch import Tensor
 from g3d.kernels.compiled import kernel, part, prange
 
 FAR = 1e10
-ORIGIN = float(np.float32(1e-3))  # float32(1e-3) lies above 1e-3: a float32 is <= 1e-3 where it is < this
-_BLOCK_BITS = 9  # the published block has the largest power of two of threads that is not above the points, at most 512
-_WIDTH = 64  # points of a bucket
-_FAN = 16  # buckets of a group
+ORIGIN = float(np.float32(1e-3))  # float32(1e-3) is above 1e-3: a float32 is <= 1e-3 exactly if it is < this
+_BLOCK_BITS = 9  # the published block has as many threads as the largest power of two <= the points, at most 512
+_WIDTH = 64  # points per bucket
+_FAN = 16  # buckets per group
 _FAR_KEY = 0x7F000000 << 32  # above the key of any distance
 
 
 def reference(points: Tensor, offsets: Tensor, k: int, skip_origin: bool) -> Tensor:
-    """The oracle: (T, 3) float32 and (B + 1,) -> int64 (B, k), rows of `points`."""
+    """Return the samples int64 (B, k), rows of `points` (T, 3) float32, in plain PyTorch."""
     chosen = torch.empty(len(offsets) - 1, k, dtype=torch.int64, device=points.device)
     for row, (begin, end) in zip(chosen, itertools.pairwise(offsets.tolist()), strict=True):
         order = tie_order(end - begin, points.device)
         x, y, z = points[begin:end][order].unbind(1)
         skipped = (x * x + y * y + z * z < ORIGIN) & skip_origin
-        nearest = torch.where(skipped, -1.0, torch.full_like(x, FAR))  # -1 stays: no distance is below it
+        nearest = torch.where(skipped, -1.0, torch.full_like(x, FAR))  # -1 never changes: no distance is smaller
         place = torch.zeros((), dtype=torch.int64, device=points.device)
         for step in range(k):
             row[step] = place
             dx, dy, dz = x - x[place], y - y[place], z - z[place]
             nearest = torch.minimum(nearest, dx * dx + dy * dy + dz * dz)
-            place = nearest.argmax()  # the first of equals
+            place = nearest.argmax()  # the first of equal distances
             place = torch.where(nearest[place] < 0, 0, place)
         row.copy_(begin + order[row])
     return chosen
 
 
 def tie_order(count: int, device: torch.device) -> Tensor:
-    """(N,) int64: the indices of a cloud in the order in which the published reduction prefers them among equals.
+    """Return the indices of a cloud, (N,) int64, in the published reduction's order of preference at equal distances.
 
-    Thread t of the block keeps the lowest of its indices t, t + block, ...; the tree over the threads then prefers, at
-    each of its steps, the lower half, which makes the order of the threads that of their bit-reversed numbers.
+    Thread t of the block keeps the lowest of its indices t, t + block, ...; the tree reduction over the threads then
+    prefers the lower half at each step, so that threads are ordered by their bit-reversed numbers.
     """
     bits = min(_BLOCK_BITS, count.bit_length() - 1)
     index = torch.arange(count, device=device)
@@ -65,11 +65,11 @@ def tie_order(count: int, device: torch.device) -> Tensor:
 
 @kernel(parallel=True)
 def cpu(points: np.ndarray, offsets: np.ndarray, order: np.ndarray, skip_origin: bool, chosen: np.ndarray) -> None:
-    """Fill `chosen` (B, k) with rows of `points` (T, 3), finite. `order` (T,): the rows of each cloud in Morton order.
+    """Fill `chosen` (B, k) with rows of finite `points` (T, 3). `order` (T,): the rows of each cloud in Morton order.
 
-    One thread per cloud. Exact, yet most points are never looked at: a bucket of points that lie together changes only
-    where the new sample is closer to its box than its largest distance. Rounding keeps order, so a box's float32
-    distance is never above that of a point inside: no margin is needed.
+    One thread processes a cloud. The result is exact although most distances are not recomputed: the distances in a
+    bucket of nearby points can change only if the new sample is closer to the bucket's box than its largest distance.
+    Rounding is monotonic, so the float32 distance of a box never exceeds that of a point inside: no margin is needed.
     """
     for cloud in prange(len(offsets) - 1):
         begin, end = offsets[cloud], offsets[cloud + 1]
@@ -103,10 +103,10 @@ def _sample(points: np.ndarray, order: np.ndarray, begin: int, skip_origin: bool
 
 @part()
 def _update(bucket: np.ndarray, ties: np.ndarray, x: np.float32, y: np.float32, z: np.float32) -> np.int64:
-    """Lower the bucket's distances to those from the new sample; returns the largest key.
+    """Lower the bucket's distances to those from the new sample and return the largest key.
 
-    A key is the distance's bits, which order like the number where it is not negative, above a tie-breaker: the largest
-    key is that of the next sample.
+    The upper bits of a key are the distance's bits, which have the order of non-negative numbers; the lower bits are a
+    tie-breaker. The next sample has the largest key.
     """
     largest = np.int64(-1)
     for i in range(_WIDTH):
@@ -120,7 +120,7 @@ def _update(bucket: np.ndarray, ties: np.ndarray, x: np.float32, y: np.float32, 
 
 @part()
 def _distance2(box: np.ndarray, x: np.float32, y: np.float32, z: np.float32) -> np.float32:
-    """From a point to a box (6,), lows then highs; 0 inside."""
+    """Return the squared distance from a point to a box (6,), minima then maxima; 0 inside."""
     zero = np.float32(0)
     dx, dy, dz = max(box[0] - x, x - box[3], zero), max(box[1] - y, y - box[4], zero), max(box[2] - z, z - box[5], zero)
     return dx * dx + dy * dy + dz * dz
@@ -135,9 +135,9 @@ def _as_integer(value: np.float32) -> np.int32:
 def _fill_buckets(
     points: np.ndarray, order: np.ndarray, begin: int, bits: int, skip_origin: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Runs of the Morton order: x, y, z, distance (n, 4, width); tie-breakers (n, width); boxes (n, 6).
+    """Return buckets of the Morton order: x, y, z, distance (n, 4, width); tie-breakers (n, width); boxes (n, 6).
 
-    What the last run lacks repeats its last point, never to be chosen.
+    The last bucket is padded with copies of its last point that are never chosen.
     """
     count = (len(points) + _WIDTH - 1) // _WIDTH
     buckets, ties = np.empty((count, 4, _WIDTH), np.float32), np.empty((count, _WIDTH), np.int32)
@@ -158,7 +158,7 @@ def _fill_buckets(
 
 @part()
 def _enclose(boxes: np.ndarray) -> np.ndarray:
-    """The boxes around each group of boxes."""
+    """Return the box around each group of boxes."""
     groups = np.empty(((len(boxes) + _FAN - 1) // _FAN, 6), np.float32)
     for group in range(len(groups)):
         members = boxes[group * _FAN : group * _FAN + _FAN]
@@ -177,13 +177,13 @@ def _block_bits(count: int) -> int:
 
 @part()
 def _tie(index: int, bits: int) -> int:
-    """Below 2^31 and in the order of `tie_order`."""
+    """Return a number below 2^31 that sorts indices in the order of `tie_order`."""
     return _reverse(index & ((1 << bits) - 1), bits) << 22 | index >> bits
 
 
 @part()
 def _index_of(tie: int, bits: int) -> int:
-    """The inverse of _tie."""
+    """Return the index of a tie-breaker; the inverse of `_tie`."""
     return (tie & 0x3FFFFF) << bits | _reverse(tie >> 22, bits)
 
 

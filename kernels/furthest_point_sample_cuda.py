@@ -1,8 +1,7 @@
-"""Furthest point sampling on CUDA: one program per cloud, which reads its points and distances (in the L2 cache) once
-for each sample.
+"""Furthest point sampling on CUDA: one program per cloud reads its points and distances (in the L2 cache) once per
+sample.
 
-Points lie in the order that decides between equal distances, so that the lowest place among the largest distances is
-the next sample.
+Points are stored in `tie_order`, so that the next sample is the lowest position among the largest distances.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -17,7 +16,7 @@ from g3d.kernels.furthest_point_sample import FAR, ORIGIN, tie_order
 
 
 def furthest_point_sample(points: Tensor, offsets: Tensor, k: int, skip_origin: bool) -> Tensor:
-    """(T, 3) float32 and (B + 1,) int64 -> (B, k) int64."""
+    """Return the samples (B, k) int64, rows of points (T, 3) float32; offsets are (B + 1,) int64."""
     clouds, count = len(offsets) - 1, len(points)
     if clouds == 0:
         return torch.empty(0, k, dtype=torch.int64, device=points.device)
@@ -43,8 +42,8 @@ def furthest_point_sample(points: Tensor, offsets: Tensor, k: int, skip_origin: 
 
 
 def _order(offsets: Tensor) -> Tensor:
-    """(T,) rows, cloud by cloud, each in its tie_order. Sizes are read from the device once; equal clouds share one
-    order."""
+    """Return the rows (T,) of all clouds, each cloud in its tie_order. The sizes are read from the device once; clouds
+    of equal size share one order."""
     sizes = offsets.diff().tolist()
     if min(sizes) < 1:
         raise ValueError(f"offsets: expected a point in every cloud, found none in cloud {sizes.index(min(sizes))}")
@@ -54,8 +53,11 @@ def _order(offsets: Tensor) -> Tensor:
 
 @triton.jit
 def sample_kernel(axes, nearest, offsets, places, count, k, BLOCK: tl.constexpr):
-    """axes (3, T), nearest (T,) the running squared distances, -1 where never chosen; offsets (B + 1,), places (B, k)
-    int64; grid = B."""
+    """Sample one cloud.
+
+    axes (3, T); nearest (T,), the running squared distances, -1 for points that are never chosen; offsets (B + 1,) and
+    places (B, k) int64; grid = B.
+    """
     cloud = tl.program_id(0).to(tl.int64)
     begin, end = tl.load(offsets + cloud), tl.load(offsets + cloud + 1)
     lanes = tl.arange(0, BLOCK)
@@ -75,8 +77,8 @@ def sample_kernel(axes, nearest, offsets, places, count, k, BLOCK: tl.constexpr)
             dz = tl.load(zs + at, mask=here, other=0.0) - z
             distance = tl.minimum(tl.load(nearest + at, mask=here, other=-1.0), dx * dx + dy * dy + dz * dz)
             tl.store(nearest + at, distance, mask=here)
-            # a distance's bits order like the number where it is not negative; below them, the lower place is the
-            # larger
+            # The bits of non-negative distances have the order of the distances; the lower bits of the key are larger
+            # for lower positions.
             key = (distance.to(tl.int32, bitcast=True).to(tl.int64) << 32) | (0x7FFFFFFF - (at - begin))
             best = tl.maximum(best, key)
             start += BLOCK

@@ -1,7 +1,7 @@
-"""Hue and saturation of pixels, changed by way of HSV, in OpenCV's float32 arithmetic.
+"""Change of hue and saturation through HSV, in OpenCV's float32 arithmetic.
 
-An image of whole numbers is cut to whole numbers again afterwards, so a last bit moves a pixel by one: products that
-OpenCV adds without rounding in between are made in float64 here, which gives the same.
+Integer images are truncated to integers afterwards, so a difference in the last bit can change a pixel by one. OpenCV
+uses fused multiply-add; these products are computed in float64 here, which gives the same result.
 
 Shapes: `pixels` (N, 3) float32, blue, green, red, changed in place; not bounded to 0..255.
 """
@@ -15,11 +15,11 @@ from g3d.kernels.compiled import kernel
 _EPSILON = np.finfo(np.float32).eps
 _SECTORS = np.array(
     [[1, 3, 0], [1, 0, 2], [3, 0, 1], [0, 2, 1], [0, 1, 3], [2, 1, 0]]
-)  # which of four values blue, green and red take
+)  # index of the one of four values that blue, green and red get
 
 
 def reference(pixels: np.ndarray, saturation: np.float32, hue: np.float32) -> None:
-    """The oracle: multiply the saturation by a factor and turn the hue by some degrees, -360..360."""
+    """Multiply the saturation by a factor and rotate the hue by -360..360 degrees, in NumPy."""
     blue, green, red = pixels.T
     value = pixels.max(1)
     spread = value - pixels.min(1)
@@ -51,7 +51,7 @@ def _fused(a: np.ndarray, b: np.ndarray, c: np.ndarray | np.float32) -> np.ndarr
 
 @kernel()
 def cpu(pixels: np.ndarray, saturation: np.float32, hue: np.float32) -> None:
-    """As the reference."""
+    """Multiply the saturation by a factor and rotate the hue by -360..360 degrees, as the reference does."""
     one, full = np.float32(1), np.float32(360)
     values = np.empty(4, np.float32)
     for i in range(len(pixels)):

@@ -1,13 +1,13 @@
 """Precision and orientation similarity over recall, by the matching rules of KITTI's object benchmark.
 
-Three rules make its numbers what they are. First pass: each label takes, among the detections still free, the one with
-the highest score; the scores of the true positives give at most 41 thresholds, about equally spaced in recall. Second
-pass, at each threshold: each label takes the free detection that overlaps it most. Labels and detections to be ignored
-can be matched, but neither help nor harm.
+Three rules determine the numbers. First pass: each label takes the unmatched detection with the highest score; the
+scores of the true positives give at most 41 thresholds, about equally spaced in recall. Second pass, at each threshold:
+each label takes the unmatched detection with the largest overlap. Ignored labels and detections can be matched, but
+such a match is neither a true nor a false positive.
 
-A label or detection has a `use`: 0 counts, 1 is ignored, -1 takes no part. Shapes: G labels and D detections of all
-frames, one after the other; P candidate pairs of a label and a detection of the same frame, sorted by label, then
-detection; T tasks (one curve each).
+A label or detection has a `use`: 0 is counted, 1 is ignored, -1 is excluded. Shapes: G labels and D detections of all
+frames, concatenated; P candidate pairs of a label and a detection of the same frame, sorted by label, then detection; T
+tasks (one curve each).
 
 Source: the development kit of KITTI's object benchmark, in the version with 40 recall positions, as xinzhuma/monodle
     evaluates with it.
@@ -34,8 +34,8 @@ def reference(
     excused: np.ndarray,
     limit: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The oracle, rule by rule for one curve: overlap (G, D) -> precision (41,) and orientation similarity (41,). For
-    small sets."""
+    """Return precision (41,) and orientation similarity (41,) of one curve from overlap (G, D), rule by rule. For small
+    sets only."""
     candidates = (
         (overlap > limit) & (label_frame[:, None] == detection_frame) & (label_use >= 0)[:, None] & (detection_use >= 0)
     )
@@ -73,8 +73,8 @@ def reference(
 
 @part()
 def _spaced_thresholds(hits: np.ndarray, valid: int) -> np.ndarray:
-    """Of the scores of true positives, descending, those nearest to recalls 0, 1/40, ..., 1 of `valid` labels, and the
-    last."""
+    """Return the scores of true positives, descending, that are nearest to recalls 0, 1/40, ..., 1 of `valid` labels,
+    and the last score."""
     kept = np.empty(SLOTS)
     count = 0
     recall = 0.0
@@ -100,8 +100,8 @@ def _candidates(
     detection_use: np.ndarray,
     limit: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The labels that can be matched in this task, where the pairs of each start, and the pairs, as indices into
-    `detections`."""
+    """Return the labels that can be matched in this task, the start of each label's pairs, and the pairs as indices
+    into `detections`."""
     labels = np.empty(label_use.shape[0], np.int64)
     begins = np.empty(label_use.shape[0] + 1, np.int64)
     pairs = np.empty(detections.shape[0], np.int64)
@@ -132,7 +132,7 @@ def _hits(
     scores: np.ndarray,
     order: np.ndarray,
 ) -> np.ndarray:
-    """First pass, by score: the scores of the true positives, descending."""
+    """Match by score (first pass) and return the scores of the true positives, descending."""
     taken = np.zeros(scores.shape[0], np.bool_)
     hit = np.zeros(scores.shape[0], np.bool_)
     for k in range(labels.shape[0]):
@@ -149,7 +149,7 @@ def _hits(
 
 @part()
 def _in_order(scores: np.ndarray, order: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The wanted scores, descending; `order` sorts all of them that way."""
+    """Return the wanted scores, descending; `order` sorts all scores in descending order."""
     found = np.empty(order.shape[0])
     count = 0
     for d in order:
@@ -175,14 +175,14 @@ def _curve(
     precision: np.ndarray,
     similarity: np.ndarray,
 ) -> None:
-    """Fill one curve. False positives are counted, not searched: detections that could be wrong, less those of them
-    that were taken."""
+    """Fill one curve. The number of false positives is the number of detections that can be false positives minus the
+    number of those that were matched."""
     labels, begins, pairs = _candidates(starts, detections, overlap, label_use, detection_use, limit)
     hits = _hits(labels, begins, pairs, detections, label_use, detection_use, scores, order)
     thresholds = _spaced_thresholds(hits, np.sum(label_use == 0))
     accusable = _in_order(scores, order, (detection_use == 0) & ~excused)
-    above = 0  # how many of them reach the threshold
-    taken = np.full(scores.shape[0], -1, np.int64)  # the last slot in which a detection was taken
+    above = 0  # number of `accusable` scores that reach the threshold
+    taken = np.full(scores.shape[0], -1, np.int64)  # the last slot in which each detection was matched
     for slot in range(thresholds.shape[0]):
         threshold = thresholds[slot]
         while above < accusable.shape[0] and accusable[above] >= threshold:
@@ -236,16 +236,16 @@ def cpu(
     """Fill the curves of all tasks.
 
     Args:
-        starts: (G + 1,) int64, where the pairs of each label begin.
+        starts: (G + 1,) int64, the first pair of each label.
         detections: (P,) int64, the detection of each pair.
-        overlaps: (K, P) float64, of each pair by K measures.
-        label_use, detection_use: (R, G), (R, D) int8, by R kinds of object and limits.
+        overlaps: (K, P) float64, the overlap of each pair by K measures.
+        label_use, detection_use: (R, G), (R, D) int8, for R combinations of object class and limits.
         label_alpha, detection_alpha, scores: (G,), (D,), (D,) float64.
         order: (D,) int64, the detections by descending score.
-        covered: (K, D) float64, the share of a detection that an unlabelled region (DontCare) covers; above the task's
-            limit the detection is no false positive.
+        covered: (K, D) float64, the share of a detection that an unlabelled region (DontCare) covers; if it is above
+            the task's limit, the detection is not a false positive.
         tasks: (T, 2) int64, row of `overlaps` and `covered`, row of `label_use` and `detection_use`.
-        limits: (T,) float64, a match needs more overlap than this.
+        limits: (T,) float64, a match needs an overlap above this limit.
         precision, similarity: (T, 41) float64, zeros on entry; running maximum from the right.
     """
     for t in range(tasks.shape[0]):

@@ -1,16 +1,16 @@
-"""Lift weights: how much each cell of a grid of features weighs in the sum over the pixels that hit a row.
+"""Lift weights: the weight of each cell of a grid of features in the sum over the pixels that hit a row.
 
-A pixel takes its feature from a grid by bilinear interpolation and gives it to every point that it hits; a row collects
-what its points get. All of this is linear, so the sums are a sparse matrix (rows x cells) times the grid, and no
-feature of a pixel is ever made:
+Each pixel interpolates its feature bilinearly in a grid and adds it to every point that it hits; a row sums the
+features of its points. All of this is linear, so the sums are a sparse matrix (rows x cells) times the grid, and the
+features of the pixels are never computed:
 
     sum[rows[p]] += scale[p] * interpolate(grid, positions[i])        for every pixel i and every point p in hits[i]
 
 Shapes: P pixels, k slots, N points, R rows; `hits` (P, k) int64 holds points, or -1; `positions` (P, 2) float32 x, y in
-    cells, a cell's
-centre at its index, within 0 .. width - 1 and 0 .. height - 1; `rows` (N,) int64 and `scale` (N,) float32.
+    cells, a cell's centre at its index, within 0 .. width - 1 and 0 .. height - 1; `rows` (N,) int64 and `scale` (N,)
+    float32.
 The matrix is compressed by rows, cells ascending: offsets (R + 1,) int64, cells (Z,) int64 as y * width + x, weights
-(Z,) float32, summed in float64. A cell is in it where a pixel's weight is above 0.
+(Z,) float32, summed in float64. It contains a cell if a pixel's interpolation weight there is above 0.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from torch import Tensor
 
 from g3d.kernels.compiled import kernel, part, prange
 
-_CHUNK = 512  # rows that a thread takes together
+_CHUNK = 512  # rows per work item of a thread
 
 
 def reference(
     hits: Tensor, positions: Tensor, rows: Tensor, scale: Tensor, count: int, width: int, height: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The oracle -> offsets (R + 1,), cells (Z,), weights (Z,)."""
+    """Return offsets (R + 1,), cells (Z,) and weights (Z,) of the matrix, in plain PyTorch."""
     pixels, slots = (hits >= 0).nonzero(as_tuple=True)
     points = hits[pixels, slots]
     low = positions.floor()
@@ -37,7 +37,7 @@ def reference(
     keys = torch.cat([first, first + 1, first + width, first + width + 1])
     shares = torch.cat([(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down])
     weights = shares * scale.double()[points].repeat(4)
-    there = shares > 0  # else beyond the border
+    there = shares > 0  # otherwise the cell may be beyond the border
     found, places = keys[there].unique(return_inverse=True)
     sums = torch.zeros(len(found), dtype=torch.float64, device=hits.device).index_add_(0, places, weights[there])
     offsets = torch.searchsorted(found, torch.arange(count + 1, device=hits.device) * (width * height))
@@ -46,7 +46,7 @@ def reference(
 
 @kernel()
 def cpu_entries(hits: np.ndarray, rows: np.ndarray, starts: np.ndarray) -> None:
-    """starts[r + 1] += the hits of row r."""
+    """Add the number of hits of row r to starts[r + 1]."""
     for i in range(hits.shape[0]):
         for slot in range(hits.shape[1]):
             point = hits[i, slot]
@@ -56,8 +56,8 @@ def cpu_entries(hits: np.ndarray, rows: np.ndarray, starts: np.ndarray) -> None:
 
 @kernel()
 def cpu_sort(hits: np.ndarray, rows: np.ndarray, cursors: np.ndarray, entries: np.ndarray) -> None:
-    """Entries (E, 2) int32: the pixels and points of row r from cursors[r] on, in the order of the pixels. Moves the
-    cursors."""
+    """Fill `entries` (E, 2) int32 with the pixels and points of row r from cursors[r] on, in the order of the pixels,
+    and advance the cursors."""
     for i in range(hits.shape[0]):
         for slot in range(hits.shape[1]):
             point = hits[i, slot]
@@ -76,7 +76,7 @@ def cpu_cells(
     size: tuple[int, int],
     numbers: np.ndarray,
 ) -> None:
-    """numbers[r] = the cells of row r; `size` is the grid's width and height."""
+    """Set numbers[r] to the number of cells of row r; `size` is the grid's width and height."""
     rows = len(starts) - 1
     for chunk in prange((rows + _CHUNK - 1) // _CHUNK):
         sums, met = np.zeros(size[0] * size[1]), np.zeros(size[0] * size[1], np.bool_)
@@ -118,8 +118,8 @@ def cpu_weights(
 def _collect(
     entries: np.ndarray, positions: np.ndarray, scale: np.ndarray, width: int, sums: np.ndarray, met: np.ndarray
 ) -> tuple[int, int]:
-    """Add the shares of a row's entries to `sums` (cells,), and mark the cells that they touch, which lie in first..end
-    - 1."""
+    """Add the weights of a row's entries to `sums` (cells,), mark the touched cells in `met`, and return first and end
+    of their range first..end - 1."""
     first, last = len(sums), -1
     for entry in range(entries.shape[0]):
         pixel, factor = entries[entry, 0], np.float64(scale[entries[entry, 1]])
@@ -129,7 +129,7 @@ def _collect(
         first, farthest = min(first, cell), cell
         sums[cell] += factor * ((1 - right) * (1 - down))
         met[cell] = True
-        if right > 0:  # else there may be no column beyond
+        if right > 0:  # otherwise the next column may not exist
             sums[cell + 1] += factor * (right * (1 - down))
             met[cell + 1] = True
             farthest += 1

@@ -1,11 +1,11 @@
-"""Run-length coding of masks, as COCO's annotations hold them.
+"""Run-length coding of masks in the format of COCO's annotations.
 
-A mask (H, W) is read column by column, top to bottom. Its counts are the lengths of the runs of 0 and 1 in turn,
-starting with zeros (0 where the first pixel is set); they sum to H * W. The compressed form writes each count, from the
-fourth on its difference from the one two places before, in groups of 5 bits with the lowest first, one character (48 +
-group) each; 32 is added where more groups follow, and bit 16 of the last group is the sign.
+A mask (H, W) is read column by column, top to bottom. Its counts are the lengths of the alternating runs of 0 and 1,
+starting with zeros (0 if the first pixel is set); they sum to H * W. The compressed form writes each of the first three
+counts, and for each later count its difference from the count two places before, in groups of 5 bits, lowest first, one
+character (48 + group) each; 32 is added if more groups follow, and the bit of value 16 of the last group is the sign.
 
-Several masks are held as their counts one after another, and the number of counts of each (`lengths`).
+Several masks are stored as their concatenated counts and the number of counts of each (`lengths`).
 Shapes: N masks, R counts in all, T characters in all. Source: cocodataset/cocoapi, the description of its mask format.
 """
 
@@ -17,19 +17,19 @@ from torch import Tensor
 
 from g3d.kernels.compiled import kernel, part
 
-_GROUPS = 13  # of 5 bits, in the longest number
-BAD_CHARACTER, CUT_OFF, NEGATIVE = 1, 2, 3  # what `unpack` finds wrong
+_GROUPS = 13  # groups of 5 bits in the longest number
+BAD_CHARACTER, CUT_OFF, NEGATIVE = 1, 2, 3  # error codes of `unpack`
 
 
 def encode_reference(masks: Tensor) -> tuple[Tensor, Tensor]:
-    """The oracle: bool (N, H, W) -> counts int64 (R,), lengths int64 (N,)."""
+    """Return the counts int64 (R,) and lengths int64 (N,) of masks bool (N, H, W), in plain PyTorch."""
     counts = [run_lengths(mask.T.reshape(-1)) for mask in masks]
     lengths = torch.tensor([len(c) for c in counts], dtype=torch.int64)
     return torch.cat([lengths[:0], *counts]), lengths
 
 
 def run_lengths(flat: Tensor) -> Tensor:
-    """Bool (L,) -> the lengths of its runs, starting with zeros, int64."""
+    """Return the lengths of the runs of `flat`, bool (L,), starting with zeros, int64."""
     changes = (flat[1:] != flat[:-1]).nonzero()[:, 0] + 1
     edges = torch.cat(
         [changes.new_zeros(1 + int(len(flat) > 0 and bool(flat[0]))), changes, changes.new_full((1,), len(flat))]
@@ -38,7 +38,7 @@ def run_lengths(flat: Tensor) -> Tensor:
 
 
 def decode_reference(counts: Tensor, lengths: Tensor, height: int, width: int) -> Tensor:
-    """The oracle: counts (R,), lengths (N,) -> bool (N, H, W)."""
+    """Return the masks bool (N, H, W) from counts (R,) and lengths (N,), in plain PyTorch."""
     masks = torch.zeros(len(lengths), height, width, dtype=torch.bool)
     for mask, runs in zip(masks, counts.split(lengths.tolist()), strict=True):
         mask.copy_(expanded(runs).reshape(width, height).T)
@@ -46,18 +46,18 @@ def decode_reference(counts: Tensor, lengths: Tensor, height: int, width: int) -
 
 
 def expanded(runs: Tensor) -> Tensor:
-    """Lengths of runs (R,) -> bool (sum,)."""
+    """Return the pixels, bool (sum,), from the lengths of runs (R,)."""
     return torch.repeat_interleave(torch.arange(len(runs)) % 2 == 1, runs)
 
 
 def merge_reference(counts: Tensor, lengths: Tensor, intersect: bool) -> Tensor:
-    """The oracle: counts of what all masks share, or of what any covers."""
+    """Return the counts of the intersection or of the union of all masks, in plain PyTorch."""
     flat = torch.stack([expanded(runs) for runs in counts.split(lengths.tolist())])
     return run_lengths(flat.all(0) if intersect else flat.any(0))
 
 
 def common_reference(counts: Tensor, lengths: Tensor, other_counts: Tensor, other_lengths: Tensor) -> Tensor:
-    """The oracle: the number of pixels common to each mask of the first and each of the second, int64 (N, M)."""
+    """Return the number of pixels common to each first and each second mask, int64 (N, M), in plain PyTorch."""
     first, second = (
         [expanded(runs) for runs in c.split(n.tolist())] for c, n in ((counts, lengths), (other_counts, other_lengths))
     )
@@ -66,7 +66,8 @@ def common_reference(counts: Tensor, lengths: Tensor, other_counts: Tensor, othe
 
 
 def pack_reference(counts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """The oracle: counts (R,), lengths (N,) -> characters uint8 (T,) and how many each mask has, int64 (N,)."""
+    """Return the characters uint8 (T,) and the number of each mask's characters int64 (N,) from counts (R,) and lengths
+    (N,), in plain PyTorch."""
     found = []
     for runs in counts.split(lengths.tolist()):
         text, numbers = bytearray(), runs.tolist()
@@ -84,8 +85,8 @@ def pack_reference(counts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def unpack_reference(characters: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The oracle: characters (T,), lengths (N,) -> counts (R,), their lengths (N,), and what is wrong with each text
-    (N,), or 0."""
+    """Return the counts (R,), their lengths (N,) and an error code or 0 for each text (N,), from characters (T,) and
+    lengths (N,), in plain PyTorch."""
     counts: list[int] = []
     sizes, wrong = [], []
     for text in characters.split(lengths.tolist()):
@@ -113,9 +114,9 @@ def unpack_reference(characters: Tensor, lengths: Tensor) -> tuple[Tensor, Tenso
 
 @kernel()
 def count_changes(masks: np.ndarray, changes: np.ndarray, lengths: np.ndarray) -> int:
-    """How often each column departs from the pixel before, and the number of counts that this makes.
+    """Count the changes between consecutive pixels in each column, and the resulting number of counts of each mask.
 
-    Masks uint8 (N, H, W or more) of 0 and 1; fills `changes` int32 (N, W) and `lengths` int64 (N,); returns the sum of
+    Masks uint8 (N, H, W or more) of 0 and 1; fill `changes` int32 (N, W) and `lengths` int64 (N,); return the sum of
     the lengths.
     """
     total = 0
@@ -123,7 +124,7 @@ def count_changes(masks: np.ndarray, changes: np.ndarray, lengths: np.ndarray) -
         mask, found = masks[n], changes[n]
         found[:] = 0
         height = mask.shape[0]
-        width = np.uint32(changes.shape[1])  # unsigned, as are its indices: Numba then runs the loop on vectors
+        width = np.uint32(changes.shape[1])  # unsigned, as are its indices: the loop then vectorises
         before = 0
         for x in range(width):
             found[x] += mask[0, x] != before
@@ -141,15 +142,15 @@ def count_changes(masks: np.ndarray, changes: np.ndarray, lengths: np.ndarray) -
 
 @kernel()
 def encode(masks: np.ndarray, words: np.ndarray, changes: np.ndarray, counts: np.ndarray) -> None:
-    """Fill `counts` int64 (R,) of the masks, uint8 (N, H, W of changes or more); words: the same, eight pixels in each
-    uint64.
+    """Fill `counts` int64 (R,) of the masks, uint8 (N, H, W of `changes` or more).
 
-    The places of the counts are known from `changes`, so that rows are read in their order in memory.
+    `words` is the same memory with eight pixels per uint64. `changes` gives the positions of the counts, so that rows
+    are read in memory order.
     """
     start = 0
     for n in range(masks.shape[0]):
         mask, height, width = masks[n], masks.shape[1], changes.shape[1]
-        place = np.empty(masks.shape[2], np.int64)  # where the next change of each column goes
+        place = np.empty(masks.shape[2], np.int64)  # position of the next change of each column
         end, before = start, 0
         for x in range(width):
             place[x] = end
@@ -174,8 +175,7 @@ def encode(masks: np.ndarray, words: np.ndarray, changes: np.ndarray, counts: np
 
 @kernel()
 def decode(counts: np.ndarray, lengths: np.ndarray, masks: np.ndarray) -> None:
-    """Fill `masks` uint8 (N, H, W), zeroed. Marks where columns change from one pixel to the next, then carries the
-    values down."""
+    """Fill `masks` uint8 (N, H, W), zeroed: mark the changes in each column, then accumulate them down the columns."""
     start, carried = 0, np.empty(masks.shape[2], np.uint8)
     for n in range(masks.shape[0]):
         mask, height, width = masks[n], masks.shape[1], masks.shape[2]
@@ -204,7 +204,7 @@ def decode(counts: np.ndarray, lengths: np.ndarray, masks: np.ndarray) -> None:
 
 @part()
 def _merge(a: np.ndarray, b: np.ndarray, total: int, intersect: bool, merged: np.ndarray) -> int:
-    """Write the runs of the union or intersection of two masks of `total` pixels; returns their number."""
+    """Write the runs of the union or intersection of two masks of `total` pixels; return their number."""
     i = j = count = last = position = value = 0
     end_a, end_b = a[0], b[0]
     while position < total:
@@ -225,16 +225,15 @@ def _merge(a: np.ndarray, b: np.ndarray, total: int, intersect: bool, merged: np
 
 @kernel()
 def merge(counts: np.ndarray, lengths: np.ndarray, intersect: bool, merged: np.ndarray, spare: np.ndarray) -> int:
-    """Write into `merged` the runs of what all masks share, or of what any covers; returns their number. All sums are
-    equal.
+    """Write the runs of the intersection or union of all masks to `merged`; return their number.
 
-    `merged` and `spare` have room for R + 2 counts.
+    All masks have the same number of pixels. `merged` and `spare` have at least R + 2 elements.
     """
     total = start = 0
     for k in range(lengths[0]):
         total += counts[k]
     count = 1
-    merged[0] = 0 if intersect else total  # nothing is set; all is
+    merged[0] = 0 if intersect else total  # start with all pixels set for the intersection, with none for the union
     if intersect:
         merged[1] = total
         count = 2
@@ -250,7 +249,7 @@ def merge(counts: np.ndarray, lengths: np.ndarray, intersect: bool, merged: np.n
 def common(
     counts: np.ndarray, lengths: np.ndarray, other_counts: np.ndarray, other_lengths: np.ndarray, found: np.ndarray
 ) -> None:
-    """Fill `found` int64 (N, M) with the number of pixels common to each mask of the first and each of the second."""
+    """Fill `found` int64 (N, M) with the number of pixels common to each first and each second mask."""
     ends, other_ends = np.cumsum(lengths), np.cumsum(other_lengths)
     for n in range(lengths.shape[0]):
         a = counts[ends[n] - lengths[n] : ends[n]]
@@ -274,7 +273,7 @@ def common(
 
 @kernel()
 def pack(counts: np.ndarray, lengths: np.ndarray, characters: np.ndarray, sizes: np.ndarray) -> None:
-    """Fill `characters` uint8, at least 13 a count, and `sizes` (N,), how many each mask has."""
+    """Fill `characters` uint8, at least 13 per count, and `sizes` (N,), the number of characters of each mask."""
     start = written = 0
     for n in range(lengths.shape[0]):
         before = written
@@ -294,8 +293,8 @@ def pack(counts: np.ndarray, lengths: np.ndarray, characters: np.ndarray, sizes:
 def unpack(
     characters: np.ndarray, lengths: np.ndarray, counts: np.ndarray, sizes: np.ndarray, wrong: np.ndarray
 ) -> int:
-    """Fill `counts` (T,), `sizes` and `wrong` (N,): no counts for a text with something wrong. Returns the number of
-    counts."""
+    """Fill `counts` (T,), `sizes` (N,) and `wrong` (N,), the error codes; return the number of counts. An invalid text
+    has no counts."""
     start = written = 0
     for n in range(lengths.shape[0]):
         first, fault, number, shift = written, 0, 0, 0

@@ -6,15 +6,15 @@ multiply-add and in the published order of equal weights (kernels/edge_order.py)
 the published ones:
 
 1. A vertex normal is the running mean of the unit normals (p2 - p1) x (p3 - p1) of its faces in their order; it is not
-normalised again.
-2. Each face gives the edges 1->2, 1->3 and 3->2; edges inside the mesh stay double.
-3. The weight of an edge a->b is 1 - n_a . n_b; its square where n_b points along p_b - p_a (convex).
+   normalised again.
+2. Each face gives the edges 1->2, 1->3 and 3->2; inner edges of the mesh occur twice.
+3. The weight of an edge a->b is 1 - n_a . n_b, or its square if n_b points along p_b - p_a (convex).
 4. In ascending order of weight, an edge joins its two components if the weight is at most both their thresholds; the
-new threshold is the
-   weight plus `threshold` / size. Once more in that order, it joins them if either has fewer than `min_vertices`.
+   new threshold is the weight plus `threshold` / size. In a second pass in that order, an edge joins its components if
+   either has fewer than `min_vertices`.
 
-Beyond the published rules: a face without area has no say and its edges join nothing (published: NaN around it, in no
-defined order); without an orientation of the normals the weight is 1 - |n_a . n_b|.
+Two rules are not published: a face without area is ignored and its edges join nothing (the published code produces NaN
+around it, in no defined order); without an orientation of the normals the weight is 1 - |n_a . n_b|.
 
 Shapes: N vertices, F faces, E edges; coordinates in metres, any frame.
 """
@@ -32,8 +32,8 @@ from g3d.kernels.compiled import kernel, part, prange
 
 
 def reference_graph(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
-    """The oracle of rules 1 and 2: float32 (N, 3), int64 (F, 3) -> normals float32 (N, 3), edges int32 (3F, 2), 0-0 for
-    no edge."""
+    """Return normals float32 (N, 3) and edges int32 (3F, 2), 0-0 for no edge, from vertices float32 (N, 3) and faces
+    int64 (F, 3): rules 1 and 2 in plain PyTorch."""
     first, second, third = vertices[faces].unbind(1)
     normal = _cross(second - first, third - first)
     length = _length(normal)
@@ -54,8 +54,8 @@ def reference_graph(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
 def reference_segments(
     points: Tensor, normals: Tensor, edges: Tensor, threshold: float, min_vertices: int, oriented: bool
 ) -> Tensor:
-    """The oracle of rules 3 and 4: float32 (N, 3) twice, int32 (E, 2) -> int64 (N,), the root vertex of each vertex's
-    component."""
+    """Return the root vertex of each vertex's component, int64 (N,), from points and normals float32 (N, 3) and edges
+    int32 (E, 2): rules 3 and 4 in plain PyTorch."""
     start, end = edges.long().unbind(1)
     along = points[end] - points[start]
     alike = _dot(normals[start], normals[end])
@@ -79,7 +79,7 @@ def reference_segments(
 
 
 class _Forest:
-    """Disjoint sets of the oracle, joined by rank; of equal ranks the second is the root."""
+    """The disjoint sets of the reference, joined by rank; at equal ranks the second becomes the root."""
 
     def __init__(self, count: int) -> None:
         self.parent, self.rank, self.size = list(range(count)), [0] * count, [1] * count
@@ -103,12 +103,12 @@ def _cross(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Summed from x to z, as the kernels do."""
+    """Return the dot product, summed from x to z as in the kernels."""
     return a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2]
 
 
 def _length(a: Tensor) -> Tensor:
-    """Correctly rounded, which PyTorch's float32 square root is not."""
+    """Return the correctly rounded length; PyTorch's float32 square root is not correctly rounded."""
     return _dot(a, a).double().sqrt().to(a.dtype)
 
 
@@ -116,7 +116,7 @@ def _length(a: Tensor) -> Tensor:
 def cpu_graph(
     vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray, edges: np.ndarray, counts: np.ndarray
 ) -> None:
-    """Fill `normals` (N, 3) float32 and `edges` (F, 3, 2) int32, both zeroed; `counts` (N,) int32, zeroed, are the
+    """Fill `normals` (N, 3) float32 and `edges` (F, 3, 2) int32, both zeroed; `counts` (N,) int32, zeroed, counts the
     faces of each vertex."""
     one = np.float32(1)
     for f in range(faces.shape[0]):
@@ -169,7 +169,7 @@ def _find(parent: np.ndarray, element: int) -> int:
 
 @part()
 def _join(parent: np.ndarray, rank: np.ndarray, size: np.ndarray, a: int, b: int) -> int:
-    """Returns the root: the one of higher rank, the second of equal ones."""
+    """Join two sets and return their root: the root of higher rank, or the second at equal ranks."""
     root, child = (a, b) if rank[a] > rank[b] else (b, a)
     rank[root] += rank[root] == rank[child]
     parent[child] = root
@@ -181,8 +181,8 @@ def _join(parent: np.ndarray, rank: np.ndarray, size: np.ndarray, a: int, b: int
 def cpu_segments(
     edges: np.ndarray, weights: np.ndarray, keys: np.ndarray, threshold: np.float32, least: int, roots: np.ndarray
 ) -> None:
-    """Fill `roots` (N,) int64 from edges (E, 2) int32, their weights (E,) float32 and edge_order's keys, which are used
-    up."""
+    """Fill `roots` (N,) int64 from edges (E, 2) int32, their weights (E,) float32 and the keys of edge_order, which are
+    overwritten."""
     count = len(roots)
     parent, rank, size = np.arange(count).astype(np.int32), np.zeros(count, np.uint8), np.ones(count, np.int32)
     limit = np.full(count, threshold, np.float32)
@@ -197,7 +197,7 @@ def cpu_segments(
             root = _join(parent, rank, size, a, b)
             limit[root] = weight + threshold / np.float32(size[root])
         else:
-            keys[apart] = e  # what is joined stays joined: the second pass needs the other edges only
+            keys[apart] = e  # joined components stay joined: the second pass needs only the other edges
             apart += 1
     for n in range(apart):
         e = np.int64(keys[n])

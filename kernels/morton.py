@@ -1,7 +1,7 @@
-"""Morton order of point clouds: a sequence in which points that follow one another lie close together.
+"""Morton order of point clouds: an order in which consecutive points are close together.
 
-Runs of it are the buckets of the exact searches (furthest_point_sample, three_nn): small boxes, found without building
-a tree.
+Consecutive runs of it form the buckets of the exact searches (furthest_point_sample, three_nn). The buckets have small
+boxes, and no tree has to be built.
 
 Shapes: T points of B clouds; `offsets` (B + 1,) int64 are the rows at which the clouds begin and end.
 """
@@ -17,8 +17,8 @@ _DIGITS = 3  # passes of the radix sort, of 10 bits each
 
 @kernel(parallel=True)
 def order(points: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> None:
-    """Fill `rows` (T,) int64: for each cloud of `points` (T, 3) float32, finite, its rows in Morton order. One thread
-    per cloud."""
+    """Fill `rows` (T,) int64 with the rows of each cloud of finite `points` (T, 3) float32 in Morton order. One thread
+    sorts a cloud."""
     for cloud in prange(len(offsets) - 1):
         begin, end = offsets[cloud], offsets[cloud + 1]
         if end > begin:
@@ -27,7 +27,7 @@ def order(points: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> None:
 
 @part()
 def _sort(points: np.ndarray, first_row: int, rows: np.ndarray) -> None:
-    """Radix sort by code: stable, so points of one code stay in index order."""
+    """Sort the points by code with a stable radix sort, so that points of one code stay in index order."""
     count = len(points)
     codes, places = np.empty((2, count), np.uint32), np.empty((2, count), np.int64)
     begins = _encode(points, codes[0])
@@ -46,7 +46,7 @@ def _sort(points: np.ndarray, first_row: int, rows: np.ndarray) -> None:
 
 @part()
 def _encode(points: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Fill the 30-bit codes, 10 bits an axis on cubes of one size; returns where each bin of each digit begins, (3,
+    """Fill the 30-bit codes, 10 bits per axis on a grid of equal cubes; return the start of each bin of each digit, (3,
     1024)."""
     x0, y0, z0 = points[0]
     x1, y1, z1 = points[0]
@@ -76,7 +76,7 @@ def _encode(points: np.ndarray, codes: np.ndarray) -> np.ndarray:
 
 @part()
 def _spread(value: int) -> int:
-    """Ten bits, two zeros between each and the next."""
+    """Insert two zero bits after each of the ten bits of `value`."""
     value = (value | value << 16) & 0x030000FF
     value = (value | value << 8) & 0x0300F00F
     value = (value | value << 4) & 0x030C30C3

@@ -1,13 +1,13 @@
-"""Multi-scale deformable attention: each query sums weighted bilinear samples of feature maps at places of its own, in
+"""Multi-scale deformable attention: each query sums weighted bilinear samples of feature maps at its own locations, in
 each head.
 
 Deformable DETR (Zhu et al. 2021, equation 2), with the published operator's rules: a level's map is sampled at x *
-width - 0.5, y * height - 0.5 (pixel centres at half-integers of 0..1, grid_sample's align_corners=False), and what lies
-outside it is 0. A location that is not finite or far away is outside.
+width - 0.5, y * height - 0.5 (grid_sample's align_corners=False), and samples outside the map are 0. A location that is
+not finite or is far away counts as outside.
 
-Shapes: B batch, S positions of all levels one after the other, row-major in each; H heads of D channels, Q queries, L
-    levels, P points,
-K = L * P samples of a query in a head. `shapes` is height, width of each level, flat.
+Shapes: B batch items, S positions of all levels, concatenated, each level row-major; H heads of D channels, Q queries,
+    L levels, P points, K = L * P samples of a query in a head. `shapes` is the flat list of height and width of each
+    level.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if not UNAVAILABLE:
 Flat = np.ndarray  # one-dimensional and contiguous
 Steps = tuple[int, int, int]
 Sizes = tuple[int, int, int, int, int]
-CHUNK = 16  # samples whose places are computed together, in vectors
-BLOCK = 128  # queries of one piece of work: many pieces for many threads, few enough to keep a head's maps in the cache
+CHUNK = 16  # samples whose locations are computed together, in vectors
+BLOCK = 128  # queries per work item: enough items for many threads, few enough to keep a head's maps in the cache
 
 
-# typing's Sequence in the signatures: PyTorch 2.6 makes no schema of another
+# The signatures use typing's Sequence: PyTorch 2.6 infers no schema from collections.abc.Sequence.
 def reference(value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor) -> Tensor:
-    """The oracle: (B, S, H, D), (B, Q, H, L, P, 2), (B, Q, H, L, P) -> (B, Q, H * D). Memory grows with Q * K * H *
-    D."""
+    """Return the attention (B, Q, H * D) of value (B, S, H, D) at locations (B, Q, H, L, P, 2) with weights (B, Q, H,
+    L, P), in plain PyTorch. Memory is proportional to Q * K * H * D."""
     batch, _, heads, channels = value.shape
     result = weights.new_zeros(batch * heads, channels, locations.shape[1])
     for level, sampled in enumerate(_maps(value, shapes, weights.dtype)):
@@ -46,7 +46,7 @@ def reference(value: Tensor, shapes: Sequence[int], locations: Tensor, weights: 
 def reference_backward(
     grad: Tensor, value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The oracle's gradients to value, locations and weights from that of its result."""
+    """Return the gradients of value, locations and weights from the gradient of the result, in plain PyTorch."""
     batch, _, heads, channels = value.shape
     grad = grad.to(weights.dtype).unflatten(2, (heads, channels)).permute(0, 2, 3, 1).flatten(0, 1)[..., None]
     to_value, to_locations, to_weights = [], [], []
@@ -67,7 +67,7 @@ def reference_backward(
 
 
 def _maps(value: Tensor, shapes: Sequence[int], dtype: torch.dtype) -> list[Tensor]:
-    """Each level as (B * H, D, height, width)."""
+    """Return the map of each level as (B * H, D, height, width)."""
     sizes = list(zip(shapes[::2], shapes[1::2], strict=True))
     levels = value.to(dtype).split([height * width for height, width in sizes], 1)
     return [
@@ -76,22 +76,22 @@ def _maps(value: Tensor, shapes: Sequence[int], dtype: torch.dtype) -> list[Tens
 
 
 def _by_head(x: Tensor) -> Tensor:
-    """(B, Q, H, ...) -> (B * H, Q, ...)."""
+    """Rearrange (B, Q, H, ...) to (B * H, Q, ...)."""
     return x.transpose(1, 2).flatten(0, 1)
 
 
 def _within(locations: Tensor) -> Tensor:
-    """Where a location is finite and near enough for a pixel's number; no sample beyond touches a map."""
+    """Return where a coordinate is finite and its pixel number representable; samples beyond do not touch a map."""
     return locations.abs() <= 2
 
 
 def _grid(locations: Tensor) -> Tensor:
-    """What grid_sample takes for a level's locations (B, Q, H, P, 2): (B * H, Q, P, 2) in -1..1."""
+    """Convert a level's locations (B, Q, H, P, 2) to grid_sample's coordinates: (B * H, Q, P, 2), -1..1 in the map."""
     return 2 * _by_head(torch.where(_within(locations), locations, -2)) - 1
 
 
 def level_table(shapes: Sequence[int], points: int) -> np.ndarray:
-    """For each chunk of samples: their levels' heights, then widths, then first positions. int32, flat, padded."""
+    """Return the heights, widths and first positions of the levels of each chunk of samples; int32, flat, padded."""
     sizes = np.array(shapes, np.int64).reshape(-1, 2)
     starts = np.concatenate([[0], np.cumsum(sizes.prod(1))[:-1]])
     samples = np.repeat(np.column_stack([sizes, starts]), points, 0)
@@ -100,18 +100,19 @@ def level_table(shapes: Sequence[int], points: int) -> np.ndarray:
 
 
 def vector_for(channels: int, dtype: type[np.floating]) -> np.ndarray:
-    """An empty array whose type tells the kernels how many channels to take at once, so that only the code for that is
-    compiled."""
+    """Return an empty array whose dtype sets the number of channels that the kernels process at once, so that only that
+    variant is compiled."""
     lanes = 32 if channels % 32 == 0 else 8 if channels % 8 == 0 else 1
     return np.empty(0, [("lanes", dtype, (lanes,))])
 
 
 @part(inline="always", error_model="numpy")
 def _axis(location: float, size: int, one: float) -> tuple[int, int, float, float, float, float]:
-    """A sample along one axis of `size` pixels; `one` is 1 in the kernel's type.
+    """Locate a sample along one axis of `size` pixels; `one` is 1 in the kernel's type.
 
-    Returns the pixels before and after it, clamped to the map, their shares, which are 0 outside, and 1 for each that
-    is inside, else 0.
+    Returns:
+        The pixels before and after the sample, clamped to the map; their interpolation weights, 0 outside the map; and
+        1 for each pixel that is inside the map, else 0.
     """
     zero = one - one
     length = one * size
@@ -132,12 +133,12 @@ def forward(
     """Fill `out`.
 
     Args:
-        value: (B * S * H * D,) in any order of batch, heads and positions; the channels of one are contiguous.
-        steps: in `value`, from a batch item, a head, a position to the next.
-        table: of level_table.
-        locations, weights, out: flat; locations and weights of value's type.
+        value: (B * S * H * D,) in any order of batch, heads and positions; the D channels are contiguous.
+        steps: strides of batch, head and position in `value`, in elements.
+        table: the result of level_table.
+        locations, weights, out: flat; locations and weights have the dtype of `value`.
         sizes: B, Q, H, D, K.
-        vector: of vector_for.
+        vector: the result of vector_for.
     """
     batch, queries, heads, _, _ = sizes
     blocks = (queries + BLOCK - 1) // BLOCK
@@ -160,7 +161,8 @@ def _gather(
     span: tuple[int, int, int, int],
     nothing: Any,
 ) -> None:
-    """`forward` for a span of queries in one head, with as many channels at once as the vector `nothing` has."""
+    """Compute `forward` for a span of queries in one head, with as many channels at once as the zero vector `nothing`
+    has lanes."""
     _, queries, heads, channels, samples = sizes
     b, h, begin, end = span
     rows, shares = np.empty(4 * CHUNK, np.int32), np.empty(4 * CHUNK, weights.dtype)
@@ -187,8 +189,8 @@ def _gather(
 def _corners(
     table: Flat, locations: Flat, weights: Flat, first: int, level: int, count: int, rows: Flat, shares: Flat
 ) -> None:
-    """For `count` samples from `first`: the four pixels around each and their weights, CHUNK apart. A loop that LLVM
-    makes vectors of."""
+    """Fill `rows` and `shares` with the four pixels around each of `count` samples from `first` and their weights,
+    CHUNK apart. LLVM vectorises this loop."""
     one = weights.dtype.type(1)
     for k in range(count):
         width, start = at(table, level + CHUNK + k), at(table, level + 2 * CHUNK + k)
@@ -219,9 +221,9 @@ def backward(
     to_locations: Flat,
     to_weights: Flat,
 ) -> None:
-    """Add to `to_value`, which has value's order, and fill `to_locations` and `to_weights`.
+    """Add to `to_value`, which has the memory order of `value`, and fill `to_locations` and `to_weights`.
 
-    A head of a batch item belongs to one thread, so that what is added to a pixel comes in the order of the queries.
+    One thread processes a head of a batch item, so that the gradients of a pixel are added in the order of the queries.
     """
     batch, _, heads, _, _ = sizes
     for work in prange(batch * heads):
@@ -259,7 +261,7 @@ def _scatter(
     h: int,
     nothing: Any,
 ) -> None:
-    """`backward` for one head of a batch item."""
+    """Compute `backward` for one head of a batch item."""
     _, queries, heads, channels, samples = sizes
     rows, shares, dots = (
         np.empty(4 * CHUNK, np.int32),
@@ -296,8 +298,8 @@ def _slopes(
     to_locations: Flat,
     to_weights: Flat,
 ) -> None:
-    """Gradients to `count` samples' locations and weights, from the dot products of the result's gradient with the four
-    pixels."""
+    """Fill the gradients of the locations and weights of `count` samples from the dot products of the result's gradient
+    with the four pixels."""
     one = weights.dtype.type(1)
     for k in range(count):
         height, width = at(table, level + k), at(table, level + CHUNK + k)

@@ -1,7 +1,7 @@
 """Multi-scale deformable attention on CUDA: one program per head and block of queries, one row of channels per query.
 
-The gradient to the maps is summed by atomic additions in float32 (float64 for such input), as in the published
-operator: its last bits vary between runs. Sums are in float32 whatever the maps' dtype.
+The gradient of the maps is summed by atomic additions in float32 (float64 for float64 input), as in the published
+operator: its last bits vary between runs. Sums are in the dtype of the weights, whatever the maps' dtype.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -15,12 +15,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-_ELEMENTS = 512  # of a program's tile of queries by channels
+_ELEMENTS = 512  # elements of a program's tile of queries by channels
 
 
 def ms_deform_attn(value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor) -> Tensor:
-    """(B, S, H, D), (B, Q, H, L, P, 2), (B, Q, H, L, P) -> (B, Q, H * D) in value's dtype; locations and weights in
-    float32 or float64."""
+    """Return (B, Q, H * D) in the dtype of value (B, S, H, D); locations (B, Q, H, L, P, 2) and weights (B, Q, H, L, P)
+    are float32 or float64."""
     batch, positions, heads, channels = value.shape
     queries, levels, points = locations.shape[1], locations.shape[3], locations.shape[4]
     out = value.new_empty(batch, queries, heads * channels)
@@ -47,7 +47,7 @@ def ms_deform_attn(value: Tensor, shapes: Sequence[int], locations: Tensor, weig
 def ms_deform_attn_backward(
     grad: Tensor, value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients to value, locations and weights from that of the result."""
+    """Return the gradients of value, locations and weights from the gradient of the result."""
     positions, heads = value.shape[1:3]
     queries, levels, points = locations.shape[1], locations.shape[3], locations.shape[4]
     to_value = torch.zeros(value.shape, dtype=weights.dtype, device=value.device)
@@ -76,7 +76,7 @@ def ms_deform_attn_backward(
 
 
 def _launch(value: Tensor, queries: int) -> tuple[tuple[int], tuple[int, int], dict[str, int]]:
-    """The grid, the two sizes that vary with it, and the tile's."""
+    """Return the launch grid, (channels, blocks of queries per head), and the tile sizes."""
     batch, _, heads, channels = value.shape
     lanes = triton.next_power_of_2(channels)
     rows = min(max(1, _ELEMENTS // lanes), triton.next_power_of_2(queries))
@@ -86,8 +86,8 @@ def _launch(value: Tensor, queries: int) -> tuple[tuple[int], tuple[int, int], d
 
 @functools.lru_cache(maxsize=64)
 def _level_table(shapes: tuple[int, ...], device: torch.device) -> Tensor:
-    """(L, 3) int32 on the device: height, width and first position of each level. Kept, since copying it would wait for
-    the device."""
+    """Return (L, 3) int32 on the device: height, width and first position of each level. The result is cached, because
+    the copy to the device would wait for the device."""
     table, start = [], 0
     for height, width in zip(shapes[::2], shapes[1::2], strict=True):
         table.append((height, width, start))
@@ -97,9 +97,9 @@ def _level_table(shapes: tuple[int, ...], device: torch.device) -> Tensor:
 
 @triton.jit
 def axis(location, size):
-    """A sample along one axis: pixel before it, share of the one after it, and whether each of the two is inside."""
+    """Return the pixel before a sample along one axis, the weight of the pixel after it, and whether each is inside."""
     place = location * size - 0.5
-    place = tl.where((place > -1) & (place < size), place, -2.0)  # also what is not a number
+    place = tl.where((place > -1) & (place < size), place, -2.0)  # also for NaN
     low = tl.floor(place)
     before = low.to(tl.int32)
     return before, place - low, (before >= 0) & (before < size), (before >= -1) & (before < size - 1)
@@ -122,7 +122,10 @@ def forward_kernel(
     ROWS: tl.constexpr,
     LANES: tl.constexpr,
 ):
-    """Contiguous tensors; table (L, 3) int32; grid = B * H * blocks of ROWS queries."""
+    """Compute the attention of one block of queries in one head.
+
+    All tensors are contiguous; table (L, 3) int32; grid = B * H * blocks of ROWS queries.
+    """
     work = tl.program_id(0)
     head = work // n_blocks % n_heads
     batch = (work // n_blocks // n_heads).to(tl.int64)
@@ -180,7 +183,10 @@ def backward_kernel(
     ROWS: tl.constexpr,
     LANES: tl.constexpr,
 ):
-    """As forward_kernel; to_value is zeroed and in the weights' dtype."""
+    """Compute the gradients of one block of queries in one head.
+
+    Arguments are those of forward_kernel; to_value is zeroed and in the weights' dtype.
+    """
     work = tl.program_id(0)
     head = work // n_blocks % n_heads
     batch = (work // n_blocks // n_heads).to(tl.int64)

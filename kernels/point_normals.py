@@ -1,7 +1,7 @@
 """Normals of a point cloud: the direction in which each point's neighbours vary least.
 
-That is the eigenvector of the smallest eigenvalue of the neighbours' covariance (Hoppe et al. 1992), in float64.
-Nothing tells the two sides of a surface apart: the sign is the one whose largest component is positive.
+It is the eigenvector of the smallest eigenvalue of the neighbours' covariance (Hoppe et al. 1992), in float64. The two
+sides of a surface cannot be distinguished: the sign is chosen so that the largest component is positive.
 
 Shapes: N points, k neighbours; coordinates in metres, any frame.
 """
@@ -20,7 +20,7 @@ _SWEEPS = 12  # Jacobi's method converges quadratically: 3 x 3 matrices need abo
 
 
 def reference(points: Tensor, neighbours: Tensor) -> Tensor:
-    """The oracle: float32 (N, 3) and int64 (N, k) -> unit normals float32 (N, 3)."""
+    """Return unit normals float32 (N, 3) from points float32 (N, 3) and neighbours int64 (N, k), in plain PyTorch."""
     near = points.double()[neighbours]
     offsets = near - near.mean(1, keepdim=True)
     normals = torch.linalg.eigh(offsets.mT @ offsets).eigenvectors[..., 0]
@@ -30,8 +30,8 @@ def reference(points: Tensor, neighbours: Tensor) -> Tensor:
 
 @part()
 def _rotate(a: np.ndarray, vectors: np.ndarray, p: int, q: int) -> None:
-    """One step of Jacobi's method: make a[p, q] of the symmetric matrix a (3, 3) zero, and turn the columns of
-    `vectors` along."""
+    """Apply one Jacobi rotation: make a[p, q] of the symmetric matrix a (3, 3) zero, and rotate the columns of
+    `vectors` in the same way."""
     if a[p, q] == 0:
         return
     theta = (a[q, q] - a[p, p]) / (2 * a[p, q])

@@ -1,14 +1,14 @@
-"""Which pixel of a picture sees each point: a pinhole projection with tests of bounds, depth range, occlusion and
+"""Projection of points to the pixels that see them: a pinhole camera with tests of bounds, depth range, occlusion and
 frustum.
 
-Camera frame: x right, y down, z forward, metres. The centre of pixel (u, v) has image coordinates (u, v); a point falls
-on the pixel that its coordinates round to, halves to the even one. With a depth picture a point is seen where that
-pixel's depth is in the range and within the tolerance of the point's own; without one wherever its own depth is in the
-range. All in float32, not fused.
+Camera frame: x right, y down, z forward, metres. The centre of pixel (u, v) has image coordinates (u, v); a point
+projects to the pixel that its coordinates round to, halves to even. With a depth image, a point is visible if that
+pixel's depth is in the range and within the tolerance of the point's own depth; without one, if its own depth is in the
+range. All computations are float32, not fused.
 
 The frustum of the published multiview projection (3D-SIS, daveredrum/ScanRefer) is six planes through the centres of
-the corner pixels at both ends of the depth range, whose normals are not of unit length; a point is inside where each
-product, rounded to hundredths, is below 0. That cuts off what is near to the camera or to the border.
+the corner pixels at both ends of the depth range, whose normals are not of unit length; a point is inside if each
+product, rounded to hundredths, is below 0. This excludes points near the camera or the border.
 
 Shapes: F frames, N points, H x W pixels.
 """
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from g3d.kernels.compiled import kernel, part, prange
 
-_BLOCK = 4096  # points that a thread takes at a time
+_BLOCK = 4096  # points per work item of a thread
 
 
 def reference(
@@ -36,9 +36,10 @@ def reference(
     far: float,
     tolerance: float,
 ) -> Tensor:
-    """The oracle: points (N, 3), intrinsics (F, 4) fx fy cx cy, poses (F, 3, 4), depth (F, H, W), planes (F, 6, 2, 3)
-    as normal and a point
-    on it -> int64 (F, N), v * width + u or -1."""
+    """Return the pixels int64 (F, N), v * width + u or -1, of points (N, 3), in plain PyTorch.
+
+    intrinsics (F, 4) fx fy cx cy, poses (F, 3, 4), depth (F, H, W), planes (F, 6, 2, 3) as normal and a point on it.
+    """
     seen = []
     for frame in range(len(intrinsics)):
         x, y, z = (
@@ -50,7 +51,7 @@ def reference(
         inside = (z > 0) & (u >= 0) & (v >= 0) & (u < width) & (v < height)
         pixel = (
             torch.where(inside, v, 0).long() * width + torch.where(inside, u, 0).long()
-        )  # not in float32: it ends at 2^24
+        )  # not in float32: its integers are exact only up to 2^24
         if depth is None:
             inside &= (z >= near) & (z <= far)
         else:
@@ -75,8 +76,8 @@ def _project(
     pixels: np.ndarray,
     depths: np.ndarray,
 ) -> None:
-    """Fill `pixels` (n,) with where points (n, 3) fall, or -1, and `depths` (n,). One loop without branches: vector
-    instructions."""
+    """Fill `pixels` (n,) with the pixels of points (n, 3), or -1, and `depths` (n,). The loop is branch-free, so that
+    it vectorises."""
     fx, fy, cx, cy = camera[0], camera[1], camera[2], camera[3]
     xx, xy, xz, xt = pose[0, 0], pose[0, 1], pose[0, 2], pose[0, 3]
     yx, yy, yz, yt = pose[1, 0], pose[1, 1], pose[1, 2], pose[1, 3]
@@ -116,8 +117,8 @@ def cpu(
     limits: np.ndarray,
     found: np.ndarray,
 ) -> None:
-    """Fill `found` (F, N) int64. `depth` (F, H * W) and `planes` (F, 6, 2, 3) may lack frames; `limits` float32: near,
-    far, tolerance."""
+    """Fill `found` (F, N) int64. `depth` (F, H * W) and `planes` (F, 6, 2, 3) are empty (0 frames) if not given;
+    `limits` float32: near, far, tolerance."""
     near, far, tolerance = limits
     blocks = (points.shape[0] + _BLOCK - 1) // _BLOCK
     for task in prange(poses.shape[0] * blocks):

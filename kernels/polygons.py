@@ -1,13 +1,13 @@
-"""Polygons to run-length coded masks, exactly as COCO's rasteriser draws them.
+"""Rasterisation of polygons to run-length coded masks, with exactly the result of COCO's rasteriser.
 
-Vertices go to whole numbers on a grid five times as fine. Each edge is walked along its longer axis, rounding the other
-coordinate; where two neighbours of the walk lie on both sides of the middle of a column of pixels (fine u = 5 x + 2 and
-5 x + 3), the mask changes in column x at row ceil((v - 2) / 5), v the lesser of the two, held within the image. Between
-changes the value stays; a polygon's own overlaps cancel.
+Vertices are rounded to integers on a grid five times as fine. Each edge is traversed along its longer axis, rounding
+the other coordinate. Where two consecutive positions are on both sides of the middle of a column of pixels (fine u =
+5 x + 2 and 5 x + 3), the mask changes in column x at row ceil((v - 2) / 5), with v the smaller of the two, clamped to
+the image. The value is constant between changes; overlaps of a polygon with itself cancel.
 
 Shapes: N polygons, P points in all (`points` (P, 2) x y in pixels, `sizes` (N,) points of each), R counts in all
     (kernels/mask_rle.py).
-Source: cocodataset/cocoapi, whose counts it gives, also for points outside the image.
+Source: cocodataset/cocoapi; the counts are identical, also for points outside the image.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _FAR = 1 << 40  # beyond any fine coordinate
 
 
 def reference(points: Tensor, sizes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """The oracle: points float64, sizes int64 -> counts int64 (R,), lengths int64 (N,). Walks every edge in full."""
+    """Return counts int64 (R,) and lengths int64 (N,) from points float64 and sizes int64, in plain PyTorch; traverse
+    every edge in full."""
     found = []
     for polygon in points.split(sizes.tolist()):
         fine = (5 * polygon + 0.5).trunc()
@@ -34,7 +35,7 @@ def reference(points: Tensor, sizes: Tensor, height: int, width: int) -> tuple[T
 
 
 def _changes(start: Tensor, end: Tensor, height: int, width: int) -> Tensor:
-    """Where an edge changes the mask, int64 positions in column order."""
+    """Return the positions at which an edge changes the mask, int64, numbered column by column."""
     steep = bool((end - start).abs()[0] < (end - start).abs()[1])
     if start[int(steep)] > end[int(steep)]:
         start, end = end, start
@@ -51,14 +52,14 @@ def _changes(start: Tensor, end: Tensor, height: int, width: int) -> Tensor:
 
 @part()
 def _columns(start: int, end: int, width: int) -> tuple[int, int]:
-    """The columns whose middle lies between two fine coordinates: the first, and one after the last."""
+    """Return first and end of the columns whose middle is between two fine coordinates."""
     low, high = min(start, end), max(start, end)
     return max(0, -((2 - low) // 5)), min(width, (high - 3) // 5 + 1)
 
 
 @part()
 def _walked_to(start: int, slope: float, u: int, rising: bool) -> int:
-    """The first step of a steep edge at which its rounded u is at least `u` (rising) or at most `u` (falling)."""
+    """Return the first step of a steep edge whose rounded u is at least `u` (rising) or at most `u` (falling)."""
     step = max(0, int((u + (-0.5 if rising else 0.5) - start) / slope))
     while step > 0 and (
         int(start + slope * (step - 1) + 0.5) >= u if rising else int(start + slope * (step - 1) + 0.5) <= u
@@ -73,7 +74,7 @@ def _walked_to(start: int, slope: float, u: int, rising: bool) -> int:
 def _add_edge(
     x0: int, y0: int, x1: int, y1: int, height: int, width: int, ends: np.ndarray, place: np.ndarray, rows: np.ndarray
 ) -> None:
-    """Insert the rows at which an edge changes the columns that it crosses, each column's rows in rising order."""
+    """Insert the rows at which an edge changes the columns that it crosses; each column's rows stay ascending."""
     first, last = _columns(x0, x1, width)
     steep = abs(x1 - x0) < abs(y1 - y0)
     if (y0 > y1) if steep else (x0 > x1):
@@ -96,13 +97,12 @@ def _add_edge(
 
 @kernel()
 def cpu(points: np.ndarray, sizes: np.ndarray, height: int, width: int, counts: np.ndarray, lengths: np.ndarray) -> int:
-    """Write the runs of every polygon into `counts`, their numbers into `lengths` (N,); returns how many counts there
-    are.
+    """Write the runs of every polygon to `counts` and their numbers to `lengths` (N,); return the number of counts.
 
-    Where `counts` is too short it is left incomplete: the caller takes one as long as the result.
+    If `counts` is too short, it is left incomplete: the caller must retry with an array as long as the result.
     """
     written = begin = 0
-    place, ends = np.zeros(width + 1, np.int64), np.empty(width, np.int64)  # of each column's changes in `rows`
+    place, ends = np.zeros(width + 1, np.int64), np.empty(width, np.int64)  # range of each column's changes in `rows`
     for n in range(sizes.shape[0]):
         count = sizes[n]
         fine = np.empty((count + 1, 2), np.int64)

@@ -1,12 +1,11 @@
-"""Triangles to pixels on a CPU: projection with near-plane clipping, z-buffer, coverage and extent. All kernels share
-one rule of coverage.
+"""Rasterisation of triangles on a CPU: projection with near-plane clipping, z-buffer, coverage and extent.
 
-A pixel's coordinates are those of its centre, as in KITTI. A sample belongs to a triangle where its centre lies between
-the crossings of its row with the triangle's edges, the left one counted in, the right one out: neighbours that share an
-edge leave no gap and no overlap. Depth is kept as its inverse, which is linear on the screen: larger is nearer, 0 is
-nothing.
+A pixel's coordinates are those of its centre, as in KITTI. All kernels share one coverage rule: a sample belongs to a
+triangle if its centre is between the crossings of its row with the triangle's edges, the left one inclusive, the right
+one exclusive. Neighbours that share an edge therefore leave no gap and no overlap. Depth is stored as its inverse,
+which is linear on the screen: larger is nearer, 0 is empty.
 
-Letters: T triangles in space, M triangles on the screen (clipping makes up to two of one), frames as in
+Shapes: T triangles in space, M triangles on the screen (clipping turns one triangle into up to two); frames as in
     g3d/geometry/cameras.py.
 """
 
@@ -23,7 +22,7 @@ NOTHING = -1
 
 @kernel(error_model="numpy")
 def project(triangles: np.ndarray, camera: np.ndarray, near: float) -> tuple[np.ndarray, np.ndarray]:
-    """Clip at the near plane and project.
+    """Clip triangles at the near plane and project them.
 
     Args:
         triangles: (T, 3, 3) float64, corners in the camera frame, metres.
@@ -31,7 +30,8 @@ def project(triangles: np.ndarray, camera: np.ndarray, near: float) -> tuple[np.
         near: smallest depth that is kept, metres, > 0.
 
     Returns:
-        (M, 3, 3) float64: u, v in pixels and inverse depth of each corner; (M,) int32: the triangle it comes from.
+        (M, 3, 3) float64: u, v in pixels and inverse depth of each corner; (M,) int32: the index of the source
+        triangle.
     """
     screen = np.empty((2 * len(triangles), 3, 3))
     source = np.empty(2 * len(triangles), np.int32)
@@ -67,9 +67,9 @@ def project(triangles: np.ndarray, camera: np.ndarray, near: float) -> tuple[np.
 
 @part(error_model="numpy")
 def _outline(triangle: np.ndarray) -> tuple[float, float, float, float, float, float, float, float, float]:
-    """Corners from top to bottom, x0 y0 x1 y1 x2 y2, and the edges' dx/dy: 0-2, 0-1, 1-2.
+    """Return the corners from top to bottom, x0 y0 x1 y1 x2 y2, and dx/dy of the edges 0-2, 0-1, 1-2.
 
-    Edges run from top to bottom, so that both owners of an edge compute the same crossings.
+    Edges run from top to bottom, so that both triangles at an edge compute the same crossings.
     """
     x0, y0, x1, y1, x2, y2 = (
         triangle[0, 0],
@@ -90,7 +90,7 @@ def _outline(triangle: np.ndarray) -> tuple[float, float, float, float, float, f
 
 @part(error_model="numpy")
 def _between(low: float, high: float, first: float, step: float, count: int) -> tuple[int, int]:
-    """Samples [start, stop) of `count` at first + step * k that lie in [low, high)."""
+    """Return the range [start, stop) of the `count` samples at first + step * k that are in [low, high)."""
     last = first + step * (count - 1)
     if high <= first or low > last or not low < high:
         return 0, 0
@@ -103,7 +103,7 @@ def _between(low: float, high: float, first: float, step: float, count: int) -> 
 def _crossings(
     outline: tuple[float, float, float, float, float, float, float, float, float], y: float
 ) -> tuple[float, float]:
-    """Where the line at height y, within the triangle's, crosses its outline: left and right."""
+    """Return the left and right crossings of the outline with the horizontal line at y, within the triangle's range."""
     x0, y0, x1, y1, _, _, whole, upper, lower = outline
     a = x0 + (y - y0) * whole
     b = x0 + (y - y0) * upper if y < y1 else x1 + (y - y1) * lower
@@ -112,13 +112,13 @@ def _crossings(
 
 @kernel(error_model="numpy")
 def draw(screen: np.ndarray, source: np.ndarray, samples: int, inverse_depth: np.ndarray, index: np.ndarray) -> None:
-    """Z-buffer: the nearest triangle at every sample; of equally near ones the first.
+    """Update the z-buffer with the nearest triangle at every sample; at equal depth the first triangle wins.
 
     Args:
         screen, source: as `project` returns them.
         samples: samples along each side of a pixel.
-        inverse_depth: (H * samples, W * samples) float32, zeros at first, updated.
-        index: the same shape, int32, `NOTHING` at first, updated with `source`.
+        inverse_depth: (H * samples, W * samples) float32, initially zeros, updated.
+        index: the same shape, int32, initially `NOTHING`, updated with `source`.
     """
     height, width = index.shape
     step = 1.0 / samples
@@ -154,8 +154,8 @@ def draw(screen: np.ndarray, source: np.ndarray, samples: int, inverse_depth: np
 def cover(
     screen: np.ndarray, first: tuple[float, float], step: tuple[float, float], mask: np.ndarray, bit: int
 ) -> None:
-    """Set `bit` in a uint8 mask wherever any triangle covers the sample at `first` + `step` * (column, row), whatever
-    lies before it."""
+    """Set `bit` in a uint8 mask wherever any triangle covers the sample at `first` + `step` * (column, row), without a
+    depth test."""
     height, width = mask.shape
     for m in range(len(screen)):
         outline = _outline(screen[m])
@@ -169,8 +169,8 @@ def cover(
 
 @kernel(error_model="numpy")
 def extent(screen: np.ndarray, window: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-    """Exact extent (left, top, right, bottom) of the part of the triangles inside the window; left > right where there
-    is none."""
+    """Return the exact extent (left, top, right, bottom) of the part of the triangles inside the window; left > right
+    if there is none."""
     left, top, right, bottom = np.inf, np.inf, -np.inf, -np.inf
     polygon, clipped = np.empty((8, 2)), np.empty((8, 2))
     for m in range(len(screen)):
@@ -206,18 +206,18 @@ def extent(screen: np.ndarray, window: tuple[float, float, float, float]) -> tup
 def reference(
     triangles: np.ndarray, camera: np.ndarray, image_size: tuple[int, int], samples: int = 1, near: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The oracle: rays through all samples against all triangles (Cramer's rule), nothing shared with the kernels.
+    """Intersect the rays of all samples with all triangles (Cramer's rule); shares no code with the kernels.
 
     Returns:
-        (H * samples, W * samples) float64 inverse depth and int64 index of the nearest triangle. Memory grows with T *
-        W.
+        (H * samples, W * samples) float64 inverse depth and int64 index of the nearest triangle. Memory is proportional
+        to T * W * samples.
     """
     centre = np.linalg.solve(camera[:, :3], -camera[:, 3])
     edges = np.stack([triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]], 1)
     columns, rows = ((np.arange(n * samples) + 0.5) / samples - 0.5 for n in image_size)
     inverse_depth, index = np.zeros((len(rows), len(columns))), np.full((len(rows), len(columns)), NOTHING)
     for r, v in enumerate(rows):
-        # a ray is scaled so that its length is the third homogeneous coordinate, the depth that the kernels keep
+        # Rays are scaled so that their parameter is the third homogeneous coordinate, the depth that the kernels store.
         rays = np.linalg.solve(camera[:, :3], np.stack([columns, np.full_like(columns, v), np.ones_like(columns)])).T
         across = np.cross(rays[None], edges[:, None, 1])
         determinant = (across * edges[:, None, 0]).sum(-1)

@@ -1,7 +1,7 @@
-"""From a z-buffer to a picture: textures by place, ground shadows, haze, sky, sensor noise, samples averaged to pixels.
+"""Shading of a z-buffer: position-dependent textures, ground shadows, haze, sky, sensor noise, averaging of samples.
 
-Everything is a function of its arguments: the noise is a hash of place and seed, so the same scene gives the same bytes
-on every run. Colours are linear light, red green blue, 1 = the brightest the sensor holds.
+All functions are deterministic: the noise is a hash of position and seed, so the same scene gives the same bytes on
+every run. Colours are linear RGB; 1 is the saturation level of the sensor.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from g3d.kernels.compiled import kernel, part
 
 PLAIN, ASPHALT, PAVING, MARKING, GRASS, FACADE, LEAVES = range(
     7
-)  # materials; ASPHALT to GRASS lie on the ground and take shadows
-IN_SHADOW, IN_CONTACT = 1, 2  # bits of the ground map: the sun is hidden; an object stands here
-CONTACT_LIGHT = 0.35  # share of the light left under a vehicle
+)  # materials; ASPHALT to GRASS are on the ground and receive shadows
+IN_SHADOW, IN_CONTACT = 1, 2  # bits of the ground map: the sun is occluded; an object stands here
+CONTACT_LIGHT = 0.35  # share of the light that remains under a vehicle
 
 _TEN_BITS = np.uint64(0x3FF)
-_NOISE_CELLS = 8192.0  # keeps coordinates positive before they are cut to cells
+_NOISE_CELLS = 8192.0  # keeps coordinates positive before they are truncated to cells
 
 
 @part(error_model="numpy")
 def _bits(x: int, y: int, seed: int) -> int:
-    """64 well mixed bits from two cells and a seed."""
+    """Return a 64-bit hash of two cell indices and a seed."""
     h = np.uint64(x) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(y) * np.uint64(0xC2B2AE3D27D4EB4F) + np.uint64(seed)
     h = (h ^ (h >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
     return h ^ (h >> np.uint64(32))
@@ -32,13 +32,13 @@ def _bits(x: int, y: int, seed: int) -> int:
 
 @part(error_model="numpy")
 def _hash(x: int, y: int, seed: int) -> float:
-    """A number in [0, 1) from two cells and a seed."""
+    """Return a pseudo-random number in [0, 1) from two cell indices and a seed."""
     return np.float64(_bits(x, y, seed) & np.uint64(0xFFFFFF)) * (1.0 / 0x1000000)
 
 
 @part(error_model="numpy")
 def _value_noise(x: float, y: float, seed: int) -> float:
-    """Smooth noise in [0, 1) with one feature per unit."""
+    """Return smooth value noise in [0, 1) with a lattice spacing of 1."""
     x, y = x + _NOISE_CELLS, y + _NOISE_CELLS
     column, row = int(x), int(y)
     fx, fy = x - column, y - row
@@ -50,9 +50,9 @@ def _value_noise(x: float, y: float, seed: int) -> float:
 
 @part(error_model="numpy")
 def _texture(material: int, x: float, y: float, z: float, focal: float, seed: int) -> float:
-    """Brightness factor of a material at a place of the camera frame, fading where its pattern gets smaller than a
-    pixel."""
-    flat = z * z / focal  # length of ground that a pixel covers for a camera 1 m up: the coarser of the two footprints
+    """Return the brightness factor of a material at a point of the camera frame. A pattern fades out where it is
+    smaller than a pixel."""
+    flat = z * z / focal  # length of ground that a pixel covers for a camera at 1 m: the coarser of the two footprints
     upright = z / focal
     if material == ASPHALT:
         stains = 0.16 * (_value_noise(x * 0.45, z * 0.22, seed) - 0.5)
@@ -86,8 +86,8 @@ def _texture(material: int, x: float, y: float, z: float, focal: float, seed: in
 def _ground_light(
     ground: np.ndarray, x: float, z: float, origin: tuple[float, float], cell: float
 ) -> tuple[float, float]:
-    """(share of the sun, share of all light) that reaches a place on the ground, interpolated between the map's
-    cells."""
+    """Return the shares of sunlight and of all light that reach a point on the ground, interpolated between the cells
+    of the map."""
     column, row = (x - origin[0]) / cell - 0.5, (z - origin[1]) / cell - 0.5
     if not (0 <= column < ground.shape[1] - 1 and 0 <= row < ground.shape[0] - 1):
         return 1.0, 1.0
@@ -107,7 +107,8 @@ def _ground_light(
 
 @part(error_model="numpy")
 def _sky(u: float, v: float, camera: np.ndarray, sky: np.ndarray, clouds: float, seed: int, out: np.ndarray) -> None:
-    """Horizon to zenith, with clouds on a plane overhead."""
+    """Fill `out` with the sky's colour at pixel (u, v): a gradient from horizon to zenith, with clouds on a plane
+    overhead."""
     right, up = (u - camera[0, 2]) / camera[0, 0], (camera[1, 2] - v) / camera[1, 1]
     height = max(0.0, up) / math.sqrt(1 + right * right + up * up)
     share = 1 - (1 - min(1.0, height * 1.8)) ** 2
@@ -142,21 +143,21 @@ def shade(
     seed: int,
     image: np.ndarray,
 ) -> None:
-    """Fill `image`; samples of one pixel that show the same triangle are shaded once.
+    """Fill `image`. If all samples of a pixel show the same triangle, shade the pixel once.
 
     Args:
         index, inverse_depth: (H * samples, W * samples), as `rasterise.draw` fills them.
         samples: samples along each side of a pixel.
         lit: (T, 2, 3) float32, colour of each triangle in the shade and in the sun.
-        material: (T,) uint8.
+        material: (T,) uint8, the material of each triangle.
         camera: (3, 4) float64 projection matrix.
         ground: (rows, columns) uint8 bits over the ground, rows along z and columns along x from `ground_origin` (x, z)
             in steps of `ground_cell` metres.
-        sky: (3, 3) float32, horizon, zenith and clouds; the horizon is the haze's colour too.
+        sky: (3, 3) float32, colours of horizon, zenith and clouds; the horizon's colour is also the haze's.
         clouds: share of the sky that is covered, 0..1.
         haze: extinction per metre.
         grain: standard deviation of the sensor noise, in levels of 255.
-        seed: of textures, clouds and noise.
+        seed: seed of textures, clouds and noise.
         image: (H, W, 3) uint8, filled.
     """
     height, width = image.shape[:2]
@@ -198,9 +199,7 @@ def shade(
                 for channel in range(3):
                     total[channel] += colour[channel] / taken
             bits = _bits(column, row, seed + 7)
-            for channel in range(
-                3
-            ):  # two of six numbers of 10 bits each; their sum has a standard deviation of 1023 / sqrt(6)
+            for channel in range(3):  # two of six 10-bit numbers; their sum has a standard deviation of 1023 / sqrt(6)
                 jitter = np.float64((bits & _TEN_BITS) + ((bits >> np.uint64(10)) & _TEN_BITS)) - 1023.0
                 bits >>= np.uint64(20)
                 level = 255 * math.sqrt(min(1.0, max(0.0, total[channel]))) + grain * jitter * (2.449 / 1023)
@@ -209,7 +208,7 @@ def shade(
 
 @kernel(error_model="numpy")
 def tally(index: np.ndarray, counts: np.ndarray) -> None:
-    """Add to `counts` (T,) int64 the samples that show each triangle."""
+    """Add the number of samples that show each triangle to `counts` (T,) int64."""
     for row in range(index.shape[0]):
         for column in range(index.shape[1]):
             if index[row, column] >= 0:

@@ -1,10 +1,10 @@
-"""Sparse convolution: out[o] = sum over offsets k of features[neighbours[k, o]] @ weight[k], over the sites that exist.
+"""Sparse convolution: out[o] = sum over offsets k of features[neighbours[k, o]] @ weight[k], over the existing sites.
 
 One operator serves submanifold, strided and inverse convolutions; they differ in their rules (kernels/sparse_rules.py).
-Output rows are computed tile by tile in the order of the sites, so that a tile's neighbours are in the cache, and every
-row by one thread: the result does not depend on the number of threads. The inner loop multiplies a few gathered rows
-with a block of weights in vector registers; as Numba's own loops would keep the sums in memory, it is given to LLVM
-directly.
+Output rows are computed tile by tile in the order of the sites, so that a tile's neighbours are in the cache. One
+thread computes each row, so the result does not depend on the number of threads. The inner loop multiplies a few
+gathered rows with a block of weights in vector registers. It is written in LLVM IR, because Numba's own loops would
+keep the sums in memory.
 
 Shapes: V_in and V_out rows, C_in and C_out channels, K offsets.
 """
@@ -26,7 +26,7 @@ try:
     from llvmlite import ir  # type: ignore[import-untyped]
     from numba.core import cgutils, types
     from numba.extending import intrinsic
-except ImportError:  # then the kernels are unavailable, and say so when they are called
+except ImportError:  # the kernels are then unavailable and raise when they are called
     intrinsic = lambda function: function  # noqa: E731
 
 
@@ -39,7 +39,10 @@ def reference(
     back_order: Tensor,
     mirrored: bool,
 ) -> Tensor:
-    """The oracle: (V_in, C_in), (K, C_in, C_out) and rules -> (V_out, C_out). Half precision is summed in float32."""
+    """Return the convolution (V_out, C_out) of features (V_in, C_in) with weight (K, C_in, C_out), in plain PyTorch.
+
+    Half precision is summed in float32.
+    """
     wide = torch.promote_types(features.dtype, torch.float32)
     out = torch.zeros(len(order), weight.shape[2], dtype=wide, device=features.device)
     for sources, matrix in zip(neighbours.long(), weight.to(wide), strict=True):
@@ -49,7 +52,8 @@ def reference(
 
 
 def weight_gradient_reference(features: Tensor, gradient: Tensor, neighbours: Tensor, order: Tensor) -> Tensor:
-    """The oracle: (V_in, C_in), (V_out, C_out) and rules -> (K, C_in, C_out)."""
+    """Return the gradient of the weight (K, C_in, C_out) from features (V_in, C_in) and gradient (V_out, C_out), in
+    plain PyTorch."""
     wide = torch.promote_types(features.dtype, torch.float32)
     found = []
     for sources in neighbours.long():
@@ -59,7 +63,7 @@ def weight_gradient_reference(features: Tensor, gradient: Tensor, neighbours: Te
 
 
 def _vector_lanes() -> int:
-    """Floats in a vector register of this processor: 16, or 8 where it has narrower ones or is not known."""
+    """Return the number of float32 lanes in a vector register: 16 with AVX-512, else (or if unknown) 8."""
     try:
         return 16 if llvm.get_host_cpu_features().get("avx512f") else 8
     except (NameError, RuntimeError):
@@ -67,17 +71,16 @@ def _vector_lanes() -> int:
 
 
 LANES = _vector_lanes()
-COLUMNS = 2 * LANES  # of a block of sums
+COLUMNS = 2 * LANES  # columns of a block of sums
 ROWS = (
     LANES // 2
-)  # of a block: its sums take 2 * ROWS of the 32 (16) registers, enough to hide the latency of multiply-add
+)  # rows of a block: its sums use 2 * ROWS of the 32 (16) registers, enough to hide the latency of multiply-add
 
 
 def _sum_block(builder: Any, sums: list[Any], count: Any, operands: Callable[[Any], tuple[list[Any], Any]]) -> None:
-    """Emit: for i below `count` (at least 1), add scalar[r] * vector to block row r, which stays in registers
-    meanwhile.
+    """Emit a loop over i below `count` (at least 1) that adds scalar[r] * vector to block row r, kept in registers.
 
-    `sums` points to the block's ROWS rows of COLUMNS floats; `operands(i)` gives pointers to the ROWS scalars and to
+    `sums` points to the block's ROWS rows of COLUMNS floats; `operands(i)` returns pointers to the ROWS scalars and to
     COLUMNS floats.
     """
     vector_type = ir.VectorType(ir.FloatType(), LANES)
@@ -126,7 +129,7 @@ def _vector_at(builder: Any, base: Any, offset: int) -> Any:
 
 
 def _row(builder: Any, array: Any, row: Any, column: Any) -> Any:
-    """Pointer to array[row, column]."""
+    """Emit a pointer to array[row, column]."""
     width = builder.extract_value(array.shape, 1)
     return builder.gep(array.data, [builder.add(builder.mul(row, width), column)])
 
@@ -137,8 +140,8 @@ def _number(builder: Any, array: Any, at: Any) -> Any:
 
 @intrinsic
 def multiply_rows(typing, features, weights, sums, sources, targets, first, column):  # type: ignore[no-untyped-def]
-    """For the ROWS pairs from `first` on: sums[targets, column:][:COLUMNS] += features[sources] @ weights, a (C_in,
-    COLUMNS) block."""
+    """Add features[sources] @ weights, with weights a (C_in, COLUMNS) block, to sums[targets, column:][:COLUMNS] for
+    the ROWS pairs from `first` on."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         x, w, s, source, target = _arrays(context, builder, signature, arguments, 5)
@@ -158,8 +161,8 @@ def multiply_rows(typing, features, weights, sums, sources, targets, first, colu
 
 @intrinsic
 def add_outer(typing, features, gradients, sums, sources, targets, count, channel, column):  # type: ignore[no-untyped-def]
-    """sums[channel:][:ROWS, column:][:COLUMNS] += features[sources[:count], the same channels].T @
-    gradients[targets[:count]]."""
+    """Add features[sources[:count], channel:][:, :ROWS].T @ gradients[targets[:count], column:][:, :COLUMNS] to the
+    (ROWS, COLUMNS) block of `sums` at (channel, column)."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         x, g, s, source, target = _arrays(context, builder, signature, arguments, 5)
@@ -184,19 +187,19 @@ def _arrays(context: Any, builder: Any, signature: Any, arguments: Any, count: i
 
 @kernel(parallel=True)
 def cpu(features: np.ndarray, weights: np.ndarray, neighbours: np.ndarray, order: np.ndarray, out: np.ndarray) -> None:
-    """Fill `out` (V_out, C_out). `weights` (K, blocks, C_in, COLUMNS) holds the columns of each offset's matrix, filled
-    up with zeros."""
+    """Fill `out` (V_out, C_out). `weights` (K, blocks, C_in, COLUMNS) holds the zero-padded columns of each offset's
+    matrix."""
     offsets, rows = neighbours.shape
     blocks = weights.shape[1]
-    tile = max(64, min(512, 32768 // (blocks * COLUMNS)))  # its sums fit into the second-level cache beside a matrix
+    tile = max(64, min(512, 32768 // (blocks * COLUMNS)))  # its sums fit into the L2 cache beside a matrix
     for number in prange((rows + tile - 1) // tile):
         begin = number * tile
         height = min(tile, rows - begin)
-        sums = np.zeros((tile + 1, blocks * COLUMNS), np.float32)  # the last row takes what fills up a block of pairs
+        sums = np.zeros((tile + 1, blocks * COLUMNS), np.float32)  # the last row receives the padding pairs
         sources, targets = np.empty(tile + ROWS, np.int32), np.empty(tile + ROWS, np.int32)
         for k in range(offsets):
             pairs = 0
-            for j in range(height):  # without a branch: a miss is overwritten by the next
+            for j in range(height):  # branch-free: the next pair overwrites a missing one
                 sources[pairs], targets[pairs] = neighbours[k, begin + j], j
                 pairs += neighbours[k, begin + j] >= 0
             for pair in range(pairs, pairs + ROWS):
@@ -220,12 +223,12 @@ def weight_gradient(
     group: int,
     partial: np.ndarray,
 ) -> None:
-    """Fill `partial` (chunks of `chunk` output rows, K, C_in, C_out), whose sum over the chunks is the gradient.
+    """Fill `partial` (chunks, K, C_in, C_out), whose sum over the chunks of `chunk` output rows is the gradient.
 
-    A thread takes `group` offsets of a chunk at a time. C_in is a multiple of ROWS and C_out one of COLUMNS.
+    A thread processes `group` offsets of a chunk at a time. C_in is a multiple of ROWS, C_out a multiple of COLUMNS.
     """
     chunks, offsets, channels, columns = partial.shape
-    tile = max(64, min(512, 16384 // (channels + columns)))  # its pairs' rows fit into the first-level cache
+    tile = max(64, min(512, 16384 // (channels + columns)))  # its pairs' rows fit into the L1 cache
     groups = (offsets + group - 1) // group
     for task in prange(chunks * groups):
         part, first = task // groups, task % groups * group

@@ -1,8 +1,8 @@
 """Sparse convolution on CUDA: a program gathers the neighbours of a tile of output rows, offset by offset, and sums in
 registers.
 
-Nothing is scattered, so that no two programs write to one place: results are the same from run to run. float32 is not
-rounded to TensorFloat-32; float64, which is for checks, takes the reference.
+No two programs write to the same element, so results are the same from run to run. float32 is not rounded to
+TensorFloat-32; float64, which is used only for checks, runs the reference.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -15,9 +15,9 @@ from torch import Tensor
 
 from g3d.kernels import sparse_conv as plain
 
-ROWS = 64  # of a tile of the output
-PAIRS = 32  # that one step of a weight's gradient sums over
-# These and the blocks below leave no register spilled on sm_80 and sm_90.
+ROWS = 64  # rows of a tile of the output
+PAIRS = 32  # pairs that one step of the weight's gradient sums over
+# With these sizes and the blocks below, no registers spill on sm_80 and sm_90.
 
 
 def sparse_conv(
@@ -29,7 +29,7 @@ def sparse_conv(
     back_order: Tensor,
     mirrored: bool,
 ) -> Tensor:
-    """As kernels/sparse_conv.py's reference."""
+    """Return the convolution; arguments and result are those of `reference` in kernels/sparse_conv.py."""
     if features.dtype == torch.float64:
         return plain.reference(features, weight, neighbours, order, back_neighbours, back_order, mirrored)
     (offsets, channels_in, channels_out), rows = weight.shape, len(order)
@@ -55,14 +55,14 @@ def sparse_conv(
 
 
 def weight_gradient(features: Tensor, gradient: Tensor, neighbours: Tensor, order: Tensor) -> Tensor:
-    """As kernels/sparse_conv.py's weight_gradient_reference."""
+    """Return the gradient of the weight, as `weight_gradient_reference` in kernels/sparse_conv.py does."""
     if features.dtype == torch.float64:
         return plain.weight_gradient_reference(features, gradient, neighbours, order)
     offsets, rows, channels_in, channels_out = neighbours.shape[0], len(order), features.shape[1], gradient.shape[1]
     block_in, block_out = _block(channels_in, 32), _block(channels_out, 64)
     chunk = max(
         2048, triton.cdiv(triton.cdiv(rows, 64), PAIRS) * PAIRS
-    )  # by size alone: the sum's order must not change
+    )  # depends on the size alone, so that the order of summation never changes
     partial = torch.empty(triton.cdiv(rows, chunk), offsets, channels_in, channels_out, device=features.device)
     grid = (offsets, triton.cdiv(channels_in, block_in) * triton.cdiv(channels_out, block_out), partial.shape[0])
     if partial.numel():
@@ -85,7 +85,7 @@ def weight_gradient(features: Tensor, gradient: Tensor, neighbours: Tensor, orde
 
 
 def _block(channels: int, most: int) -> int:
-    return min(most, max(16, triton.next_power_of_2(channels)))  # 16 is the least that the matrix units take
+    return min(most, max(16, triton.next_power_of_2(channels)))  # 16 is the minimum of the matrix units
 
 
 @triton.jit
@@ -103,8 +103,11 @@ def sparse_conv_kernel(
     BLOCK_IN: tl.constexpr,
     BLOCK_OUT: tl.constexpr,
 ):
-    """grid = tiles of ROWS output rows, blocks of BLOCK_OUT channels. The reference's shapes; order and neighbours
-    int32."""
+    """Compute one tile of output rows in one block of channels.
+
+    grid = tiles of ROWS output rows, blocks of BLOCK_OUT channels. Shapes are those of the reference; order and
+    neighbours are int32.
+    """
     j = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     here = j < rows
     column = tl.program_id(1) * BLOCK_OUT + tl.arange(0, BLOCK_OUT)
@@ -147,7 +150,10 @@ def weight_gradient_kernel(
     BLOCK_IN: tl.constexpr,
     BLOCK_OUT: tl.constexpr,
 ):
-    """grid = offsets, blocks of a matrix, chunks of output rows. partial (chunks, K, C_in, C_out) float32."""
+    """Compute one block of one offset's gradient over one chunk of output rows.
+
+    grid = offsets, blocks of a matrix, chunks of output rows. partial (chunks, K, C_in, C_out) float32.
+    """
     k = tl.program_id(0).to(tl.int64)
     across = tl.cdiv(channels_out, BLOCK_OUT)
     channel = tl.program_id(1) // across * BLOCK_IN + tl.arange(0, BLOCK_IN)

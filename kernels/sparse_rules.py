@@ -1,9 +1,9 @@
-"""Rules of sparse convolution: which input row feeds which output row at each offset of the kernel.
+"""Rules of sparse convolution: the pairs of input and output rows at each offset of the kernel.
 
-Sites (batch, x, y, z) are walked in ascending order, in which neighbours lie close to each other in memory; what is
-found is a table (K offsets, V sites in that order) of input rows, -1 where no site is. Offsets run row-major over (x,
-y, z), as in a dense kernel. Sorting once makes the search of a line of z offsets one walk along the sorted sites: no
-hash is needed.
+Sites (batch, x, y, z) are processed in ascending order, in which neighbours are close in memory. The result is a table
+(K offsets, V sites in that order) of input rows, -1 where there is no site. Offsets are row-major over (x, y, z), as in
+a dense kernel. Because the sites are sorted, one linear pass finds the neighbours of a line of z offsets; no hash table
+is needed.
 
 Shapes: V sites, K = kx * ky * kz offsets.
 """
@@ -17,12 +17,15 @@ from torch import Tensor
 from g3d.kernels.compiled import kernel, part, prange
 from g3d.kernels.voxelize import packed, packing
 
-BLOCK = 2048  # sites that one thread walks in a row
+BLOCK = 2048  # consecutive sites per work item of a thread
 
 
 def order_reference(sites: Tensor) -> Tensor:
-    """The oracle of the order: int32 (V, 4) -> int32 (V,), the rows by ascending (batch, x, y, z). Raises ValueError on
-    a repeated site."""
+    """Return the rows int32 (V,) of sites int32 (V, 4) by ascending (batch, x, y, z), in plain PyTorch.
+
+    Raises:
+        ValueError: a site occurs twice.
+    """
     keys, order = packed(sites, *packing(sites)).sort(stable=True)
     again = (keys[1:] == keys[:-1]).nonzero()
     if len(again):
@@ -31,7 +34,7 @@ def order_reference(sites: Tensor) -> Tensor:
 
 
 def refuse_repeated(sites: Tensor, order: Tensor, position: int) -> None:
-    """Raise ValueError: the sites at `position` and position + 1 of the order are the same."""
+    """Raise the ValueError for equal sites at `position` and position + 1 of the order."""
     first, second = int(order[position]), int(order[position + 1])
     raise ValueError(
         f"sites: rows {first} and {second} are the same site {tuple(sites[first].tolist())}; voxelize() "
@@ -40,7 +43,8 @@ def refuse_repeated(sites: Tensor, order: Tensor, position: int) -> None:
 
 
 def reference(sites: Tensor, order: Tensor, size_x: int, size_y: int, size_z: int) -> Tensor:
-    """The oracle of a submanifold kernel: int32 (V, 4), int32 (V,) -> int32 (K, V)."""
+    """Return the table int32 (K, V) of a submanifold kernel from sites int32 (V, 4) and order int32 (V,), in plain
+    PyTorch."""
     radius = (size_x // 2, size_y // 2, size_z // 2)
     lowest, steps = packing(sites, radius)
     keys = packed(sites, lowest, steps)[order.long()]
@@ -71,7 +75,7 @@ def pack(site: np.ndarray, lowest: np.ndarray, steps: np.ndarray) -> int:
 
 @part()
 def first_not_below(keys: np.ndarray, wanted: int) -> int:
-    """The position of the first of the ascending keys that is at least `wanted`; the last key always is."""
+    """Return the position of the first of the ascending keys that is at least `wanted`; the last key always is."""
     low, high = 0, keys.shape[0] - 1
     while low < high:
         middle = (low + high) // 2
@@ -84,8 +88,8 @@ def first_not_below(keys: np.ndarray, wanted: int) -> int:
 
 @kernel()
 def sort_sites(sites: np.ndarray, lowest: np.ndarray, steps: np.ndarray, bits: int, order: np.ndarray) -> int:
-    """Fill `order` (V,) by a radix sort of keys of `bits` bits; returns the first position whose site repeats at the
-    next, or -1."""
+    """Fill `order` (V,) by a radix sort of keys of `bits` bits; return the first position whose site equals the next
+    one, or -1."""
     count = sites.shape[0]
     keys, moved_keys = np.empty(count, np.int64), np.empty(count, np.int64)
     rows, moved_rows = np.empty(count, np.int32), np.empty(count, np.int32)
@@ -117,8 +121,8 @@ def sort_sites(sites: np.ndarray, lowest: np.ndarray, steps: np.ndarray, bits: i
 def find_neighbours(
     sites: np.ndarray, order: np.ndarray, lowest: np.ndarray, steps: np.ndarray, radius: np.ndarray, table: np.ndarray
 ) -> None:
-    """Fill `table` (K, V). `lowest` and `steps` pack with a margin of `radius`, so that no site moved by the kernel
-    meets a wrong one."""
+    """Fill `table` (K, V). `lowest` and `steps` pack with a margin of `radius`, so that the key of a moved site never
+    equals that of a different site."""
     count = order.shape[0]
     keys = np.empty(count + 1, np.int64)
     keys[count] = np.iinfo(np.int64).max

@@ -14,19 +14,21 @@ from torch import Tensor
 
 from g3d.kernels.compiled import kernel, prange
 
-_CHUNK = 256  # points whose weights' gradients a thread sums together
+_CHUNK = 256  # points per work item of a thread in the gradient of the weights
 
 
 def reference(features: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
-    """The oracle: features (B, C, M), indices (B, N, 3) int64, weights (B, N, 3) -> (B, C, N); computed in float32 at
-    least."""
+    """Interpolate features (B, C, M) at indices (B, N, 3) int64 with weights (B, N, 3): (B, C, N), in plain PyTorch.
+
+    The sums are computed in float32 or wider.
+    """
     wide = torch.promote_types(features.dtype, torch.float32)
     a, b, c = (_at(features.to(wide), indices[..., j]) * weights[:, None, :, j].to(wide) for j in range(3))
     return (a + b + c).to(features.dtype)
 
 
 def backward_reference(gradient: Tensor, features: Tensor, indices: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of the features (B, C, M) and of the weights (B, N, 3), given that of the result (B, C, N)."""
+    """Return the gradients of the features (B, C, M) and the weights (B, N, 3) from the result's gradient (B, C, N)."""
     wide = torch.promote_types(features.dtype, torch.float32)
     gradient, of_features = gradient.to(wide), features.new_zeros(features.shape, dtype=wide)
     for j in range(3):
@@ -42,7 +44,7 @@ def _at(features: Tensor, index: Tensor) -> Tensor:
 
 @kernel(parallel=True)
 def cpu(features: np.ndarray, indices: np.ndarray, weights: np.ndarray, result: np.ndarray) -> None:
-    """Fill `result` (B, C, N). A thread takes a channel of a cloud, whose row stays in its cache."""
+    """Fill `result` (B, C, N). A thread processes one channel of a cloud, whose row stays in its cache."""
     channels = features.shape[1]
     for row in prange(features.shape[0] * channels):
         cloud, channel = row // channels, row % channels
@@ -59,8 +61,7 @@ def cpu(features: np.ndarray, indices: np.ndarray, weights: np.ndarray, result: 
 def cpu_backward_features(
     gradient: np.ndarray, indices: np.ndarray, weights: np.ndarray, of_features: np.ndarray
 ) -> None:
-    """Fill `of_features` (B, C, M). A thread owns a row: sums are in the order of the points, for any number of
-    threads."""
+    """Fill `of_features` (B, C, M). One thread sums a row, in the order of the points, for any number of threads."""
     channels = gradient.shape[1]
     for row in prange(gradient.shape[0] * channels):
         cloud, channel = row // channels, row % channels
@@ -80,7 +81,7 @@ def cpu_backward_features(
 def cpu_backward_weights(
     gradient: np.ndarray, features: np.ndarray, indices: np.ndarray, of_weights: np.ndarray
 ) -> None:
-    """Fill `of_weights` (B, N, 3), summed in the order of the channels. A thread takes a chunk of the points of a
+    """Fill `of_weights` (B, N, 3), summed in the order of the channels. A thread processes a chunk of the points of a
     cloud."""
     clouds, channels, count = gradient.shape
     chunks = (count + _CHUNK - 1) // _CHUNK

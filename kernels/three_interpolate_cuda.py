@@ -1,5 +1,5 @@
-"""Interpolation from three neighbours on CUDA: a program takes a block of points, and reads indices and weights once
-for 32 channels."""
+"""Interpolation from three neighbours on CUDA: a program processes a block of points, and reads indices and weights
+once for 32 channels."""
 
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
@@ -10,11 +10,11 @@ import triton.language as tl
 from torch import Tensor
 
 BLOCK = 256
-CHANNELS = 32  # channels of a program
+CHANNELS = 32  # channels per program
 
 
 def three_interpolate(features: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
-    """Features (B, C, M), indices (B, N, 3) int64, weights (B, N, 3) -> (B, C, N) in the dtype of the features."""
+    """Interpolate features (B, C, M) at indices (B, N, 3) int64 with weights (B, N, 3): (B, C, N) in their dtype."""
     clouds, channels, known = features.shape
     count = indices.shape[1]
     result = torch.empty(clouds, channels, count, dtype=features.dtype, device=features.device)
@@ -49,7 +49,11 @@ def three_interpolate_kernel(
     CHANNELS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Contiguous tensors of the launcher's shapes; grid = blocks of points, blocks of channels, clouds."""
+    """Interpolate one block of channels at one block of points.
+
+    All tensors are contiguous and have the shapes of three_interpolate; grid = blocks of points, blocks of channels,
+    clouds.
+    """
     compute: tl.constexpr = tl.float64 if DOUBLE else tl.float32
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     first_channel = tl.program_id(1) * CHANNELS

@@ -1,8 +1,8 @@
 """Three nearest neighbours: for each point, the three known points closest to it, and their distances.
 
-The search of PointNet++'s feature propagation (Qi et al. 2017, section 3.4), with the published operator's rules
-(erikwijmans/ Pointnet2_PyTorch): squared distances dx*dx + dy*dy + dz*dz in float32, unfused; of equal ones the lowest
-index comes first; where fewer than three points are known, what is missing has distance inf and index 0.
+This is the search of PointNet++'s feature propagation (Qi et al. 2017, section 3.4), with the published operator's
+rules (erikwijmans/Pointnet2_PyTorch): squared distances dx*dx + dy*dy + dz*dz in float32, unfused; at equal distances
+the lowest index comes first; if fewer than three points are known, the missing entries have distance inf and index 0.
 
 Shapes: B clouds, N points, M known points. Coordinates in metres, any frame.
 """
@@ -16,15 +16,15 @@ from torch import Tensor
 
 from g3d.kernels.compiled import kernel, part, prange
 
-_AT_ONCE = 2**22  # distances that the reference holds
+_AT_ONCE = 2**22  # distances that the reference holds in memory at once
 _LANES = 16  # points searched together
-_WIDTH = 16  # known points of a bucket
+_WIDTH = 16  # known points per bucket
 _NONE = 0x7F800000 << 32  # the key of distance inf and index 0
 
 
 def reference(points: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """The oracle: (B, N, 3) and (B, M, 3) float32 -> distances (B, N, 3) float32, ascending, and indices (B, N, 3)
-    int64."""
+    """Return ascending distances (B, N, 3) float32 and indices (B, N, 3) int64 of the nearest of `known` (B, M, 3), in
+    plain PyTorch."""
     distances, indices = points.new_empty(points.shape), points.new_empty(points.shape, dtype=torch.int64)
     missing = max(0, 3 - known.shape[1])
     for cloud, own in enumerate(known):
@@ -33,7 +33,7 @@ def reference(points: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         for some, distance, index in zip(*pieces, strict=True):
             dx, dy, dz = (some[:, axis : axis + 1] - own[:, axis] for axis in range(3))
             nearest = F.pad(dx * dx + dy * dy + dz * dz, (0, missing), value=torch.inf).sort(stable=True)
-            distance.copy_(nearest.values[:, :3].double().sqrt())  # PyTorch's float32 root may be off by a bit
+            distance.copy_(nearest.values[:, :3].double().sqrt())  # PyTorch's float32 root may be wrong in the last bit
             index.copy_(torch.where(nearest.values[:, :3].isinf(), 0, nearest.indices[:, :3]))
     return distances, indices
 
@@ -48,12 +48,11 @@ def cpu(
     distances: np.ndarray,
     indices: np.ndarray,
 ) -> None:
-    """Fill `distances` and `indices` (B * N, 3) for points (B * N, 3) among known (B * M, 3), finite, the orders being
-    Morton's.
+    """Fill `distances` and `indices` (B * N, 3) for finite points (B * N, 3) and known (B * M, 3) with Morton orders.
 
-    One thread takes 16 points that lie together, and only the runs of known points whose box is not further from theirs
-    than the third neighbour of each. Rounding keeps order, so the float32 distance of two boxes is never above that of
-    points inside: the result is exact.
+    One thread processes 16 nearby points. It searches only the buckets of known points whose box is not further from
+    the points' box than the largest third-neighbour distance so far. Rounding is monotonic, so the float32 distance of
+    two boxes never exceeds that of points inside: the result is exact.
     """
     count, known_count = len(points) // clouds, len(known) // clouds
     per_cloud, buckets = (count + _LANES - 1) // _LANES, (known_count + _WIDTH - 1) // _WIDTH
@@ -82,7 +81,7 @@ def cpu(
 def _fill_bucket(
     known: np.ndarray, order: np.ndarray, begin: int, count: int, bucket: int, ordered: np.ndarray, box: np.ndarray
 ) -> None:
-    """Copy a run of the order, of the cloud at row `begin`, and enclose it."""
+    """Copy the points of one bucket, of the cloud at row `begin`, to `ordered` and fill `box` with their bounds."""
     first, end = begin + bucket * _WIDTH, begin + min(bucket * _WIDTH + _WIDTH, count)
     for i in range(first, end):
         for axis in range(3):
@@ -122,10 +121,10 @@ def _search_block(
 def _search(
     points: np.ndarray, known: np.ndarray, rows: np.ndarray, first_row: int, boxes: np.ndarray, keys: np.ndarray
 ) -> None:
-    """Leave in `keys` (3, 16) the three least keys of each point: a distance's bits, which order like the number, above
-    the index.
+    """Fill `keys` (3, 16) with the three smallest keys of each point.
 
-    Buckets are taken in the order of their distance, so that few are compared before the bound is tight.
+    The upper bits of a key are the distance's bits, which have the order of the distances; the lower bits are the
+    index. Buckets are searched in the order of their distance, so that few are compared before the bound is tight.
     """
     lanes, box = np.empty((3, _LANES), np.float32), np.empty(6, np.float32)
     for lane in range(_LANES):
@@ -153,8 +152,8 @@ def _search(
 
 @part()
 def _drop_far(bounds: np.ndarray, near: np.ndarray, furthest: int) -> tuple[int, int]:
-    """Move the buckets that are near enough to the front of `near`; returns the place of the nearest, and how many they
-    are."""
+    """Move the buckets that are near enough to the front of `near`; return the position of the nearest one and their
+    number."""
     nearest, left = 0, 0
     for bucket in near:
         if bounds[bucket] <= furthest:
@@ -193,7 +192,7 @@ def _to_box2(point: np.ndarray, box: np.ndarray) -> np.float32:
 
 @part()
 def _enclose(points: np.ndarray, box: np.ndarray) -> None:
-    """Fill a box (6,), lows then highs."""
+    """Fill the bounding box (6,) of points: minima, then maxima."""
     for axis in range(3):
         low, high = points[0, axis], points[0, axis]
         for i in range(1, len(points)):
@@ -203,7 +202,7 @@ def _enclose(points: np.ndarray, box: np.ndarray) -> None:
 
 @part()
 def _distance2(a: np.ndarray, b: np.ndarray) -> np.float32:
-    """Between two boxes; 0 where they touch."""
+    """Return the squared distance between two boxes; 0 if they overlap or touch."""
     zero = np.float32(0)
     dx, dy, dz = (
         max(a[0] - b[3], b[0] - a[3], zero),

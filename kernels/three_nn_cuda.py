@@ -1,5 +1,5 @@
-"""Three nearest neighbours on CUDA: a program takes a block of points past all known ones, the three least keys of each
-in registers."""
+"""Three nearest neighbours on CUDA: a program compares a block of points with all known points and keeps the three
+smallest keys of each point in registers."""
 
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
@@ -13,7 +13,7 @@ BLOCK = 128
 
 
 def three_nn(points: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, N, 3) and (B, M, 3) float32 -> distances (B, N, 3) float32 and indices (B, N, 3) int64."""
+    """Return distances (B, N, 3) float32 and indices (B, N, 3) int64 of the nearest of `known` (B, M, 3) float32."""
     points, known = points.contiguous(), known.contiguous()
     clouds, count = points.shape[:2]
     distances, indices = torch.empty_like(points), torch.empty_like(points, dtype=torch.int64)
@@ -36,9 +36,11 @@ def three_nn(points: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
 
 @triton.jit
 def three_nn_kernel(points, known, distances, indices, n_points, n_known, blocks, BLOCK: tl.constexpr):
-    """points, distances, indices (B, N, 3), known (B, M, 3); grid = B * blocks.
+    """Find the three nearest known points of one block of points.
 
-    A key is the squared distance's bits, which order like the number, above the index: its order is that of the rule.
+    points, distances, indices (B, N, 3), known (B, M, 3); grid = B * blocks. The upper bits of a key are the bits of
+    the squared distance, which have the order of the distances; the lower bits are the index. Keys therefore sort by
+    distance, then index.
     """
     program = tl.program_id(0)
     cloud = (program // blocks).to(tl.int64)

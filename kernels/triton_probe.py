@@ -1,4 +1,4 @@
-"""Whether Triton can compile and run a kernel on this machine: it needs a driver it knows and a C compiler."""
+"""Check that Triton can compile and run a kernel on this machine; it needs a supported driver and a C compiler."""
 
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
@@ -20,10 +20,10 @@ def _add_one(values, BLOCK: tl.constexpr):
 
 @functools.cache
 def probe() -> None:
-    """Run the smallest kernel, once in a process.
+    """Run a minimal kernel, once per process.
 
     Raises:
-        KernelUnavailable: with Triton's own reason.
+        KernelUnavailable: the kernel does not run or its result is wrong; the message holds Triton's reason.
     """
     values = torch.zeros(16, device="cuda")
     try:
@@ -32,7 +32,7 @@ def probe() -> None:
         raise
     except (
         Exception
-    ) as error:  # whatever stops Triton here (no compiler, unknown device, broken install) stops all its kernels
+    ) as error:  # any cause (no compiler, unknown device, broken installation) prevents all Triton kernels
         reason = str(error).strip().partition("\n")[0]
         raise KernelUnavailable(f"Triton cannot run: {type(error).__name__}: {reason}") from error
     if values.sum().item() != 16:

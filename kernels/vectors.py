@@ -1,11 +1,10 @@
-"""Vectors of numbers for CPU kernels: what LLVM keeps in one or more registers, with the processor's own width left to
-LLVM.
+"""SIMD vectors for CPU kernels: LLVM keeps a vector in one or more registers and chooses the register width.
 
-Numba's loops become vector code where LLVM can prove that it may; these few functions say it instead, for inner loops
-whose sums must stay in registers and keep one order of addition on every machine. They are called inside kernels only.
-Arrays are one-dimensional and contiguous; indices are not negative and are not checked.
+LLVM vectorises Numba's loops only where it can prove that this is allowed. These functions emit vector code explicitly,
+for inner loops whose sums must stay in registers and have the same order of addition on every machine. They can only be
+called inside kernels. Arrays are one-dimensional and contiguous; indices are non-negative and are not checked.
 
-Numba's disk cache follows a kernel's own file, not this one: after a change here, delete the kernels' caches.
+Numba's disk cache tracks a kernel's own file, not this one: after a change here, delete the kernels' caches.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _INDEX = ir.IntType(32)
 
 
 class Vector(types.Type):
-    """`lanes` numbers of the type `element`."""
+    """The Numba type of a vector of `lanes` numbers of the type `element`."""
 
     def __init__(self, element: types.Type, lanes: int) -> None:
         self.element, self.lanes = element, lanes
@@ -37,8 +36,8 @@ class _VectorModel(models.PrimitiveModel):
 
 @intrinsic
 def zeros(typing: Any, template: Any) -> Any:
-    """A vector of zeros; of which type says that of `template`, a structured array with one field of `lanes`
-    numbers."""
+    """Return a zero vector with the element type and lane count of `template`, a structured array with one field of
+    `lanes` numbers."""
     (field,) = template.dtype.fields.values()
     vector = Vector(field.type.dtype, field.type.shape[0])
     return vector(template), lambda context, builder, signature, values: ir.Constant(
@@ -48,7 +47,7 @@ def zeros(typing: Any, template: Any) -> Any:
 
 @intrinsic
 def lanes(typing: Any, vector: Any) -> Any:
-    """How many numbers the vector has."""
+    """Return the number of lanes of the vector."""
     return types.intp(vector), lambda context, builder, signature, values: context.get_constant(
         types.intp, vector.lanes
     )
@@ -56,7 +55,7 @@ def lanes(typing: Any, vector: Any) -> Any:
 
 @intrinsic
 def at(typing: Any, array: Any, index: Any) -> Any:
-    """array[index], without Python's meaning of a negative index, which keeps LLVM from making vectors of loops."""
+    """Return array[index] without support for negative indices, which would keep LLVM from vectorising loops."""
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         return builder.load(_address(context, builder, signature, values))
@@ -66,7 +65,7 @@ def at(typing: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def put(typing: Any, array: Any, index: Any, number: Any) -> Any:
-    """array[index] = number, as in `at`."""
+    """Set array[index] = number, without support for negative indices as in `at`."""
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         builder.store(values[2], _address(context, builder, signature, values))
@@ -77,7 +76,7 @@ def put(typing: Any, array: Any, index: Any, number: Any) -> Any:
 
 @intrinsic
 def load(typing: Any, array: Any, index: Any, like: Any) -> Any:
-    """array[index : index + lanes], with the lanes of the vector `like`, whose values do not matter."""
+    """Return array[index : index + lanes] as a vector of the type of `like`; the values of `like` are not used."""
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         address = builder.bitcast(
@@ -90,7 +89,7 @@ def load(typing: Any, array: Any, index: Any, like: Any) -> Any:
 
 @intrinsic
 def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
-    """array[index : index + lanes] = vector."""
+    """Set array[index : index + lanes] = vector."""
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         address = builder.bitcast(
@@ -104,13 +103,13 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
 
 @intrinsic
 def add(typing: Any, first: Any, second: Any) -> Any:
-    """first + second."""
+    """Return first + second."""
     return first(first, second), lambda context, builder, signature, values: builder.fadd(*values)
 
 
 @intrinsic
 def fma(typing: Any, factor: Any, vector: Any, total: Any) -> Any:
-    """factor * vector + total, rounded once; `factor` is one number of the vector's type."""
+    """Return factor * vector + total, rounded once; `factor` is a number of the vector's element type."""
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         kind = context.get_value_type(vector)
@@ -126,8 +125,8 @@ def fma(typing: Any, factor: Any, vector: Any, total: Any) -> Any:
 
 @intrinsic
 def dot(typing: Any, first: Any, second: Any) -> Any:
-    """The sum of first * second: the upper half is added to the lower one until one number is left. Lanes are a power
-    of two."""
+    """Return the sum of first * second: the upper half is added to the lower half until one number is left. The number
+    of lanes is a power of two."""
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         products, lanes = builder.fmul(*values), first.lanes
@@ -143,6 +142,6 @@ def dot(typing: Any, first: Any, second: Any) -> Any:
 
 
 def _address(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-    """Of the element values[1] of the array values[0]."""
+    """Emit the address of element values[1] of the array values[0]."""
     array = context.make_array(signature.args[0])(context, builder, values[0])
     return builder.gep(array.data, [values[1]], inbounds=True)

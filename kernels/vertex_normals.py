@@ -1,6 +1,6 @@
-"""Vertex normals of a triangle mesh: the sum of the unit normals of a vertex's faces, made a unit again.
+"""Vertex normals of a triangle mesh: the normalised sum of the unit normals of a vertex's faces.
 
-Sums are kept in float64 and in the order of the faces. Shapes: N vertices, F faces.
+Sums are computed in float64, in the order of the faces. Shapes: N vertices, F faces.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from torch import Tensor
 from g3d.kernels.compiled import kernel
 
 EPSILON = 1e-8
-"""Added to lengths, so that what has none stays 0."""
+"""Added to lengths, so that vectors of length 0 stay 0."""
 
 
 def reference(vertices: Tensor, faces: Tensor) -> Tensor:
-    """The oracle: (N, 3) float32 and (F, 3) integer -> (N, 3) float32."""
+    """Return normals (N, 3) float32 from vertices (N, 3) float32 and faces (F, 3) integer, in plain PyTorch."""
     a, b, c = (vertices.double()[column.long()] for column in faces.T)
     of_faces = torch.linalg.cross(b - a, c - a)
     of_faces = of_faces / (of_faces.norm(dim=1, keepdim=True) + EPSILON)
@@ -29,7 +29,7 @@ def reference(vertices: Tensor, faces: Tensor) -> Tensor:
 
 @kernel()
 def cpu(vertices: np.ndarray, faces: np.ndarray, sums: np.ndarray, normals: np.ndarray) -> None:
-    """Fill `normals` (N, 3) float32; `sums` (N, 3) float64 begins with 0."""
+    """Fill `normals` (N, 3) float32; `sums` (N, 3) float64 is zero on entry."""
     for face in range(len(faces)):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
         x, y, z = np.float64(vertices[a, 0]), np.float64(vertices[a, 1]), np.float64(vertices[a, 2])

@@ -1,7 +1,7 @@
-"""Voxelisation: which occupied cells of a grid a set of sites has, and which points lie in each.
+"""Voxelisation: the occupied cells of a grid and the points in each of them.
 
-A site is four integers, (batch, x, y, z). Voxels are numbered by the first of their points; the points of a voxel stay
-in their order.
+A site is four integers, (batch, x, y, z). Voxels are numbered by their first point; the points of a voxel keep their
+order.
 
 Shapes: N points, V voxels.
 """
@@ -14,18 +14,17 @@ from torch import Tensor
 
 from g3d.kernels.compiled import kernel
 
-_BITS = 62  # of a packed site
+_BITS = 62  # bits of a packed site
 
 
 def packing(sites: Tensor, margin: tuple[int, int, int] = (0, 0, 0)) -> tuple[list[int], list[int]]:
-    """How to pack each site into one int64 that sorts like (batch, x, y, z): the sum of (site - lowest) * step over the
-    columns.
+    """Return `lowest` and `steps` that pack each site into one int64 that sorts like (batch, x, y, z).
 
-    `margin` leaves room on both sides of x, y and z, so that a site moved by up to that much packs to a number of its
-    own.
+    The packed site is the sum of (site - lowest) * step over the columns. `margin` is added on both sides of x, y and
+    z, so that a site moved by up to that much still packs to a unique number.
 
     Raises:
-        ValueError: the sites spread too far for 62 bits.
+        ValueError: the range of the sites does not fit into 62 bits.
     """
     if sites.shape[0] == 0:
         return [0] * 4, [1] * 4
@@ -45,15 +44,15 @@ def packing(sites: Tensor, margin: tuple[int, int, int] = (0, 0, 0)) -> tuple[li
 
 
 def packed(sites: Tensor, lowest: list[int], steps: list[int]) -> Tensor:
-    """(N, 4) -> int64 (N,)."""
+    """Pack sites (N, 4) to int64 (N,)."""
     return (
         (sites.long() - sites.new_tensor(lowest, dtype=torch.int64)) * sites.new_tensor(steps, dtype=torch.int64)
     ).sum(1)
 
 
 def reference(sites: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The oracle: int32 (N, 4) -> sites (V, 4), voxel of each point (N,), points by voxel (N,), where each voxel's
-    begin (V + 1,)."""
+    """Return, for int32 sites (N, 4), the voxels' sites (V, 4), the voxel of each point (N,), the points grouped by
+    voxel (N,) and their offsets (V + 1,), in plain PyTorch."""
     keys = packed(sites, *packing(sites))
     found, inverse = keys.unique(return_inverse=True)
     first = inverse.new_full(found.shape, sites.shape[0]).scatter_reduce_(
@@ -82,10 +81,10 @@ def number_voxels(
     found: np.ndarray,
     voxel: np.ndarray,
 ) -> int:
-    """Fill `found` (N, 4), of which the first V rows count, and `voxel` (N,); returns V.
+    """Fill the first V rows of `found` (N, 4) and `voxel` (N,); return V.
 
-    `table` (a power of two above N) is an open-addressing hash of voxel numbers, -1 when free; `keys` (N,) is room for
-    their packed sites.
+    `table` (its length is a power of two above N) is an open-addressing hash table of voxel numbers, -1 when free;
+    `keys` (N,) is a buffer for their packed sites.
     """
     mask = table.shape[0] - 1
     bits = 0
@@ -117,16 +116,16 @@ def number_voxels(
 
 @kernel()
 def points_by_voxel(voxel: np.ndarray, offsets: np.ndarray, points: np.ndarray) -> None:
-    """Fill `offsets` (V + 1,) and `points` (N,): the points of voxel v are points[offsets[v]:offsets[v + 1]], in their
-    order."""
+    """Fill `offsets` (V + 1,) and `points` (N,): the points of voxel v are points[offsets[v]:offsets[v + 1]], in
+    ascending order."""
     offsets[:] = 0
     for n in range(voxel.shape[0]):
         offsets[voxel[n] + 1] += 1
     for v in range(offsets.shape[0] - 1):
         offsets[v + 1] += offsets[v]
-    for n in range(voxel.shape[0]):  # moves each voxel's offset to its end ...
+    for n in range(voxel.shape[0]):  # moves each voxel's offset to the voxel's end ...
         points[offsets[voxel[n]]] = n
         offsets[voxel[n]] += 1
-    for v in range(offsets.shape[0] - 1, 0, -1):  # ... which is where the next one begins
+    for v in range(offsets.shape[0] - 1, 0, -1):  # ... which is the start of the next voxel
         offsets[v] = offsets[v - 1]
     offsets[0] = 0

@@ -1,4 +1,4 @@
-"""`ball_query`: the face of kernels/ball_query.py. Checks, dense and ragged batches, registration."""
+"""Operator `ball_query` over kernels/ball_query.py: argument checks, dense and ragged batches, registration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ball_query(
     centre_offsets: Tensor | None = None,
     pad: Literal["first", "none"] = "first",
 ) -> Tensor:
-    """Indices of the first `k` points closer than `radius` to each centre.
+    """Return the indices of the first `k` points closer than `radius` to each centre.
 
     Args:
         points: dense (B, N, 3) or, with offsets, ragged (T, 3), float32, metres.
@@ -30,20 +30,20 @@ def ball_query(
         radius: metres, above 0.
         k: slots per centre, at least 1.
         offsets: (B + 1,) int64, the rows at which the ragged clouds begin and end.
-        centre_offsets: the same of the centres.
-        pad: what slots beyond the last hit hold: "first", the first hit, or without a hit the cloud's first point;
-            "none", -1.
+        centre_offsets: (B + 1,) int64, the same for the centres.
+        pad: content of the slots after the last hit. "first": the first hit, or the cloud's first point if there is no
+            hit; "none": -1.
 
     Returns:
-        (B, M, k) int64 indices into each cloud of a dense batch, or (Q, k) rows of `points` of a ragged one. Not
+        (B, M, k) int64 indices into each cloud of a dense batch, or (Q, k) rows of `points` for a ragged batch. Not
         differentiable.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit; a cloud is empty and `pad` is "first"; on a CPU also: a
+        ValueError: shapes, dtypes or devices do not match; a cloud is empty and `pad` is "first"; on a CPU also: a
             coordinate is not finite.
 
-    Source: PointNet++ section 3.3; semantics of erikwijmans/Pointnet2_PyTorch, with pad "none" of
-        facebookresearch/pytorch3d.
+    Source: PointNet++ section 3.3; semantics of erikwijmans/Pointnet2_PyTorch, and of facebookresearch/pytorch3d for
+        pad "none".
     """
     if not radius > 0:
         raise ValueError(f"radius: expected above 0, found {radius}")

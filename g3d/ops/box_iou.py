@@ -1,4 +1,4 @@
-"""Overlap of boxes: the face of kernels/box_iou.py (rotated) and kernels/aligned_iou.py (sides along the axes)."""
+"""Overlap of boxes over kernels/box_iou.py (rotated boxes) and kernels/aligned_iou.py (axis-aligned boxes)."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ Pairs = tuple[Tensor, Tensor]
 
 
 def rotated_iou_bev(first: Tensor, second: Tensor, pairs: Pairs | None = None) -> Tensor:
-    """Intersection over union of boxes seen from above, as rotated rectangles in the x-z plane.
+    """Return the bird's-eye-view IoU of boxes, as rotated rectangles in the x-z plane.
 
     Args:
         first: (N, 7) floating point, x y z h w l rotation_y: bottom centre, height, width, length in metres, yaw in
             radians, camera frame (g3d/geometry/boxes.py).
         second: (M, 7), same dtype and device.
-        pairs: two int64 tensors (P,), rows of `first` and rows of `second`: only these pairs are computed. None
-            computes all.
+        pairs: two int64 tensors (P,), rows of `first` and rows of `second`: only these pairs are computed. None: all
+            pairs are computed.
 
     Returns:
-        (N, M), or (P,) for pairs, in the dtype of the input, 0..1; computed in float64. Boxes without extent overlap
+        (N, M), or (P,) for pairs, in the dtype of the input, 0..1; computed in float64. A box without extent overlaps
         nothing. Differentiable.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit; on a CPU also: a number is not finite, a pair points outside
-            the boxes.
+        ValueError: shapes, dtypes or devices do not match; on a CPU also: a number is not finite, or a pair index is
+            out of range.
 
     Source: the overlap of KITTI's object benchmark.
     """
@@ -40,60 +40,60 @@ def rotated_iou_bev(first: Tensor, second: Tensor, pairs: Pairs | None = None) -
 
 
 def rotated_iou_3d(first: Tensor, second: Tensor, pairs: Pairs | None = None) -> Tensor:
-    """Intersection over union of boxes in space: the overlap from above times that of the height ranges [y - h, y].
+    """Return the 3D IoU of boxes: the intersection is the bird's-eye-view overlap times that of the ranges [y - h, y].
 
-    Arguments, result and errors are those of rotated_iou_bev. Boxes of a scene go through `camera_from_scene_boxes`
-    first.
+    Arguments, result and errors are those of rotated_iou_bev. Convert boxes of the scene frame with
+    `camera_from_scene_boxes` first.
     """
     _check(first, second, pairs, 7)
     return _rotated(first, second, *(pairs or (None, None)), True)
 
 
 def axis_aligned_iou(first: Tensor, second: Tensor, pairs: Pairs | None = None) -> Tensor:
-    """Intersection over union of boxes of an image, (N, 4) and (M, 4) x1 y1 x2 y2 -> (N, M), or (P,) for `pairs` of
-    rows.
+    """Return the IoU of image boxes (N, 4) and (M, 4), x1 y1 x2 y2: (N, M), or (P,) for `pairs` of rows.
 
-    A box spans [x1, x2] x [y1, y2] (no pixel is added); one with x2 <= x1 or y2 <= y1 overlaps nothing. Differentiable.
+    A box spans [x1, x2] x [y1, y2] (no pixel is added); a box with x2 <= x1 or y2 <= y1 overlaps nothing.
+    Differentiable.
 
     Raises:
-        ValueError: as rotated_iou_bev.
+        ValueError: for the reasons that rotated_iou_bev lists.
     """
     _check(first, second, pairs, 4)
     return _aligned(first, second, *(pairs or (None, None)), False)
 
 
 def axis_aligned_coverage(first: Tensor, second: Tensor, pairs: Pairs | None = None) -> Tensor:
-    """Share of each box of `first` that a box of `second` covers, 0..1. Arguments and errors are those of
+    """Return the share of each box of `first` that a box of `second` covers, 0..1. Arguments and errors are those of
     axis_aligned_iou."""
     _check(first, second, pairs, 4)
     return _aligned(first, second, *(pairs or (None, None)), True)
 
 
 def axis_aligned_iou_3d(first: Tensor, second: Tensor, pairs: Pairs | None = None) -> Tensor:
-    """Intersection over union of axis-aligned boxes in space, (N, 6) and (M, 6) -> (N, M), or (P,) for `pairs` of rows.
+    """Return the 3D IoU of axis-aligned boxes (N, 6) and (M, 6): (N, M), or (P,) for `pairs` of rows.
 
-    A box is x y z dx dy dz: its centre and its extents in metres, scene frame. One with an extent that is not above 0
+    A box is x y z dx dy dz: its centre and its extents in metres, scene frame. A box with an extent that is not above 0
     overlaps nothing. Differentiable.
 
     Raises:
-        ValueError: as rotated_iou_bev.
+        ValueError: for the reasons that rotated_iou_bev lists.
 
-    Source: the overlap of ScanRefer and Nr3D's tables; daveredrum/ScanRefer adds 1e-8 to the union, which g3d does not
-        need.
+    Source: the overlap in the tables of ScanRefer and Nr3D; daveredrum/ScanRefer adds 1e-8 to the union, which g3d does
+        not need.
     """
     _check(first, second, pairs, 6)
     return _aligned(scene_box_bounds(first), scene_box_bounds(second), *(pairs or (None, None)), False).to(first.dtype)
 
 
 def scene_box_bounds(boxes: Tensor) -> Tensor:
-    """Centre and extents (N, 6) -> the least x y z and the largest, (N, 6) float64: halves of float32 numbers are then
-    exact."""
+    """Convert boxes (N, 6) from centre and extents to minimum and maximum x y z, (N, 6) float64, in which halves of
+    float32 numbers are exact."""
     centre, size = boxes.double().chunk(2, -1)
     return torch.cat([centre - size / 2, centre + size / 2], -1)
 
 
 def camera_from_scene_boxes(boxes: Tensor) -> Tensor:
-    """Boxes of a scene as rows that the rotated overlaps take.
+    """Convert boxes of the scene frame to the camera-frame rows that the rotated overlaps take.
 
     Args:
         boxes: (N, 7) x y z dx dy dz heading: centre, extents in metres, and the turn about z (up) from +x towards +y in
@@ -108,7 +108,7 @@ def camera_from_scene_boxes(boxes: Tensor) -> Tensor:
 
 
 def _select(first: Tensor, second: Tensor, rows: Tensor | None, columns: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Boxes to compare by broadcasting: (N, 1, K) and (1, M, K), or (P, K) twice."""
+    """Return the boxes to compare by broadcasting: (N, 1, K) and (1, M, K), or (P, K) twice."""
     return (first[:, None], second[None]) if rows is None or columns is None else (first[rows], second[columns])
 
 
@@ -148,8 +148,8 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _gathered(slope: Tensor, grad: Tensor, boxes: Tensor, rows: Tensor | None, over: int) -> Tensor:
-    """The gradient of `boxes`: slopes times the gradient of their overlaps, summed over the other boxes or over a box's
-    pairs."""
+    """Return the gradient of `boxes`: slopes times the gradient of the overlaps, summed over the other boxes or over
+    each box's pairs."""
     found = slope * grad[..., None].double()
     total = found.sum(over) if rows is None else found.new_zeros(boxes.shape).index_add(0, rows, found)
     return total.to(boxes.dtype)

@@ -1,8 +1,7 @@
-"""Batches of point clouds as the operators take them: what is checked, and how a dense batch is written as a ragged
-one.
+"""Argument checks of the point-cloud operators, and conversion of dense batches to ragged batches.
 
-A ragged batch is the points of all its clouds, (T, 3), and their `offsets` (B + 1,) int64: cloud b is rows
-offsets[b]..offsets[b + 1].
+A ragged batch consists of the points of all its clouds, (T, 3), and their `offsets` (B + 1,) int64: the rows of cloud b
+are offsets[b]..offsets[b + 1] - 1.
 """
 
 from __future__ import annotations
@@ -10,14 +9,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-ROWS = 2**31  # rows are numbered by 32 bits inside the kernels
+ROWS = 2**31  # the kernels number rows with 32 bits
 
 
 def check_points(name: str, points: Tensor, shape: str) -> None:
-    """That points are (B, N, 3) or (N, 3), as `shape` says, and float32.
+    """Check that points are float32 and have the dimensions of `shape`, "(B, N, 3)" or "(N, 3)".
 
     Raises:
-        ValueError: they are not, or are too many.
+        ValueError: the shape or dtype is wrong, or there are 2^31 points or more.
     """
     if points.dim() != shape.count(",") + 1 or points.shape[-1] != 3 or points.dtype != torch.float32:
         raise ValueError(f"{name}: expected {shape} float32, found {tuple(points.shape)} {points.dtype}")
@@ -26,10 +25,10 @@ def check_points(name: str, points: Tensor, shape: str) -> None:
 
 
 def check_offsets(name: str, offsets: Tensor, of: Tensor) -> None:
-    """That offsets are (B + 1,) int64 beside the points that they divide.
+    """Check that offsets are (B + 1,) int64 on the device of the points that they divide.
 
     Raises:
-        ValueError: they are not.
+        ValueError: the shape, dtype or device is wrong.
     """
     if offsets.dim() != 1 or len(offsets) == 0 or offsets.dtype != torch.int64 or offsets.device != of.device:
         found = f"{tuple(offsets.shape)} {offsets.dtype} on {offsets.device}"
@@ -37,25 +36,25 @@ def check_offsets(name: str, offsets: Tensor, of: Tensor) -> None:
 
 
 def check_together(name: str, found: Tensor, first_name: str, first: Tensor) -> None:
-    """That two tensors are on one device.
+    """Check that two tensors are on the same device.
 
     Raises:
-        ValueError: they are not.
+        ValueError: the devices differ.
     """
     if found.device != first.device:
         raise ValueError(f"{name}: expected to be on {first.device} as {first_name}, found {found.device}")
 
 
 def dense_offsets(clouds: int, points: int, device: torch.device) -> Tensor:
-    """The offsets of `clouds` clouds of the same number of points."""
+    """Return the offsets of `clouds` clouds with `points` points each, (clouds + 1,) int64."""
     return torch.arange(clouds + 1, device=device) * points
 
 
 def check_rise(name: str, offsets: Tensor, rows: int, least: int = 0) -> None:
-    """The values of offsets on a CPU: from 0 to `rows`, each cloud with at least `least` points.
+    """Check that offsets on a CPU rise from 0 to `rows` and give each cloud at least `least` points.
 
     Raises:
-        ValueError: they are not so.
+        ValueError: the offsets do not rise so, or a cloud has too few points.
     """
     sizes = offsets.diff()
     if offsets[0] != 0 or offsets[-1] != rows or bool((sizes < 0).any()):
@@ -67,12 +66,12 @@ def check_rise(name: str, offsets: Tensor, rows: int, least: int = 0) -> None:
 
 
 def check_finite(name: str, points: Tensor) -> None:
-    """That the coordinates on a CPU are finite: no order of distances exists otherwise.
+    """Check that coordinates on a CPU are finite; otherwise distances have no order.
 
     Raises:
-        ValueError: one is not; names its row.
+        ValueError: a coordinate is not finite; the message names its row.
     """
-    if points.numel() and not all(bound.isfinite() for bound in points.aminmax()):  # which NaN passes through
+    if points.numel() and not all(bound.isfinite() for bound in points.aminmax()):  # aminmax propagates NaN
         row = int((~points.isfinite()).flatten(0, -2).any(1).int().argmax())
         raise ValueError(
             f"{name}: expected finite coordinates, found {points.flatten(0, -2)[row].tolist()} in row {row}"
@@ -80,20 +79,20 @@ def check_finite(name: str, points: Tensor) -> None:
 
 
 def check_features(name: str, features: Tensor, shape: str) -> None:
-    """That features are (B, C, N), as `shape` says, and floating point.
+    """Check that features are floating point with three dimensions, named by `shape` such as "(B, C, N)".
 
     Raises:
-        ValueError: they are not.
+        ValueError: the number of dimensions or the dtype is wrong.
     """
     if features.dim() != 3 or not features.is_floating_point():
         raise ValueError(f"{name}: expected {shape} floating point, found {tuple(features.shape)} {features.dtype}")
 
 
 def check_indices(indices: Tensor, count: int) -> None:
-    """That indices on a CPU are 0..count - 1.
+    """Check that indices on a CPU are in 0..count - 1.
 
     Raises:
-        ValueError: one is not.
+        ValueError: an index is out of range.
     """
     if indices.numel():
         least, most = (int(bound) for bound in indices.aminmax())
@@ -102,5 +101,5 @@ def check_indices(indices: Tensor, count: int) -> None:
 
 
 def computed(tensor: Tensor) -> Tensor:
-    """A CPU tensor as the kernels compute with it: contiguous, float32 where it has fewer bits."""
+    """Return a CPU tensor in the form that the kernels use: detached, contiguous, float64 kept, else float32."""
     return tensor.detach().to(torch.float64 if tensor.dtype == torch.float64 else torch.float32).contiguous()

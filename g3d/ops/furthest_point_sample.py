@@ -1,4 +1,4 @@
-"""`furthest_point_sample`: the face of kernels/furthest_point_sample.py. Checks, dense and ragged batches,
+"""Operator `furthest_point_sample` over kernels/furthest_point_sample.py: argument checks, dense and ragged batches,
 registration."""
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from g3d.ops.registry import Operator
 
 
 def furthest_point_sample(points: Tensor, k: int, offsets: Tensor | None = None, skip_origin: bool = False) -> Tensor:
-    """`k` points of each cloud, from its index 0 on always the one furthest from those chosen before.
+    """Sample `k` points of each cloud, starting at index 0; each next point is the furthest from those already chosen.
 
     Args:
         points: dense (B, N, 3) or, with offsets, ragged (T, 3), float32, metres, any frame.
-        k: samples per cloud, at least 1. More than there are points: indices repeat.
-        offsets: (B + 1,) int64, the rows at which ragged clouds begin and end; each has at least one point.
-        skip_origin: the published operator's rule that points with |p|^2 <= 1e-3 are never chosen, except index 0.
+        k: samples per cloud, at least 1. If `k` exceeds the number of points, indices repeat.
+        offsets: (B + 1,) int64, the rows at which ragged clouds begin and end; each cloud has at least one point.
+        skip_origin: apply the published operator's rule that points with |p|^2 <= 1e-3 are never chosen, except index
+            0.
 
     Returns:
-        (B, k) int64: indices into each cloud of a dense batch, rows of `points` of a ragged one. Equal distances are
-        decided as in the published operator (kernels/furthest_point_sample.py). Not differentiable.
+        (B, k) int64: indices into each cloud of a dense batch, or rows of `points` for a ragged batch. Ties are broken
+        as in the published operator (kernels/furthest_point_sample.py). Not differentiable.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit; a cloud is empty; on a CPU also: a coordinate is not finite.
+        ValueError: shapes, dtypes or devices do not match; a cloud is empty; on a CPU also: a coordinate is not finite.
 
     Source: PointNet++ section 3.2; semantics of erikwijmans/Pointnet2_PyTorch.
     """

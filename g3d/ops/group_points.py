@@ -1,5 +1,5 @@
-"""`group_points` and `gather_points`: the face of kernels/group_points.py. Checks, dispatch by device, gradient,
-registration."""
+"""Operators `group_points` and `gather_points` over kernels/group_points.py: argument checks, dispatch by device,
+gradient, registration."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from g3d.ops.registry import Operator
 
 
 def group_points(features: Tensor, indices: Tensor) -> Tensor:
-    """The features of each centre's neighbours.
+    """Gather the features of each centre's neighbours.
 
     Args:
         features: (B, C, N) floating point.
-        indices: (B, M, K) int64, 0..N - 1, same device: what ball_query gives.
+        indices: (B, M, K) int64, 0..N - 1, same device, as ball_query returns them.
 
     Returns:
-        (B, C, M, K) in the dtype of `features`. Differentiable with respect to them: gradients of a point chosen
-        several times are summed, in index order on a CPU; on CUDA by PyTorch's scatter_add, whose last bits differ from
-        run to run.
+        (B, C, M, K) in the dtype of `features`. Differentiable with respect to `features`: the gradients of a point
+        that is chosen several times are summed. A CPU sums them in index order; CUDA uses PyTorch's scatter_add, whose
+        last bits differ from run to run.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit; on a CPU also: an index lies outside.
+        ValueError: shapes, dtypes or devices do not match; on a CPU also: an index is out of range.
 
     Source: semantics of erikwijmans/Pointnet2_PyTorch.
     """
@@ -35,7 +35,7 @@ def group_points(features: Tensor, indices: Tensor) -> Tensor:
 
 
 def gather_points(features: Tensor, indices: Tensor) -> Tensor:
-    """Features (B, C, N) at indices (B, M) int64, as furthest_point_sample gives them -> (B, C, M).
+    """Gather the features (B, C, N) at indices (B, M) int64, as furthest_point_sample returns them: (B, C, M).
 
     Dtypes, gradient, errors and source are those of group_points.
     """

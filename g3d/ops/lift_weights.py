@@ -1,4 +1,4 @@
-"""`lift_weights`: the face of kernels/lift_weights.py. Checks, dispatch by device, registration."""
+"""Operator `lift_weights` over kernels/lift_weights.py: argument checks, dispatch by device, registration."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from g3d.ops.registry import Operator
 def lift_weights(
     hits: Tensor, positions: Tensor, rows: Tensor, scale: Tensor, count: int, size: tuple[int, int]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The sparse matrix that turns a grid of features into sums over the pixels that hit each row.
+    """Return the sparse matrix that maps a grid of features to sums over the pixels that hit each row.
 
-    A pixel takes its feature from the grid by bilinear interpolation and gives it to every point that it hits; a row (a
-    point, a superpoint) adds up what its points get, times their scale. sums = matrix @ grid, with grid (height *
+    Each pixel interpolates its feature bilinearly in the grid and adds it to every point that it hits; a row (a point
+    or a superpoint) sums the features of its points, times their scale. sums = matrix @ grid, with grid (height *
     width, C).
 
     Args:
         hits: (P, k) int64, the points that each of P pixels hits, or -1.
-        positions: (P, 2) float32, where each pixel lies in the grid: x, y in cells, 0, 0 in the middle of the first
-            cell, all within 0 .. width - 1 and 0 .. height - 1.
+        positions: (P, 2) float32, each pixel's position in the grid: x, y in cells with 0, 0 at the centre of the first
+            cell, within 0 .. width - 1 and 0 .. height - 1.
         rows: (N,) int64, the row of each point, 0 .. count - 1.
         scale: (N,) float32, the factor of each point.
         count: number of rows R.
@@ -33,7 +33,7 @@ def lift_weights(
         row, and weights (Z,) float32. Not differentiable.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit; on a CPU also: a hit, a row or a position is out of its range.
+        ValueError: shapes, dtypes or devices do not match; on a CPU also: a hit, a row or a position is out of range.
     """
     width, height = size
     if width < 1 or height < 1 or count < 0:

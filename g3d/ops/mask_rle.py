@@ -1,7 +1,7 @@
-"""Run-length coded masks: the face of kernels/mask_rle.py, in the formats of COCO (images) and BQ-Net (points).
+"""Run-length coded masks over kernels/mask_rle.py, in the formats of COCO (images) and BQ-Net (points).
 
-A coded mask is its counts: int64 (R,) on the CPU, the lengths of the runs of 0 and 1 in turn, starting with zeros,
-column by column. Functions take and give lists of them, so that a call handles many masks.
+A coded mask is stored as its counts: int64 (R,) on the CPU, the lengths of the alternating runs of 0 and 1, starting
+with zeros, column by column. Functions take and return lists of counts, so that one call handles many masks.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ _WRONG = {
 
 
 def masks_to_strings(masks: Tensor) -> list[str]:
-    """Masks (N, H, W), bool or integers (set where not 0), on any device -> COCO's compressed form of each.
+    """Encode masks (N, H, W), bool or integers (nonzero is set), on any device, as COCO's compressed strings.
 
     Raises:
-        ValueError: another shape or dtype, or no pixels.
+        ValueError: the shape or dtype is wrong, or the masks have no pixels.
     """
     return _texts(*_pack.direct(*_encode.direct(_pixels(masks))))
 
 
 def strings_to_masks(texts: Sequence[str | bytes], height: int, width: int) -> Tensor:
-    """COCO's compressed form of N masks -> bool (N, height, width).
+    """Decode N of COCO's compressed strings to masks, bool (N, height, width).
 
     Raises:
-        ValueError: a text is not a run-length code, or its runs do not sum to height * width; says which and why.
+        ValueError: a string is not a run-length code, or its runs do not sum to height * width; the message names the
+            mask and the reason.
     """
     counts, lengths = _runs(texts)
     _check_runs("mask", counts, lengths, height * width)
@@ -44,17 +45,17 @@ def strings_to_masks(texts: Sequence[str | bytes], height: int, width: int) -> T
 
 
 def rle_encode(masks: Tensor) -> list[Tensor]:
-    """Masks (N, H, W), bool or integers (set where not 0), on any device -> the counts of each.
+    """Return the counts of each of the masks (N, H, W), bool or integers (nonzero is set), on any device.
 
     Raises:
-        ValueError: another shape or dtype, or no pixels.
+        ValueError: the shape or dtype is wrong, or the masks have no pixels.
     """
     counts, lengths = _encode.direct(_pixels(masks))
     return list(counts.split(lengths.tolist()))
 
 
 def rle_decode(counts: Sequence[Tensor], height: int, width: int) -> Tensor:
-    """The counts of N masks -> bool (N, height, width).
+    """Decode the counts of N masks to bool (N, height, width).
 
     Raises:
         ValueError: counts are not int64 (R,), are negative, or do not sum to height * width.
@@ -63,7 +64,7 @@ def rle_decode(counts: Sequence[Tensor], height: int, width: int) -> Tensor:
 
 
 def rle_to_strings(counts: Sequence[Tensor]) -> list[str]:
-    """The counts of N masks -> COCO's compressed form of each.
+    """Return COCO's compressed string of each of N masks from their counts.
 
     Raises:
         ValueError: counts are not int64 (R,), or are negative.
@@ -72,17 +73,17 @@ def rle_to_strings(counts: Sequence[Tensor]) -> list[str]:
 
 
 def rle_from_strings(texts: Sequence[str | bytes]) -> list[Tensor]:
-    """COCO's compressed form of N masks -> the counts of each.
+    """Return the counts of each of N masks from COCO's compressed strings.
 
     Raises:
-        ValueError: a text is not a run-length code; says which and why.
+        ValueError: a string is not a run-length code; the message names the mask and the reason.
     """
     counts, lengths = _runs(texts)
     return list(counts.split(lengths.tolist()))
 
 
 def rle_area(counts: Sequence[Tensor]) -> Tensor:
-    """Pixels set in each of N masks, int64 (N,).
+    """Return the number of set pixels in each of N masks, int64 (N,).
 
     Raises:
         ValueError: counts are not int64 (R,), or are negative.
@@ -91,8 +92,9 @@ def rle_area(counts: Sequence[Tensor]) -> Tensor:
 
 
 def rle_boxes(counts: Sequence[Tensor], height: int) -> Tensor:
-    """The box around each of N masks of a height, int64 (N, 4) x1 y1 x2 y2: x2 and y2 are one past the last pixel.
-    Zeros for an empty mask.
+    """Return the bounding box of each of N masks of the given height, int64 (N, 4) x1 y1 x2 y2.
+
+    x2 and y2 are one past the last pixel. The box of an empty mask is all zeros.
 
     Raises:
         ValueError: counts are not int64 (R,), or are negative.
@@ -105,7 +107,7 @@ def rle_boxes(counts: Sequence[Tensor], height: int) -> Tensor:
     end, flat, owner = end[used], flat[used], owner[used]
     if len(owner):
         first, last = end - flat, end - 1
-        across = first // height != last // height  # a run that goes on in the next column
+        across = first // height != last // height  # the run continues in the next column
         top, bottom = np.where(across, 0, first % height), np.where(across, height - 1, last % height)
         starts = np.flatnonzero(np.diff(owner, prepend=-1))
         ends = [
@@ -119,7 +121,7 @@ def rle_boxes(counts: Sequence[Tensor], height: int) -> Tensor:
 
 
 def rle_merge(counts: Sequence[Tensor], intersect: bool = False) -> Tensor:
-    """The counts of the union of at least one mask, or of the intersection.
+    """Return the counts of the union, or of the intersection, of one or more masks.
 
     Raises:
         ValueError: there is no mask, counts are not int64 (R,), are negative, or do not sum to the same number of
@@ -131,13 +133,13 @@ def rle_merge(counts: Sequence[Tensor], intersect: bool = False) -> Tensor:
 
 
 def rle_iou(first: Sequence[Tensor], second: Sequence[Tensor], crowd: Tensor | None = None) -> Tensor:
-    """Intersection over union of N and M masks of one size, float64 (N, M); 0 where both are empty.
+    """Return the IoU of N and M masks of one size, float64 (N, M); 0 where both masks are empty.
 
     Args:
         first: the counts of N masks.
         second: the counts of M masks.
-        crowd: bool (M,), which of the second are groups of objects: for them, the share of the first mask that lies in
-            the group.
+        crowd: bool (M,), True for each second mask that is a group of objects: its IoU is replaced by the share of the
+            first mask that the group covers.
 
     Raises:
         ValueError: counts are not int64 (R,), are negative, or do not sum to the same number of pixels; `crowd` has
@@ -155,8 +157,12 @@ def rle_iou(first: Sequence[Tensor], second: Sequence[Tensor], crowd: Tensor | N
 
 
 def rle_encode_points(mask: Tensor) -> dict[str, Any]:
-    """A mask of points, bool (N,) -> {"length": N, "counts": "start length start length ..."} of its runs of 1; the
-    first point is 1.
+    """Encode a mask of points, bool (N,), as {"length": N, "counts": "start length start length ..."}.
+
+    The pairs describe the runs of 1; points are numbered from 1.
+
+    Raises:
+        ValueError: the shape or dtype is wrong.
 
     Source: the mask files of BQ-Net's evaluation.
     """
@@ -169,7 +175,7 @@ def rle_encode_points(mask: Tensor) -> dict[str, Any]:
 
 
 def rle_decode_points(code: dict[str, Any]) -> Tensor:
-    """What rle_encode_points gives -> bool (N,).
+    """Decode the result of `rle_encode_points` to a mask, bool (N,).
 
     Raises:
         ValueError: a key is missing, or the counts are not pairs of numbers within the length.
@@ -207,7 +213,7 @@ def _texts(characters: Tensor, lengths: Tensor) -> list[str]:
 
 
 def _runs(texts: Sequence[str | bytes]) -> tuple[Tensor, Tensor]:
-    """The counts of compressed masks one after another, and how many each mask has."""
+    """Return the concatenated counts of compressed masks, and the number of counts of each mask."""
     raw = [text if isinstance(text, bytes) else text.encode() for text in texts]
     joined = bytearray(b"".join(raw))
     characters = torch.frombuffer(joined, dtype=torch.uint8) if joined else torch.zeros(0, dtype=torch.uint8)
@@ -219,7 +225,7 @@ def _runs(texts: Sequence[str | bytes]) -> tuple[Tensor, Tensor]:
 
 
 def _joined(name: str, counts: Sequence[Tensor], pixels: int | None) -> tuple[Tensor, Tensor]:
-    """The counts one after another, and how many each mask has, checked."""
+    """Check the counts; return them concatenated, and the number of counts of each mask."""
     for k, runs in enumerate(counts):
         if runs.dim() != 1 or runs.dtype != torch.int64 or runs.is_cuda or runs.numel() == 0:
             raise ValueError(
@@ -233,13 +239,13 @@ def _joined(name: str, counts: Sequence[Tensor], pixels: int | None) -> tuple[Te
 
 
 def _check_runs(name: str, counts: Tensor, lengths: Tensor, pixels: int | None) -> None:
-    """Raise ValueError where a run is negative, or where those of a mask do not sum to `pixels`."""
+    """Raise ValueError if a run is negative, or if the runs of a mask do not sum to `pixels`."""
     numbers, sizes = counts.numpy(), lengths.numpy()
     if len(numbers) and numbers.min() < 0:
         k = int(np.searchsorted(sizes.cumsum(), (numbers < 0).argmax(), side="right"))
         raise ValueError(f"{name}[{k}]: a run has the length {numbers[(numbers < 0).argmax()]}")
     if pixels is not None:
-        if len(numbers) and numbers.max() > pixels:  # also keeps the sums below from running over
+        if len(numbers) and numbers.max() > pixels:  # also keeps the sums below from overflowing
             k = int(np.searchsorted(sizes.cumsum(), numbers.argmax(), side="right"))
             raise ValueError(f"{name}[{k}]: expected runs that sum to {pixels} pixels, found one of {numbers.max()}")
         sums = np.diff(np.concatenate([[0], numbers.cumsum()])[sizes.cumsum()], prepend=0)
@@ -249,7 +255,7 @@ def _check_runs(name: str, counts: Tensor, lengths: Tensor, pixels: int | None) 
 
 
 def _owners(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each count: its mask, and whether it is a run of 1."""
+    """Return, for each count, the index of its mask and whether it is a run of 1."""
     owner = np.repeat(np.arange(len(lengths)), lengths)
     return owner, (np.arange(len(owner)) - (lengths.cumsum() - lengths)[owner]) % 2 == 1
 
@@ -301,7 +307,7 @@ def _unpack_cpu(characters: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Te
 
 
 def _unknown(like: Tensor, dtype: torch.dtype = torch.int64) -> Tensor:
-    """A fake (R,) whose length the masks decide."""
+    """Return a fake tensor (R,) whose length depends on the data."""
     return like.new_empty(torch.library.get_ctx().new_dynamic_size(), dtype=dtype)
 
 

@@ -1,5 +1,4 @@
-"""`mesh_segments`, `graph_segments` and `point_segments`: the face of kernels/mesh_segments.py and
-kernels/point_normals.py."""
+"""Superpoints of meshes (`mesh_segments`) and of graphs of points (`graph_segments`) over kernels/mesh_segments.py."""
 
 from __future__ import annotations
 
@@ -19,24 +18,24 @@ log = logging.getLogger(__name__)
 def mesh_segments(
     vertices: Tensor, faces: Tensor, threshold: float = 0.01, min_vertices: int = 20, roots: bool = False
 ) -> Tensor:
-    """Superpoints of a triangle mesh: parts of its surface whose normals change little.
+    """Segment a triangle mesh into superpoints: parts of its surface whose normals change little.
 
-    The algorithm is sequential: it runs on a CPU wherever the mesh lies.
+    The algorithm is sequential and runs on a CPU whatever the device of the mesh.
 
     Args:
-        vertices: (N, 3) float32, metres, any frame. ScanNet's are the raw, not axis-aligned ones: rounding decides
-            ties.
+        vertices: (N, 3) float32, metres, any frame. For ScanNet, pass the raw vertices, not the axis-aligned ones,
+            because rounding decides ties.
         faces: (F, 3) int32 or int64, rows of `vertices`.
-        threshold: the larger, the larger the segments (published kThresh).
-        min_vertices: smaller segments are joined to a neighbour if they have one.
+        threshold: a larger threshold gives larger segments (published kThresh).
+        min_vertices: a segment with fewer vertices is merged into a neighbour if it has one.
         roots: return the root vertex of each segment, as ScanNet's segs.json files do, instead of compact numbers.
 
     Returns:
         (N,) int64 on the device of `vertices`: segments 0 .. S - 1 in the order of their root vertices. A vertex
-        without a face is a segment of its own.
+        without a face forms its own segment.
 
     Raises:
-        ValueError: shapes or dtypes do not fit; a face names a vertex that does not exist.
+        ValueError: shapes or dtypes are wrong; a face refers to a vertex that does not exist.
 
     Source: Felzenszwalb and Huttenlocher 2004; semantics of ScanNet/ScanNet Segmentator and Karbo123/segmentator.
     """
@@ -59,17 +58,21 @@ def graph_segments(
     roots: bool = False,
     oriented: bool = True,
 ) -> Tensor:
-    """Superpoints of points with normals, over given edges. Runs on a CPU wherever the points lie.
+    """Segment points with normals into superpoints over the given edges. Runs on a CPU whatever the points' device.
 
     Args:
         points: (N, 3) float32, metres.
-        normals: (N, 3) float32, of about unit length. Edges at a point whose normal is NaN join nothing.
-        edges: (E, 2) int32 or int64, rows of `points`. The weight looks from the first to the second.
-        threshold, min_vertices, roots: as in mesh_segments.
-        oriented: all normals point out of the surface, so that convex edges weigh less (published). False: their signs
-            mean nothing.
+        normals: (N, 3) float32, approximately unit length. Edges at a point whose normal is NaN are ignored.
+        edges: (E, 2) int32 or int64, rows of `points`. The weight is directed from the first point to the second.
+        threshold, min_vertices, roots: the same as in mesh_segments.
+        oriented: True if all normals point out of the surface, so that convex edges get smaller weights (published).
+            False: the signs are arbitrary.
 
-    Returns, raises: as mesh_segments.
+    Returns:
+        (N,) int64 on the device of `points`, numbered as in mesh_segments.
+
+    Raises:
+        ValueError: shapes or dtypes are wrong; an edge refers to a point that does not exist.
 
     Source: segment_point of Karbo123/segmentator.
     """
@@ -94,7 +97,7 @@ def _check_points(name: str, points: Tensor) -> None:
 def _check_rows(name: str, rows: Tensor, columns: int, count: int) -> None:
     if rows.dim() != 2 or rows.shape[1] != columns or rows.dtype not in (torch.int32, torch.int64):
         raise ValueError(f"{name}: expected (.., {columns}) int32 or int64, found {tuple(rows.shape)} {rows.dtype}")
-    if len(rows) * columns > 2**31 - 1:  # three edges a face; edges are numbered in int32
+    if len(rows) * columns > 2**31 - 1:  # three edges per face; edges are numbered in int32
         raise ValueError(f"{name}: expected fewer than {2**31 // columns} rows, found {len(rows)}")
     if len(rows):
         least, most = (int(bound) for bound in rows.aminmax())
@@ -134,7 +137,7 @@ def _cpu_segments(
 
 
 def _example_mesh() -> tuple[Tensor, Tensor]:
-    """A hilly square of 12 x 12 vertices."""
+    """Return the vertices and faces of a square height field of 12 x 12 vertices."""
     rows, columns = torch.meshgrid(torch.arange(12), torch.arange(12), indexing="ij")
     height = torch.rand(144, generator=torch.Generator().manual_seed(0)) * 0.3
     corner = (rows * 12 + columns)[:-1, :-1].flatten()

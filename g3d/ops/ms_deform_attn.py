@@ -1,4 +1,5 @@
-"""`ms_deform_attn`: the face of kernels/ms_deform_attn.py. Checks, dispatch by device, registration, gradient."""
+"""Operator `ms_deform_attn` over kernels/ms_deform_attn.py: argument checks, dispatch by device, registration and
+gradient."""
 
 from __future__ import annotations
 
@@ -17,23 +18,21 @@ def ms_deform_attn(value: Tensor, shapes: Sequence[tuple[int, int]], locations: 
     """Sum weighted bilinear samples of multi-scale feature maps, for each query and head.
 
     Args:
-        value: (B, S, H, D) floating: the maps of all levels one after the other, row-major, split into H heads.
-        shapes: height and width of each level, as numbers; their products add up to S.
-        locations: (B, Q, H, L, P, 2), x and y in 0..1 over each level's map. What lies outside, or is not finite,
-            samples 0.
+        value: (B, S, H, D) floating point: the concatenated row-major maps of all levels, split into H heads.
+        shapes: height and width of each level, as numbers; the products height * width sum to S.
+        locations: (B, Q, H, L, P, 2), x and y in 0..1 over each level's map. A location that is outside the map or not
+            finite samples 0.
         weights: (B, Q, H, L, P).
 
     Returns:
-        (B, Q, H * D) in value's dtype. It is computed, and the gradients of locations and weights are, in float32 at
-        least.
+        (B, Q, H * D) in the dtype of `value`. The result and the gradients of locations and weights are computed in
+        float32 or wider. On CUDA the gradient of `value` is summed by atomic additions, as in the published operator,
+        so its last bits vary between runs. On a CPU it is deterministic for any number of threads.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit.
+        ValueError: shapes, dtypes or devices do not match.
 
-    Source: Deformable DETR equation 2; semantics of fundamentalvision/Deformable-DETR. On CUDA the gradient to `value`
-        is summed by atomic
-    additions, as in the published operator, so that its last bits vary between runs; on a CPU they do not, whatever the
-    threads.
+    Source: Deformable DETR equation 2; semantics of fundamentalvision/Deformable-DETR.
     """
     _check(value, shapes, locations, weights)
     dtype = torch.promote_types(value.dtype, torch.float32)
@@ -98,8 +97,8 @@ def _cpu_backward(
 
 
 def _arranged(value: Tensor, weights: Tensor) -> Tensor:
-    """value in the dtype of the weights. Where there are many samples, head by head in memory, so that one head's maps
-    fit in the cache."""
+    """Return `value` in the dtype of the weights. If there are many samples, store it head by head, so that the maps of
+    one head fit in the cache."""
     if weights[:1, :, :1].numel() < value.shape[1]:
         return value.to(weights.dtype).contiguous()
     batch, positions, heads, channels = value.shape
@@ -107,12 +106,12 @@ def _arranged(value: Tensor, weights: Tensor) -> Tensor:
 
 
 def _steps(maps: Tensor) -> tuple[int, int, int]:
-    """From a batch item, a head, a position to the next."""
+    """Return the strides, in elements, of the batch, head and position dimensions."""
     return maps.stride(0), maps.stride(2), maps.stride(1)
 
 
 def _memory(maps: Tensor) -> np.ndarray:
-    """The numbers of a tensor that lies densely in memory, in the order that they have there."""
+    """Return the elements of a dense tensor as a flat array in memory order."""
     return maps.as_strided((maps.numel(),), (1,)).numpy()
 
 
@@ -121,12 +120,12 @@ def _flat(x: Tensor) -> np.ndarray:
 
 
 def _samples(shapes: Sequence[int], locations: Tensor, weights: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The kernels' table of levels, locations and weights."""
+    """Return the kernels' level table, the flat locations and the flat weights."""
     return kernel.level_table(shapes, locations.shape[4]), _flat(locations), _flat(weights)
 
 
 def _sizes(maps: Tensor, locations: Tensor) -> tuple[tuple[int, int, int, int, int], np.ndarray]:
-    """B, Q, H, D, K, and how many of the D channels the kernels take at once."""
+    """Return (B, Q, H, D, K) with K = L * P, and the number of channels that the kernels process at once."""
     batch, queries, heads, levels, points, _ = locations.shape
     channels = maps.shape[3]
     return (batch, queries, heads, channels, levels * points), kernel.vector_for(channels, maps.numpy().dtype.type)

@@ -1,4 +1,4 @@
-"""`nms_3d`: the face of kernels/nms.py."""
+"""Operator `nms_3d` over kernels/nms.py: argument checks and registration."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from g3d.ops.registry import Operator
 
 
 def nms_3d(boxes: Tensor, scores: Tensor, threshold: float, classes: Tensor | None = None) -> Tensor:
-    """Non-maximum suppression in space: indices of the boxes that no better kept box overlaps by more than `threshold`.
+    """Return the indices of the boxes that 3D non-maximum suppression keeps.
+
+    A box is kept unless a kept box with a higher score overlaps it by more than `threshold`.
 
     Args:
         boxes: (N, 6) x y z dx dy dz, or (N, 7) with the heading about z in radians as last column: centre and extents
             in metres, scene frame (`camera_from_scene_boxes`). Floating point; overlaps are computed in float64.
-        scores: (N,) floating point; of equal scores the lower index goes first.
-        threshold: intersection over union, 0..1; a box is dropped above it, not at it.
-        classes: (N,) integers: only boxes of the same class drop each other. None: all do.
+        scores: (N,) floating point; at equal scores the lower index goes first.
+        threshold: IoU, 0..1; a box is dropped if its IoU is above the threshold, not if it is equal.
+        classes: (N,) integers: only boxes of the same class suppress each other. None: all boxes do.
 
     Returns:
-        (K,) int64 indices of the boxes that are kept, by falling score.
+        (K,) int64 indices of the kept boxes, by descending score.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit, the threshold is outside 0..1; on a CPU also: a box is not
-            finite, a score is NaN.
+        ValueError: shapes, dtypes or devices do not match, the threshold is outside 0..1; on a CPU also: a box is not
+            finite, or a score is NaN.
 
-    Source: the class-wise suppression of Group-Free 3D's and VoteNet's evaluation (zeliu98/Group-Free-3D), for rotated
-        boxes as well.
+    Source: the class-wise suppression in the evaluation of Group-Free 3D and VoteNet (zeliu98/Group-Free-3D), extended
+        to rotated boxes.
     """
     if boxes.dim() != 2 or boxes.shape[1] not in (6, 7):
         raise ValueError(f"boxes: expected (N, 6) or (N, 7), found {tuple(boxes.shape)}")

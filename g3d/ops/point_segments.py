@@ -1,4 +1,4 @@
-"""`point_segments`: superpoints of a cloud without a mesh, and `point_normals`: the face of
+"""Superpoints of a cloud without a mesh (`point_segments`), and the operator `point_normals` over
 kernels/point_normals.py."""
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ def point_segments(
     min_vertices: int = 20,
     roots: bool = False,
 ) -> Tensor:
-    """Superpoints of a cloud: graph_segments over the edges from each point to its nearest others. Runs on a CPU.
+    """Segment a cloud into superpoints with `graph_segments` over the k-nearest-neighbour graph. Runs on a CPU.
 
     Args:
         points: (N, 3) float32, metres, finite.
-        neighbours: how many others; also those that a normal is taken from.
-        normals: (N, 3) float32, unit length, pointing out of the surface. None: point_normals, whose signs mean
-            nothing, so that convex edges count as concave ones do.
-        threshold, min_vertices, roots: as in mesh_segments.
+        neighbours: number of nearest neighbours of each point, for the graph and for the normals.
+        normals: (N, 3) float32, unit length, pointing out of the surface. None: use `point_normals`; the signs of those
+            normals are arbitrary, so convex edges are weighted like concave ones.
+        threshold, min_vertices, roots: the same as in mesh_segments.
 
     Returns:
-        (N,) int64 on the device of `points`, as mesh_segments.
+        (N,) int64 on the device of `points`, numbered as in mesh_segments.
 
     Raises:
-        ValueError: shapes or dtypes do not fit; a point is not finite; neighbours < 1.
+        ValueError: shapes or dtypes are wrong; a point is not finite; neighbours < 1.
     """
     near = _nearest(points, neighbours)
     oriented = normals is not None
@@ -46,17 +46,17 @@ def point_segments(
 
 
 def point_normals(points: Tensor, neighbours: int = 8) -> Tensor:
-    """Unit normals from each point and its nearest others.
+    """Estimate the unit normal of each point from the point and its nearest neighbours.
 
     Args:
         points: (N, 3) float32, metres, finite.
-        neighbours: how many others, at least 1; 2 or fewer leave the direction open.
+        neighbours: number of nearest neighbours, at least 1; 1 does not determine the normal.
 
     Returns:
         (N, 3) float32 on the device of `points`; the largest component is positive.
 
     Raises:
-        ValueError: as point_segments.
+        ValueError: shape or dtype is wrong; a point is not finite; neighbours < 1.
 
     Source: Hoppe et al. 1992, section 3.1.
     """
@@ -65,8 +65,8 @@ def point_normals(points: Tensor, neighbours: int = 8) -> Tensor:
 
 
 def _nearest(points: Tensor, neighbours: int) -> Tensor:
-    """Each point and its nearest others, at most `neighbours` of them: int64 (N, K) on the CPU; at equal places the
-    order is open."""
+    """Return each point and its at most `neighbours` nearest neighbours, int64 (N, K) on the CPU. The order of
+    coincident points is unspecified."""
     if points.dim() != 2 or points.shape[1] != 3 or points.dtype != torch.float32:
         raise ValueError(f"points: expected (N, 3) float32, found {tuple(points.shape)} {points.dtype}")
     if neighbours < 1:
@@ -79,7 +79,7 @@ def _nearest(points: Tensor, neighbours: int) -> Tensor:
         return torch.empty(0, 1, dtype=torch.int64)
     tree = cKDTree(
         cloud, balanced_tree=False, compact_nodes=False
-    )  # quicker to build; queries cost the same on surfaces
+    )  # faster to build; queries take the same time on surfaces
     _, rows = tree.query(cloud, k=range(1, count + 1), workers=torch.get_num_threads())
     return torch.from_numpy(np.asarray(rows, dtype=np.int64))
 

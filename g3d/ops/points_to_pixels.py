@@ -1,4 +1,4 @@
-"""`points_to_pixels`: the face of kernels/points_to_pixels.py. Checks, dispatch by device, registration."""
+"""Operator `points_to_pixels` over kernels/points_to_pixels.py: argument checks, dispatch by device, registration."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 from g3d.kernels import points_to_pixels as kernel
 from g3d.ops.registry import Operator
 
-# Corners of the frustum (0 to 3 near, 4 to 7 far, around the picture from its first pixel) that span each plane: (a -
-# b) x (c - b).
+# Corners a, b, c of the frustum (0 to 3 near, 4 to 7 far, around the image from its first pixel) that span each plane;
+# the plane's normal is (a - b) x (c - b).
 _PLANES = ((3, 0, 1), (2, 1, 5), (3, 2, 6), (0, 3, 7), (1, 0, 4), (6, 5, 4))
 _ORIGINS = (2, 2, 2, 4, 4, 4)
 
@@ -29,29 +29,29 @@ def points_to_pixels(
     tolerance: float = 0.05,
     published_frustum: bool = False,
 ) -> Tensor:
-    """The pixel that sees each point, in one picture or in several.
+    """Return the pixel that sees each point, in one image or in several.
 
     Args:
         points: (N, 3) float32, metres, world frame.
-        intrinsics: (3, 3), or (F, 3, 3) for F pictures: fx, fy, cx, cy in pixels of a picture of `size`, whose first
+        intrinsics: (3, 3), or (F, 3, 3) for F images: fx, fy, cx, cy in pixels of an image of `size`, whose first
             pixel's centre is (0, 0); no skew. Same device as the points.
-        camera_to_world: (4, 4), or (F, 4, 4) for F pictures: x right, y down, z forward. One that cannot be inverted
-            (ScanNet writes -inf where tracking was lost) sees nothing.
+        camera_to_world: (4, 4), or (F, 4, 4) for F images: x right, y down, z forward. A camera with a singular pose
+            (ScanNet writes -inf where tracking was lost) sees no points.
         size: width and height in pixels.
-        depth: (H, W), or (F, H, W) for F pictures, metres, 0 where there is none. A point is then seen only where this
-            depth is within `tolerance` of the point's own, and lies in `near` .. `far`. Without it nothing occludes.
-        near, far: the depth range in metres, both included; depth 0 and what lies behind the camera is never seen.
+        depth: (H, W), or (F, H, W) for F images, metres, 0 for missing depth. A point is then visible only if this
+            depth is within `tolerance` of the point's own depth and in `near` .. `far`. None: no occlusion test.
+        near, far: the depth range in metres, both included. Points at depth 0 or behind the camera are never visible.
         tolerance: metres.
-        published_frustum: also ask that points lie in the frustum of the published multiview projection, which leaves
-            out more than it should: with 41 x 32 pixels and 0.1 .. 4.0 m, what is nearer than 0.68 m, and some of the
-            border. Needs near > 0, finite far.
+        published_frustum: also require that points are inside the frustum of the published multiview projection, which
+            excludes more than it should: with 41 x 32 pixels and 0.1 .. 4.0 m, points nearer than 0.68 m, and part of
+            the border. Needs near > 0, finite far.
 
     Returns:
-        (N,) int64, or (F, N) if the poses are: v * width + u, or -1 for a point that is not seen. Several points may
-        share a pixel. Not differentiable.
+        (N,) int64, or (F, N) if `camera_to_world` is (F, 4, 4): v * width + u, or -1 for a point that is not visible.
+        Several points may share a pixel. Not differentiable.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit; the range is not one.
+        ValueError: shapes, dtypes or devices do not match; the depth range is invalid.
 
     Source: ProjectionHelper of daveredrum/ScanRefer, after 3D-SIS (Hou et al. 2019) section 4.
     """
@@ -64,14 +64,13 @@ def points_to_pixels(
     _check(points, cameras, frames, pictures, size)
     if not 0 <= near <= far or (published_frustum and (near == 0 or math.isinf(far))):
         raise ValueError(f"near, far: expected 0 {'<' if published_frustum else '<='} near <= far, found {near}, {far}")
-    # Halves of a millimetre decide at the borders: as published, poses are inverted in their own precision, then
-    # rounded.
+    # Half a millimetre decides at the borders: as published, invert the poses in their own precision, then round.
     inverse, singular = torch.linalg.inv_ex(frames)
     poses = inverse.float().masked_fill((singular != 0)[:, None, None], torch.nan)
     rows = torch.stack([cameras[:, 0, 0], cameras[:, 1, 1], cameras[:, 0, 2], cameras[:, 1, 2]], 1).float()
     planes = _frustum_planes(rows, frames.float(), size, near, far) if published_frustum else None
     pictures = None if pictures is None else pictures.detach().float()
-    near = max(near, torch.finfo(torch.float32).tiny)  # depth 0 stands for no depth
+    near = max(near, torch.finfo(torch.float32).tiny)  # depth 0 means missing depth
     found: Tensor = _operator(points, rows, poses[:, :3], pictures, planes, size[0], size[1], near, far, tolerance)
     return found[0] if camera_to_world.dim() == 2 else found
 
@@ -97,7 +96,7 @@ def _check(points: Tensor, cameras: Tensor, frames: Tensor, pictures: Tensor | N
 def _frustum_planes(
     intrinsics: Tensor, camera_to_world: Tensor, size: tuple[int, int], near: float, far: float
 ) -> Tensor:
-    """The published frustum, (F, 6, 2, 3): each plane's normal, pointing out of it, and a point on it; world frame."""
+    """Return the published frustum, (F, 6, 2, 3): each plane's outward normal and a point on it; world frame."""
     last_u, last_v = size[0] - 1, size[1] - 1
     corners = intrinsics.new_tensor(
         [[u, v, d] for d in (near, far) for u, v in ((0, 0), (last_u, 0), (last_u, last_v), (0, last_v))]

@@ -1,4 +1,4 @@
-"""`polygons_to_rle`, `polygons_to_mask`: the face of kernels/polygons.py."""
+"""Operators `polygons_to_rle` and `polygons_to_mask` over kernels/polygons.py."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from g3d.kernels import polygons as kernel
 from g3d.ops.mask_rle import rle_decode, rle_merge
 from g3d.ops.registry import Operator
 
-_FAR = 2.0**28  # pixels; beyond, the published rasteriser's whole numbers overflow
+_FAR = 2.0**28  # pixels; beyond this, the integers of the published rasteriser overflow
 
 
 def polygons_to_rle(polygons: Sequence[Sequence[float]], height: int, width: int) -> list[Tensor]:
-    """The run-length coded mask of each polygon, to the pixel as COCO's rasteriser draws it.
+    """Return the run-length coded mask of each polygon, identical to COCO's rasteriser in every pixel.
 
     Args:
-        polygons: each a flat list x0 y0 x1 y1 ... of at least three points, in pixels; may leave the image.
-        height, width: of the image, above 0.
+        polygons: each a flat list x0 y0 x1 y1 ... of at least three points, in pixels; may extend beyond the image.
+        height, width: size of the image, above 0.
 
     Returns:
         The counts of each polygon's mask (g3d/ops/mask_rle.py).
 
     Raises:
-        ValueError: a polygon has fewer than three points, an odd number of coordinates, or one that is not finite or
-            far outside.
+        ValueError: `height` or `width` is below 1; a polygon has fewer than three points, an odd number of coordinates,
+            or a coordinate that is not finite or 2^28 pixels or more away from 0.
 
     Source: cocodataset/cocoapi, which draws the annotations of COCO and of RefCOCO.
     """
@@ -49,8 +49,8 @@ def polygons_to_rle(polygons: Sequence[Sequence[float]], height: int, width: int
 
 
 def polygons_to_mask(polygons: Sequence[Sequence[float]], height: int, width: int) -> Tensor:
-    """The union of polygons, bool (height, width). Arguments and errors are those of polygons_to_rle; no polygon gives
-    an empty mask."""
+    """Return the union of polygons as a mask, bool (height, width). Arguments and errors are those of polygons_to_rle;
+    without a polygon the mask is empty."""
     if len(polygons) == 0:
         return torch.zeros(height, width, dtype=torch.bool)
     counts = polygons_to_rle(polygons, height, width)
@@ -61,7 +61,7 @@ def _cpu(points: Tensor, sizes: Tensor, height: int, width: int) -> tuple[Tensor
     lengths, capacity = (
         torch.empty_like(sizes),
         len(sizes) * (2 * width + 2),
-    )  # an outline that passes each column twice
+    )  # enough for outlines that cross each column twice
     while True:
         counts = torch.empty(capacity, dtype=torch.int64)
         written = kernel.cpu(points.contiguous().numpy(), sizes.numpy(), height, width, counts.numpy(), lengths.numpy())

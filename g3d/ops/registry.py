@@ -1,8 +1,8 @@
-"""The library of operators: which implementation of each runs where, and their registration with PyTorch.
+"""Registry of the operators: choice of each operator's implementation by device, and registration with PyTorch.
 
 An operator has a reference in plain PyTorch, which runs on any device, and fast paths by device. G3D_KERNELS chooses
-between them: `auto` (the default) takes the fast path and falls back to the reference with one warning where it cannot
-run; `reference` always takes the reference; `require` makes a missing fast path an error.
+between them: `auto` (the default) takes the fast path, or the reference, with one warning, if the fast path cannot run;
+`reference` always takes the reference; `require` makes a missing fast path an error.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _LIBRARY = torch.library.Library("g3d", "FRAGMENT")
 
 
 def kernels_choice() -> Choice:
-    """What G3D_KERNELS asks for.
+    """Return the value of G3D_KERNELS; auto if it is unset.
 
     Raises:
-        InputError: it is set to something else.
+        InputError: G3D_KERNELS is not auto, reference or require.
     """
     asked = os.environ.get("G3D_KERNELS", "auto")
     for choice in get_args(Choice):
@@ -44,7 +44,7 @@ def kernels_choice() -> Choice:
 
 
 def load_all() -> dict[str, Operator]:
-    """Every operator of g3d by name; imports the modules of this room."""
+    """Import all modules of this package and return every operator of g3d by name."""
     package = importlib.import_module("g3d.ops")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"g3d.ops.{module.name}")
@@ -52,16 +52,15 @@ def load_all() -> dict[str, Operator]:
 
 
 class Operator:
-    """One operator, registered with PyTorch as torch.ops.g3d.<name>; called like its reference.
+    """One operator, registered with PyTorch as torch.ops.g3d.<name>; it is called like its reference.
 
     Args:
-        name: of the operator.
-        reference: the same in plain PyTorch; its annotations give the schema (torch.library.infer_schema).
-        cpu: the path on a CPU, taking the reference's arguments.
-        cuda: "module:function", the path on CUDA; its module imports Triton. None: PyTorch's own kernels, through the
-            reference.
-        fake: the result's shapes and dtypes without computing it; takes the reference's arguments.
-        example: makes small arguments on a CPU, for the self-check of `g3d doctor` and the tests.
+        name: name of the operator.
+        reference: implementation in plain PyTorch; its annotations give the schema (torch.library.infer_schema).
+        cpu: the fast path on a CPU; takes the reference's arguments.
+        cuda: "module:function", the fast path on CUDA; its module imports Triton. None: the reference runs on CUDA.
+        fake: returns empty results with the right shapes and dtypes; takes the reference's arguments.
+        example: returns small arguments on a CPU, for the self-check of `g3d doctor` and the tests.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class Operator:
     ) -> None:
         self.name, self.reference, self.cpu, self.cuda, self.example = name, reference, cpu, cuda, example
         self._warned: set[str] = set()
-        # not torch.library.custom_op: its first call in a process imports torch._dynamo, which takes over a second
+        # Do not use torch.library.custom_op: its first call in a process imports torch._dynamo, which takes over 1 s.
         _LIBRARY.define(
             name + torch.library.infer_schema(reference, mutates_args=()), tags=(torch.Tag.pt2_compliant_tag,)
         )
@@ -89,16 +88,16 @@ class Operator:
         return self.definition(*arguments)
 
     def direct(self, *arguments: Any) -> Any:
-        """Compute past PyTorch's dispatcher, which costs more than small work on host data does. Without a gradient."""
+        """Compute without PyTorch's dispatcher, which costs more than small computations on a CPU. Not
+        differentiable."""
         return self(*arguments) if torch.compiler.is_compiling() else self._run(*arguments)
 
     def register_autograd(self, backward: Callable[..., Any], setup_context: Callable[..., None]) -> None:
-        """Give the gradient, in the manner of torch.library.register_autograd."""
+        """Register the gradient; the arguments are those of torch.library.register_autograd."""
         torch.library.register_autograd(f"g3d::{self.name}", backward, setup_context=setup_context, lib=_LIBRARY)
 
     def refuse_gradient(self) -> None:
-        """Differentiating a result is an error, where it would otherwise be zeros: for gradients, which have no
-        derivative of their own."""
+        """Raise on double backward; without this, the derivatives of a backward operator would silently be zero."""
 
         def refuse(context: Any, *gradients: Any) -> Any:
             raise RuntimeError(f"g3d::{self.name} has no derivative: second derivatives are not there")
@@ -106,7 +105,7 @@ class Operator:
         self.register_autograd(refuse, lambda ctx, inputs, output: None)
 
     def path(self, device: str) -> Literal["Numba", "Triton", "PyTorch"]:
-        """What runs on `device` ("cpu", "cuda", ...) if it can."""
+        """Return the name of the preferred implementation on `device` ("cpu", "cuda", ...)."""
         if kernels_choice() == "reference":
             return "PyTorch"
         return "Numba" if device == "cpu" else "Triton" if device == "cuda" and self.cuda else "PyTorch"
@@ -115,8 +114,9 @@ class Operator:
         """Run the fast path on the example and compare it with the reference.
 
         Raises:
-            KernelUnavailable: there is no fast path that can run.
-            ArithmeticError: they differ: integers at all, others by more than 1e-4 relative to the largest value.
+            KernelUnavailable: no fast path can run.
+            ArithmeticError: the results differ: in shape or dtype, in any integer, or in a floating-point value by more
+                than 1e-4 relative to the largest value.
         """
         arguments = [a.to(device) if isinstance(a, Tensor) else a for a in self.example()]
         found, expected = self._fast(device)(*arguments), self.reference(*arguments)
@@ -131,12 +131,12 @@ class Operator:
                 continue
             error = (
                 torch.where(a == b, 0, (a.double() - b.double()).abs()).max().item()
-            )  # equal infinities differ by nothing
+            )  # the difference of equal infinities is 0
             if not (a.is_floating_point() and error <= 1e-4 * b.double().abs().max().item()):
                 raise ArithmeticError(f"{self.name}: result {index} differs from the reference by up to {error:.3g}")
 
     def _run(self, *arguments: Any) -> Any:
-        """Compute on the arguments' device by the path that is chosen and can run there."""
+        """Compute on the arguments' device with the implementation that G3D_KERNELS selects and that can run there."""
         place = next(a.device for a in arguments if isinstance(a, Tensor))
         device, choice = place.type, kernels_choice()
         if choice != "reference":
@@ -144,7 +144,7 @@ class Operator:
                 fast = self._fast(device)
                 with (
                     torch.cuda.device(place) if device == "cuda" else nullcontext()
-                ):  # Triton launches on the current one
+                ):  # Triton launches on the current device
                     return fast(*arguments)
             except KernelUnavailable as error:
                 if choice == "require":
@@ -167,7 +167,7 @@ class Operator:
 
 @functools.cache
 def triton_path(name: str) -> Callable[..., Any]:
-    """The function "module:function", after making sure that Triton works here.
+    """Return the function "module:function" after a check that Triton works on this machine.
 
     Raises:
         KernelUnavailable: Triton cannot be imported, or cannot compile and run on this machine.

@@ -1,5 +1,5 @@
-"""`segment_reduce` and `segment_max`: the face of kernels/segment_reduce.py. Checks, dispatch by device, gradients,
-registration."""
+"""Operators `segment_reduce` and `segment_max` over kernels/segment_reduce.py: argument checks, dispatch by device,
+gradients, registration."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from g3d.ops.registry import Operator
 def segment_reduce(
     values: Tensor, segments: Tensor, count: int, reduce: Literal["sum", "mean", "max"] = "sum"
 ) -> Tensor:
-    """The sum, mean or maximum of the rows of each segment, differentiable.
+    """Return the sum, mean or maximum of the rows of each segment; differentiable.
 
     Args:
         values: (N, C) or (N,) floating point. Half precision is computed in float32.
         segments: (N,) int64, the segment of each row, 0 to count - 1, in any order; same device.
         count: number of segments S.
-        reduce: what to compute. The gradient of a maximum goes to its lowest row alone.
+        reduce: the reduction. The gradient of a maximum goes only to the first row that attains it.
 
     Returns:
-        (S, C) or (S,) in the dtype of `values`; 0 for a segment without rows. On a CPU the same to the bit with any
-        number of threads.
+        (S, C) or (S,) in the dtype of `values`; 0 for a segment without rows. On a CPU the result is bit-identical for
+        any number of threads.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit; on a CPU also: a segment is not in 0 .. count - 1.
+        ValueError: shapes, dtypes or devices do not match; on a CPU also: a segment is not in 0 .. count - 1.
 
     Source: superpoint pooling, SPFormer (Sun et al. 2023) section 3.1.
     """
@@ -48,13 +48,13 @@ def segment_reduce(
 
 
 def segment_max(values: Tensor, segments: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The largest value of each segment, and the row that holds it.
+    """Return the maximum of each segment and the row that holds it.
 
     Arguments and errors are those of segment_reduce.
 
     Returns:
         Maxima (S, C) or (S,) in the dtype of `values`, 0 for a segment without rows, and their rows, int64 of the same
-        shape: the lowest where several hold it, the first NaN where there is one, -1 for a segment without rows.
+        shape: the lowest row if several hold the maximum, the first NaN if there is one, -1 for a segment without rows.
     """
     _check(values, segments, count)
     best, rows = _max(_wide(values), segments, count)
@@ -83,7 +83,7 @@ def _check_range(segments: Tensor, count: int) -> None:
 
 
 def _wide(values: Tensor) -> Tensor:
-    """As (N, C) float32 or float64."""
+    """Return the values as (N, C) float32 or float64."""
     values = values if values.dim() == 2 else values[:, None]
     return values if values.dtype in (torch.float32, torch.float64) else values.float()
 
@@ -111,10 +111,11 @@ def _cpu_max(values: Tensor, segments: Tensor, count: int) -> tuple[Tensor, Tens
 
 
 def _bounds(segments: Tensor, count: int) -> np.ndarray:
-    """First segment of each thread's part, and `count`: int64 (P + 1,). Parts hold about the same number of rows."""
+    """Return the first segment of each thread's part, then `count`: int64 (P + 1,). The parts have about the same
+    number of rows."""
     _check_range(
         segments, count
-    )  # also here: the kernel checks nothing, and torch.compile leaves out what stands before it
+    )  # check again: the kernel does not check, and torch.compile skips the check before the operator
     parts = torch.get_num_threads()
     if parts == 1 or count < parts:
         return np.array([0, count])
@@ -165,8 +166,7 @@ def _max_setup(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: tuple[Tenso
 
 def _max_backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
     (rows,) = ctx.saved_tensors
-    # A row of a channel is the maximum of one segment at most, so nothing is added twice: the empty segments' share is
-    # 0.
+    # A row of a channel is the maximum of at most one segment, so no gradients are summed; empty segments add 0.
     zeros = grad.new_zeros(ctx.rows, grad.shape[1])
     return (
         zeros if ctx.rows == 0 else zeros.scatter_add(0, rows.clamp(min=0), grad.masked_fill(rows < 0, 0)),

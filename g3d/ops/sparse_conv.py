@@ -1,4 +1,5 @@
-"""Sparse convolution: the face of kernels/sparse_conv.py. Checks, dispatch by device, registration, gradients."""
+"""Sparse convolution operator over kernels/sparse_conv.py: argument checks, dispatch by device, registration and
+gradients."""
 
 from __future__ import annotations
 
@@ -21,13 +22,13 @@ def sparse_conv(features: Tensor, weight: Tensor, rules: Rules) -> Tensor:
     Args:
         features: (V_in, C_in) floating point.
         weight: (K, C_in, C_out), same dtype and device; under autocast both are cast.
-        rules: of a submanifold or strided kernel, or their inverse.
+        rules: the rules of a submanifold or strided convolution, or the inverse of such rules.
 
     Returns:
-        (V_out, C_out). A site that no input reaches is exactly 0. Half precision is summed in float32.
+        (V_out, C_out). The row of a site that no input reaches is exactly 0. Half precision is summed in float32.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit the rules.
+        ValueError: shapes, dtypes or devices do not match the rules.
 
     Source: Graham et al. 2018; semantics of traveller59/spconv: cross-correlation, no bias.
     """
@@ -60,7 +61,7 @@ def _cpu(
 ) -> Tensor:
     if (
         features.dtype == torch.float64 or 0 in features.shape or 0 in weight.shape
-    ):  # double precision is for checks of the gradient
+    ):  # double precision is used only to check gradients
         return kernel.reference(features, weight, neighbours, order, back_neighbours, back_order, mirrored)
     blocks = -(-weight.shape[2] // kernel.COLUMNS)
     filled = F.pad(weight.float(), (0, blocks * kernel.COLUMNS - weight.shape[2]))
@@ -75,9 +76,9 @@ def _weight_gradient_cpu(features: Tensor, gradient: Tensor, neighbours: Tensor,
     if features.dtype == torch.float64 or 0 in features.shape or 0 in gradient.shape:
         return kernel.weight_gradient_reference(features, gradient, neighbours, order)
     x, g = _filled(features, kernel.ROWS), _filled(gradient, kernel.COLUMNS)
-    chunk = max(4096, -(-len(order) // 64))  # by size alone, so that the sum is the same whatever the number of threads
+    chunk = max(4096, -(-len(order) // 64))  # depends on the size alone, so the sum does not depend on the thread count
     chunks, offsets = -(-len(order) // chunk), len(neighbours)
-    group = offsets if chunks >= 8 else -(-offsets // 4)  # few chunks are shared out by offsets, too
+    group = offsets if chunks >= 8 else -(-offsets // 4)  # with few chunks, also divide the work by offsets
     partial = torch.empty(chunks, offsets, x.shape[1], g.shape[1])
     table, rows = neighbours.contiguous(), order.contiguous()
     kernel.weight_gradient(x.numpy(), g.numpy(), table.numpy(), rows.numpy(), chunk, group, partial.numpy())
@@ -85,7 +86,7 @@ def _weight_gradient_cpu(features: Tensor, gradient: Tensor, neighbours: Tensor,
 
 
 def _filled(rows: Tensor, multiple: int) -> Tensor:
-    """Rows in float32 with channels filled up with zeros to a multiple."""
+    """Return the rows in float32, with the channels zero-padded to a multiple of `multiple`."""
     missing = -rows.shape[1] % multiple
     return (F.pad(rows.float(), (0, missing)) if missing else rows.float()).contiguous()
 
@@ -135,7 +136,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     features, weight, neighbours, order, back_neighbours, back_order = ctx.saved_tensors
     to_features = to_weight = None
-    if ctx.needs_input_grad[0]:  # the inverse convolution with transposed matrices
+    if ctx.needs_input_grad[0]:  # the inverse convolution with transposed weights
         matrices = (weight.flip(0) if ctx.mirrored else weight).transpose(1, 2)
         to_features = _operator(gradient, matrices, back_neighbours, back_order, neighbours, order, ctx.mirrored)
     if ctx.needs_input_grad[1]:

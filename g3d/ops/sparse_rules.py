@@ -1,5 +1,5 @@
-"""Rules of sparse convolution: the face of kernels/sparse_rules.py. Submanifold kernels of odd size, and the stride-2
-kernel of size 2."""
+"""Rules of sparse convolution over kernels/sparse_rules.py: submanifold kernels of odd size, and the kernel of size 2
+with stride 2."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from g3d.ops.voxelize import voxelize
 
 
 class Rules(NamedTuple):
-    """Which input row feeds which output row at each of a kernel's K offsets, and the same seen from the input.
+    """The pairs of input and output rows at each of a kernel's K offsets, as tables by output and by input.
 
     Args:
-        neighbours: (K, V_out) int32: row of the input that offset k of an output site meets, -1 for none.
-        order: (V_out,) int32: the output row of each column.
-        back_neighbours: (K, V_in) int32: row of the output that an input site feeds, -1 for none.
-        back_order: (V_in,) int32: the input row of each column.
-        mirrored: row k of `back_neighbours` belongs to offset K - 1 - k, as in a submanifold kernel, where both tables
-            are one.
+        neighbours: (K, V_out) int32: the input row at offset k of an output site, or -1 if there is none.
+        order: (V_out,) int32: the output row of each column of `neighbours`.
+        back_neighbours: (K, V_in) int32: the output row that an input site contributes to, or -1 if there is none.
+        back_order: (V_in,) int32: the input row of each column of `back_neighbours`.
+        mirrored: True if row k of `back_neighbours` belongs to offset K - 1 - k, as in a submanifold kernel, where both
+            tables are the same.
     """
 
     neighbours: Tensor
@@ -34,12 +34,12 @@ class Rules(NamedTuple):
     mirrored: bool
 
     def inverse(self) -> Rules:
-        """Those of the convolution that goes back to the sites that this one came from."""
+        """Return the rules of the inverse convolution, from this one's output sites to its input sites."""
         return Rules(self.back_neighbours, self.back_order, self.neighbours, self.order, self.mirrored)
 
 
 def site_order(sites: Tensor) -> Tensor:
-    """The rows of distinct sites by ascending (batch, x, y, z).
+    """Return the rows of distinct sites sorted by ascending (batch, x, y, z).
 
     Args:
         sites: (V, 4) int32.
@@ -48,7 +48,7 @@ def site_order(sites: Tensor) -> Tensor:
         (V,) int32.
 
     Raises:
-        ValueError: shape or dtype do not fit, a site occurs twice, or the sites spread too far to be packed into 62
+        ValueError: the shape or dtype is wrong, a site occurs twice, or the range of the sites does not fit into 62
             bits.
     """
     _check_sites(sites)
@@ -56,15 +56,15 @@ def site_order(sites: Tensor) -> Tensor:
 
 
 def submanifold_rules(sites: Tensor, kernel_size: tuple[int, int, int], order: Tensor | None = None) -> Rules:
-    """Rules of a submanifold convolution: output sites are the input sites, offsets run from -(k // 2) to k // 2.
+    """Return the rules of a submanifold convolution: output sites equal input sites, offsets are -(k // 2) to k // 2.
 
     Args:
         sites: (V, 4) int32, (batch, x, y, z), all distinct.
         kernel_size: odd sizes in x, y and z.
-        order: what site_order(sites) gives, where it is known.
+        order: the result of site_order(sites) if already computed.
 
     Raises:
-        ValueError: shape, dtype or kernel size do not fit, or a site occurs twice.
+        ValueError: the shape, dtype or kernel size is wrong, or a site occurs twice.
 
     Source: Graham et al. 2018, "3D Semantic Segmentation with Submanifold Sparse Convolutional Networks", section 3.
     """
@@ -79,21 +79,21 @@ def submanifold_rules(sites: Tensor, kernel_size: tuple[int, int, int], order: T
 def strided_rules(
     sites: Tensor, spatial_shape: tuple[int, int, int], order: Tensor | None = None
 ) -> tuple[Tensor, Rules]:
-    """Rules of a convolution of size 2 and stride 2 without padding: offset p % 2 of the coarse site p // 2.
+    """Return coarse sites and rules of a convolution of size 2, stride 2, no padding: p is offset p % 2 of site p // 2.
 
-    The coarse grid is floor(S / 2): the last plane of an odd axis has no coarse site, as in spconv. Coarse sites are
-    numbered by the first of their fine sites.
+    The coarse grid has floor(S / 2) cells per axis: the last plane of an odd axis has no coarse site, as in spconv.
+    Coarse sites are numbered by their first fine site.
 
     Args:
         sites: (V, 4) int32, (batch, x, y, z), all distinct, inside the grid.
-        spatial_shape: of the fine grid.
-        order: what site_order(sites) gives, where it is known.
+        spatial_shape: size of the fine grid in x, y and z.
+        order: the result of site_order(sites) if already computed.
 
     Returns:
         The coarse sites, (V_out, 4) int32, and the rules.
 
     Raises:
-        ValueError: shape or dtype do not fit, or a site occurs twice.
+        ValueError: the shape or dtype is wrong, or a site occurs twice.
     """
     _check_sites(sites)
     order = site_order(sites) if order is None else order
@@ -110,7 +110,7 @@ def strided_rules(
 
 
 def _position(order: Tensor) -> Tensor:
-    """The inverse of a permutation."""
+    """Return the inverse of a permutation as int64."""
     position = torch.empty_like(order, dtype=torch.int64)
     position[order.long()] = torch.arange(len(order), device=order.device)
     return position

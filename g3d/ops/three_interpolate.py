@@ -1,4 +1,4 @@
-"""`three_interpolate`: the face of kernels/three_interpolate.py. Checks, dispatch by device, gradients,
+"""Operator `three_interpolate` over kernels/three_interpolate.py: argument checks, dispatch by device, gradients,
 registration."""
 
 from __future__ import annotations
@@ -14,21 +14,20 @@ from g3d.ops.registry import Operator
 
 
 def three_interpolate(features: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
-    """Features of points from those of their three known neighbours: sum over j of weights[n, j] * features[indices[n,
-    j]].
+    """Interpolate features from three known points: sum over j of weights[n, j] * features[indices[n, j]].
 
     Args:
-        features: (B, C, M) floating point, of the known points.
-        indices: (B, N, 3) int64, 0..M - 1, same device: from three_nn.
-        weights: (B, N, 3) floating point, same device: from interpolation_weights.
+        features: (B, C, M) floating point, features of the known points.
+        indices: (B, N, 3) int64, 0..M - 1, same device, as three_nn returns them.
+        weights: (B, N, 3) floating point, same device, as interpolation_weights returns them.
 
     Returns:
-        (B, C, N) in the dtype of `features`, computed in float32 at least. Differentiable with respect to features (as
-        published) and to weights; the sums have a fixed order on a CPU, those of the features on CUDA are PyTorch's
-        scatter_add, whose last bits differ from run to run.
+        (B, C, N) in the dtype of `features`, computed in float32 or wider. Differentiable with respect to features (as
+        published) and to weights. A CPU sums gradients in a fixed order; CUDA sums the gradient of the features with
+        PyTorch's scatter_add, whose last bits differ from run to run.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit; on a CPU also: an index lies outside.
+        ValueError: shapes, dtypes or devices do not match; on a CPU also: an index is out of range.
 
     Source: PointNet++ equation 2; semantics of erikwijmans/Pointnet2_PyTorch.
     """

@@ -1,4 +1,5 @@
-"""`three_nn` and `interpolation_weights`: the face of kernels/three_nn.py. Checks, dispatch by device, registration."""
+"""Operator `three_nn` over kernels/three_nn.py: argument checks, dispatch by device, registration; and
+`interpolation_weights`."""
 
 from __future__ import annotations
 
@@ -13,18 +14,18 @@ from g3d.ops.registry import Operator
 
 
 def three_nn(points: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """The three known points that lie nearest to each point.
+    """Find the three known points nearest to each point.
 
     Args:
         points: (B, N, 3) float32, metres.
         known: (B, M, 3) float32, same frame and device.
 
     Returns:
-        distances (B, N, 3) float32, metres, ascending, and indices (B, N, 3) int64 into `known`. Of equal distances the
-        lowest index comes first; where M is below 3, what is missing has distance inf and index 0. Not differentiable.
+        distances (B, N, 3) float32, metres, ascending, and indices (B, N, 3) int64 into `known`. At equal distances the
+        lowest index comes first; if M < 3, the missing entries have distance inf and index 0. Not differentiable.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit; on a CPU also: a coordinate is not finite.
+        ValueError: shapes, dtypes or devices do not match; on a CPU also: a coordinate is not finite.
 
     Source: PointNet++ section 3.4; semantics of erikwijmans/Pointnet2_PyTorch.
     """
@@ -38,10 +39,10 @@ def three_nn(points: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def interpolation_weights(distances: Tensor) -> Tensor:
-    """Weights of neighbours by inverse distance: 1 / (d + 1e-8), divided by their sum over the last dimension.
+    """Return inverse-distance weights of neighbours: 1 / (d + 1e-8), normalised to sum 1 over the last dimension.
 
     Args:
-        distances: (..., K) floating point, metres, at least one of each K finite; one that is infinite gets weight 0.
+        distances: (..., K) floating point, metres, at least one of each K finite; an infinite distance gets weight 0.
 
     Source: PointNet++ equation 2 with p = 1, as published by erikwijmans/Pointnet2_PyTorch.
     """
@@ -60,7 +61,7 @@ def _cpu(points: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _ordered(points: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (B * N, 3), and their Morton order cloud by cloud."""
+    """Return the rows (B * N, 3) and their Morton order cloud by cloud, (B * N,) int64."""
     rows, order = points.contiguous().view(-1, 3).numpy(), np.empty(points.numel() // 3, np.int64)
     sort = morton.order.serial if len(points) == 1 else morton.order
     sort(rows, dense_offsets(points.shape[0], points.shape[1], points.device).numpy(), order)

@@ -1,4 +1,4 @@
-"""`vertex_normals`: the face of kernels/vertex_normals.py."""
+"""Operator `vertex_normals` over kernels/vertex_normals.py: argument checks and registration."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from g3d.ops.registry import Operator
 
 
 def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
-    """Normals of a triangle mesh's vertices: the sum of the unit normals of their faces, made a unit again.
+    """Return the normals of a triangle mesh's vertices: the normalised sum of the unit normals of their faces.
 
     Args:
         vertices: (N, 3) float32, any frame.
         faces: (F, 3) int32, rows of `vertices`, counter-clockwise seen from outside; same device.
 
     Returns:
-        (N, 3) float32; 0 for a vertex without faces, or whose faces have no area. Without a gradient.
+        (N, 3) float32; 0 for a vertex without faces, or whose faces have no area. Not differentiable.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit; on a CPU also: a face names a row that is not there.
+        ValueError: shapes, dtypes or devices do not match; on a CPU also: a face refers to a vertex that does not
+            exist.
     """
     if vertices.dim() != 2 or vertices.shape[1] != 3 or vertices.dtype != torch.float32:
         raise ValueError(f"vertices: expected (N, 3) float32, found {tuple(vertices.shape)} {vertices.dtype}")

@@ -1,4 +1,4 @@
-"""Voxelisation: the face of kernels/voxelize.py. Points to grid sites, sites to voxels, means over voxels."""
+"""Voxelisation over kernels/voxelize.py: map points to grid sites and sites to voxels, and average over voxels."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _INT32 = torch.iinfo(torch.int32)
 
 
 class Voxels(NamedTuple):
-    """The occupied cells of a grid, numbered by the first of their points, and the maps in both directions.
+    """The occupied cells of a grid, numbered by their first point, with the maps from points to voxels and back.
 
     Args:
         sites: (V, 4) int32, (batch, x, y, z).
         point_to_voxel: (N,) int64.
-        points: (N,) int64, the points voxel after voxel, each voxel's in ascending order.
+        points: (N,) int64, the point indices grouped by voxel, ascending within each voxel.
         offsets: (V + 1,) int64: the points of voxel v are points[offsets[v]:offsets[v + 1]].
     """
 
@@ -33,11 +33,11 @@ class Voxels(NamedTuple):
 
     @property
     def counts(self) -> Tensor:
-        """(V,) int64, points per voxel."""
+        """Number of points in each voxel, (V,) int64."""
         return self.offsets.diff()
 
     def mean(self, features: Tensor) -> Tensor:
-        """(N, C) floating point -> (V, C), the mean over the points of each voxel; differentiable."""
+        """Return the mean (V, C) of floating-point features (N, C) over the points of each voxel; differentiable."""
         return segment_reduce(features, self.point_to_voxel, len(self.sites), "mean")
 
 
@@ -45,14 +45,16 @@ def voxelize(sites: Tensor) -> Voxels:
     """Find the distinct sites of points.
 
     Args:
-        sites: (N, 4) integers, (batch, x, y, z); negative ones are fine.
+        sites: (N, 4) integers, (batch, x, y, z); negative values are allowed.
+
+    Returns:
+        The voxels, numbered in order of first appearance.
 
     Raises:
-        ValueError: shape or dtype do not fit, int32 cannot hold the numbers or count the sites, or they spread too far
-            to be packed into 62 bits.
+        ValueError: the shape or dtype is wrong, the values or the number of sites exceed int32, or the range of the
+            sites does not fit into 62 bits.
 
-    Source: voxels in order of first appearance, as PointGroup (dvlab-research/PointGroup) and its descendants number
-        them.
+    Source: the numbering of PointGroup (dvlab-research/PointGroup) and the methods derived from it.
     """
     return Voxels(*_operator(_checked(sites)))
 
@@ -60,20 +62,20 @@ def voxelize(sites: Tensor) -> Voxels:
 def points_to_sites(
     points: Tensor, size: float, batch: Tensor | int = 0, origin: Tensor | Sequence[float] | None = None
 ) -> Tensor:
-    """The grid site of each point: q = points * (1 / size) less its minimum, truncated.
+    """Return the grid site of each point: points * (1 / size) minus the minimum of its cloud, truncated.
 
     Args:
-        points: (N, 3) floating point, metres; the arithmetic is in their dtype.
+        points: (N, 3) floating point, metres; computations use this dtype.
         size: edge of a voxel in metres, above 0.
-        batch: the cloud of each point, (N,) integers, or one number for all. Every cloud has a minimum of its own.
-        origin: (3,) the grid's corner in metres, instead of the minimum. Points below it are refused.
+        batch: the cloud of each point, (N,) integers, or one number for all. The minimum is taken per cloud.
+        origin: (3,) the grid's corner in metres, used instead of the minimum. A point below it is an error.
 
     Returns:
         (N, 4) int32, (batch, x, y, z).
 
     Raises:
-        ValueError: shapes do not fit; a coordinate is not finite, lies below `origin`, or is more than 2^31 voxels
-            away.
+        ValueError: shapes or dtypes are wrong; `size` is not above 0; a batch number is negative; a coordinate is not
+            finite, is below `origin`, or is 2^31 or more voxels away from it.
 
     Source: SPFormer (sunjiahao1999/SPFormer), voxels of 2 cm.
     """
@@ -95,7 +97,7 @@ def points_to_sites(
 
 
 def _lowest_of_each(grid: Tensor, cloud: Tensor) -> Tensor:
-    """(B, 3): the smallest coordinates of each cloud."""
+    """Return the smallest coordinates of each cloud, (B, 3)."""
     if cloud.min() < 0:
         raise ValueError(f"batch: expected numbers from 0, found {cloud.min()}")
     lowest = grid.new_full((int(cloud.max()) + 1, 3), torch.inf)
@@ -103,7 +105,7 @@ def _lowest_of_each(grid: Tensor, cloud: Tensor) -> Tensor:
 
 
 def _per_metre(size: float) -> float:
-    """1 / size, exactly as published where that is a whole number: 50 for 2 cm."""
+    """Return 1 / size, rounded to the integer within 1e-9 relative if there is one, as published: 50 for 2 cm."""
     whole = round(1 / size)
     return float(whole) if whole and abs(1 / size - whole) < 1e-9 * whole else 1 / size
 

@@ -1,7 +1,7 @@
-"""What can be guessed blindly: a grounding model without its sentence or without its picture, and one box for
-everything.
+"""Blind baselines of grounding: a model without its sentence, a model without its image, and one constant box.
 
-A model that grounds must beat the best of these by far; one that has only learned where objects usually are does not.
+A model that grounds must be far better than the best of these; a model that has only learned the usual positions of
+objects is not.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from g3d.systems.base import Samples
 
 NO_SENTENCE = "the object."
 IOU = 0.25
-_CANDIDATES = 400  # training boxes that are tried as the most likely one
+_CANDIDATES = 400  # training boxes that are tried as the most likely box
 _REACH = 15.0  # metres between the centres of boxes that may still overlap
 
 
 class _Changed:
-    """The samples of a split, each changed in one way."""
+    """The samples of a split with one change to each sample."""
 
     drawn = None
 
@@ -38,19 +38,19 @@ class _Changed:
 
 
 class WithoutSentence(_Changed):
-    """The samples of a split, all asked for the same: `NO_SENTENCE`. A model can answer with what is most prominent."""
+    """The samples of a split, all with the expression `NO_SENTENCE`. A model can only choose a prominent object."""
 
     def read(self, indices: Sequence[int], rng: np.random.Generator | None) -> list[ImageSample]:
         return [replace(sample, expression=NO_SENTENCE) for sample in self.samples.read(indices, rng)]
 
 
 class WithoutImage(_Changed):
-    """The samples of a split, all with the mean of some pictures instead of their own.
+    """The samples of a split, all with a mean image instead of their own image.
 
-    A model can answer with what the sentence says.
+    A model can only use the content of the sentence.
 
     Args:
-        samples: of the split.
+        samples: the samples of the split.
         mean: (3, H, W) uint8, in the network's size (`mean_image`).
     """
 
@@ -63,22 +63,22 @@ class WithoutImage(_Changed):
 
 
 def mean_image(samples: Samples, count: int = 64) -> torch.Tensor:
-    """(3, H, W) uint8, the mean of up to `count` samples' images, evenly spread over the samples."""
+    """Return the mean image, (3, H, W) uint8, of up to `count` samples that are evenly spaced in the split."""
     chosen = np.unique(np.linspace(0, len(samples) - 1, count).round().astype(int))
     total = sum(samples.read([int(index)], None)[0].image.double() for index in chosen)
     return (torch.as_tensor(total) / len(chosen)).round().to(torch.uint8)
 
 
 def most_likely_box(objects: Sequence[CameraBoxes], seed: int = 0) -> CameraBoxes:
-    """The one box that, given as the answer to every training sentence, is right most often.
+    """Return the training box that is correct most often if it is the answer to every training sentence.
 
     Args:
-        objects: of training sentences, one row each.
-        seed: of the choice among them: at most 400 are tried as the answer.
+        objects: objects of the training sentences, one row each.
+        seed: seed of the choice of candidates; at most 400 boxes are tried as the answer.
 
     Returns:
-        one row with score 1: the box that has an IoU above 0.25 with most of them, published and oriented counted
-        together.
+        One row with score 1: the box with the most hits, where a hit is an IoU above 0.25 with a training box; hits by
+        the published and by the oriented IoU are added.
     """
     boxes, first, counts = np.unique(box_rows(objects), axis=0, return_index=True, return_counts=True)
     tried = np.random.default_rng(seed).permutation(len(boxes))[:_CANDIDATES]
@@ -90,7 +90,7 @@ def most_likely_box(objects: Sequence[CameraBoxes], seed: int = 0) -> CameraBoxe
 
 
 def always(box: CameraBoxes, samples: Samples) -> list[Prediction]:
-    """The same answer to every sentence."""
+    """Return predictions that give the same box as the answer to every sentence."""
     return [Prediction(sample, ImageSource(), (box,)) for sample in samples.ids]
 
 

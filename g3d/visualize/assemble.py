@@ -23,7 +23,7 @@ def fill(skeleton: str, parts: Mapping[str, str]) -> str:
 
 
 def json_for_script(data: Any) -> str:
-    """Return JSON that may stand inside a <script>: it has no "<", so no string contains `</script>` or `<!--`."""
+    """Return JSON that is safe inside a <script>: it has no "<", so no string contains `</script>` or `<!--`."""
     return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 

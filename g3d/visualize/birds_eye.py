@@ -1,4 +1,4 @@
-"""Draw boxes seen from above: footprints on a metre grid, the camera at the bottom, looking up."""
+"""Draw boxes in a bird's-eye view: footprints on a metre grid, with the camera at the bottom and forward up."""
 
 from __future__ import annotations
 
@@ -21,34 +21,35 @@ _BEHIND = 4.0  # metres shown behind the camera
 
 @dataclass(frozen=True)
 class View:
-    """Where the ground lies in the picture: `scale` pixels per metre, camera at (`x`, `y`) pixels, forward is up."""
+    """The mapping from the ground to the image: `scale` pixels per metre, camera at (`x`, `y`) pixels, forward is
+    up."""
 
     scale: float
     x: float
     y: float
 
     def pixels(self, ground: np.ndarray) -> np.ndarray:
-        """Ground points (..., 2) as (x, z) in metres, camera frame -> pixels (..., 2)."""
+        """Convert ground points (..., 2), (x, z) in metres, camera frame, to pixels (..., 2)."""
         return np.stack([self.x + self.scale * ground[..., 0], self.y - self.scale * ground[..., 1]], -1)
 
     @staticmethod
     def fit(size: tuple[int, int], reach: float) -> View:
-        """A view of `reach` metres ahead in a picture of `size` (width, height)."""
+        """Return a view of `reach` metres ahead in an image of `size` (width, height)."""
         scale = size[1] / (reach + _BEHIND)
         return View(scale, size[0] / 2, size[1] - _BEHIND * scale)
 
 
 def birds_eye(item: ImageItem, size: tuple[int, int], truth: bool = True, reach: float | None = None) -> Image.Image:
-    """Return the view from above: metre grid, range arcs, the camera's field of view, footprints, and a legend.
+    """Return the bird's-eye view: metre grid, range arcs, the camera's field of view, footprints, and a legend.
 
     Predictions are filled in their class's colour, ground truth is outlined in white and dashed; the line from the
-    middle to the front shows the heading. Positions are those of the camera frame.
+    middle to the front shows the heading. Positions are in the camera frame.
 
     Args:
-        frame: what to draw; the image is not read.
-        size: (width, height) of the picture, pixels.
-        truth: draw the ground truth, if the frame has any.
-        reach: metres shown ahead of the camera; by default as far as there are objects, 30 to 120.
+        item: the item to draw, which must have a camera; the image is not read.
+        size: (width, height) of the view, pixels.
+        truth: draw the ground truth, if the item has any.
+        reach: metres shown ahead of the camera; by default up to the farthest object, 30 to 120.
     """
     shown = [item.predictions] + ([item.ground_truth] if truth and item.ground_truth is not None else [])
     shown = [objects[has_box3d(objects)] for objects in shown]
@@ -90,7 +91,7 @@ def _draw_ground(canvas: Canvas, view: View, item: ImageItem) -> None:
 
 
 def _field_of_view(item: ImageItem, depth: float) -> np.ndarray:
-    """Return (3, 2) ground points: the camera, and its image's left and right border at `depth` metres."""
+    """Return (3, 2) ground points: the camera, and the left and right border of its image at `depth` metres."""
     assert item.camera is not None  # there is no view without a camera
     middle = item.camera[1, 2]
     border = unproject(
@@ -100,7 +101,7 @@ def _field_of_view(item: ImageItem, depth: float) -> np.ndarray:
 
 
 def _footprints(objects: CameraBoxes) -> np.ndarray:
-    """(N, 4, 2) ground points of the bottom ring; 0 and 1 are the front."""
+    """Return the ground points of the boxes' bottom corners, (N, 4, 2); 0 and 1 are the front."""
     return box_corners(objects.locations, objects.sizes, objects.rotation_y)[:, :4][..., [0, 2]]
 
 
@@ -121,20 +122,20 @@ def _draw_truth(canvas: Canvas, view: View, objects: CameraBoxes) -> None:
 
 
 def _heading(ring: np.ndarray) -> np.ndarray:
-    """(2, 2): from the middle of a footprint to a little way beyond its front."""
+    """Return the line (2, 2) from the middle of a footprint through the middle of its front, extended by half."""
     middle, front = ring.mean(0), ring[:2].mean(0)
     return np.stack([middle, front + 0.5 * (front - middle)])
 
 
 def _write_ranges(canvas: Canvas, view: View) -> None:
-    """Distances of the arcs, written along the camera's axis."""
+    """Write the distances of the arcs along the camera's axis."""
     for distance in range(20, int(view.y / view.scale), 20):
         x, y = view.pixels(np.array([0.0, distance]))
         canvas.text((x + 4, y - 2), f"{distance} m", WORDS, 11, "ls")
 
 
 def _write_legend(canvas: Canvas, found: CameraBoxes, truth: CameraBoxes | None, nothing: str) -> None:
-    """Classes with their counts, in the lower left corner, where the camera does not look."""
+    """Draw the classes with their counts in the lower left corner, outside the camera's field of view."""
     names, counts = np.unique(found.classes, return_counts=True)
     rows = [(class_colour(str(name)), f"{name}   {count}") for name, count in zip(names, counts, strict=True)]
     if truth is not None:

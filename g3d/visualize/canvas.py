@@ -1,4 +1,4 @@
-"""A picture to draw on with smooth lines: shapes go to a layer of three times the size, text to the picture itself."""
+"""Canvas with antialiased lines: shapes are drawn on a layer of three times the size, text on the image itself."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ SMOOTH = 3
 
 @lru_cache
 def font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    """The font that Pillow carries, in `size` pixels."""
+    """Return Pillow's default font in `size` pixels."""
     return ImageFont.load_default(size)
 
 
 class Canvas:
-    """Shapes over a picture, in the picture's pixels (centres at whole numbers); `flatten` lays the shapes drawn so far
-    over it.
+    """Shapes over an image, in the image's pixels (centres at integers); `flatten` composites the shapes drawn so far.
 
     Args:
         picture: RGB image; it is copied.
@@ -49,13 +48,13 @@ class Canvas:
         opacity: float = 1.0,
         dash: tuple[float, float] | None = None,
     ) -> None:
-        """A polyline (K, 2); `dash` gives the lengths of strokes and gaps in pixels."""
+        """Draw a polyline (K, 2); `dash` is the lengths of strokes and gaps in pixels."""
         pieces = [np.asarray(points, float)] if dash is None else list(_dashes(np.asarray(points, float), *dash))
         for piece in pieces:
             self._draw.line(self._xy(piece), rgba(colour, opacity), max(1, round(width * SMOOTH)), joint="curve")
 
     def polygon(self, points: np.ndarray, colour: str, opacity: float = 1.0) -> None:
-        """A filled polygon (K, 2)."""
+        """Draw a filled polygon (K, 2)."""
         if len(points) >= 3:
             self._draw.polygon(self._xy(points), rgba(colour, opacity))
 
@@ -66,16 +65,16 @@ class Canvas:
     def box(
         self, corners: tuple[float, float, float, float], colour: str, opacity: float = 1.0, radius: float = 0.0
     ) -> None:
-        """A filled rectangle x1 y1 x2 y2 with rounded corners."""
+        """Draw a filled rectangle x1 y1 x2 y2 with rounded corners."""
         (x1, y1), (x2, y2) = self._xy(np.array(corners, float).reshape(2, 2))
         self._draw.rounded_rectangle((x1, y1, x2, y2), radius * SMOOTH, rgba(colour, opacity))
 
     def text(self, at: tuple[float, float], words: str, colour: str, size: int = 13, anchor: str = "la") -> None:
-        """Words on the picture, above all shapes flattened so far; `anchor` as Pillow has it."""
+        """Draw text on the image, above all shapes flattened so far; `anchor` is Pillow's text anchor."""
         ImageDraw.Draw(self.picture).text(at, words, rgba(colour)[:3], font(size), anchor=anchor)
 
     def flatten(self) -> Image.Image:
-        """Lay the shapes over the picture and begin a new layer."""
+        """Composite the shapes over the image and start a new layer."""
         small = self._layer.reduce(SMOOTH)  # Pillow averages premultiplied colours: no dark fringes
         self.picture.paste(small, (0, 0), small)
         self._clear()
@@ -86,7 +85,7 @@ class Canvas:
 
 
 def text_size(words: str, size: int) -> tuple[float, float]:
-    """Width of the words and height of a line, pixels."""
+    """Return the width of the text and the height of a line, pixels."""
     ascent, descent = font(size).getbbox("Ag")[1::2]
     return font(size).getlength(words), descent - ascent
 

@@ -1,4 +1,4 @@
-"""Write a sentence as a band of text to stand above a picture."""
+"""Render a sentence as a band of text above an image."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _MARGIN, _LEADING = 14, 1.45
 
 
 def caption_band(sentence: str, width: int, answer: str | None = None) -> Image.Image:
-    """Return a band with the whole sentence, wrapped to a picture's width in pixels, and an answer on lines of its own.
+    """Return a band with the whole sentence, wrapped to `width` pixels, and an answer on separate lines.
 
-    The band is as high as the text needs.
+    The height of the band follows from the text.
     """
     size = 17 if width >= 700 else 14
     room = max(width - 2 * _MARGIN, size)
@@ -29,7 +29,7 @@ def caption_band(sentence: str, width: int, answer: str | None = None) -> Image.
 
 
 def wrapped(words: str, size: int, room: float) -> list[str]:
-    """Return lines of at most `room` pixels in a font of `size` pixels; a word that is wider is cut."""
+    """Return lines of at most `room` pixels in a font of `size` pixels; a wider word is split."""
     lines: list[str] = []
     line = ""
     for word in words.split():

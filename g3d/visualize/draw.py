@@ -1,4 +1,4 @@
-"""Draw predictions: pictures, scene files and a page. `g3d visualize` calls this."""
+"""Draw predictions as PNG files, scene files and a page, for `g3d visualize`."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ def visualize_predictions(
     """Draw predictions, all about images or all about scenes.
 
     Each image becomes a PNG with 3D boxes (and a bird's-eye view), 2D boxes and masks, and one PNG per map in `maps/`.
-    Each answer about a scene becomes a PLY or GLB file where `formats` asks for it. One page, `index.html`, shows all.
+    Each answer about a scene becomes a PLY or GLB file if `formats` requests it. One page, `index.html`, shows all.
 
     Args:
-        predictions: what to draw.
-        truth: ground truth by sample, None where there is none; samples may be absent.
-        out: folder to write to, made if it is not there.
+        predictions: the predictions to draw.
+        truth: ground truth by sample, None if there is none; samples may be absent.
+        out: output folder, created if it is missing.
         items: draw only these samples, in this order; all by default.
-        min_score: objects below it are left out of PNG, PLY and GLB files; the page starts with this threshold and has
-            them all. The best answer to a sentence is drawn however sure the system is.
+        min_score: objects with lower scores are omitted from PNG, PLY and GLB files; the page contains all objects and
+            starts with this threshold. The best answer to a sentence is drawn whatever its score.
         title: heading of the page.
         table: figures to show on the page.
         comparison: a name and a table of the same columns, whose rows are shown under those of `table`.
-        labels_only: nothing was predicted: labels are drawn alone.
+        labels_only: True if there are no predictions; only labels are drawn.
         formats: "html" writes the page; "ply" and "glb" write one file for each answer about a scene.
-        progress: is told of every picture or scene.
+        progress: receives an update for every image or scene.
 
     Returns:
-        The files written, the page last.
+        The written files, the page last.
 
     Raises:
-        MissingDataError: an item has no prediction, or an image or a scene is not there.
+        MissingDataError: an item has no prediction, or an image or a scene is missing.
         InputError: a prediction cannot be drawn, both images and scenes are to be drawn, or a format does not apply.
         EnvironmentProblem: a file cannot be written.
     """
@@ -89,7 +89,7 @@ def _choose(predictions: Sequence[Prediction], items: Sequence[str] | None) -> l
 
 
 def _names(predictions: Sequence[Prediction]) -> list[str]:
-    """Return a name for each prediction, every name once: the sample's id, numbered if there are several about it."""
+    """Return a unique name for each prediction: the sample's id, numbered if the sample has several predictions."""
     total, seen = Counter(prediction.sample for prediction in predictions), Counter[str]()
     names, taken = list[str](), {sample for sample, count in total.items() if count == 1}
     for prediction in predictions:

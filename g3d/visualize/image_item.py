@@ -1,4 +1,4 @@
-"""One image to draw: its camera, the answers about it and the ground truth."""
+"""Item of an image page: the camera of one image, the answers about it and the ground truth."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from g3d.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class ImageItem:
-    """Everything that the pictures and the page need to know about one image and, if there is one, its sentence.
+    """The data of one image, and of its sentence if there is one, for PNG files and pages.
 
     Attributes:
-        name: shown as its title, unique among the items of a page.
+        name: title of the item, unique among the items of a page.
         image: the image file.
-        camera: (3, 4) float64, projection matrix; None where it is not known, which is allowed without 3D boxes.
+        camera: (3, 4) float64, projection matrix; None if unknown, which is allowed without 3D boxes.
         image_size: (width, height), pixels; `camera`, boxes and masks refer to it.
         predictions: 3D boxes with scores.
-        ground_truth: labelled 3D boxes, None where they are not known.
-        expression: the sentence that was asked about, None for detection.
-        maps: (h, w) float over the whole image by their names in g3d.visualize.maps.KINDS, None where there are none.
-        boxes: 2D boxes with scores, None where the system answers otherwise.
+        ground_truth: labelled 3D boxes, None if unknown.
+        expression: the referring sentence, None for detection.
+        maps: (h, w) float over the whole image by their names in g3d.visualize.maps.KINDS, None if there are none.
+        boxes: 2D boxes with scores, None if the system does not predict 2D boxes.
         masks: masks with scores.
-        true_boxes: labelled 2D boxes, None where they are not known.
-        true_mask: labelled mask, None where it is not known.
-        answered: False for labels that are drawn alone: without answers, "no such object" would be wrong.
+        true_boxes: labelled 2D boxes, None if unknown.
+        true_mask: labelled mask, None if unknown.
+        answered: False if only labels are drawn; "no such object" would be wrong then.
     """
 
     name: str
@@ -71,8 +71,8 @@ class ImageItem:
         """Return the image in RGB.
 
         Raises:
-            MissingDataError: there is no such file.
-            InputError: it is not an image, is cut short, or has another size than `image_size`.
+            MissingDataError: the file does not exist.
+            InputError: the file is not an image or is truncated, or its size is not `image_size`.
         """
         image = load_image(self.image)
         if image.size != tuple(self.image_size):
@@ -85,6 +85,6 @@ def load_image(path: Path | str) -> Image.Image:
     """Read an image file as RGB.
 
     Raises:
-        MissingDataError, InputError: as g3d.data.images.image.read_image.
+        MissingDataError, InputError: for the reasons that g3d.data.images.image.read_image lists.
     """
     return Image.fromarray(read_image(path))

@@ -1,4 +1,4 @@
-"""The page of images: boxes and masks over the image, a 3D view of boxes in the camera frame, and a list of objects."""
+"""Page of images: boxes and masks over the image, a 3D view of boxes in the camera frame, and a list of objects."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from g3d.visualize.wireframe import FACES, Wireframe, camera_centre, distances, 
 
 log = logging.getLogger(__name__)
 
-_CAMERA_HEIGHT = 1.65  # metres above ground in KITTI, for images without any 3D box
-_MASK_NAME = "mask"  # of masks that have no name of their own
+_CAMERA_HEIGHT = 1.65  # metres above ground in KITTI, for images without 3D boxes
+_MASK_NAME = "mask"  # name of masks without a name
 
 
 def write_image_page(
@@ -39,21 +39,20 @@ def write_image_page(
     quality: int = 85,
     max_megabytes: float = MAX_MEGABYTES,
 ) -> Path:
-    """Write the page of some images.
+    """Write a page of images.
 
     Args:
-        path: the .html file; complete or, after an error, as it was.
-        items: at least one; images are read one at a time. Items of one image (several sentences about it) stand
-            together, and the image is in the page once. Items beyond `max_megabytes` are left out, and the page says
-            how many.
+        path: the .html file; it is written atomically and unchanged after an error.
+        items: at least one; images are read one at a time. Items of one image (several sentences about it) are grouped,
+            and the image is embedded once. Items beyond `max_megabytes` are left out, and the page states their number.
         texts: title, figures and notes.
-        max_width: images wider than this, in pixels, are made smaller.
+        max_width: images wider than this, in pixels, are downscaled.
         quality: JPEG quality of the images, 1 to 95.
-        max_megabytes: bound on the size of the items in the page, in 10**6 bytes; the first item is always kept.
+        max_megabytes: limit on the size of the items in the page, in 10**6 bytes; the first item is always kept.
 
     Raises:
-        InputError: there are no items, or two of one name, or an image cannot be used.
-        MissingDataError: an image is not there.
+        InputError: there are no items, two items have the same name, or an image is unusable.
+        MissingDataError: an image is missing.
         EnvironmentProblem: the file cannot be written.
     """
     check_names(path, [item.name for item in items], "frame")
@@ -75,7 +74,7 @@ def write_image_page(
 
 
 def _by_image(items: Sequence[ImageItem]) -> list[ImageItem]:
-    """Return the items in their order, but each beside the first one of its image."""
+    """Return the items grouped by image, in the order of each image's first item."""
     together: dict[Path, list[ImageItem]] = {}
     for item in items:
         together.setdefault(item.image, []).append(item)
@@ -83,7 +82,7 @@ def _by_image(items: Sequence[ImageItem]) -> list[ImageItem]:
 
 
 def _embed(items: Sequence[ImageItem], pictures: _Pictures, min_score: float, budget: int) -> list[str]:
-    """Return items as JSON, as many as the budget in bytes allows with their pictures, at least one."""
+    """Return as many items as JSON as fit with their images into the budget in bytes, at least one."""
     embedded: list[str] = []
     for item in items:
         kept = len(pictures.uris)
@@ -97,10 +96,10 @@ def _embed(items: Sequence[ImageItem], pictures: _Pictures, min_score: float, bu
 
 
 class _Pictures:
-    """Images, maps and masks of a page as data URIs, each one once; items refer to them by number.
+    """The images, maps and masks of a page as unique data URIs; items refer to them by number.
 
     Attributes:
-        uris: those of the items so far.
+        uris: the data URIs so far.
     """
 
     def __init__(self, max_width: int, quality: int) -> None:
@@ -109,7 +108,7 @@ class _Pictures:
         self._last: tuple[Path, int] | None = None
 
     def image(self, item: ImageItem) -> int:
-        """Return the number of an item's image, a JPEG; items of one image follow one another."""
+        """Return the number of an item's image, a JPEG; items of one image must be consecutive."""
         if self._last is None or self._last[0] != item.image:
             image = item.load()
             if image.width > self._max_width:
@@ -120,11 +119,11 @@ class _Pictures:
         return self._last[1]
 
     def map(self, name: str, levels: np.ndarray) -> int:
-        """Return the number of a map's picture; equal maps, such as depth under several sentences, are kept once."""
+        """Return the number of a map's PNG; equal maps, such as depth for several sentences, are stored once."""
         return self._add_png(map_picture(name, levels))
 
     def mask(self, mask: np.ndarray, colour: str, label: bool) -> int:
-        """Return the number of a mask's picture, of the size of the embedded image."""
+        """Return the number of a mask's PNG, which has the size of the embedded image."""
         height, width = mask.shape
         return self._add_png(mask_picture(mask, colour, self._size(width, height), label))
 
@@ -185,7 +184,7 @@ def _verdict(item: ImageItem, min_score: float) -> Verdict:
 
 
 def _ground(item: ImageItem) -> float:
-    """Return how far the ground is below the camera: the median of the boxes' bottoms, metres."""
+    """Return the height of the camera above the ground: the median y of the boxes' bottoms, metres."""
     both = [item.predictions] + ([] if item.ground_truth is None else [item.ground_truth])
     bottoms = np.concatenate([objects.locations[has_box3d(objects), 1] for objects in both])
     return rounded(np.median(bottoms) if len(bottoms) else _CAMERA_HEIGHT, 3)
@@ -204,13 +203,13 @@ def _map(name: str, values: np.ndarray, pictures: _Pictures) -> dict[str, Any]:
 
 
 def _map_kind(kind: MapKind) -> dict[str, Any]:
-    """Return the map's name, its unit and some of its colours, for a legend."""
+    """Return the title, the unit and nine of the colours of a kind of map, for a legend."""
     some = kind.colours[np.linspace(0, LEVELS - 1, 9).astype(int), :3]
     return {"title": kind.title, "unit": kind.unit, "colours": ["#" + bytes(colour).hex() for colour in some]}
 
 
 def _objects(objects: CameraBoxes, item: ImageItem) -> list[dict[str, Any]]:
-    """Return what the page draws of each object; without a 3D box only its class, score and 2D box."""
+    """Return the page's record of each object; an object without a 3D box has only class, score and 2D box."""
     if not len(objects) or item.camera is None:
         return []
     corners = box_corners(objects.locations, objects.sizes, objects.rotation_y)
@@ -250,7 +249,7 @@ def _outline(outline: Wireframe | None) -> dict[str, Any]:
 
 
 def _flat_objects(boxes: ImageBoxes | None) -> list[dict[str, Any]]:
-    """Return what the page draws of 2D boxes."""
+    """Return the page's records of 2D boxes."""
     if boxes is None:
         return []
     records = []
@@ -262,7 +261,7 @@ def _flat_objects(boxes: ImageBoxes | None) -> list[dict[str, Any]]:
 
 
 def _mask_object(mask: PixelMask, pictures: _Pictures) -> dict[str, Any]:
-    """Return what the page draws of a mask that is not empty."""
+    """Return the page's record of a non-empty mask."""
     label = mask.score is None
     name = mask.name or _MASK_NAME
     bounds = rounded(mask_bounds(mask.mask), 1)

@@ -1,4 +1,4 @@
-"""Draw predictions about images: one PNG for each, one for each map, and one page over all."""
+"""Draw predictions about images: one PNG for each prediction, one for each map, and one page for all."""
 
 from __future__ import annotations
 
@@ -34,21 +34,25 @@ def draw_images(
     """Write a PNG for each prediction, one for each of its maps in `maps/`, and the page `index.html`.
 
     Args:
-        predictions: names and predictions about images; every name once.
-        truth: labels by sample, None where there are none.
-        out: folder to write to.
-        texts: of the page; objects below its threshold are left out of the PNGs, except the best answer to a sentence.
+        predictions: names and predictions about images; names are unique.
+        truth: labels by sample, None if there are no labels.
+        out: output folder.
+        texts: texts of the page; objects below its threshold are omitted from the PNGs, except the best answer to a
+            sentence.
         page: write the page.
-        progress: is told of every picture.
+        progress: receives an update for every image.
+
+    Returns:
+        The written files, the page last.
 
     Raises:
-        MissingDataError: an image is not there.
+        MissingDataError: an image is missing.
         InputError: a prediction cannot be drawn.
         EnvironmentProblem: a file cannot be written.
     """
     items = [image_item(prediction, name, truth, not texts.labels_only) for name, prediction in predictions]
     if all(item.expression and item.candidates < 2 for item in items):
-        texts = replace(texts, threshold=0.0)  # one object for each sentence: it is the answer, however unsure
+        texts = replace(texts, threshold=0.0)  # one object for each sentence: it is the answer, whatever its score
     progress.begin("pictures", len(items))
     written = []
     for item in items:
@@ -61,11 +65,11 @@ def draw_images(
 
 
 def image_item(prediction: Prediction, name: str, truth: Mapping[str, Answer] | None, answered: bool) -> ImageItem:
-    """Return what is drawn of a prediction about an image.
+    """Return the drawable item of a prediction about an image.
 
     Raises:
-        MissingDataError: the image is not there.
-        InputError: the prediction names no image, has 3D boxes but no camera, or has answers or a label of a scene.
+        MissingDataError: the image is missing.
+        InputError: the prediction has no image path, has 3D boxes but no camera, or has answers or a label of a scene.
     """
     source = prediction.source
     assert isinstance(source, ImageSource)
@@ -103,7 +107,7 @@ def image_item(prediction: Prediction, name: str, truth: Mapping[str, Answer] | 
 
 
 def _one(prediction: Prediction, kind: type[AnswerT]) -> AnswerT | None:
-    """Return the answer of one type, None without one; several are an InputError."""
+    """Return the answer of one type, or None if there is none; several answers raise an InputError."""
     return prediction.answer(kind) if any(isinstance(answer, kind) for answer in prediction.answers) else None
 
 
@@ -119,7 +123,7 @@ def _image(prediction: Prediction, source: ImageSource) -> Path:
 
 
 def _sure(item: ImageItem, min_score: float) -> ImageItem:
-    """Return the item without objects below a score; the best answer to a sentence stays however sure it is."""
+    """Return the item without objects below a score; the best answer to a sentence is kept whatever its score."""
     asked = item.expression is not None
     masks = np.array([mask.score or 0.0 for mask in item.masks])
     return replace(

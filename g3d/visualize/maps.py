@@ -1,7 +1,7 @@
-"""Lay maps over the image as colours: the region that a network found for a sentence, and depth in metres.
+"""Overlay maps on an image as colours: the region that a network found for a sentence, and depth in metres.
 
-A map is (h, w) over the whole image at any resolution. Its values become one of LEVELS colours with an opacity each, in
-the pictures and in the page alike.
+A map is (h, w) over the whole image at any resolution. Each value is mapped to one of LEVELS colours with an opacity,
+identically in the PNG files and on the page.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ LEVELS = 128
 
 @dataclass(frozen=True)
 class MapKind:
-    """How one kind of map is shown.
+    """The display settings of one kind of map.
 
     Attributes:
-        title: for people.
-        unit: of its values, "" where they have none.
+        title: displayed name.
+        unit: unit of the values, "" for none.
         colours: (LEVELS, 4) uint8 RGBA, from the lowest value to the highest.
-        reach: the map's values -> the value of the last colour; the first one is that of 0.
-        nothing_at_zero: 0 says that nothing is known there, and gets no colour.
+        reach: function of the map's values that returns the value of the last colour; the first colour is for 0.
+        nothing_at_zero: True if 0 means unknown; unknown pixels are transparent.
     """
 
     title: str
@@ -43,13 +43,13 @@ class MapKind:
 
 
 def _region_colours() -> np.ndarray:
-    """From a dark veil to a light amber: what belongs to the sentence stays bright."""
+    """Return colours from a dark overlay to a light amber, so that the region of the sentence stays bright."""
     share = np.linspace(0, 1, LEVELS)
     return np.column_stack([blend((INK, "#FFB000"), share), np.rint(255 * (0.66 - 0.3 * share))]).astype(np.uint8)
 
 
 def _depth_colours() -> np.ndarray:
-    """Near is yellow, far is violet."""
+    """Return colours from yellow (near) to violet (far)."""
     return np.column_stack([viridis(np.linspace(1, 0, LEVELS)), np.full(LEVELS, 168)]).astype(np.uint8)
 
 
@@ -61,12 +61,12 @@ KINDS = {
     "region": MapKind("Region", "", _region_colours(), lambda _: 1.0, False),
     "depth": MapKind("Depth", "m", _depth_colours(), _depth_reach, True),
 }
-"""By the names of g3d.data.types.Prediction.maps."""
+"""The kinds of maps by their names in g3d.data.types.Prediction.maps."""
 
 
 def map_levels(name: str, values: np.ndarray) -> tuple[np.ndarray, float]:
-    """A map (h, w) -> its levels (h, w) uint8, 0 to LEVELS - 1, and LEVELS where nothing is known; and the value of the
-    last level."""
+    """Return the levels of a map (h, w), (h, w) uint8, 0 to LEVELS - 1 and LEVELS where unknown, and the value of level
+    LEVELS - 1."""
     kind = KINDS[name]
     reach = kind.reach(values)
     levels = np.rint(np.clip(values / reach, 0, 1) * (LEVELS - 1)).astype(np.uint8)
@@ -74,19 +74,19 @@ def map_levels(name: str, values: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def map_picture(name: str, levels: np.ndarray) -> Image.Image:
-    """Levels (h, w) as a picture with a palette; its transparency is `picture.info["transparency"]`."""
+    """Return levels (h, w) as a palette image; its transparency is `picture.info["transparency"]`."""
     picture = Image.fromarray(levels)
     colours = np.concatenate([KINDS[name].colours, np.zeros((1, 4), np.uint8)])
-    picture.putpalette(colours[:, :3].tobytes())  # makes it one of palette indices
+    picture.putpalette(colours[:, :3].tobytes())  # converts it to a palette image
     picture.info["transparency"] = colours[:, 3].tobytes()
     return picture
 
 
 def render_map(item: ImageItem, name: str) -> Image.Image:
-    """Return the image under its map, with the frame's boxes, its sentence above and the colours' values below.
+    """Return the image with its map and boxes overlaid, its sentence above and the colour scale below.
 
     Raises:
-        MissingDataError, InputError: the image is not there or cannot be used.
+        MissingDataError, InputError: the image is missing or unusable.
     """
     assert item.maps is not None
     levels, reach = map_levels(name, item.maps[name])
@@ -105,10 +105,10 @@ def render_map(item: ImageItem, name: str) -> Image.Image:
 
 
 def render_map_png(item: ImageItem, name: str, path: Path) -> Path:
-    """Write `render_map` as a PNG file; the file is complete or, after an error, as it was.
+    """Write the result of `render_map` as a PNG file, atomically: after an error the file is unchanged.
 
     Raises:
-        MissingDataError, InputError: the image is not there or cannot be used.
+        MissingDataError, InputError: the image is missing or unusable.
         EnvironmentProblem: the file cannot be written.
     """
     picture = render_map(item, name)
@@ -118,7 +118,7 @@ def render_map_png(item: ImageItem, name: str, path: Path) -> Path:
 
 
 def _legend(name: str, reach: float, width: int) -> Image.Image:
-    """A bar of the colours with the values of five places along it."""
+    """Return a colour bar with values at five positions."""
     kind = KINDS[name]
     canvas = Canvas(Image.new("RGB", (width, 58), GROUND))
     left, right = 14, max(15, min(width - 30, 14 + 420))

@@ -18,7 +18,7 @@ from g3d.visualize.palette import TRUTH, class_colour
 from g3d.visualize.pixel_masks import mask_bounds, mask_picture
 from g3d.visualize.wireframe import Wireframe, distances, wireframes
 
-INK = "#0B1016"  # casings of lines, and words on coloured ground
+INK = "#0B1016"  # outlines of lines, and text on coloured ground
 NOTHING = "Answer: no such object"
 _LABEL = 12  # text height in labels, pixels
 _DASH = (5.0, 4.0)
@@ -26,7 +26,7 @@ _DASH = (5.0, 4.0)
 
 @dataclass(frozen=True, eq=False)
 class _Tag:
-    """A label to write above a box: x1 y1 x2 y2 in pixels."""
+    """The text and colour of a label, and the box x1 y1 x2 y2 in pixels that it is written above."""
 
     text: str
     bounds: np.ndarray
@@ -38,19 +38,19 @@ def draw_overlay(
 ) -> Image.Image:
     """Return the item's image with its boxes and masks, in the image's own size.
 
-    A prediction has its class's colour. A 3D box has a tinted front face, so that the heading shows, and thin edges on
+    A prediction has its class's colour. A 3D box has a tinted front face, which shows the heading, and thin edges on
     its far side; a mask is translucent with an outline. Ground truth is white and dashed, and has labels and tinted
-    fronts only where there are no predictions. Parts behind the camera or outside the image are cut off.
+    fronts only if there are no predictions. Parts behind the camera or outside the image are clipped.
 
     Args:
         item: the image and its boxes and masks.
-        boxes2d: draw the 2D boxes of 3D boxes too; they always are where a sentence was asked.
+        boxes2d: also draw the 2D boxes of 3D boxes; they are always drawn if the item has a sentence.
         labels: write class, score and distance above each prediction.
         truth: draw the ground truth, if the item has any.
-        picture: to draw on in place of the item's image.
+        picture: image to draw on instead of the item's image.
 
     Raises:
-        MissingDataError, InputError: the image is not there or cannot be used.
+        MissingDataError, InputError: the image is missing or unusable.
     """
     boxes2d = boxes2d or item.expression is not None
     canvas = Canvas(_with_masks(picture or item.load(), item, truth))
@@ -66,10 +66,10 @@ def draw_overlay(
 
 
 def render_image(item: ImageItem, boxes2d: bool = False, labels: bool = True, truth: bool = True) -> Image.Image:
-    """Return the image with its answers and the bird's-eye view in one picture.
+    """Return one image with the answers and the bird's-eye view.
 
-    The view is below a wide image and beside any other; without a camera there is none. A sentence stands above, and
-    under it, where nothing is meant, the words of that answer.
+    The view is below a wide image and beside any other image; without a camera it is omitted. The sentence is above the
+    image, followed by the text of `NOTHING` if the answer is that there is no such object.
     """
     picture = draw_overlay(item, boxes2d, labels, truth)
     both = picture if item.camera is None else _with_view(picture, item, truth)
@@ -85,10 +85,10 @@ def render_image(item: ImageItem, boxes2d: bool = False, labels: bool = True, tr
 def render_image_png(
     item: ImageItem, path: Path | str, boxes2d: bool = False, labels: bool = True, truth: bool = True
 ) -> Path:
-    """Write `render_image` as a PNG file; the file is complete or, after an error, as it was.
+    """Write the result of `render_image` as a PNG file, atomically: after an error the file is unchanged.
 
     Raises:
-        MissingDataError, InputError: the image is not there or cannot be used.
+        MissingDataError, InputError: the image is missing or unusable.
         EnvironmentProblem: the file cannot be written.
     """
     picture = render_image(item, boxes2d, labels, truth)
@@ -134,7 +134,7 @@ def _with_masks(picture: Image.Image, item: ImageItem, truth: bool) -> Image.Ima
 def _draw_boxes_3d(
     canvas: Canvas, item: ImageItem, truth: CameraBoxes | None, boxes2d: bool, alone: bool
 ) -> list[_Tag]:
-    """Draw predicted and labelled boxes; return the tags of the predictions, or of the labels if they are alone."""
+    """Draw predicted and labelled boxes; return the tags of the predictions, or of the labels if `alone`."""
     if item.camera is None:
         return []
     found = item.predictions
@@ -200,7 +200,7 @@ def _draw_wireframe(canvas: Canvas, outline: Wireframe, colour: str, dash: tuple
 def _draw_predictions(
     canvas: Canvas, found: CameraBoxes, outlines: list[Wireframe | None], colours: list[str], boxes2d: bool
 ) -> None:
-    order = np.argsort(-distances(found), kind="stable")  # far ones first, so that near ones lie over them
+    order = np.argsort(-distances(found), kind="stable")  # far boxes first, so that near boxes are drawn over them
     for k in order:
         outline = outlines[k]
         if outline is not None:
@@ -228,7 +228,7 @@ def _draw_truth(
 def _draw_labels(canvas: Canvas, tags: list[_Tag]) -> None:
     """Write labels above their boxes.
 
-    The first tags choose their place first; later ones move up past them and get a thread to their box.
+    Earlier tags get their position first; later tags move up past them and get a leader line to their box.
     """
     taken: list[tuple[float, float, float, float]] = []
     words: list[tuple[tuple[float, float], str]] = []
@@ -250,7 +250,7 @@ def _draw_labels(canvas: Canvas, tags: list[_Tag]) -> None:
 
 
 def _free_row(x: float, y: float, width: float, height: float, taken: list[tuple[float, float, float, float]]) -> float:
-    """Return the first place at or above y where the label covers no other, or y itself if the image has none."""
+    """Return the first position at or above y where the label covers no other label, or y if there is none."""
     start = y
     while y >= 1:
         covered = [

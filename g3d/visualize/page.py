@@ -1,10 +1,10 @@
-"""The framework of a page to look at results in: items, figures and notes in one self-contained HTML file.
+"""Framework of the result pages: items, figures and notes in one self-contained HTML file.
 
-The two views, images (image_page.py) and scenes (scene_page.py), add what they draw: data of their own, and one script
-in assets/. Every item is a JSON object with these fields:
+The two views, images (image_page.py) and scenes (scene_page.py), each add their own data and one script in assets/.
+Every item is a JSON object with these fields:
     name: unique, part of the item's address (#item=...); expression: sentence or null;
     group: number of its image or scene; measure, bound, iou, right: see verdict.py;
-    predictions and truth: lists of objects, truth is null where it is not known.
+    predictions and truth: lists of objects, truth is null if it is unknown.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class PageTexts:
 
     Attributes:
         title: heading of the page.
-        threshold: the score from which objects are shown at first; the best answer to a sentence is always shown.
+        threshold: initial minimum score of shown objects; the best answer to a sentence is always shown.
         table: figures to show below the items.
         comparison: a name ("untrained") and a table of the same columns whose rows are shown under those of `table`.
         notes: sentences for the foot of the page.
-        labels_only: nothing was predicted: the page speaks of labels, not of detections that are missing.
+        labels_only: True if there are no predictions; the page then mentions labels instead of missing detections.
     """
 
     title: str
@@ -49,14 +49,14 @@ class PageTexts:
 
 
 def write_page(path: Path | str, view: View, texts: PageTexts, items: Sequence[str], data: Mapping[str, Any]) -> Path:
-    """Write a self-contained page; it opens from disk in any present browser.
+    """Write a self-contained page, which opens from disk in any current browser.
 
     Args:
-        path: the .html file; complete or, after an error, as it was.
-        view: which script draws the items.
+        path: the .html file; it is written atomically and unchanged after an error.
+        view: name of the script that draws the items.
         texts: title, notes and figures.
-        items: the items as JSON texts that may stand inside a <script> (see assemble.json_for_script).
-        data: what the view needs beside the items, as plain data; its texts may be large.
+        items: the items as JSON texts that are safe inside a <script> (see assemble.json_for_script).
+        data: further data of the view, JSON-serialisable; its strings may be large.
 
     Raises:
         InputError: the comparison has other columns than the table.
@@ -85,10 +85,10 @@ def write_page(path: Path | str, view: View, texts: PageTexts, items: Sequence[s
 
 
 def check_names(path: Path | str, names: Sequence[str], word: str) -> None:
-    """Check that a page has items and that their names differ.
+    """Check that a page has items and that their names are unique.
 
     Raises:
-        InputError: there are none, or two have one name.
+        InputError: there are no items, or two items have the same name.
     """
     if not names:
         raise InputError(f"{path}: no {word}s to show")
@@ -97,12 +97,12 @@ def check_names(path: Path | str, names: Sequence[str], word: str) -> None:
 
 
 def left_out_note(left_out: int, total: int, word: str, megabytes: float) -> str:
-    """Return the sentence that says how many items a page leaves out to stay within its size."""
+    """Return a sentence with the number of items that a page leaves out to stay within its size limit."""
     return f"{left_out:,} of {total:,} {word}s were left out, to keep this page below {megabytes:g} MB."
 
 
 def item_fields(name: str, expression: str | None, group: int, verdict: Verdict) -> dict[str, Any]:
-    """Return the fields that items of all views have."""
+    """Return the fields that the items of all views share."""
     iou = None if verdict.iou is None else float(np.round(verdict.iou, 4))
     return {
         "name": name,
@@ -116,7 +116,7 @@ def item_fields(name: str, expression: str | None, group: int, verdict: Verdict)
 
 
 def _table(table: Table, comparison: tuple[str, Table] | None) -> dict[str, Any]:
-    """Return each row as lines: the measured figures, then those of the comparison where it has that row."""
+    """Return each row as lines: the measured figures, then the figures of the comparison if it has that row."""
     other: dict[tuple[str, str], Row] = {}
     if comparison is not None:
         if comparison[1].columns != table.columns:

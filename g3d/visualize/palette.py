@@ -1,9 +1,8 @@
-"""Colours by class: the same in every picture and page, told apart by colour-blind readers, in a bright and a deep
-version.
+"""Colours of classes, identical in all PNG files and pages, in a bright and a deep version.
 
-The hues follow Okabe and Ito's colour-universal set (sky blue, orange, bluish green, ...), with lightness adjusted so
-that the bright version reads on photographs and dark grounds, and the deep one on white. Ground truth has no hue: it is
-neutral, and dashed.
+The hues follow Okabe and Ito's set for colour-blind readers (sky blue, orange, bluish green, ...), with lightness
+adjusted so that the bright version is legible on photographs and dark backgrounds, and the deep version on white.
+Ground truth has no hue: it is white or near-black, and dashed.
 """
 
 from __future__ import annotations
@@ -41,39 +40,39 @@ _VIRIDIS = (
 )
 
 TRUTH = ("#FFFFFF", "#1F2630")
-"""Ground truth in images, on dark and on light ground."""
+"""Colours of ground truth in images, on dark and on light backgrounds."""
 
 ANSWER, LABEL, BOTH, OTHER = "#F58518", "#2F8CFF", "#35D07F", "#B08CFF"
-"""In scenes: the answer to a sentence, its label, points that belong to both, and the runners-up."""
+"""Colours in scenes: the answer to a sentence, its label, points of both, and other predictions."""
 
 
 def class_colour(name: str, deep: bool = False) -> str:
-    """The colour of a class as "#RRGGBB"; a name that is not listed always gets the same one of the others.
+    """Return the colour of a class as "#RRGGBB"; an unlisted name gets one of six listed colours by its checksum.
 
     Args:
-        name: class name, with or without a capital (KITTI's and Mono3DRefer's); "" for objects without a class.
-        deep: the version for light grounds.
+        name: class name, capitalised or not (KITTI's and Mono3DRefer's); "" for objects without a class.
+        deep: return the version for light backgrounds.
     """
     pair = _BRIGHT_DEEP.get(name[:1].upper() + name[1:]) or _OTHERS[zlib.crc32(name.encode()) % len(_OTHERS)]
     return pair[deep]
 
 
 def rgba(colour: str, opacity: float = 1.0) -> tuple[int, int, int, int]:
-    """Give "#RRGGBB" and an opacity in 0..1 the way Pillow takes them."""
+    """Convert "#RRGGBB" and an opacity in 0..1 to Pillow's RGBA tuple."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16), round(255 * opacity)
 
 
 def viridis(share: np.ndarray) -> np.ndarray:
-    """0..1 (N,) -> (N, 3) RGB 0..255 float: from violet to yellow with evenly rising lightness, readable without colour
-    vision.
+    """Return viridis colours, (N, 3) RGB 0..255 float, of values 0..1 (N,): violet to yellow with uniformly increasing
+    lightness.
 
-    Source: matplotlib/matplotlib's default colour map, by ten of its places.
+    Source: ten samples of the default colour map of matplotlib/matplotlib.
     """
     return blend(_VIRIDIS, share)
 
 
 def blend(stops: Sequence[str], share: np.ndarray) -> np.ndarray:
-    """0..1 (N,) -> (N, 3) RGB 0..255 float, along evenly spaced colours "#RRGGBB"."""
+    """Interpolate evenly spaced colours "#RRGGBB" at values 0..1 (N,); return (N, 3) RGB 0..255 float."""
     known = np.array([rgba(stop)[:3] for stop in stops], float)
     places = np.linspace(0, 1, len(known))
     return np.stack([np.interp(share, places, channel) for channel in known.T], -1)

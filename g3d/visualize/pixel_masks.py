@@ -1,4 +1,4 @@
-"""Masks over images: a translucent fill with an opaque outline, the same in pictures and in the page."""
+"""Masks over images: a translucent fill with an opaque outline, identical in PNG files and on the page."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from PIL import Image
 from g3d.visualize.palette import rgba
 
 _FILL, _LABEL_FILL, _OUTLINE = 96, 40, 255
-"""Opacity of a mask's inside, of a labelled mask's inside, and of the outline, of 255."""
+"""Opacity of the fill of a mask, of the fill of a labelled mask, and of the outline, 0..255."""
 
 
 def mask_picture(mask: np.ndarray, colour: str, size: tuple[int, int], label: bool) -> Image.Image:
-    """Return a mask as a picture with a palette; its transparency is `picture.info["transparency"]`.
+    """Return a mask as a palette image; its transparency is `picture.info["transparency"]`.
 
     Args:
         mask: (H, W) bool.
         colour: "#RRGGBB" of fill and outline.
-        size: (width, height) of the picture.
-        label: draw it as ground truth: with less fill and an interrupted outline.
+        size: (width, height) of the image.
+        label: draw the mask as ground truth: with a lighter fill and a dashed outline.
     """
     if size != (mask.shape[1], mask.shape[0]):
         mask = np.asarray(Image.fromarray(mask.astype(np.uint8)).resize(size, Image.Resampling.NEAREST), bool)
@@ -33,7 +33,7 @@ def mask_picture(mask: np.ndarray, colour: str, size: tuple[int, int], label: bo
 
 
 def mask_bounds(mask: np.ndarray) -> np.ndarray:
-    """Return the box x1 y1 x2 y2 around a mask that is not empty, in pixels."""
+    """Return the bounding box x1 y1 x2 y2 of a non-empty mask, in pixels; x2 and y2 are the last column and row."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return np.array([columns[0], rows[0], columns[-1], rows[-1]], float)
 

@@ -1,4 +1,4 @@
-"""Everything that is drawn of an indoor scene: a mesh or a cloud in several colourings, boxes, cameras."""
+"""Data types of a drawn indoor scene: a mesh or a cloud in several colourings, boxes, cameras."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ NOTHING = "#8a939e"
 
 @dataclass(frozen=True)
 class Layer:
-    """One colouring of the vertices: their own colours (N, 3) uint8, or ids (N,) int32 with a name for each.
+    """One colouring of the vertices: colours (N, 3) uint8, or ids (N,) int32 with names.
 
-    Ids below 0 mean nothing, and are grey.
+    Ids below 0 mean unlabelled and are grey.
     """
 
     colours: np.ndarray | None = None
@@ -23,7 +23,7 @@ class Layer:
     names: Mapping[int, str] = field(default_factory=dict)
 
     def painted(self) -> np.ndarray:
-        """(N, 3) uint8."""
+        """Return the colours of the vertices, (N, 3) uint8."""
         if self.colours is not None:
             return self.colours
         assert self.ids is not None
@@ -41,7 +41,7 @@ class RoomObject:
         corners: (8, 3) metres in the order of g3d/geometry/boxes.py, None without a box.
         size: extents along the box's x, y and z in metres, None without a box.
         score: confidence of a prediction, None for a label.
-        colour: "#RRGGBB" of its box; None takes the colour of its id.
+        colour: "#RRGGBB" of its box; None: the colour of its id.
     """
 
     id: int
@@ -59,7 +59,7 @@ class RoomObject:
 
 @dataclass(frozen=True)
 class CameraView:
-    """A camera: its name and the points (5, 3) of its eye and the corners of its picture, held half a metre away."""
+    """A camera frustum: the camera's name and the points (5, 3) of its centre and of the corners of its far end."""
 
     name: str
     corners: np.ndarray
@@ -67,18 +67,18 @@ class CameraView:
 
 @dataclass(frozen=True)
 class Room:
-    """Everything that is drawn of one scene, in one frame (z up, metres).
+    """The drawable content of one scene, in one frame (z up, metres).
 
     Attributes:
-        name: of the scene.
+        name: name of the scene.
         vertices: (N, 3) float32.
         faces: (F, 3) int32, or None for a cloud.
         layers: colourings by name, at least one; the first is shown first.
-        objects: with boxes.
-        cameras: to draw.
-        notes: sentences for the reader: which frame this is, what is missing.
-        offset: (3,) float64 that was subtracted from the coordinates of the file, None if nothing was.
-        rows: (N,) int64, the vertex of the file that each vertex is, None if all of them were kept.
+        objects: the objects, with or without boxes.
+        cameras: camera frustums.
+        notes: sentences for the reader, about the frame and missing data.
+        offset: (3,) float64, subtracted from the coordinates of the file; None: no offset.
+        rows: (N,) int64, the index of each vertex in the file; None: all vertices were kept.
         left_out: number of vertices of the file that were left out.
     """
 
@@ -95,12 +95,12 @@ class Room:
 
 
 def scene_corners(centers: np.ndarray, sizes: np.ndarray, yaws: np.ndarray) -> np.ndarray:
-    """Return the corners of boxes of a scene, (N, 8, 3) metres: around the bottom, then around the top.
+    """Return the corners of scene boxes, (N, 8, 3) metres: around the bottom, then around the top.
 
     Args:
         centers: (N, 3) metres.
         sizes: (N, 3) extents along the boxes' own x, y and z in metres.
-        yaws: (N,) radians about z (up), from x towards y.
+        yaws: (N,) radians about z (up), from +x towards +y.
     """
     ring = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) - 0.5
     unit = np.array([[x, y, z] for z in (-0.5, 0.5) for x, y in ring])
@@ -111,7 +111,7 @@ def scene_corners(centers: np.ndarray, sizes: np.ndarray, yaws: np.ndarray) -> n
 
 
 def colour_of(number: int) -> str:
-    """Return the colour of an id as "#RRGGBB": neighbouring numbers get unlike hues, those below 0 grey."""
+    """Return the colour of an id as "#RRGGBB": consecutive ids get different hues, ids below 0 are grey."""
     if number < 0:
         return NOTHING
     red, green, blue = colorsys.hls_to_rgb((number * 137.508 % 360) / 360, 0.52 + 0.12 * (number % 3), 0.62)
@@ -119,7 +119,7 @@ def colour_of(number: int) -> str:
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
-    """Return "#RRGGBB" as three numbers."""
+    """Return the colour "#RRGGBB" as three numbers, 0..255."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
@@ -129,11 +129,11 @@ def camera_view(
     """Return the frustum of a camera.
 
     Args:
-        name: of the frame.
+        name: name of the frame.
         pose: (4, 4) camera to world.
         intrinsics: (3, 3) pixels.
-        image_size: (width, height).
-        reach: metres from the eye to its far end.
+        image_size: (width, height) in pixels.
+        reach: depth of the frustum's far end, metres.
     """
     width, height = image_size
     pixels = np.array([[0, 0], [width, 0], [width, height], [0, height]], float) - 0.5

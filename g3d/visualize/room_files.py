@@ -19,7 +19,7 @@ _CAMERA = "#f5a623"
 
 
 def write_room_ply(path: Path, room: Room, layer: str, boxes: bool = False) -> Path:
-    """Write a scene in the colours of one of its layers; with `boxes`, its boxes stand in it as thin bars.
+    """Write a scene in the colours of one of its layers as PLY; with `boxes`, its boxes are added as thin bars.
 
     The scene's vertices come first, in their order; the vertices of the bars follow.
     """
@@ -33,8 +33,8 @@ def write_room_ply(path: Path, room: Room, layer: str, boxes: bool = False) -> P
 def write_room_glb(path: Path, room: Room, layer: str) -> Path:
     """Write a glTF scene: the surface in the colours of one layer, and boxes and cameras as thin bars.
 
-    Every box is a node, named by its object's name, id and, if it has one, score. In glTF, y points up: everything is
-    turned so that the scene stands upright in viewers.
+    Every box is a node, named by its object's name, id and, if it has one, score. In glTF, y points up: the scene is
+    rotated so that it is upright in viewers.
     """
     import trimesh
 
@@ -64,7 +64,7 @@ def _surface(room: Room, layer: str) -> trimesh.Trimesh | trimesh.PointCloud:
 
 
 def _surface_with_boxes(room: Room, layer: str) -> trimesh.Trimesh:
-    """Return surface and bars as one mesh; the points of a cloud are vertices without a face."""
+    """Return surface and bars as one mesh; the points of a cloud are vertices without faces."""
     import trimesh
 
     vertices, colours = [room.vertices], [_colours(room, layer)]
@@ -81,7 +81,7 @@ def _surface_with_boxes(room: Room, layer: str) -> trimesh.Trimesh:
 
 
 def _colours(room: Room, layer: str) -> np.ndarray:
-    """Return (N, 4) uint8."""
+    """Return the RGBA colours of the vertices in one layer, (N, 4) uint8."""
     return np.c_[room.layers[layer].painted(), np.full(len(room.vertices), 255, np.uint8)]
 
 

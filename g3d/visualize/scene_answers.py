@@ -1,4 +1,4 @@
-"""Draw predictions about scenes: PLY and GLB files of each answer, and one page over all."""
+"""Draw predictions about scenes: PLY and GLB files of each answer, and one page for all."""
 
 from __future__ import annotations
 
@@ -28,18 +28,21 @@ def draw_scene_answers(
     formats: Sequence[Format],
     progress: Progress,
 ) -> list[Path]:
-    """Write PLY and GLB files where `formats` asks for them, one for each prediction, and the page `index.html`.
+    """Write the PLY and GLB files that `formats` requests, one for each prediction, and the page `index.html`.
 
     Args:
-        predictions: names and predictions about scenes; every name once.
-        truth: labels by sample, None where there are none.
-        out: folder to write to.
-        texts: of the page; boxes below its threshold are left out of the files, except the answer to a sentence.
+        predictions: names and predictions about scenes; names are unique.
+        truth: labels by sample, None if there are no labels.
+        out: output folder.
+        texts: texts of the page; boxes below its threshold are omitted from the files, except the answer to a sentence.
         formats: "html", "ply", "glb".
-        progress: is told of every scene.
+        progress: receives an update for every scene.
+
+    Returns:
+        The written files, the page last.
 
     Raises:
-        MissingDataError: a scene is not there.
+        MissingDataError: a scene is missing.
         InputError: a prediction cannot be drawn.
         EnvironmentProblem: a file cannot be written.
     """
@@ -70,11 +73,11 @@ def draw_scene_answers(
 def scene_item(
     prediction: Prediction, name: str, truth: Mapping[str, Answer] | None, answered: bool
 ) -> tuple[SceneSource, SceneItem]:
-    """Return what is drawn of a prediction about a scene.
+    """Return the source and the drawable item of a prediction about a scene.
 
     Raises:
-        MissingDataError: the scene is not there.
-        InputError: the prediction names no scene's path, or has answers or a label of an image.
+        MissingDataError: the scene is missing.
+        InputError: the prediction has no path of its scene, or has answers or a label of an image.
     """
     source = prediction.source
     assert isinstance(source, SceneSource)

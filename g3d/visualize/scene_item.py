@@ -1,4 +1,4 @@
-"""One sentence about a scene to draw (or all detections in it): the answers and the ground truth."""
+"""Item of a scene page: the answers to one sentence (or all detections) and the ground truth."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from g3d.visualize.room import Layer, Room, RoomObject, colour_of, rgb, scene_co
 from g3d.visualize.verdict import Verdict, answer_rows, box_overlaps, judge, mask_overlap
 
 _DIMMED = 0.45
-"""Share of its own colour that a point keeps where a mask is shown and the point is not in it; the rest is grey."""
+"""Share of its own colour that a point outside the shown masks keeps; the rest is grey."""
 _GREY = 150
 
 
 @dataclass(frozen=True, eq=False)
 class SceneItem:
-    """Answers about one scene.
+    """The answers about one scene and their ground truth.
 
     Attributes:
-        name: shown as its title, unique among the items of a page.
-        expression: the sentence that was asked about, None for detection.
+        name: title of the item, unique among the items of a page.
+        expression: the referring sentence, None for detection.
         boxes: predicted boxes with scores, in the frame of the scene's vertices.
         masks: predicted masks over the scene's vertices, with scores.
-        true_boxes: labelled boxes, None where they are not known.
-        true_mask: labelled mask, None where it is not known.
-        answered: False for labels that are drawn alone.
+        true_boxes: labelled boxes, None if unknown.
+        true_mask: labelled mask, None if unknown.
+        answered: False if only labels are drawn.
     """
 
     name: str
@@ -52,11 +52,11 @@ class SceneItem:
     def placed(self, room: Room) -> SceneItem:
         """Return the item with masks over the scene's vertices and boxes in their frame.
 
-        Answers are about the scene's file. Its vertices that cannot be drawn are left out of the scene, and an offset
-        may be subtracted from its coordinates.
+        Answers refer to the scene's file. The scene omits vertices of the file that cannot be drawn, and an offset may
+        be subtracted from its coordinates.
 
         Raises:
-            InputError: a mask has another length than the file has vertices.
+            InputError: the length of a mask differs from the number of vertices in the file.
         """
         total = len(room.vertices) + room.left_out
         for mask in self.all_masks:
@@ -82,7 +82,7 @@ class SceneItem:
         return judge(answers, truth, min_score)
 
     def answer_boxes(self, min_score: float) -> frozenset[int]:
-        """Return the indices of the boxes that are the answer to the sentence; all of them for detection."""
+        """Return the indices of the boxes that are the answer to the sentence; all indices for detection."""
         if self.boxes is None or self.boxes.scores is None:
             return frozenset()
         if self.expression is None:
@@ -91,17 +91,17 @@ class SceneItem:
         return frozenset(int(k) for k in answer_rows(self.boxes.scores, labels, min_score))
 
     def answer_mask(self) -> int | None:
-        """Return the index of the mask that is the answer to the sentence: the one of the highest score."""
+        """Return the index of the mask that is the answer to the sentence: the mask with the highest score."""
         return max(range(len(self.masks)), key=lambda k: self.masks[k].score or 0.0) if self.masks else None
 
     def overlaps(self) -> np.ndarray | None:
-        """Return each predicted box's IoU with the labelled box that it overlaps most, (N,); None without labels."""
+        """Return the largest IoU of each predicted box with a labelled box, (N,); None without boxes or labels."""
         if self.boxes is None or self.true_boxes is None or not len(self.boxes) or not len(self.true_boxes):
             return None
         return box_overlaps(self.boxes, self.true_boxes).max(1)
 
     def mask_overlaps(self) -> list[float | None]:
-        """Return each predicted mask's IoU with the labelled one, None without one or where both are empty."""
+        """Return each predicted mask's IoU with the labelled mask; None if there is no label or both are empty."""
         if self.true_mask is None:
             return [None] * len(self.masks)
         return [mask_overlap(mask.mask, self.true_mask.mask) for mask in self.masks]
@@ -116,10 +116,10 @@ def _kept(mask: PointMask, room: Room) -> PointMask:
 
 
 def answered_room(room: Room, item: SceneItem, min_score: float) -> Room:
-    """Return a scene with the answers of an item placed in it, for files of other programs.
+    """Return a scene with the answers of an item, for export to other programs.
 
-    Points of the answered mask are orange, those of the labelled one blue, those of both green, and all others are
-    dimmed. Boxes that are the answer or score at least `min_score` are among the objects, and the labelled ones too.
+    Points of the answered mask are orange, points of the labelled mask blue, points of both green, and all others are
+    dimmed. The objects are the boxes that are the answer or score at least `min_score`, and the labelled boxes.
     """
     colours = next(iter(room.layers.values())).painted()
     best = item.answer_mask()
@@ -140,7 +140,7 @@ def answered_room(room: Room, item: SceneItem, min_score: float) -> Room:
 
 
 def box_objects(boxes: SceneBoxes | None) -> list[RoomObject]:
-    """Return boxes as objects; where not every box has an id of its own, they are numbered by their rows."""
+    """Return boxes as objects; if the ids are not all valid and unique, the row numbers are the ids."""
     if boxes is None:
         return []
     corners = scene_corners(boxes.centers, boxes.sizes, boxes.yaws)

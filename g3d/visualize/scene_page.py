@@ -1,4 +1,4 @@
-"""The page of scenes: a mesh or a cloud with boxes or highlighted points, and a list of objects with their scores."""
+"""Page of scenes: a mesh or a cloud with boxes or highlighted points, and a list of objects with their scores."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from g3d.visualize.verdict import Verdict
 log = logging.getLogger(__name__)
 
 _LEVELS = 65535
-_MASK_NAME = "points"  # of masks that have no name of their own
+_MASK_NAME = "points"  # name of masks without a name
 
 
 class ScenePage:
-    """A page of scenes in the making: scenes are added one at a time, so that one geometry is in memory at once.
+    """A builder of a page of scenes. Scenes are added one at a time, so that only one geometry is in memory.
 
     Args:
-        class_names: classes of boxes on the whole page; each gets a colour of its own.
+        class_names: classes of the boxes on the whole page; each class gets its own colour.
         min_score: see g3d/visualize/verdict.py.
-        max_megabytes: bound on the size of scenes and items, in 10**6 bytes; the first scene with its first item is
-            always kept. What comes after the bound is left out, and the page says how much.
+        max_megabytes: limit on the size of scenes and items, in 10**6 bytes; the first scene with its first item is
+            always kept. Items beyond the limit are left out, and the page states their number.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class ScenePage:
         self.full = False
 
     def add(self, room: Room, items: Sequence[SceneItem]) -> None:
-        """Add a scene with the items placed in it; its geometry is embedded once, in its first layer's colours.
+        """Add a scene with its items; its geometry is embedded once, in the colours of its first layer.
 
         Raises:
             InputError: the scene has no vertices.
@@ -60,7 +60,7 @@ class ScenePage:
                 self._put(_record(item, number, self._min_score, self._colours))
 
     def add_annotated(self, room: Room) -> None:
-        """Add a scene with all its layers, cameras and objects as the page's one item about it.
+        """Add a scene with all its layers, cameras and objects as a single item.
 
         Raises:
             InputError: the scene has no vertices.
@@ -76,10 +76,10 @@ class ScenePage:
         self._names += [item.name for item in items]
 
     def write(self, path: Path, texts: PageTexts) -> Path:
-        """Write the page; it opens from disk in any present browser.
+        """Write the page, which opens from disk in any current browser.
 
         Raises:
-            InputError: nothing was added, or two items have one name.
+            InputError: nothing was added, or two items have the same name.
             EnvironmentProblem: the file cannot be written.
         """
         check_names(path, self._names, "item")
@@ -102,7 +102,7 @@ class ScenePage:
         return write_page(path, "scene", texts, self._items, data)
 
     def _start(self, room: Room, layers: Sequence[str]) -> bool:
-        """Embed a scene's geometry if it fits; return whether it does."""
+        """Embed a scene's geometry if it fits; return whether it was embedded."""
         if not len(room.vertices):
             raise InputError(f"{room.name}: no vertices to draw")
         if self.full:
@@ -130,10 +130,10 @@ class ScenePage:
 def write_room_page(path: Path, room: Room) -> Path:
     """Write a page of one scene with all its layers, objects and cameras, and no predictions.
 
-    Positions are rounded to 1/65,535 of the scene's extent, below a millimetre.
+    Positions are rounded to 1/65,535 of the scene's extent, below a millimetre for scenes up to 65 m.
 
     Raises:
-        InputError: there is nothing to draw.
+        InputError: the scene has no vertices.
         EnvironmentProblem: the file cannot be written.
     """
     page = ScenePage()
@@ -212,7 +212,7 @@ def _object(thing: RoomObject, colour: str) -> dict[str, Any]:
 
 
 def _points(mask: PointMask, colour: str) -> dict[str, Any]:
-    """Return a mask as its first and last point + 1 of every run of points, as little-endian uint32."""
+    """Return a mask as a record with first and last point + 1 of every run of points, as little-endian uint32."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.mask.astype(np.int8), [0]])))
     record = {
         "class": mask.name or _MASK_NAME,

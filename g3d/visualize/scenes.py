@@ -1,4 +1,4 @@
-"""Open indoor scenes to draw them: prepared ones, raw scans, or any mesh or cloud that `read_mesh` reads."""
+"""Load indoor scenes for drawing: prepared scenes, raw scans, or any mesh or cloud that `read_mesh` reads."""
 
 from __future__ import annotations
 
@@ -38,15 +38,14 @@ def draw_scene(
 
     Args:
         path: a prepared scene's folder, a raw scan's folder (scans/scene0000_00), or a mesh file (see `read_mesh`).
-        out: folder of the files.
-        formats: which to write.
-        aligned: turn the scene into the axis-aligned frame where its alignment is known. Files and page say which frame
-            they are in.
+        out: output folder.
+        formats: formats to write.
+        aligned: transform the scene to the axis-aligned frame if its alignment is known. The page states its frame.
         frames: a recording (.sens) or folder of frames, whose cameras are drawn.
-        layer: the colouring of PLY and GLB; the first one if None.
+        layer: the colouring of PLY and GLB; None: the first layer.
 
     Raises:
-        MissingDataError, InputError: nothing that can be drawn is there; no such layer.
+        MissingDataError, InputError: there is nothing to draw at `path`, or the layer does not exist.
         EnvironmentProblem: the files cannot be written.
     """
     room = load_room(path, aligned, frames)
@@ -64,21 +63,21 @@ def draw_scene(
 
 
 def check_scene(path: Path, named: str) -> None:
-    """Check that there is something at a scene's path.
+    """Check that a scene's path exists.
 
     Args:
         path: see `draw_scene`.
-        named: what the message calls the scene.
+        named: name of the scene in the error message.
 
     Raises:
-        MissingDataError: there is nothing.
+        MissingDataError: the path does not exist.
     """
     if not path.exists():
         raise MissingDataError(f"{named}: not found at {path}", _EXPECTED)
 
 
 def load_room(path: Path, aligned: bool = True, frames: Path | None = None) -> Room:
-    """Return everything that is drawn of the scene at a path; the arguments are those of `draw_scene`."""
+    """Load the scene at a path for drawing; the arguments are those of `draw_scene`."""
     if path.is_file() and path.suffix.lower() in SUFFIXES:
         room, alignment = _mesh_room(path), None
     elif (path / FILE).is_file():
@@ -99,7 +98,7 @@ def load_room(path: Path, aligned: bool = True, frames: Path | None = None) -> R
 
 
 def _turned(room: Room, alignment: np.ndarray | None) -> Room:
-    """Return the scene in the aligned frame. An object's box there bounds its turned vertices; it is no turned box."""
+    """Return the scene in the aligned frame, with the axis-aligned box of each object's transformed vertices."""
     vertices = room.vertices if alignment is None else align(room.vertices, alignment)
     ids = room.layers["objects"].ids if "objects" in room.layers else None
     objects = []
@@ -179,7 +178,7 @@ def _classes(nyu40: np.ndarray) -> Layer:
 
 
 def _cameras(frames: Path) -> list[CameraView]:
-    """Return some of the cameras of a recording, evenly chosen; those that were not located are left out."""
+    """Return at most `_MOST_CAMERAS` evenly spaced cameras of a recording, without frames that have no pose."""
     with open_frames(frames) as source:
         chosen = [source.frame(index) for index in range(0, len(source), max(1, -(-len(source) // _MOST_CAMERAS)))]
         views = []

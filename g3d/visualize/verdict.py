@@ -1,9 +1,9 @@
-"""Compare the answer to a sentence with its label: the overlap, and whether the answer is right at a stated bound.
+"""Compare the answer to a sentence with its label: the overlap, and whether the answer is correct at a given threshold.
 
-With one labelled box, the box of the highest score is the answer. With none or several labelled boxes, every box that
-scores at least `min_score` belongs to the answer: it is right if boxes and labels can be paired without a rest, each
-pair overlapping enough; its overlap is the mean over the larger number of both. Of masks, the one of the highest score
-is the answer.
+With one labelled box, the box with the highest score is the answer. With no or several labelled boxes, every box that
+scores at least `min_score` belongs to the answer. The answer is correct if all boxes and labels can be matched one to
+one with sufficient overlap; its overlap is the sum over the matched pairs, divided by the larger of both counts. For
+masks, the mask with the highest score is the answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from g3d.data.answers import Answer, CameraBoxes, ImageBoxes, PixelMask, PointMa
 from g3d.ops.box_iou import axis_aligned_iou, axis_aligned_iou_3d, camera_from_scene_boxes, rotated_iou_3d
 
 BOUND_3D, BOUND_2D = 0.25, 0.5
-"""An answer is right if its overlap is at least this: 0.25 for scenes and boxes in space, 0.5 for images."""
+"""Minimum overlap of a correct answer: 0.25 for scenes and 3D boxes, 0.5 for 2D boxes and masks of images."""
 
 MEASURES = {
     CameraBoxes: "3D IoU",
@@ -36,9 +36,9 @@ class Verdict:
 
     Attributes:
         measure: name of the overlap.
-        iou: the overlap, None where one of both sides is empty.
-        right: whether the overlap reaches the bound, None where there is no label of the answer's kind.
-        bound: the overlap from which an answer is right.
+        iou: the overlap, None if the answer or the label is empty.
+        right: whether the answer is correct, None if there is no label of the answer's kind.
+        bound: minimum overlap of a correct answer.
     """
 
     measure: str = ""
@@ -48,7 +48,7 @@ class Verdict:
 
 
 def judge(answers: Sequence[Answer], truth: Answer | None, min_score: float) -> Verdict:
-    """Compare answers with a label; answers of another kind than the label are not compared."""
+    """Compare answers with a label; answers of another kind than the label are ignored."""
     if truth is None:
         return Verdict()
     measure = MEASURES[type(truth)]
@@ -76,9 +76,9 @@ def answer_rows(scores: np.ndarray, labels: int | None, min_score: float) -> np.
     """Return the indices of the boxes that belong to the answer to a sentence.
 
     Args:
-        scores: (N,) of all boxes.
-        labels: number of labelled boxes, None where it is not known: then the best box is the answer.
-        min_score: bound for sentences that mean no object or several.
+        scores: (N,) scores of all boxes.
+        labels: number of labelled boxes, None if unknown; the best box is then the answer.
+        min_score: minimum score for sentences that refer to no object or to several.
     """
     if labels is None or labels == 1:
         return np.array([np.argmax(scores)]) if len(scores) else np.zeros(0, np.int64)
@@ -86,9 +86,9 @@ def answer_rows(scores: np.ndarray, labels: int | None, min_score: float) -> np.
 
 
 def box_overlaps(found: Answer, truth: Answer) -> np.ndarray:
-    """Return the IoU of every found box with every labelled one, (N, M) float64; both are boxes of one type.
+    """Return the IoU of every found box with every labelled box, (N, M) float64; both are boxes of one type.
 
-    Boxes of a scene that are parallel to the axes have the axis-aligned 3D IoU, turned ones the rotated 3D IoU.
+    Scene boxes get the axis-aligned 3D IoU if all yaws are 0, else the rotated 3D IoU.
     """
     if isinstance(found, SceneBoxes) and isinstance(truth, SceneBoxes):
         first, second = (torch.from_numpy(np.column_stack([b.centers, b.sizes, b.yaws])) for b in (found, truth))
@@ -104,7 +104,7 @@ def box_overlaps(found: Answer, truth: Answer) -> np.ndarray:
 
 
 def mask_overlap(found: np.ndarray, truth: np.ndarray) -> float | None:
-    """Return the IoU of two masks of one shape, None where both are empty."""
+    """Return the IoU of two masks of the same shape; None if both are empty."""
     union = int(np.count_nonzero(found | truth))
     return int(np.count_nonzero(found & truth)) / union if union else None
 

@@ -1,7 +1,7 @@
-"""Project 3D boxes into an image: edges and front face, cut at the near plane and at the image's border.
+"""Project 3D boxes into an image: edges and front face, clipped at the near plane and at the image's border.
 
-All cutting is done in homogeneous pixels h = P [x y z 1] = (u w, v w, w), where the near plane and the four borders are
-half-spaces a . h >= 0; so a box that reaches behind the camera loses just the part that cannot be seen.
+All clipping is done in homogeneous pixels h = P [x y z 1] = (u w, v w, w), where the near plane and the four borders
+are half-spaces. A box that extends behind the camera therefore loses only the invisible part.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import numpy as np
 from g3d.data.answers import CameraBoxes
 from g3d.geometry.boxes import EDGES, FRONT_FACE, box_corners
 
-NEAR = 0.1  # metres in front of the image plane where boxes are cut
+NEAR = 0.1  # depth of the near plane at which boxes are clipped, metres
 FACES = (FRONT_FACE, (2, 3, 7, 6), (0, 3, 7, 4), (1, 2, 6, 5), (0, 1, 2, 3), (4, 5, 6, 7))
 
 
 @dataclass(frozen=True, eq=False)
 class Wireframe:
-    """One projected box, in pixels; pixel centres are at whole numbers.
+    """One projected box, in pixels; pixel centres are at integer coordinates.
 
     Attributes:
-        edges: (E, 2, 2) float64, the visible pieces of the 12 edges.
+        edges: (E, 2, 2) float64, the parts of the 12 edges inside the view.
         hidden: (E,) bool, edges on the box's far side.
-        front: (K, 2) float64, outline of the front face, K = 0 where none of it is in view.
+        front: (K, 2) float64, outline of the front face, K = 0 if it is outside the view.
         bounds: (4,) float64, x1 y1 x2 y2 around all edges.
     """
 
@@ -35,31 +35,31 @@ class Wireframe:
 
 
 def camera_centre(camera: np.ndarray) -> np.ndarray:
-    """(3,) metres, camera frame: the point that all viewing rays of a (3, 4) projection matrix go through."""
+    """Return the centre of projection of a (3, 4) projection matrix: (3,) metres, camera frame."""
     return -np.linalg.solve(camera[:, :3], camera[:, 3])
 
 
 def has_box3d(objects: CameraBoxes) -> np.ndarray:
-    """(N,) bool: objects with a 3D box; KITTI's DontCare regions and labels without one have sizes of -1 and locations
-    of -1000."""
+    """Return which objects have a 3D box, (N,) bool. KITTI's DontCare regions and labels without a box have sizes of -1
+    and locations of -1000."""
     return (objects.sizes > 0).all(1) & (objects.locations[:, 2] > -999)
 
 
 def distances(objects: CameraBoxes) -> np.ndarray:
-    """(N,) metres over ground from the camera frame's origin."""
+    """Return the horizontal distances of objects from the camera frame's origin, (N,) metres."""
     return np.hypot(objects.locations[:, 0], objects.locations[:, 2])
 
 
 def wireframes(
     objects: CameraBoxes, camera: np.ndarray, image_size: tuple[int, int], margin: float = 0.0
 ) -> list[Wireframe | None]:
-    """Project N boxes; None for those with nothing in view.
+    """Project N boxes; the result is None for a box outside the view.
 
     Args:
         objects: N objects in the camera frame.
         camera: (3, 4) projection matrix.
         image_size: (width, height), pixels.
-        margin: how far beyond the image lines are kept, as a fraction of its size.
+        margin: width of the border around the image in which lines are kept, as a fraction of the image size.
     """
     corners = box_corners(objects.locations, objects.sizes, objects.rotation_y)
     planes = _half_spaces(image_size, margin)
@@ -85,7 +85,7 @@ def _wireframe(corners: np.ndarray, camera: np.ndarray, planes: np.ndarray) -> W
 
 
 def _faces_seen(corners: np.ndarray, camera: np.ndarray) -> np.ndarray:
-    """(6,) bool: faces turned towards the camera; all of them when it is inside the box."""
+    """Return which faces point towards the camera, (6,) bool; all faces if the camera is inside the box."""
     eye = camera_centre(camera)
     faces = corners[np.array(FACES)]
     centres = faces.mean(1)
@@ -95,7 +95,8 @@ def _faces_seen(corners: np.ndarray, camera: np.ndarray) -> np.ndarray:
 
 
 def _half_spaces(image_size: tuple[int, int], margin: float) -> np.ndarray:
-    """(5, 4): near plane, left, right, top, bottom; h is inside where `planes[:, :3] @ h + planes[:, 3] >= 0`."""
+    """Return near plane, left, right, top and bottom as (5, 4) half-spaces with `planes[:, :3] @ h + planes[:, 3] >=
+    0`."""
     width, height = image_size
     left, right = -0.5 - margin * width, width - 0.5 + margin * width
     top, bottom = -0.5 - margin * height, height - 0.5 + margin * height
@@ -103,7 +104,7 @@ def _half_spaces(image_size: tuple[int, int], margin: float) -> np.ndarray:
 
 
 def _clip(points: np.ndarray, planes: np.ndarray, closed: bool) -> np.ndarray:
-    """Cut a polygon (closed) or a segment, (K, 3) homogeneous, at all half-spaces in turn (Sutherland and Hodgman)."""
+    """Clip a polygon (closed) or a segment, (K, 3) homogeneous, at all half-spaces in turn (Sutherland and Hodgman)."""
     if (points @ planes[:, :3].T + planes[:, 3] >= 0).all():
         return points
     for plane in planes:

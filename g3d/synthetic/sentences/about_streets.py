@@ -1,9 +1,8 @@
-"""Sentences about one object of a made street, each true of exactly that object: what a Mono3DRefer of made streets
-consists of.
+"""Generator of sentences about one object of a synthetic street, each true of exactly that object.
 
-Some things that hold for the object are chosen at random; more are added until no other visible thing fits, then they
-are put into words. About a third of the sentences state a distance, few state a distance and a direction: the picture
-is needed to say where the object is.
+True statements about the object are chosen at random; more are added until no other visible thing matches; then they
+are put into words. About a third of the sentences state a distance, and few state both a distance and a direction, so
+the image is needed to locate the object.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from g3d.synthetic.sentences.statements import RELATIONS, Statement, Thing, hold
 from g3d.synthetic.sentences.wording import compose
 
 MOST_TRUNCATED, LEAST_VISIBLE, LEAST_HEIGHT = 0.5, 0.25, 25 / 1242
-"""What gets sentences: at most so much outside the image, at least so much of it seen, a box at least so high (in image
-widths)."""
+"""Limits of objects with sentences: maximum share outside the image, minimum visible share, minimum height of the box
+in image widths."""
 _SHARES = {
     "colour": 4.0,
     "place": 1.2,
@@ -36,7 +35,7 @@ _SHARES = {
     "order": 1.4,
     **dict.fromkeys(RELATIONS, 0.5),
 }
-_ALTERNATIVES = (  # of each of these at most one is said: more would be repetition
+_ALTERNATIVES = (  # a sentence uses at most one family of each set, to avoid repetition
     {"distance", "range"},
     {"side", "bearing"},
     {"seen", "hidden by"},
@@ -44,23 +43,23 @@ _ALTERNATIVES = (  # of each of these at most one is said: more would be repetit
     {"behind", "in front of", "next to"},
     {"state", "place"},
 )
-_AHEAD = Statement("place", "own lane")  # as good as a bearing: with a distance it gives the place away
+_AHEAD = Statement("place", "own lane")  # as informative as a bearing: with a distance it reveals the position
 _WITH_DISTANCE = 0.45  # share of the sentences that may state a distance
-_DISTANCE_AND_DIRECTION = 0.05  # share of these that may state an exact direction, too
+_DISTANCE_AND_DIRECTION = 0.05  # share of those that may also state an exact direction
 _WORDS = (8, 40)
 _ATTEMPTS = 30
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence and what it says."""
+    """A sentence and its statements."""
 
     text: str
     meaning: tuple[Statement, ...]
 
 
 def describable(things: tuple[Thing, ...]) -> list[Thing]:
-    """The labelled things that are seen well enough to be spoken about."""
+    """Return the labelled things that are visible enough to be described."""
     return [
         thing
         for thing in things
@@ -73,15 +72,16 @@ def describable(things: tuple[Thing, ...]) -> list[Thing]:
 
 
 def describe(scene: Mapping[str, Any], count: int = 5, seed: int = 0) -> dict[int, list[Sentence]]:
-    """Sentences about every object of a frame that is seen well enough, by its id in the scene.
+    """Generate sentences about every object of a frame that is visible enough, by the object's id in the scene.
 
     Args:
         scene: a street's description, as in training/scene/%06d.json.
-        count: sentences for each object, all different.
-        seed: of the choice of words and of what is said; the same scene and seed give the same sentences.
+        count: number of sentences per object, all different.
+        seed: seed of statements and wording; the same scene and seed give the same sentences.
 
     Returns:
-        up to `count` sentences each; an object that cannot be told from its neighbours has fewer, or is left out.
+        Up to `count` sentences for each object. An object that is hard to distinguish from others has fewer sentences
+        or is left out.
     """
     things = visible_things(scene)
     found = {}
@@ -94,8 +94,7 @@ def describe(scene: Mapping[str, Any], count: int = 5, seed: int = 0) -> dict[in
 
 
 def tells_apart(meaning: tuple[Statement, ...], thing: Thing, things: tuple[Thing, ...]) -> bool:
-    """Whether everything said holds for `thing`, and something of it certainly does not hold for any other visible
-    thing."""
+    """Return whether all statements are true of `thing` and, for each other visible thing, at least one is false."""
     return all(holds(said, thing, things) for said in meaning) and all(
         any(holds(said, other, things) is False for said in meaning) for other in things if other is not thing
     )
@@ -120,8 +119,8 @@ def _sentences(rng: np.random.Generator, thing: Thing, things: tuple[Thing, ...]
 def _choose(
     rng: np.random.Generator, excludes: Mapping[Statement, frozenset[int]], others: set[int]
 ) -> tuple[Statement, ...] | None:
-    """A noun and three to five other statements, then as many more as it takes to exclude all others; None if that does
-    not succeed."""
+    """Choose a noun and three to five other statements, then more until all other things are excluded; return None if
+    seven statements in all do not suffice."""
     nouns = [said for said in excludes if said.family == "noun"]
     chosen = [nouns[0] if rng.random() < 0.5 else nouns[-1]]
     left = set(others) - excludes[chosen[0]]
@@ -148,7 +147,8 @@ def _choose(
 
 
 def _shuffled(rng: np.random.Generator, statements: list[Statement]) -> list[Statement]:
-    """Families in a random order that prefers some to others, and the statements of each in random order."""
+    """Return the statements by family, in a random order of families weighted by `_SHARES`, and in random order within
+    each family."""
     families = {said.family for said in statements}
     order = {family: rng.exponential() / _SHARES[family] for family in sorted(families)}
     mixed = [statements[k] for k in rng.permutation(len(statements))]
@@ -156,6 +156,6 @@ def _shuffled(rng: np.random.Generator, statements: list[Statement]) -> list[Sta
 
 
 def _adds(said: Statement, chosen: list[Statement]) -> bool:
-    """Whether a statement is of another kind than those chosen."""
+    """Return whether a statement's family is not used yet and not an alternative to a used one."""
     families = {earlier.family for earlier in chosen}
     return said.family not in families and not any(said.family in group and families & group for group in _ALTERNATIVES)

@@ -1,16 +1,16 @@
-"""A Mono3DRefer of made streets: images, calibration, sentences, splits and groups, in the published layout.
+"""Writer of a Mono3DRefer data set of synthetic streets: images, calibration, sentences, splits and groups, in the
+published layout.
 
-    <root>/images/%06d.png, calib/%06d.txt        the streets' own files (hard links where the file system has them)
+    <root>/images/%06d.png, calib/%06d.txt        files of the streets (hard links if the file system supports them)
     <root>/Mono3DRefer.json                       one entry for each sentence
     <root>/Mono3DRefer_{train,val,test}_image.txt
     <root>/test_instanceID_split.json             groups of the test objects
-    <root>/meanings.json                          what each sentence says: "{im_name}_{instanceID}_{ann_id}" ->
-    [[family, value], ...] <root>/made.json                              what it was made from
+    <root>/meanings.json                          "{im_name}_{instanceID}_{ann_id}" -> [[family, value], ...]
+    <root>/made.json                              the arguments and the streets that the data set was made from
 
-Groups: Unique, where nothing else of the class is seen in the image; Near, Medium and Far by distance along the ground,
-    up to 15 m, up to
-35 m, beyond; Easy, Moderate and Hard by KITTI's limits of occlusion and truncation. Multiple is empty as published: it
-is all but Unique.
+Groups: Unique, if no other object of the class is visible in the image; Near, Medium and Far by distance along the
+    ground, up to 15 m, up to 35 m, and beyond; Easy, Moderate and Hard by KITTI's limits of occlusion and truncation.
+    Multiple is empty as in the published file: it consists of all objects that are not Unique.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from g3d.synthetic.streets.world import MANIFEST
 
 SCHEMA = "g3d.made-mono3drefer/1"
 DISTANCES = (15.0, 35.0)
-"""Limits of Near and Medium, metres."""
+"""Upper limits of Near and Medium, metres."""
 EASY, MODERATE = (0, 0.15), (1, 0.3)
-"""Most occlusion and truncation of Easy and Moderate, as KITTI has them."""
+"""Maximum occlusion level and truncation of Easy and Moderate, as in KITTI."""
 _MADE = "made.json"
 
 
 @dataclass(frozen=True)
 class Mono3DReferSummary:
-    """What lies under `root`: sentences by split, objects, and whether it was there already."""
+    """Summary of the data set under `root`: sentences by split, number of objects, and whether it existed already."""
 
     root: Path
     sentences: dict[str, int]
@@ -54,7 +54,7 @@ class Mono3DReferSummary:
 
 @dataclass(frozen=True)
 class _Described:
-    """An object with sentences: its row of label_2 as text, class, groups."""
+    """An object with its sentences, its row of label_2 as text, its class word and its groups."""
 
     row: str
     noun: str
@@ -71,24 +71,24 @@ def make_mono3drefer(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Mono3DReferSummary:
-    """Write sentences about a world of made streets in Mono3DRefer's layout.
+    """Write sentences about a world of synthetic streets in Mono3DRefer's layout.
 
-    The streets' training frames are the training images. Their validation frames are divided: the first half (the
-    larger one) for validation, the second for test. A frame in which nothing is seen well enough to be spoken about is
-    in no split. What was made from the same streets with the same arguments is left as it is; what was made from others
-    is replaced.
+    The training frames of the streets become the training images. Their validation frames are divided: the first half
+    (the larger one) becomes validation, the second half test. A frame in which no object is visible enough to be
+    described is in no split. An existing data set is reused if it was made from the same streets with the same
+    arguments, else it is replaced.
 
     Args:
         world: the streets' folder, from g3d.synthetic.streets.world.make_streets.
-        root: folder to make; `world`/mono3drefer if not given.
-        sentences: of each object, 1 to 20.
-        seed: of what is said, and how.
-        workers: processes.
-        progress: told of every frame.
+        root: output folder; `world`/mono3drefer if not given.
+        sentences: number of sentences per object, 1 to 20.
+        seed: seed of the content and the wording of the sentences.
+        workers: number of processes.
+        progress: receives an update for every frame.
 
     Raises:
-        MissingDataError: `world` holds no streets.
-        InputError: an argument out of range, or `root` holds something else.
+        MissingDataError: `world` contains no streets.
+        InputError: an argument is out of range, or `root` contains something else.
         EnvironmentProblem: the disk is full or the folder cannot be written.
     """
     world = Path(world)
@@ -121,7 +121,7 @@ def make_mono3drefer(
 
 
 def training_sentences(root: Path | str) -> list[str]:
-    """The sentences about the training images of a made Mono3DRefer: what a tokenizer may learn from."""
+    """Return the sentences about the training images of a synthetic Mono3DRefer, for the training of a tokenizer."""
     train = set((Path(root) / "Mono3DRefer_train_image.txt").read_text().split())
     return [
         entry["description"]
@@ -131,7 +131,7 @@ def training_sentences(root: Path | str) -> list[str]:
 
 
 def groups_of(thing: Thing, things: tuple[Thing, ...]) -> tuple[str, ...]:
-    """The groups of a frame's object: Unique if it is, one by distance, one by difficulty."""
+    """Return the groups of a frame's object: Unique if it is unique, one group by distance, one by difficulty."""
     unique = ("Unique",) if sum(other.type == thing.type for other in things) == 1 else ()
     distance = "Near" if thing.distance <= DISTANCES[0] else "Medium" if thing.distance <= DISTANCES[1] else "Far"
     for name, (occluded, truncated) in (("Easy", EASY), ("Moderate", MODERATE)):
@@ -141,8 +141,12 @@ def groups_of(thing: Thing, things: tuple[Thing, ...]) -> tuple[str, ...]:
 
 
 def _existing(root: Path, made: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The record of what is at `root` if it was made from the same; None where there is room, or an older one to
-    replace."""
+    """Return the record of the data set at `root` if it was made with `made`; None if `root` is missing, empty, or
+    holds a data set to replace.
+
+    Raises:
+        InputError: `root` holds something else.
+    """
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return None
     try:
@@ -184,7 +188,7 @@ def _describe_frame(world: Path, count: int, seed: int, frame: str) -> list[_Des
     found = []
     for number, said in describe(scene, count, seed).items():
         thing = by_id[number]
-        assert thing.line is not None  # describe speaks of labelled things only
+        assert thing.line is not None  # describe returns only labelled things
         found.append(
             _Described(repr(lines[thing.line].split()), CLASS_WORDS[thing.type], groups_of(thing, things), tuple(said))
         )
@@ -192,7 +196,7 @@ def _describe_frame(world: Path, count: int, seed: int, frame: str) -> list[_Des
 
 
 def _write(folder: Path, frames: Mapping[str, list[str]], described: Mapping[str, list[_Described]]) -> dict[str, int]:
-    """All but images and calibration; the number of sentences by split."""
+    """Write everything except images and calibration; return the number of sentences by split."""
     entries, meanings, counts = [], {}, dict.fromkeys(frames, 0)
     groups: dict[str, list[int]] = {name: [] for name in GROUPS}
     for instance, (split, frame, thing) in enumerate(_in_order(frames, described)):
@@ -232,7 +236,7 @@ def _in_order(
 
 
 def _link(source: Path, target: Path) -> None:
-    """A second name for a file; a copy where the file system has none."""
+    """Create a hard link to a file, or a copy if the file system does not support hard links."""
     try:
         os.link(source, target)
     except OSError:

@@ -1,10 +1,9 @@
-"""Statements about one thing of a street scene, and whether they hold: the meaning of sentences, before there are
-words.
+"""Statements about one thing of a street scene and their truth values: the meaning of the sentences.
 
-A statement is a family and a value, e.g. ("colour", "red") or ("order", ("left", 2, "car", None)). It holds, does not
-hold, or is too close to call: numbers near a threshold, colours and body styles that are easily confused. A statement
-tells its object from another thing only where it certainly does not hold for the other one. Left and right are the
-picture's, so that mirroring keeps a statement true when these two words are swapped.
+A statement is a family and a value, e.g. ("colour", "red") or ("order", ("left", 2, "car", None)). It is true, false,
+or undecided: numbers near a threshold, and colours and body styles that are easily confused, are undecided. A statement
+distinguishes its object from another thing only if it is false for the other thing. Left and right are image
+directions, so a mirrored image keeps a statement true if these two words are swapped.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from g3d.errors import InputError
 from g3d.synthetic.streets.scene import CLASSES
 
 NOUNS = dict(zip(("car", "van", "truck", "pedestrian", "cyclist", "bus"), CLASSES, strict=True))
-"""Nouns of whole classes (the data set's class words) -> the streets' classes; any other noun is a thing's kind."""
+"""Nouns of whole classes (the data set's class words) -> the streets' classes; all other nouns are kinds of things."""
 CLASS_WORDS = {name: noun for noun, name in NOUNS.items()}
 RELATIONS = ("left of", "right of", "behind", "in front of", "next to")
-_LOOKALIKES = {  # colours, body styles and places that a reader may take for one another
+_LOOKALIKES = {  # colours, body styles, places and states that a reader may confuse
     frozenset(pair)
     for pair in (
         ("grey", "silver"),
@@ -51,7 +50,7 @@ _LOOKALIKES = {  # colours, body styles and places that a reader may take for on
 
 
 class Statement(NamedTuple):
-    """One thing said: its family, a key of FAMILIES, and what it says."""
+    """A statement: its family, a key of FAMILIES, and its value."""
 
     family: str
     value: Any
@@ -59,16 +58,19 @@ class Statement(NamedTuple):
 
 @dataclass(frozen=True)
 class Thing:
-    """Something visible in a frame.
+    """A visible object of a frame.
 
     Attributes:
-        id: its number in the scene. line: of its label, None where it is a DontCare.
-        type, kind, colour, place, state: as in scene.Actor.
-        size: height, width, length; x, z: place on the ground; distance along it; metres.
+        id: number in the scene.
+        line: index of its label line, None for a DontCare.
+        type, kind, colour, place, state: the attributes of scene.Actor.
+        size: height, width, length, metres.
+        x, z: position on the ground in the camera frame, metres.
         facing: unit vector on the ground, (right, away) as seen from the camera.
-        box: left, top, right, bottom in shares of the image's width.
-        visible: share of its silhouette inside the image that is seen; truncated: share outside the image. occluded:
-            KITTI's level.
+        box: left, top, right, bottom as fractions of the image's width.
+        visible: visible share of the silhouette inside the image.
+        truncated: share of the silhouette outside the image.
+        occluded: KITTI's occlusion level.
     """
 
     id: int
@@ -93,17 +95,15 @@ class Thing:
 
     @property
     def across(self) -> float:
-        """Middle of the box, 0 at the image's left and 1 at its right side."""
+        """Horizontal centre of the box, 0 at the left and 1 at the right side of the image."""
         return (self.box[0] + self.box[2]) / 2
 
 
 def visible_things(scene: Mapping[str, Any]) -> tuple[Thing, ...]:
-    """Everything of a scene's description (g3d.synthetic.streets.world.describe_scene) of which a part is seen,
-    DontCares
-    too.
+    """Return the visible things of a scene's description (g3d.synthetic.streets.world.describe_scene), with DontCares.
 
     Raises:
-        InputError: an entry without the fields of the description.
+        InputError: an entry lacks the fields of the description.
     """
     width = scene["image_size"][0]
     things = []
@@ -138,20 +138,19 @@ def visible_things(scene: Mapping[str, Any]) -> tuple[Thing, ...]:
 
 
 def holds(statement: Statement, thing: Thing, things: tuple[Thing, ...]) -> bool | None:
-    """Whether a statement is true of a thing, among all visible things of its frame; None where it is too close to
-    call."""
+    """Return whether a statement is true of a thing, among all visible things of its frame; None if it is undecided."""
     return FAMILIES[statement.family](statement.value, thing, things)
 
 
 def true_statements(thing: Thing, things: tuple[Thing, ...]) -> Iterator[Statement]:
-    """Everything that can be said of a thing and certainly holds."""
+    """Yield all statements that are certainly true of a thing."""
     for statement in _candidates(thing, things):
         if holds(statement, thing, things):
             yield statement
 
 
 def rounded_distance(distance: float) -> int:
-    """A distance as it is said: to the metre below 20 m, to five metres beyond."""
+    """Round a distance for a sentence: to 1 m below 19.5 m, to 5 m from there."""
     return round(distance) if distance < 19.5 else 5 * round(distance / 5)
 
 
@@ -186,7 +185,7 @@ def _candidates(thing: Thing, things: tuple[Thing, ...]) -> Iterator[Statement]:
 
 
 def _between(value: float, certain: float, impossible: float) -> bool | None:
-    """True up to `certain`, False from `impossible`, None between them."""
+    """Return True up to `certain`, False from `impossible`, None between them."""
     return True if value <= certain else False if value >= impossible else None
 
 
@@ -220,7 +219,7 @@ def _range(value: str, thing: Thing, things: tuple[Thing, ...]) -> bool | None:
 
 
 def _bearing(thing: Thing) -> float:
-    """Degrees to the right of straight ahead."""
+    """Return the direction of a thing in degrees to the right of straight ahead."""
     return float(np.degrees(np.arctan2(thing.x, thing.z)))
 
 
@@ -253,15 +252,15 @@ def _hidden_by(value: str, thing: Thing, things: tuple[Thing, ...]) -> bool | No
 
 
 def _covered(thing: Thing, other: Thing) -> float:
-    """Share of a thing's box that lies in another's."""
+    """Return the share of a thing's box that is inside another thing's box."""
     width, height = (min(thing.box[k + 2], other.box[k + 2]) - max(thing.box[k], other.box[k]) for k in (0, 1))
     area = (thing.box[2] - thing.box[0]) * (thing.box[3] - thing.box[1])
     return max(0.0, width) * max(0.0, height) / area
 
 
 def _order(value: tuple[str, int, str, str | None], thing: Thing, things: tuple[Thing, ...]) -> bool | None:
-    """The rank-th of a group from one end; a DontCare in the group, or a thing that may belong to it, makes it too
-    close to call."""
+    """Return whether a thing is the rank-th of a group from one end; None if the group contains a DontCare or a thing
+    whose membership is undecided."""
     end, rank, noun, colour = value
     member = {other.id: _described(noun, colour, other, things) for other in things}
     if member[thing.id] is False:
@@ -282,14 +281,14 @@ def _order(value: tuple[str, int, str, str | None], thing: Thing, things: tuple[
 
 
 def _described(noun: str, colour: str | None, thing: Thing, things: tuple[Thing, ...]) -> bool | None:
-    """Whether "the <colour> <noun>" describes a thing."""
+    """Return whether "the <colour> <noun>" describes a thing; None if it is undecided."""
     both = (_noun(noun, thing, things), True if colour is None else _same(colour, thing.colour))
     return False if False in both else None if None in both else True
 
 
 def _relation(name: str, value: tuple[str, str], thing: Thing, things: tuple[Thing, ...]) -> bool | None:
-    """Where a thing is as seen from another, "the <colour> <noun>", which must be the only one that may be meant, and
-    labelled."""
+    """Return whether a thing has a relation to another, "the <colour> <noun>"; None if that other thing is not the only
+    possible one or is not labelled."""
     noun, colour = value
     meant = [other for other in things if _described(noun, colour, other, things) is not False]
     if len(meant) != 1 or meant[0].line is None or not _described(noun, colour, meant[0], things):
@@ -326,4 +325,4 @@ FAMILIES: dict[str, Callable[[Any, Thing, tuple[Thing, ...]], bool | None]] = {
     "order": _order,
     **{name: partial(_relation, name) for name in RELATIONS},
 }
-"""Family -> (value, thing, all visible things) -> whether it holds."""
+"""Family -> function of (value, thing, all visible things) that returns whether the statement is true."""

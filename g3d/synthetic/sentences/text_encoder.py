@@ -1,8 +1,7 @@
-"""A small text encoder for made sentences, as a Hugging Face model folder: nothing has to be downloaded to learn from
-words.
+"""Writer of a small text encoder for synthetic sentences, as a Hugging Face model folder; no download is needed.
 
-The folder holds config.json and model.safetensors, a RoBERTa of a few narrow layers, and tokenizer.json with its two
-small companions, a byte-level BPE as RoBERTa's: any text can be read.
+The folder contains config.json and model.safetensors, a RoBERTa with a few narrow layers, and tokenizer.json with
+tokenizer_config.json and special_tokens_map.json, a byte-level BPE like RoBERTa's, which can encode any text.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from g3d.data.folders import atomic_folder
 from g3d.errors import InputError
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
-"""RoBERTa's special tokens, by their ids."""
+"""RoBERTa's special tokens, in the order of their ids."""
 VOCABULARY = 800
-"""Tokens: 256 bytes, the special ones, and merges enough for every word of the made sentences."""
+"""Number of tokens: 256 bytes, the special tokens, and enough merges for every word of the synthetic sentences."""
 ARCHITECTURE: dict[str, Any] = {
     "model_type": "roberta",
     "vocab_size": VOCABULARY,
@@ -37,27 +36,28 @@ ARCHITECTURE: dict[str, Any] = {
     "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
 }
-"""What preset jln-tiny expects as text.architecture."""
+"""The value of text.architecture that preset jln-tiny expects."""
 
 
 def make_text_encoder(
     folder: Path | str, sentences: Iterable[str], seed: int = 0, architecture: Mapping[str, Any] = ARCHITECTURE
 ) -> Path:
-    """Write a text encoder with random weights and a tokenizer that knows the words of some sentences.
+    """Write a text encoder with random weights and a tokenizer that is trained on the given sentences.
 
-    The same sentences, seed and architecture give the same tokenizer and weights. Files of an earlier one are replaced.
+    The same sentences, seed and architecture give the same tokenizer and weights. Files of an earlier encoder are
+    replaced.
 
     Args:
-        folder: to make.
-        sentences: to learn the tokenizer from; lower-cased.
-        seed: of the weights.
-        architecture: entries of config.json, for a model_type "roberta".
+        folder: output folder.
+        sentences: training sentences of the tokenizer; they are lower-cased.
+        seed: seed of the weights.
+        architecture: entries of config.json, for model_type "roberta".
 
     Returns:
-        the folder.
+        The folder.
 
     Raises:
-        InputError: no sentences, an architecture that is no RoBERTa, or the folder holds something else.
+        InputError: there are no sentences, the architecture is not a RoBERTa, or the folder contains something else.
         EnvironmentProblem: the folder cannot be written.
     """
     folder = Path(folder)
@@ -89,7 +89,8 @@ def make_text_encoder(
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int = VOCABULARY) -> str:
-    """The text of tokenizer.json of a byte-level BPE with RoBERTa's special tokens and form, `<s> words </s>`."""
+    """Train a byte-level BPE with RoBERTa's special tokens and form, `<s> words </s>`; return the text of its
+    tokenizer.json."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     tokenizer = Tokenizer(models.BPE())

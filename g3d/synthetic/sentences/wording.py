@@ -1,7 +1,7 @@
-"""Statements in words: phrases of each family in several wordings, and the forms of sentences they are put into.
+"""Wording of statements: several phrases for each family, and the sentence forms that combine them.
 
-Every phrase can follow a noun ("the red car ...") and a verb ("it is ..."). "left" and "right" are always the picture's
-and always words of their own, so that swapping them mirrors the sentence.
+Every phrase can follow a noun ("the red car ...") and a verb ("it is ..."). "left" and "right" are always image
+directions and always separate words, so that swapping them mirrors the sentence.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ _REQUESTS = ("find", "look for", "locate", "please mark", "we mean", "show me", 
 
 
 def compose(rng: np.random.Generator, meaning: Sequence[Statement]) -> str:
-    """A sentence, or two, that says the statements, the first of which is the noun; of about 8 to 45 words."""
+    """Compose one to three sentences of about 8 to 45 words that express the statements, one of which is the noun."""
     said = dict(meaning)
     noun = _pick(rng, _NOUNS.get(said["noun"], (said["noun"],)))
     tails = [_phrase(rng, statement) for statement in meaning if statement.family not in ("noun", "colour", "order")]
@@ -163,7 +163,7 @@ def _phrase(rng: np.random.Generator, statement: Statement) -> str:
 
 
 def _coloured(rng: np.random.Generator, noun: str, colour: str | None) -> str:
-    """A noun with its colour before it, people's clothes after it."""
+    """Return a noun with its colour before it, or for people with the colour of the clothes after it."""
     name = _pick(rng, _NOUNS.get(noun, (noun,)))
     if colour is None:
         return name

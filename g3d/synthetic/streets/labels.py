@@ -1,14 +1,15 @@
-"""What a frame shows of each actor, measured on the rendered samples, and the label lines that follow from it.
+"""Visibility of each actor, measured on the rendered samples, and the label lines that follow from it.
 
 The rules:
-- 2D box: the exact extent of the thing's whole silhouette (hidden parts too) inside the image, whose corners are the
-  centres of its corner pixels: x in [0, W - 1], y in [0, H - 1], as in KITTI.
-- truncated: share of the silhouette's area that lies outside the image.
-- occluded: 0 where at least OCCLUSION[0] of the silhouette's samples inside the image are seen, 1 from OCCLUSION[1],
-  else 2.
-- Something of which no sample is seen has no line. Something barely seen (under LEAST_SEEN of its samples, LEAST_AREA
-  pixels or LEAST_HEIGHT pixels of box, or truncated beyond MOST_TRUNCATED) is a DontCare line, after the others.
-- alpha is rotation_y - atan2(x, z); sizes, places and yaws are the scene's own, exactly.
+- 2D box: the exact extent of the actor's whole silhouette (including hidden parts) inside the image, whose corners are
+  the centres of its corner pixels: x in [0, W - 1], y in [0, H - 1], as in KITTI.
+- truncated: share of the silhouette's area that is outside the image.
+- occluded: 0 if at least OCCLUSION[0] of the silhouette's samples inside the image are visible, 1 if at least
+  OCCLUSION[1], else 2.
+- An actor without a visible sample has no line. A barely visible actor (under LEAST_SEEN of its samples, LEAST_AREA
+  pixels or LEAST_HEIGHT pixels of box height, or truncated beyond MOST_TRUNCATED) gets a DontCare line, after the
+  others.
+- alpha is rotation_y - atan2(x, z); sizes, positions and yaws are exactly those of the scene.
 """
 
 from __future__ import annotations
@@ -25,19 +26,19 @@ from g3d.synthetic.streets.scene import Actor, Scene
 
 OCCLUSION = (0.85, 0.5)
 LEAST_SEEN, LEAST_AREA, LEAST_HEIGHT, MOST_TRUNCATED = 0.12, 16.0, 6.0, 0.9
-_GRID = 128  # samples along each side of a silhouette that leaves the image, for its area
+_GRID = 128  # samples along each side of a silhouette that extends beyond the image, to measure its area
 _EVERYWHERE = (-1e9, -1e9, 1e9, 1e9)
 
 
 @dataclass(frozen=True)
 class Sight:
-    """How an actor appears.
+    """The visibility of an actor in the image.
 
     Attributes:
-        box: (left, top, right, bottom) inside the image, pixels; left > right where it is outside.
+        box: (left, top, right, bottom) inside the image, pixels; left > right if the actor is outside.
         truncated: share of its silhouette outside the image.
-        visible: share of its samples inside the image that are seen; 0 where there are none.
-        area: what is seen of it, pixels.
+        visible: visible share of its samples inside the image; 0 if there are none.
+        area: visible area, pixels.
     """
 
     box: tuple[float, float, float, float]
@@ -51,7 +52,7 @@ class Sight:
 
     @property
     def status(self) -> str:
-        """ "labelled", "dontcare" or "hidden"."""
+        """Status of the actor: "labelled", "dontcare" or "hidden"."""
         if self.area == 0 or self.box[0] >= self.box[2] or self.box[1] >= self.box[3]:
             return "hidden"
         barely = self.visible < LEAST_SEEN or self.area < LEAST_AREA or self.box[3] - self.box[1] < LEAST_HEIGHT
@@ -60,7 +61,7 @@ class Sight:
 
 @dataclass(frozen=True, eq=False)
 class FrameLabels:
-    """The label lines of a frame, `objects`; for each actor what is seen of it, and the index of its line, None if it
+    """The label lines of a frame, `objects`, and for each actor its visibility and the index of its line, None if it
     has none."""
 
     objects: Objects
@@ -69,8 +70,8 @@ class FrameLabels:
 
 
 def label_frame(scene: Scene, frame: Frame) -> FrameLabels:
-    """Measure all actors and write their labels, nearest first, DontCare last; numbers are rounded as KITTI's text
-    rounds them."""
+    """Measure all actors and return their labels in the order of the actors, DontCare last; numbers are rounded as in
+    KITTI's text format."""
     sights = tuple(
         _measure(silhouette, int(seen), frame)
         for silhouette, seen in zip(frame.silhouettes, frame.visible, strict=True)
@@ -98,7 +99,7 @@ def label_frame(scene: Scene, frame: Frame) -> FrameLabels:
 
 
 def silhouette_mask(silhouette: np.ndarray, frame: Frame) -> np.ndarray:
-    """(H * samples, W * samples) bool: the samples that an actor would fill if nothing stood before it."""
+    """Return the samples that an actor would cover without occlusion, (H * samples, W * samples) bool."""
     mask = np.zeros(frame.index.shape, np.uint8)
     step = 1 / frame.samples
     rasterise.cover(silhouette, (step / 2 - 0.5, step / 2 - 0.5), (step, step), mask, 1)
@@ -115,7 +116,8 @@ def _measure(silhouette: np.ndarray, seen: int, frame: Frame) -> Sight:
 
 
 def _samples_inside(silhouette: np.ndarray, box: tuple[float, float, float, float], frame: Frame) -> int:
-    """Samples of the image that a silhouette covers, counted on the same grid and by the same rule as the picture's."""
+    """Count the samples of the image that a silhouette covers, with the grid and the coverage rule of the rendered
+    image."""
     step = 1 / frame.samples
     rows, columns = frame.index.shape
     first = [max(0, int((low + 0.5) / step) - 2) for low in box[:2]]

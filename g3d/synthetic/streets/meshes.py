@@ -1,8 +1,8 @@
-"""Low-poly solids: a few primitives, a builder that assembles them into models with named parts, and painted meshes
-ready to render.
+"""Low-poly solids: a few primitives, a builder that assembles them into models with named parts, and coloured meshes
+for rendering.
 
 Model frame: KITTI's object frame at rotation_y = 0: x forward, y down (the ground is y = 0), z to the left, metres. The
-builder takes points as (forward, up, side), which reads better where shapes are written down.
+builder takes points as (forward, up, side), which is easier to read in the definitions of shapes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Colour = tuple[float, float, float]  # sRGB, 0..1
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """Painted triangles.
+    """Coloured triangles.
 
     Attributes:
         triangles: (T, 3, 3) float64, corners, metres.
@@ -36,7 +36,7 @@ class Mesh:
 
     @staticmethod
     def join(meshes: Sequence[Mesh]) -> Mesh:
-        """One mesh of all; an empty one of none."""
+        """Join meshes into one mesh; an empty sequence gives an empty mesh."""
         if not meshes:
             return Mesh(np.zeros((0, 3, 3)), np.zeros((0, 3), np.float32), np.zeros(0, np.uint8))
         return Mesh(
@@ -47,7 +47,7 @@ class Mesh:
         return len(self.triangles)
 
     def placed(self, location: Point, rotation_y: float) -> Mesh:
-        """Turned by `rotation_y` about the vertical, then moved: model frame -> camera frame
+        """Return the mesh rotated by `rotation_y` about the vertical, then translated: model frame -> camera frame
         (g3d/geometry/boxes.py)."""
         cos, sin = np.cos(rotation_y), np.sin(rotation_y)
         x, z = self.triangles[..., 0], self.triangles[..., 2]
@@ -59,7 +59,7 @@ class Mesh:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """Triangles whose parts have names instead of colours.
+    """Triangles with named parts instead of colours.
 
     Attributes:
         triangles: (T, 3, 3) float64, model frame, metres; stands on y = 0, its box centred on x = z = 0.
@@ -73,15 +73,15 @@ class Model:
 
     @cached_property
     def size(self) -> np.ndarray:
-        """(3,) height, width, length of the bounding box, metres."""
+        """Height, width, length of the bounding box, (3,), metres."""
         length, height, width = np.ptp(self.triangles.reshape(-1, 3), axis=0)
         return np.array([height, width, length])
 
     def painted(self, palette: Mapping[str, Colour], size: Point | None = None, material: int = PLAIN) -> Mesh:
-        """The model stretched to `size` (height, width, length; its own if None) in the colours of its parts.
+        """Return the model scaled to `size` (height, width, length; its own if None) in the colours of its parts.
 
         Raises:
-            KeyError: a part without a colour.
+            KeyError: a part has no colour.
         """
         triangles = self.triangles
         if size is not None:
@@ -92,21 +92,21 @@ class Model:
 
 
 class Builder:
-    """Collects polygons; points are (forward, up, side) in metres."""
+    """A collector of polygons; points are (forward, up, side) in metres."""
 
     def __init__(self) -> None:
         self._triangles: list[np.ndarray] = []
         self._parts: list[str] = []
 
     def polygon(self, points: Sequence[Point] | np.ndarray, part: str) -> None:
-        """A flat convex polygon, as a fan."""
+        """Add a flat convex polygon as a triangle fan."""
         corners = np.asarray(points, float)
         for k in range(2, len(corners)):
             self._triangles.append(corners[[0, k - 1, k]])
             self._parts.append(part)
 
     def loft(self, sections: Sequence[Sequence[Point] | np.ndarray], part: str, capped: bool = True) -> None:
-        """A skin over rings of equally many points, closed at both ends if `capped`."""
+        """Add a surface through rings with equal numbers of points, closed at both ends if `capped`."""
         rings = [np.asarray(section, float) for section in sections]
         for ring, following in itertools.pairwise(rings):
             for k in range(len(ring)):
@@ -117,17 +117,17 @@ class Builder:
             self.polygon(rings[-1], part)
 
     def box(self, low: Point, high: Point, part: str) -> None:
-        """An upright box between two opposite corners."""
+        """Add an axis-aligned box between two opposite corners."""
         (x0, y0, z0), (x1, y1, z1) = low, high
         self.loft([[(x, y0, z0), (x, y1, z0), (x, y1, z1), (x, y0, z1)] for x in (x0, x1)], part)
 
     def mirrored_box(self, low: Point, high: Point, part: str) -> None:
-        """A box and its mirror image on the other side."""
+        """Add a box and its mirror image on the other side."""
         self.box(low, high, part)
         self.box((low[0], low[1], -low[2]), (high[0], high[1], -high[2]), part)
 
     def limb(self, start: Point, end: Point, radii: tuple[float, float], part: str, sides: int = 5) -> None:
-        """A tapered prism around the line from `start` to `end`."""
+        """Add a tapered prism around the line from `start` to `end`."""
         a, b = np.asarray(start, float), np.asarray(end, float)
         axis = (b - a) / np.linalg.norm(b - a)
         u = np.cross(axis, (0, 0, 1) if abs(axis[2]) < 0.9 else (1, 0, 0))
@@ -138,7 +138,7 @@ class Builder:
         self.loft([a + radii[0] * ring, b + radii[1] * ring], part)
 
     def ball(self, centre: Point, radii: Point, part: str, sides: int = 8, rings: int = 5) -> None:
-        """An ellipsoid of `rings` bands; radii along forward, up, side."""
+        """Add an ellipsoid of `rings` bands; radii are along forward, up, side."""
         turn = 2 * np.pi * np.arange(sides) / sides
         sections = []
         for k in range(rings + 1):
@@ -150,13 +150,13 @@ class Builder:
         self.loft(sections, part, capped=False)
 
     def disc(self, centre: Point, radius: float, part: str, sides: int = 14, upper_half: bool = False) -> None:
-        """An upright disc in the forward-up plane, or the upper half of one."""
+        """Add an upright disc in the forward-up plane, or its upper half."""
         turn = np.pi * (np.arange(sides + 1) / sides) if upper_half else 2 * np.pi * np.arange(sides) / sides
         x, y, z = centre
         self.polygon([(x + radius * np.cos(a), y + radius * np.sin(a), z) for a in turn], part)
 
     def wheel(self, centre: Point, radius: float, width: float, sides: int = 14) -> None:
-        """A tyre with a hub on its outer side; `centre` lies on the outer face, the tyre reaches inwards."""
+        """Add a tyre with a hub on its outer side; `centre` is on the outer face and the tyre extends inwards."""
         x, y, side = centre
         inner = side - np.sign(side) * width
         turn = 2 * np.pi * np.arange(sides) / sides
@@ -164,10 +164,9 @@ class Builder:
         self.disc((x, y, side + np.sign(side) * 0.004), radius * 0.62, "hub", sides)
 
     def pane(self, corners: Sequence[Point] | np.ndarray, part: str, inset: float = 0.06, proud: float = 0.008) -> None:
-        """A pane inside a four-cornered face: shrunk towards the middle by `inset` metres and lifted off the face by
-        `proud`.
+        """Add a pane inside a quadrilateral face: shrunk by `inset` metres and offset from the face by `proud` metres.
 
-        Corners run around the face; it is lifted away from the model's middle axis.
+        Corners are in order around the face; the offset points away from the model's vertical axis.
         """
         quad = np.asarray(corners, float)
         middle = quad.mean(0)
@@ -179,7 +178,7 @@ class Builder:
         self.polygon(quad + normal * (proud if normal @ outward >= 0 else -proud), part)
 
     def build(self) -> Model:
-        """The model, set on the ground and centred."""
+        """Return the model, placed on the ground and centred."""
         points = np.array(self._triangles) * np.array([1, -1, 1])
         low, high = points.reshape(-1, 3).min(0), points.reshape(-1, 3).max(0)
         names = tuple(dict.fromkeys(self._parts))

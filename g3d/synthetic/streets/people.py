@@ -1,5 +1,5 @@
-"""Pedestrians and cyclists as low-poly models: faces, hair and feet show which way they look, legs and arms move with
-the step."""
+"""Low-poly models of pedestrians and cyclists: faces, hair and feet show the direction, legs and arms follow the
+step."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ POSES = 8
 
 @cache
 def pedestrian(pose: int) -> Model:
-    """A person of 1.75 m: poses 0 to POSES - 2 are phases of a step, the last one stands still."""
+    """Return a person of about 1.75 m: poses 0 to POSES - 2 are phases of a step, the last pose stands still."""
     swing = 0.0 if pose == POSES - 1 else 0.42 * np.sin(2 * np.pi * (pose + 0.5) / (POSES - 1))
     builder = Builder()
     for side in (-1, 1):
@@ -54,7 +54,7 @@ def pedestrian(pose: int) -> Model:
 
 @cache
 def cyclist(pose: int) -> Model:
-    """A rider on a bicycle of 1.75 m; the pose is the pedals' phase."""
+    """Return a rider on a bicycle about 1.75 m long; the pose is the pedals' phase."""
     builder = Builder()
     for x in (-0.53, 0.53):
         _bicycle_wheel(builder, x, 0.345)
@@ -88,7 +88,7 @@ def cyclist(pose: int) -> Model:
 
 
 def _torso(builder: Builder, hips: tuple[float, float], neck: tuple[float, float]) -> None:
-    """Hips to neck along a line that may lean forward."""
+    """Add the torso from hips to neck, along a line that may lean forward."""
     sections = []
     turn = 2 * np.pi * np.arange(8) / 8
     for share, depth, width in (
@@ -111,7 +111,7 @@ def _head(builder: Builder, centre: tuple[float, float]) -> None:
 
 
 def _joint(start: tuple[float, float], end: tuple[float, float], first: float, second: float) -> tuple[float, float]:
-    """The knee between hip and foot: bones of the given lengths, bent forward."""
+    """Return the knee between hip and foot for bones of the given lengths, bent forward."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     reach = min(np.hypot(dx, dy), (first + second) * 0.999)
     bend = np.arccos((first**2 + reach**2 - second**2) / (2 * first * reach))

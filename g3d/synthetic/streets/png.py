@@ -1,7 +1,7 @@
-"""PNG files of rendered frames, written three times faster than by a general encoder.
+"""PNG encoder for rendered frames, three times faster than a general encoder.
 
-Sensor noise leaves a compressor no repetitions to find, so each row is stored as differences to the pixel on the left,
-Huffman coded.
+Because of the sensor noise there are no repetitions to compress, so each row is stored as Huffman-coded differences to
+the pixel on the left.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SUB = 1  # PNG's filter type: difference to the left neighbour
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """The file of an (H, W, 3) uint8 RGB image."""
+    """Return the PNG file of an (H, W, 3) uint8 RGB image."""
     height, width, _ = image.shape
     rows = np.empty((height, 1 + 3 * width), np.uint8)
     rows[:, 0] = _SUB

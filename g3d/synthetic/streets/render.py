@@ -1,4 +1,4 @@
-"""Scenes to pictures: colour, the label of every sample, and depth, on one CPU core."""
+"""Rendering of scenes to images: colour, the actor of every sample, and depth, on one CPU core."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _MAP_ORIGIN, _MAP_SHAPE, _MAP_CELL = (
     (-32.0, 0.0),
     (512, 512),
     0.125,
-)  # of the ground's shadows: x and z of the first cell, cells, metres
+)  # the map of ground shadows: x and z of its corner, number of cells, edge of a cell; metres
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A rendered scene. Samples lie `samples` x `samples` to a pixel, evenly.
+    """A rendered scene. Every pixel has a regular grid of `samples` x `samples` samples.
 
     Attributes:
         image: (H, W, 3) uint8, RGB.
         samples: samples along each side of a pixel.
         index: (H * samples, W * samples) int32, the triangle that each sample shows, -1 for the sky.
         inverse_depth: the same shape, float32, 1 / metres, 0 for the sky.
-        owners: (T,) int16, the actor of each triangle, -1 for everything else.
-        silhouettes: for each actor its triangles on the screen, (M, 3, 3) float64, hidden or not, inside the image or
-            not.
-        visible: (N,) int64, samples that show each actor.
+        owners: (T,) int16, the actor of each triangle, -1 for all other triangles.
+        silhouettes: the screen triangles of each actor, (M, 3, 3) float64, including hidden triangles and triangles
+            outside the image.
+        visible: (N,) int64, number of samples that show each actor.
     """
 
     image: np.ndarray
@@ -45,12 +45,12 @@ class Frame:
 
     @property
     def instances(self) -> np.ndarray:
-        """(H * samples, W * samples) int16: the actor that each sample shows, -1 for none."""
+        """The actor that each sample shows, -1 for none: (H * samples, W * samples) int16."""
         return np.append(self.owners, np.int16(-1))[self.index]
 
 
 def render(scene: Scene, samples: int = 2) -> Frame:
-    """Draw a scene; the same scene gives the same bytes."""
+    """Render a scene; the same scene gives the same bytes."""
     width, height = scene.camera.image_size
     meshes = [*(actor.mesh for actor in scene.actors), scene.fixtures, scene.ground, scene.background]
     everything = Mesh.join(meshes)
@@ -98,23 +98,23 @@ def render(scene: Scene, samples: int = 2) -> Frame:
 
 
 def _light_faces(mesh: Mesh, light: Light) -> np.ndarray:
-    """(T, 2, 3) float32, linear: each face's colour in the shade and in the sun. Faces have two sides; the seen one
-    counts."""
+    """Return each face's colour in the shade and in the sun, (T, 2, 3) float32, linear. Faces are two-sided; the side
+    towards the camera is lit."""
     corners = mesh.triangles.astype(np.float32)
     u, v = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     normal = np.stack([u[:, k - 2] * v[:, k - 1] - u[:, k - 1] * v[:, k - 2] for k in range(3)], 1)
     normal /= np.maximum(np.sqrt((normal**2).sum(1, keepdims=True)), 1e-12)
-    away = (normal * corners[:, 0]).sum(1, keepdims=True) > 0  # from the camera at the origin
+    away = (normal * corners[:, 0]).sum(1, keepdims=True) > 0  # away from the camera at the origin
     normal[away[:, 0]] *= -1
-    base = mesh.colours**2  # the sensor's curve is a square root
-    in_shade = base * light.ambient * (0.72 - 0.28 * normal[:, 1:2])  # up is -y: the sky lights what faces it
+    base = mesh.colours**2  # the sensor's response curve is a square root
+    in_shade = base * light.ambient * (0.72 - 0.28 * normal[:, 1:2])  # up is -y: faces towards the sky get more light
     in_sun = in_shade + base * light.sun * np.maximum(0, -(normal @ light.towards))[:, None]
     return np.stack([in_shade, in_sun], 1).astype(np.float32)
 
 
 def _is_sunlit(actor: Actor, light: Light, shadows: np.ndarray) -> bool:
-    """Whether the middle of an actor is in the sun and not in a fixture's shadow: read where its ray meets the
-    ground."""
+    """Return whether a point at 60 % of an actor's height is in the sun; the shadow map is read where the sun's ray
+    through it meets the ground."""
     lift = actor.size[0] * 0.6
     x, z = (actor.location[axis] + light.towards[axis] / light.towards[1] * lift for axis in (0, 2))
     column, row = (int((place - first) / _MAP_CELL) for place, first in zip((x, z), _MAP_ORIGIN, strict=True))
@@ -124,14 +124,14 @@ def _is_sunlit(actor: Actor, light: Light, shadows: np.ndarray) -> bool:
 
 
 def _ground_shadows(scene: Scene) -> np.ndarray:
-    """Map of the ground (see kernels/shade.py) with the shadows of the fixtures."""
+    """Return the ground map (kernels/shade.py) with the shadows of the fixtures."""
     shadows = np.zeros(_MAP_SHAPE, np.uint8)
     _cast(scene.fixtures.triangles, scene, shadows)
     return shadows
 
 
 def _actor_shadows(scene: Scene) -> np.ndarray:
-    """The same for the actors, with the places where they stand."""
+    """Return the ground map with the shadows of the actors and the areas that they stand on."""
     shadows = np.zeros(_MAP_SHAPE, np.uint8)
     for actor in scene.actors:
         _cast(actor.mesh.triangles, scene, shadows)
@@ -147,7 +147,7 @@ def _actor_shadows(scene: Scene) -> np.ndarray:
 
 
 def _cast(triangles: np.ndarray, scene: Scene, shadows: np.ndarray) -> None:
-    """Mark where triangles hide the sun from the ground."""
+    """Mark the cells of the ground that triangles occlude from the sun."""
     towards = scene.light.towards / scene.light.towards[1]
     above = scene.street.ground - triangles[..., 1]
     _cover(triangles[..., 0] + above * towards[0], triangles[..., 2] + above * towards[2], shadows, IN_SHADOW)

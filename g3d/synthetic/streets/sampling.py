@@ -1,4 +1,4 @@
-"""Scenes drawn at random: a scene depends on nothing but its settings, seed and index."""
+"""Random sampling of scenes: a scene depends only on its settings, seed and index."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from g3d.synthetic.streets.traffic import sample_actors
 
 @dataclass(frozen=True)
 class _Weather:
-    """Ranges that a `Light` is drawn from, and the share of frames that have it; the sun's elevation in degrees."""
+    """The ranges that a `Light` is sampled from, and the share of frames with this weather; sun elevation in
+    degrees."""
 
     share: float
     elevation: tuple[float, float]
@@ -77,7 +78,7 @@ _WEATHERS = {
 
 
 def sample_scene(settings: SceneSettings, seed: int, index: int) -> Scene:
-    """The scene of a frame; the same arguments give the same scene."""
+    """Sample the scene of a frame; the same arguments give the same scene."""
     rng = np.random.default_rng([seed, index])
     camera = _sample_camera(rng, settings)
     light = _sample_light(rng)
@@ -101,7 +102,7 @@ def sample_scene(settings: SceneSettings, seed: int, index: int) -> Scene:
 def _sample_camera(rng: np.random.Generator, settings: SceneSettings) -> Camera:
     width, height = settings.image_size
     scale = width / 1242
-    if settings.vary_size:  # KITTI's four sizes, relative to its commonest
+    if settings.vary_size:  # KITTI's four sizes, relative to the most common one
         shrink, lower = ((0, 0), (0, 0), (18, 5), (4, 1), (1, -1))[int(rng.integers(5))]
         width, height = width - round(shrink * scale), height - round(lower * scale)
     focal = settings.focal * settings.image_size[0] * rng.uniform(0.98, 1.02)

@@ -1,7 +1,7 @@
-"""What a made street scene is: camera, light, street, and the things on it that get a label.
+"""Data types of a synthetic street scene: camera, light, street, and the labelled actors.
 
-Everything is in KITTI's camera frame. Sizes, places and angles of labelled things are drawn on the grid that KITTI's
-text keeps (2 decimals), so that what is written is exactly what was rendered.
+Everything is in KITTI's camera frame. Sizes, positions and angles of labelled actors are sampled with the 2 decimals of
+KITTI's text format, so that the written labels are exactly the rendered values.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ SHARES: dict[str, float] = {
 
 @dataclass(frozen=True)
 class SceneSettings:
-    """What the scenes of one made world share.
+    """The settings that all scenes of one synthetic world share.
 
     Attributes:
         image_size: (width, height) in pixels; KITTI's is (1242, 375).
-        vary_size: whether sizes differ a little between frames, as KITTI's do.
-        shares: share of each of CLASSES among the things placed.
+        vary_size: whether sizes differ slightly between frames, as in KITTI.
+        shares: share of each of CLASSES among the placed actors.
         focal: focal length as a multiple of the image's width; KITTI's is 0.581.
     """
 
@@ -60,8 +60,8 @@ class SceneSettings:
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """A level camera: `matrix` (3, 4) is P2, its numbers as a calibration file holds them; image_size (width, height);
-    height in metres."""
+    """A level camera: `matrix` (3, 4) is P2, rounded as in a calibration file; image_size (width, height); height above
+    the road in metres."""
 
     matrix: np.ndarray
     image_size: tuple[int, int]
@@ -74,10 +74,13 @@ class Light:
 
     Attributes:
         name: "clear", "low sun", "hazy" or "overcast".
-        sun: (3,) colour and strength; towards: (3,) unit vector from the sun to the scene, camera frame.
+        sun: (3,) colour and strength.
+        towards: (3,) unit vector from the sun to the scene, camera frame.
         ambient: (3,) light of the sky.
-        sky: (3, 3) horizon, zenith, clouds.
-        clouds: share of the sky covered. haze: extinction per metre. grain: sensor noise, levels of 255.
+        sky: (3, 3) colours of horizon, zenith, clouds.
+        clouds: share of the sky that is covered.
+        haze: extinction per metre.
+        grain: standard deviation of the sensor noise, in levels of 255.
     """
 
     name: str
@@ -92,15 +95,19 @@ class Light:
 
 @dataclass(frozen=True, eq=False)
 class Actor:
-    """A thing that gets a label.
+    """A labelled object of a scene.
 
     Attributes:
-        type: KITTI's class. kind: finer, e.g. "hatchback". colour: its name (of the paint; of a person's upper
-            clothing).
-        size: (3,) height, width, length. location: (3,) centre of the bottom face. rotation_y: yaw.
-        place: where it is, e.g. "own lane", "parking", "pavement". side: "left" or "right" half of the view.
-        state: what it does, e.g. "driving", "parked", "walking".
-        mesh: in the camera frame; its extent is exactly the box.
+        type: KITTI's class.
+        kind: finer class, e.g. "hatchback".
+        colour: name of the colour of the paint, or of a person's upper clothing.
+        size: (3,) height, width, length, metres.
+        location: (3,) centre of the bottom face, metres.
+        rotation_y: yaw, radians.
+        place: place on the street, e.g. "own lane", "parking", "pavement".
+        side: "left" or "right" half of the view.
+        state: activity, e.g. "driving", "parked", "walking".
+        mesh: mesh in the camera frame; its extent is exactly the box.
     """
 
     type: str
@@ -119,7 +126,7 @@ class Actor:
 
     @property
     def direction(self) -> str:
-        """Where it faces, seen from the camera: "away", "towards", "left" or "right"."""
+        """Direction that the actor faces, seen from the camera: "away", "towards", "left" or "right"."""
         forward, right = -np.sin(self.rotation_y), np.cos(self.rotation_y)
         if abs(forward) >= abs(right):
             return "away" if forward > 0 else "towards"
@@ -128,7 +135,8 @@ class Actor:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """All that is rendered: flat ground, standing fixtures, a shadowless background, and the labelled actors."""
+    """The content of a rendered scene: flat ground, upright fixtures, a background without shadows, and the labelled
+    actors."""
 
     seed: int
     camera: Camera

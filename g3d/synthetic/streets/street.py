@@ -1,8 +1,8 @@
-"""The plan of a street: a centre line, lanes, parking, kerbs, pavements, sometimes a crossing street. Sampled from a
-random generator.
+"""Random plans of streets: a centre line, lanes, parking, kerbs, pavements, sometimes a crossing street.
 
-Street frame: s runs along the centre line in metres, away from the camera, t to its right. Traffic keeps to the right.
-The camera stands at s = 0 in one of the lanes of its own direction; `Path` leads to the camera frame's x and z.
+Street frame: s is the distance along the centre line in metres, away from the camera, t the distance to its right.
+Traffic drives on the right. The camera is at s = 0 in one of the lanes of its own direction; `Path` converts to the
+camera frame's x and z.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Path:
     curvature: float = 0.0
 
     def direction(self, s: np.ndarray | float) -> np.ndarray:
-        """Heading at s, radians from +z towards +x."""
+        """Return the heading at s, radians from +z towards +x."""
         return self.heading + self.curvature * np.asarray(s, float)
 
     def at(self, s: np.ndarray | float, t: np.ndarray | float) -> np.ndarray:
-        """Camera-frame (x, z) of street points: (..., 2)."""
+        """Convert street points to camera-frame (x, z): (..., 2)."""
         s = np.asarray(s, float)
         angle = self.heading + self.curvature * s
         cos, sin = np.cos(angle), np.sin(angle)
@@ -48,11 +48,12 @@ class Path:
         return place
 
     def yaw(self, s: float, turned: float = 0.0) -> float:
-        """rotation_y of something that looks along the path at s, turned to the right by `turned` radians."""
+        """Return the rotation_y of an object that faces along the path at s, turned to the right by `turned`
+        radians."""
         return float(self.direction(s)) + turned - np.pi / 2
 
     def crossing(self, s: float) -> Path:
-        """The straight line that crosses at a right angle, its own s running to the right."""
+        """Return the straight path that crosses at s at a right angle; its own s increases to the right."""
         x, z = self.at(s, 0.0)
         return Path((float(x), float(z)), float(self.direction(s)) + np.pi / 2)
 
@@ -67,7 +68,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Parking:
-    """A row of parking spaces around t = `centre`; across: cars stand at a right angle to the street."""
+    """A row of parking spaces around t = `centre`; across: cars are parked at a right angle to the street."""
 
     centre: float
     width: float
@@ -81,17 +82,17 @@ class Street:
 
     Attributes:
         kind: one of KINDS.
-        path: the line between the directions of traffic.
-        ground: y of the road's surface in the camera frame: the camera's height, metres.
+        path: the line between the two directions of traffic.
+        ground: y of the road's surface in the camera frame, i.e. the camera's height, metres.
         lanes, lane_width: the lanes and their common width, metres.
         own_lane: index of the camera's lane.
-        parking: rows of spaces.
+        parking: rows of parking spaces.
         edges: t of the left and the right kerb.
         pavements: widths of the left and the right pavement, 0 for a grass verge.
-        setbacks: distance from pavement to the buildings, left and right.
-        crossing: s where a street crosses, None for none.
-        crossing_width: its width, metres.
-        zebra: whether a zebra crossing lies before it.
+        setbacks: distance from the pavement to the buildings, left and right.
+        crossing: s of the crossing street, None if there is none.
+        crossing_width: width of the crossing street, metres.
+        zebra: whether there is a zebra crossing before the crossing street.
     """
 
     kind: str
@@ -114,12 +115,12 @@ class Street:
         return 0.0 if self.kind == "rural" else 0.12
 
     def clear_of_crossing(self, s: float, margin: float = 0.0) -> bool:
-        """Whether s lies outside the crossing street."""
+        """Return whether s is outside the crossing street by more than `margin`."""
         return self.crossing is None or abs(s - self.crossing) > self.crossing_width / 2 + margin
 
 
 def sample_street(rng: np.random.Generator, ground: float) -> Street:
-    """Draw a street for a camera at height `ground` above it."""
+    """Sample a street for a camera at height `ground` above it."""
     kind = str(rng.choice(KINDS, p=_SHARES))
     lane_width = round(
         rng.uniform(
@@ -168,7 +169,7 @@ def sample_street(rng: np.random.Generator, ground: float) -> Street:
 
 
 def _path_through_camera(rng: np.random.Generator, lane: float, curvature: float) -> Path:
-    """The centre line of a street whose lane at t = `lane` holds the camera at s = 0."""
+    """Return a centre line such that the camera is near t = `lane` at s = 0."""
     heading = rng.normal(0, 0.035)
     t = lane + rng.normal(0, 0.2)
     return Path((float(-t * np.cos(heading)), float(t * np.sin(heading))), float(heading), float(curvature))

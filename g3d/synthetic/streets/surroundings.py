@@ -1,5 +1,4 @@
-"""What a street is made of besides its traffic: ground, markings, kerbs, buildings, trees, poles, the far background.
-All unlabelled."""
+"""Random unlabelled surroundings of a street: ground, markings, kerbs, buildings, trees, poles, the far background."""
 
 from __future__ import annotations
 
@@ -13,8 +12,8 @@ from g3d.kernels.shade import ASPHALT, FACADE, GRASS, LEAVES, MARKING, PAVING, P
 from g3d.synthetic.streets.meshes import Builder, Colour, Mesh, Model
 from g3d.synthetic.streets.street import Path, Street
 
-REACH = 130.0  # how far the street is built, metres
-_BEHIND = -8.0  # and how far behind the camera, for what its view's corners show
+REACH = 130.0  # largest s at which the street is built, metres
+_BEHIND = -8.0  # smallest s, behind the camera, so that the lower corners of the image are covered, metres
 _WALLS: tuple[Colour, ...] = (
     (0.86, 0.82, 0.72), (0.78, 0.70, 0.58), (0.82, 0.80, 0.78), (0.66, 0.47, 0.38), (0.90, 0.88, 0.84),
     (0.72, 0.66, 0.50), (0.60, 0.62, 0.64), (0.84, 0.74, 0.62), (0.70, 0.55, 0.46),
@@ -26,7 +25,7 @@ _PAINT: Colour = (0.88, 0.88, 0.85)
 
 
 def quads(corners: np.ndarray, colours: np.ndarray | Colour, material: int = PLAIN) -> Mesh:
-    """(Q, 4, 3) four-cornered faces, camera frame, one colour each (or for all)."""
+    """Return the mesh of quadrilaterals (Q, 4, 3), camera frame, with one colour each or one for all."""
     triangles = corners[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 3)
     each = np.empty((len(corners), 2, 3), np.float32)
     each[:] = np.asarray(colours)[..., None, :]
@@ -42,8 +41,8 @@ def strip(
     material: int,
     step: float = 4.0,
 ) -> Mesh:
-    """A ribbon along the path from s[0] to s[1] between t[0] and t[1], at y (metres down), or upright between two
-    values of y."""
+    """Return a strip along the path from s[0] to s[1] between t[0] and t[1], at y (metres down), or between two values
+    of y."""
     count = 1 if abs(path.curvature) < 1e-9 else max(1, math.ceil((s[1] - s[0]) / step))
     stations = np.linspace(s[0], s[1], count + 1)
     return ribbons(path, np.stack([stations[:-1], stations[1:]], 1), t, y, colour, material)
@@ -52,7 +51,7 @@ def strip(
 def ribbons(
     path: Path, s: np.ndarray, t: tuple[float, float], y: float | tuple[float, float], colour: Colour, material: int
 ) -> Mesh:
-    """Like `strip`, one straight piece for each row (start, stop) of s, (K, 2)."""
+    """Return straight strips as in `strip`, one for each row (start, stop) of s, (K, 2)."""
     low, high = (y, y) if isinstance(y, (int, float)) else y
     corners = np.empty((len(s), 4, 3))
     corners[:, 0:2, [0, 2]], corners[:, 0:2, 1] = path.at(s, t[0]), low
@@ -61,7 +60,7 @@ def ribbons(
 
 
 def ground(rng: np.random.Generator, street: Street) -> list[Mesh]:
-    """Everything flat, and the kerbs: it takes shadows and casts none."""
+    """Return the flat parts and the kerbs, which receive shadows and cast none."""
     y, path, span = street.ground, street.path, (_BEHIND, REACH)
     left, right = street.edges
     tint = rng.uniform(0.85, 1.12)
@@ -105,7 +104,7 @@ def ground(rng: np.random.Generator, street: Street) -> list[Mesh]:
         half = street.crossing_width / 2
         parts.append(strip(path.crossing(street.crossing), (-90, 90), (-half, half), y - 0.002, asphalt, ASPHALT))
     parts += _markings(rng, street)
-    for _ in range(int(rng.integers(4))):  # mended asphalt
+    for _ in range(int(rng.integers(4))):  # repaired asphalt
         s, t = rng.uniform(4, 40), rng.uniform(left, right - 1)
         parts.append(
             strip(
@@ -121,7 +120,7 @@ def ground(rng: np.random.Generator, street: Street) -> list[Mesh]:
 
 
 def _markings(rng: np.random.Generator, street: Street) -> Iterator[Mesh]:
-    """Lane lines, edge lines, stop line and zebra crossing."""
+    """Yield lane lines, edge lines, and stop line or zebra crossing."""
     y, path, width = street.ground - 0.006, street.path, street.lane_width
     forward, oncoming = sum(lane.forward for lane in street.lanes), sum(not lane.forward for lane in street.lanes)
     lines = [(k * width, True) for k in range(1, forward)] + [(-k * width, True) for k in range(1, oncoming)]
@@ -154,10 +153,12 @@ def _markings(rng: np.random.Generator, street: Street) -> Iterator[Mesh]:
 
 
 def fixtures(rng: np.random.Generator, street: Street, keep_clear: np.ndarray) -> list[Mesh]:
-    """Everything that stands and casts a shadow.
+    """Return the upright objects, which cast shadows.
 
     Args:
-        keep_clear: (N, 3) x, z and radius of places where nothing may be put.
+        rng: random generator.
+        street: the plan of the street.
+        keep_clear: (N, 3) x, z and radius of circles that trees, bushes and poles must not touch, metres.
     """
     parts: list[Mesh] = []
     for side in (0, 1):
@@ -168,7 +169,7 @@ def fixtures(rng: np.random.Generator, street: Street, keep_clear: np.ndarray) -
 
 
 def background(rng: np.random.Generator, street: Street) -> Mesh:
-    """A ragged line of far trees and hills that closes the horizon."""
+    """Return an irregular line of distant trees and hills along the horizon."""
     angles = np.linspace(-1.0, 1.0, 260)
     swell, clumps = rng.uniform(2, 5), rng.uniform(20, 40)
     heights = (
@@ -202,7 +203,7 @@ def _buildings(rng: np.random.Generator, street: Street, side: int) -> Iterator[
 def _building(
     rng: np.random.Generator, street: Street, s: float, front: float, width: float, storeys: int, outward: int
 ) -> Iterator[Mesh]:
-    """One house: walls, windows, door, and a gabled or a flat roof."""
+    """Yield the parts of one house: walls, windows, door, and a gabled or a flat roof."""
     angle, ground_y = float(street.path.direction(s)), street.ground - street.kerb
     x, z = street.path.at(s, front)
     along, out = np.array([np.sin(angle), 0, np.cos(angle)]), outward * np.array([np.cos(angle), 0, -np.sin(angle)])
@@ -259,7 +260,7 @@ def _building(
 
 
 def _windows(rng: np.random.Generator, points, half: float, depth: float, storeys: int, floor: float) -> Iterator[Mesh]:  # type: ignore[no-untyped-def]
-    """Frames and panes on the two walls that the camera can see, and a door."""
+    """Yield frames and panes on the two walls that the camera can see, and a door."""
     pitch, wide, high = rng.uniform(2.2, 3.2), rng.uniform(0.9, 1.4), rng.uniform(1.2, 1.6)
     frame = (0.92, 0.92, 0.90) if rng.random() < 0.7 else (0.35, 0.28, 0.22)
     columns = max(1, int((2 * half - 1.0) / pitch))
@@ -279,13 +280,13 @@ def _windows(rng: np.random.Generator, points, half: float, depth: float, storey
 
 
 def _grid(along: np.ndarray | float, up: np.ndarray, out: np.ndarray | float) -> np.ndarray:
-    """(Q, 4, 3) panes from coordinates that broadcast to (storeys, columns, 4)."""
+    """Return panes (Q, 4, 3) from coordinates that broadcast to (storeys, columns, 4)."""
     return np.stack(np.broadcast_arrays(along, up, out), -1).reshape(-1, 4, 3)
 
 
 @cache
 def _tree(variant: int) -> Model:
-    """A tree of about 6 m: leafy ones, and conifers."""
+    """Return a tree of about 6 m; every fourth variant is a conifer, the others are deciduous."""
     rng = np.random.default_rng(variant)
     builder = Builder()
     if variant % 4 == 3:
@@ -313,7 +314,7 @@ def _bush(variant: int) -> Model:
 
 
 def _greenery(rng: np.random.Generator, street: Street, side: int, keep_clear: np.ndarray) -> Iterator[Mesh]:
-    """Trees and bushes along the pavement's edge or in front of the houses, hedges and walls."""
+    """Yield trees and bushes along the kerb or in front of the houses, hedges and garden walls."""
     outward = 2 * side - 1
     walk_end = street.edges[side] + outward * street.pavements[side]
     rows = []
@@ -351,7 +352,7 @@ def _plant(rng: np.random.Generator, street: Street, place: np.ndarray, model: M
 
 
 def _hedge(rng: np.random.Generator, street: Street, t: float, outward: int) -> Iterator[Mesh]:
-    """Stretches of hedge or garden wall."""
+    """Yield sections of hedge or garden wall."""
     leafy = bool(rng.random() < 0.6)
     colour = (
         _tinted(_GREENS[int(rng.integers(len(_GREENS)))], 1.0)
@@ -402,7 +403,7 @@ def _sign(shape: int) -> Model:
 
 
 def _poles(rng: np.random.Generator, street: Street, side: int, keep_clear: np.ndarray) -> Iterator[Mesh]:
-    """Street lamps and traffic signs at the kerb."""
+    """Yield street lamps and traffic signs at the kerb."""
     outward = 2 * side - 1
     t = street.edges[side] + outward * (0.45 if street.kerb else 1.2)
     grey: dict[str, Colour] = {"pole": (0.45, 0.46, 0.46), "head": (0.3, 0.3, 0.3)}
@@ -430,7 +431,7 @@ def _poles(rng: np.random.Generator, street: Street, side: int, keep_clear: np.n
 def _outside_crossing(
     street: Street, margin: float = 0.0, span: tuple[float, float] = (_BEHIND, REACH)
 ) -> list[tuple[float, float]]:
-    """The parts of a span of s that the crossing street leaves."""
+    """Return the parts of a span of s outside the crossing street and its margin."""
     if street.crossing is None:
         return [span]
     gap = street.crossing - street.crossing_width / 2 - margin, street.crossing + street.crossing_width / 2 + margin

@@ -1,4 +1,4 @@
-"""The things on a street that get a label: what they are, what they look like, and where there is room for them."""
+"""Random sampling of the labelled actors of a street: class, appearance and position."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ _SIZE_SPREADS = {
     "bus": np.array([0.02, 0.01, 0.06]),
 }  # height, width, length, relative
 _ON_WHEELS = ("Car", "Van", "Truck", "Misc")
-_REACH = 62.0  # the farthest centre of a labelled thing, metres
-_NEAREST = 1.2  # no corner of a labelled thing comes nearer to the image plane, metres
+_REACH = 62.0  # largest depth of an actor's centre, metres
+_NEAREST = 1.2  # smallest depth of an actor's corners, metres
 
 
 @dataclass(frozen=True)
 class _Slot:
-    """A place where a thing may be put: street s and t, rotation_y, and what it means to be there."""
+    """A position for an actor: camera-frame x and z, rotation_y, and the place and state of an actor there."""
 
     x: float
     z: float
@@ -55,7 +55,7 @@ class _Slot:
 
 
 def sample_actors(rng: np.random.Generator, settings: SceneSettings, camera: Camera, street: Street) -> list[Actor]:
-    """Draw things one after another; each takes the first free place, of a shuffled list that prefers near ones."""
+    """Sample actors one after another; each takes the first free slot of a shuffled list that prefers near slots."""
     shares = np.array([settings.shares.get(name, 0.0) for name in CLASSES])
     count = int(np.clip(round(rng.gamma(6.0, 1.25)), 3, 16))
     wanted = rng.choice(CLASSES, size=count, p=shares / shares.sum())
@@ -66,12 +66,12 @@ def sample_actors(rng: np.random.Generator, settings: SceneSettings, camera: Cam
     }
     actors: list[Actor] = []
     footprints: list[np.ndarray] = []
-    for name in sorted(wanted, key=CLASSES.index, reverse=True):  # the big ones last would find no room
+    for name in sorted(wanted, key=CLASSES.index, reverse=True):  # the large ones first: they would find no room later
         means = "wheels" if name in _ON_WHEELS else "feet" if name == "Pedestrian" else "bicycle"
         for k, slot in enumerate(slots[means]):
             if name in ("Truck", "Misc") and (
                 slot.state != "driving" or slot.z < 14
-            ):  # nearer ones would fill the picture
+            ):  # nearer ones would fill the image
                 continue
             thing = _draw_thing(rng, name, slot, street)
             footprint = _footprint(thing, 0.25)
@@ -84,7 +84,7 @@ def sample_actors(rng: np.random.Generator, settings: SceneSettings, camera: Cam
 
 
 def _shuffled(rng: np.random.Generator, slots: list[_Slot], camera: Camera) -> list[_Slot]:
-    """Slots inside the view in random order, near ones earlier on average."""
+    """Return the slots inside the view in random order, near slots earlier on average."""
     focal, centre = camera.matrix[0, 0], camera.matrix[0, 2]
     seen = [
         slot
@@ -96,7 +96,7 @@ def _shuffled(rng: np.random.Generator, slots: list[_Slot], camera: Camera) -> l
 
 
 def _lane_slots(rng: np.random.Generator, street: Street) -> Iterator[_Slot]:
-    """Vehicles that drive: in the lanes with random gaps, and on the crossing street."""
+    """Yield slots of driving vehicles: in the lanes with random gaps, and on the crossing street."""
     for number, lane in enumerate(street.lanes):
         s = rng.uniform(8, 20) if number == street.own_lane else rng.uniform(5, 16)
         place = "own lane" if number == street.own_lane else "same-direction lane" if lane.forward else "oncoming lane"
@@ -128,7 +128,7 @@ def _parking_slots(rng: np.random.Generator, street: Street) -> Iterator[_Slot]:
                         + (np.pi if rng.random() < 0.25 else 0.0)
                         + rng.normal(0, 0.03)
                     )
-                else:  # most stand in the direction of their side's traffic
+                else:  # most face in the direction of their side's traffic
                     turned = (
                         (0.0 if row.right or len(street.lanes) == 1 else np.pi)
                         + (np.pi if rng.random() < 0.15 else 0.0)
@@ -139,7 +139,7 @@ def _parking_slots(rng: np.random.Generator, street: Street) -> Iterator[_Slot]:
 
 
 def _foot_slots(rng: np.random.Generator, street: Street) -> Iterator[_Slot]:
-    """On the pavements (the verge of a rural road), and across the street at its zebra crossing."""
+    """Yield slots of pedestrians on the pavements (on the verge of a rural road) and at the zebra crossing."""
     for _ in range(24):
         side = int(rng.integers(2))
         outward = 2 * side - 1
@@ -170,7 +170,7 @@ def _foot_slots(rng: np.random.Generator, street: Street) -> Iterator[_Slot]:
 
 
 def _bicycle_slots(rng: np.random.Generator, street: Street) -> Iterator[_Slot]:
-    """At the outer edge of the outermost lanes, in their direction."""
+    """Yield slots of cyclists at the outer edge of the outermost lanes, in their direction."""
     for _ in range(14):
         lane = street.lanes[int(rng.integers(len(street.lanes)))]
         outward = 1 if lane.forward else -1
@@ -184,7 +184,7 @@ def _bicycle_slots(rng: np.random.Generator, street: Street) -> Iterator[_Slot]:
 
 @dataclass(frozen=True, eq=False)
 class _Thing:
-    """An actor before its mesh is made: most are drawn only to find that there is no room for them."""
+    """An actor without its mesh. Most are sampled and then discarded because there is no room for them."""
 
     type: str
     kind: str
@@ -224,7 +224,7 @@ def _draw_thing(rng: np.random.Generator, name: str, slot: _Slot, street: Street
 
 
 def _pick(rng: np.random.Generator, shares: Mapping[str, float]) -> str:
-    """One of the keys, by their shares."""
+    """Return one of the keys at random, with probabilities proportional to their shares."""
     left = rng.random() * sum(shares.values())
     for name, share in shares.items():
         left -= share
@@ -271,14 +271,14 @@ def _scaled(colour: Colour, factor: float) -> Colour:
 
 
 def _footprint(actor: _Thing, margin: float) -> np.ndarray:
-    """(4, 2) corners on the ground, grown by `margin` on all sides."""
+    """Return the corners on the ground, (4, 2), enlarged by `margin` on all sides."""
     along = (actor.size[2] / 2 + margin) * np.array([np.cos(actor.rotation_y), -np.sin(actor.rotation_y)])
     across = (actor.size[1] / 2 + margin) * np.array([np.sin(actor.rotation_y), np.cos(actor.rotation_y)])
     return actor.location[[0, 2]] + np.array([along + across, along - across, -along - across, -along + across])
 
 
 def _overlap(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether two rectangles meet: no side of either separates them."""
+    """Return whether two rectangles overlap, by the separating axis test."""
     for rectangle in (first, second):
         for axis in (rectangle[0] - rectangle[1], rectangle[1] - rectangle[2]):
             a, b = first @ axis, second @ axis
@@ -288,7 +288,7 @@ def _overlap(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def _in_view(actor: _Thing, camera: Camera) -> bool:
-    """Whether it stands wholly before the camera and its middle or a good part of it is inside the picture."""
+    """Return whether a thing is entirely in front of the camera and at least a quarter of its width is in the image."""
     corners = _footprint(actor, 0.0)
     if corners[:, 1].min() < _NEAREST:
         return False

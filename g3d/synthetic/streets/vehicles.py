@@ -1,8 +1,6 @@
-"""Vehicles as low-poly models: cars of four body styles, vans, trucks and buses. Front and rear differ, as they do on
-the road.
+"""Low-poly models of vehicles: cars of four body styles, vans, trucks and buses, with different fronts and rears.
 
-Lengths in the shapes are shares of the body's length, height and width, so that one description serves a whole class of
-sizes.
+Lengths in the shapes of cars and vans are fractions of the body's length, height and width.
 """
 
 from __future__ import annotations
@@ -40,16 +38,17 @@ TRIM: dict[str, Colour] = {
 
 @dataclass(frozen=True)
 class Body:
-    """A car's or van's shape.
+    """The shape of a car or van.
 
     Attributes:
-        size: height, width, length that it is drawn at, metres.
+        size: height, width, length of the model, metres.
         nose, hood, belt, deck: heights of the front end, the bonnet's rear edge, the windows' lower edge and the rear
-            end.
-        glass: where along the length the glass house starts and ends: windscreen foot, roof front, roof rear, rear
-            window foot.
-        panes: side windows from front to rear as shares of the glass house's foot; a panel van has one.
-        roof: the roof's half width as a share of the width.
+            end, as fractions of the height.
+        glass: positions of windscreen foot, roof front, roof rear and rear window foot, as fractions of the length from
+            the middle, positive forward.
+        panes: start and end of the side windows from front to rear, as fractions of the length of the greenhouse's
+            base; a panel van has one window.
+        roof: the roof's half width as a fraction of the width.
     """
 
     size: tuple[float, float, float]
@@ -85,15 +84,14 @@ BODIES = {
 
 @cache
 def vehicle(kind: str) -> Model:
-    """The model of a kind: one of BODIES, "truck" or "bus"."""
+    """Return the model of a kind: one of BODIES, "truck" or "bus"."""
     if kind == "truck":
         return _truck()
     return _bus() if kind == "bus" else _car(BODIES[kind])
 
 
 def _ring(x: float, bottom: float, top: float, half: float, shoulder: float = 0.94) -> list[tuple[float, float, float]]:
-    """A body's cross-section: sill, bulge at a little over half the height, shoulder, and the same on the other
-    side."""
+    """Return a body's cross-section: sill, widest point at 58 % of the height, shoulder, and the mirror image."""
     middle = bottom + 0.58 * (top - bottom)
     left = [(x, bottom, -0.94 * half), (x, middle, -half), (x, top, -shoulder * half)]
     return left + [(x, y, -z) for x, y, z in reversed(left)]
@@ -103,7 +101,7 @@ def _car(body: Body) -> Model:
     height, width, length = body.size
     builder = Builder()
     foot, rear_foot = body.glass[0], body.glass[3]
-    stations = [  # along the length, sill, top, half width
+    stations = [  # position along the length, sill, top, half width
         (0.500, 0.25, body.nose * 0.95, 0.41),
         (0.482, 0.17, body.nose, 0.46),
         (0.40, 0.14, 0.5 * (body.nose + body.hood), 0.487),
@@ -129,7 +127,7 @@ def _car(body: Body) -> Model:
 
 
 def _glass_house(builder: Builder, body: Body) -> None:
-    """Roof, pillars and panes."""
+    """Add roof, pillars and panes."""
     height, width, length = body.size
     foot, roof_front, roof_rear, rear_foot = (x * length for x in body.glass)
     base, roof = 0.47 * width, body.roof * width
@@ -157,7 +155,7 @@ def _glass_house(builder: Builder, body: Body) -> None:
 
 
 def _faces(builder: Builder, body: Body) -> None:
-    """Lights, plates, grille and bumpers: what tells the front from the rear."""
+    """Add lights, plates, grille and bumpers, which distinguish the front from the rear."""
     height, width, length = body.size
     nose, deck = body.nose * height, body.deck * height
     builder.mirrored_box(
@@ -176,7 +174,9 @@ def _faces(builder: Builder, body: Body) -> None:
         (0.505 * length, nose - 0.16 * height, 0.16 * width),
         "plate",
     )
-    upright = body.size[0] > 1.6 or body.glass[3] < -0.45  # lamps of hatchbacks and vans stand, those of a sedan lie
+    upright = (
+        body.size[0] > 1.6 or body.glass[3] < -0.45
+    )  # upright rear lamps for hatchbacks and vans, horizontal lamps for sedans
     low, inner = (deck - 0.24 * height, 0.335 * width) if upright else (deck - 0.17 * height, 0.24 * width)
     builder.mirrored_box(
         (-0.499 * length, low, inner), (-0.44 * length, deck - 0.02 * height, 0.458 * width), "rear light"
@@ -188,7 +188,7 @@ def _faces(builder: Builder, body: Body) -> None:
 
 
 def _truck() -> Model:
-    """A box lorry: cab, chassis, cargo box."""
+    """Return a box lorry: cab, chassis, cargo box."""
     height, width, length = 3.25, 2.5, 8.6
     builder = Builder()
     cab, back = length / 2, length / 2 - 1.95
@@ -236,7 +236,7 @@ def _bus() -> Model:
     builder.loft(
         [_ring(half, 0.4, 1.1, 1.15), _ring(half - 0.08, 0.32, 1.15, 1.25), _ring(-half, 0.32, 1.15, 1.25)], "paint"
     )
-    outline = (  # of the upper body: height, front, rear, half width at both
+    outline = (  # sections of the upper body: height, front, rear, half width at both
         (1.1, half - 0.03, -half, 1.21),
         (height - 0.1, half - 0.22, -half + 0.05, 1.15),
         (height, half - 0.5, -half + 0.4, 1.0),

@@ -1,12 +1,12 @@
-"""A made world of streets on disk, in KITTI's raw layout: images, calibration, labels, splits, and a description of
-every scene.
+"""Writer of a world of synthetic streets in KITTI's raw layout: images, calibration, labels, splits, and a description
+of every scene.
 
     <root>/ImageSets/{train,val,trainval}.txt
     <root>/training/{image_2,calib,label_2,scene}/%06d.{png,txt,txt,json}
-    <root>/streets.json            what it was made with
+    <root>/streets.json            the arguments that it was made with
 
-A scene's JSON lists everything in it with kind, colour, place, state and the index of its label line: what sentences
-can be made of.
+A scene's JSON lists every object with kind, colour, place, state and the index of its label line; sentences are
+generated from it.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ SCENE_SCHEMA = "g3d.street-scene/1"
 WORLD_SCHEMA = "g3d.streets/1"
 MANIFEST = "streets.json"
 DEMO_SIZE = (828, 250)
-"""Image width and height of the demo's worlds: most cars are as high as KITTI's average precision asks for."""
+"""Image width and height of the demo's worlds: most cars reach the minimum height of KITTI's average precision."""
 _FOLDERS = ("image_2", "calib", "label_2", "scene")
 
 
 @dataclass(frozen=True)
 class StreetsSummary:
-    """What lies under `root`: frames in all, in training and for validation, label lines by class, and whether it was
-    there already."""
+    """Summary of the world under `root`: number of frames in all, for training and for validation, label lines by
+    class, and whether it existed already."""
 
     root: Path
     frames: int
@@ -66,29 +66,29 @@ def make_streets(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> StreetsSummary:
-    """Make a world of `frames` street scenes, the last `val_fraction` of them for validation.
+    """Write a world of `frames` street scenes, the last `val_fraction` of them for validation.
 
-    A frame depends on the settings, the seed and its index only: any number of workers writes the same bytes.
-    Everything is made in a folder beside `root` that takes its name at the end; what a killed run leaves there is
-    removed by the next one. A world that was made with the same arguments is left as it is.
+    A frame depends only on the settings, the seed and its index: any number of workers writes the same bytes. All files
+    are written to a temporary folder beside `root`, which is renamed at the end; the next run removes the temporary
+    folder of a killed run. A world that was made with the same arguments is reused.
 
     Args:
-        root: folder to make; missing parents are made.
+        root: output folder; missing parents are created.
         frames: number of frames, 1 to 999,999.
-        seed: of everything random.
+        seed: seed of all random choices.
         image_size: (width, height) in pixels; KITTI's (1242, 375) if not given. Focal length and principal point follow
             the width.
         val_fraction: share of the frames for validation, 0 to 1.
-        shares: share of each class among the things placed (scene.CLASSES); scene.SHARES if not given.
-        vary_size: let image sizes differ by a few pixels between frames, as KITTI's do.
-        samples: samples along each side of a pixel, for smooth edges.
-        workers: processes.
-        overwrite: replace a world that was made with other arguments; a folder that holds anything else is never
-            touched.
-        progress: told of every frame.
+        shares: share of each class among the placed objects (scene.CLASSES); scene.SHARES if not given.
+        vary_size: let image sizes differ by a few pixels between frames, as in KITTI.
+        samples: samples along each side of a pixel, for antialiasing.
+        workers: number of processes.
+        overwrite: replace a world that was made with other arguments; a folder that contains anything else is never
+            changed.
+        progress: receives an update for every frame.
 
     Raises:
-        InputError: an argument out of range, or `root` holds something else.
+        InputError: an argument is out of range, or `root` contains something else.
         EnvironmentProblem: the disk is full or the folder cannot be written.
     """
     root = Path(root)
@@ -137,8 +137,8 @@ def make_streets(
 
 
 def describe_scene(scene: Scene, labels: FrameLabels, index: int) -> dict[str, Any]:
-    """The JSON description of a frame; units and frames as in the labels, `visible` the share of an object that is
-    seen."""
+    """Return the JSON description of a frame; units and frames are those of the labels, `visible` is the visible share
+    of an object."""
     things = []
     for number, (actor, sight, line) in enumerate(zip(scene.actors, labels.sights, labels.lines, strict=True)):
         things.append(
@@ -182,7 +182,8 @@ def describe_scene(scene: Scene, labels: FrameLabels, index: int) -> dict[str, A
 
 
 def format_calibration(camera: Camera) -> str:
-    """KITTI's seven lines and an empty one; P2 is the camera, the others describe a rig like KITTI's around it."""
+    """Return KITTI's seven calibration lines and an empty line; P2 is the camera, the others describe a rig like
+    KITTI's around it."""
     p0 = camera.matrix.copy()
     p0[:, 3] = 0
     matrices = {"P0": p0, "P1": p0.copy(), "P2": camera.matrix, "P3": camera.matrix.copy()}
@@ -199,7 +200,7 @@ def format_calibration(camera: Camera) -> str:
 
 
 def _make_frame(folder: Path, settings: SceneSettings, seed: int, samples: int, index: int) -> dict[str, int]:
-    """Write the four files of one frame; label lines by class."""
+    """Write the four files of one frame; return the number of label lines by class."""
     scene = sample_scene(settings, seed, index)
     frame = render(scene, samples)
     labels = label_frame(scene, frame)
@@ -224,10 +225,10 @@ def _check_counts(frames: int, val_fraction: float, samples: int, workers: int) 
 
 
 def _existing_world(root: Path, manifest: dict[str, Any], overwrite: bool) -> dict[str, int] | None:
-    """Label counts of a world with these settings at `root`, None where there is room for one.
+    """Return the label counts of a world with these settings at `root`; None if a world must be written.
 
     Raises:
-        InputError: something else is there.
+        InputError: `root` contains something else, or a world with other settings and `overwrite` is False.
     """
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return None

@@ -1,6 +1,6 @@
 "use strict";
-// The view of images: the image with boxes and masks, and a 3D view of the boxes in the camera frame. Projection and cutting were done in
-// Python: the picture only draws lines that are given in pixels of the image.
+// The view of images: the image with boxes and masks, and a 3D view of the boxes in the camera frame. Python has done the projection and
+// clipping: this view only draws lines that are given in pixels of the image.
 
 G3D.views.image = {
   names: { picture: "Image with boxes", scene: "3D view", objects: "Detections" },
@@ -21,7 +21,7 @@ G3D.views.image = {
     { name: "labels", words: "Labels", key: "l", when: () => true },
   ],
 
-  // The choice of a map.
+  // Buttons to choose a map.
   controls(page, keys) {
     const { make } = G3D;
     const maps = this.maps(page);
@@ -85,7 +85,7 @@ G3D.panels.picture = (root, page) => {
     return group;
   };
 
-  // Invisible areas to click on, the small ones above the large ones.
+  // Invisible areas to click on, small areas above large ones.
   const hits = (objects) => {
     const area = ([x1, y1, x2, y2]) => (x2 - x1) * (y2 - y1);
     return objects.filter((o) => o.bounds).sort((a, b) => area(b.bounds) - area(a.bounds)).map((object) => {
@@ -99,7 +99,7 @@ G3D.panels.picture = (root, page) => {
     });
   };
 
-  // Labels keep their size while the image scales. The nearest object chooses its place first, the others move up past it.
+  // Labels keep their size while the image scales. The nearest object gets its position first, the others move up past it.
   const placeTags = (objects) => {
     const scale = stage.clientWidth / page.item.size[0];
     const narrow = stage.clientWidth < 560;
@@ -126,7 +126,7 @@ G3D.panels.picture = (root, page) => {
     }
   };
 
-  // The map over the image, and below it what its colours mean.
+  // The map over the image, and its legend below.
   const drawMap = () => {
     const shown = page.item.maps[page.state.map];
     map.hidden = legend.hidden = !shown;
@@ -139,7 +139,7 @@ G3D.panels.picture = (root, page) => {
     legend.replaceChildren(make("b", {}, title), make("span", {}, value(0)), bar, make("span", {}, value(1)));
   };
 
-  // As wide as the panel, but never so high that the other panels leave the window.
+  // As wide as the panel, but not so high that the other panels are pushed out of the window.
   const fit = () => {
     const [width, height] = page.item.size;
     const available = root.clientWidth;
@@ -164,7 +164,7 @@ G3D.panels.picture = (root, page) => {
         image.alt = `Image of ${item.name}`;
         sentence.textContent = item.expression ?? "";
         sentence.hidden = !item.expression;
-        drawing.setAttribute("viewBox", `-0.5 -0.5 ${item.size[0]} ${item.size[1]}`); // whole numbers are centres of pixels
+        drawing.setAttribute("viewBox", `-0.5 -0.5 ${item.size[0]} ${item.size[1]}`); // integers are pixel centres
         fit();
       }
       if (changed.includes("item") || changed.includes("map")) drawMap();
@@ -179,9 +179,9 @@ G3D.panels.picture = (root, page) => {
   };
 };
 
-// The boxes in the camera frame (x right, y down, z forward, metres), turned about x so that up is up.
+// The boxes in the camera frame (x right, y down, z forward, metres), rotated about x so that up is upwards on the screen.
 G3D.CameraSpace = class CameraSpace extends G3D.Space {
-  static PICTURE_DEPTH = 3; // metres ahead of the camera where the picture hangs in its frustum
+  static PICTURE_DEPTH = 3; // depth of the image plane that is drawn in the camera's frustum, metres
 
   constructor(root, page) {
     super(root, page, { orbit: "Orbit", camera: "Camera view", top: "Top view" }, { fov: 50, near: 0.1, far: 1000 });
@@ -219,7 +219,7 @@ G3D.CameraSpace = class CameraSpace extends G3D.Space {
     this.draw();
   }
 
-  // ---- what is drawn
+  // ---- drawing
 
   drawGround() {
     this.empty(this.ground);
@@ -242,7 +242,7 @@ G3D.CameraSpace = class CameraSpace extends G3D.Space {
     }
   }
 
-  // The camera: its frustum with the picture in it. The picture is painted before everything else, so that boxes always lie over it.
+  // The camera: its frustum with the image in it. The image is drawn before everything else, so that boxes are always over it.
   drawRig() {
     this.empty(this.rig);
     const { eye, rays } = this.page.item.camera;
@@ -289,7 +289,7 @@ G3D.CameraSpace = class CameraSpace extends G3D.Space {
     }
   }
 
-  // On the ground, from the middle of the box to beyond its front.
+  // The heading: a line on the ground from the middle of the box to beyond its front.
   arrow(corners, color, opacity) {
     const middle = (...ids) => [0, 1, 2].map((k) => ids.reduce((sum, id) => sum + corners[id][k], 0) / ids.length);
     const [centre, front] = [middle(0, 1, 2, 3), middle(0, 1)];
@@ -301,7 +301,7 @@ G3D.CameraSpace = class CameraSpace extends G3D.Space {
       this.surface([at(0.7, -0.4), at(0.7, 0.4), at(1.5, 0)], [0, 1, 2], color, opacity)];
   }
 
-  // ---- where it is seen from
+  // ---- camera
 
   reach() {
     const { predictions, truth } = this.page.item;
@@ -309,7 +309,7 @@ G3D.CameraSpace = class CameraSpace extends G3D.Space {
     return Math.min(120, Math.max(30, 10 * Math.ceil((depths.length ? Math.max(...depths) : 40) / 10)));
   }
 
-  // Position, target and field of view; `world` turns y and z.
+  // Return position, target and field of view; `world` flips y and z.
   viewpoint(view) {
     const turned = (x, y, z) => new THREE.Vector3(x, -y, -z);
     const { ground, camera: { eye, rays } } = this.page.item;
@@ -334,7 +334,7 @@ G3D.CameraSpace = class CameraSpace extends G3D.Space {
   look(view, smoothly) {
     this.view = view;
     this.mark(view);
-    this.ground.visible = this.frustum.visible = view !== "camera"; // there, the picture shows it all
+    this.ground.visible = this.frustum.visible = view !== "camera"; // in the camera view, the image itself shows the ground
     this.fly(this.viewpoint(view), smoothly);
   }
 

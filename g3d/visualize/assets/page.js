@@ -3,14 +3,14 @@
 //
 // A view (image.js, scene.js) registers itself as G3D.views.name with
 //   state(page): its own fields of the state;         panels: names of panels, in rows;
-//   switches: [{ name, words, key, when(page) }];     columns(page): of the list of objects, see G3D.columns;
-//   summary(page): words for the header;              start(page): optional, called once before the panels are built.
+//   switches: [{ name, words, key, when(page) }];     columns(page): columns of the list of objects, see G3D.columns;
+//   summary(page): text for the header;               start(page): optional, called once before the panels are built.
 // A panel is a function (root, page) that fills its section and returns { update(state, changed) }; it is called once per change, with
 // `changed` the names of the fields of the state that differ. Panels are in G3D.panels by name.
 
 const G3D = { panels: {}, views: {} };
 
-// Build an element: make("p", { class: "x" }, "words", child, ...). Words are always set as text, never as HTML.
+// Build an element: make("p", { class: "x" }, "words", child, ...). Strings are always set as text, never as HTML.
 G3D.make = (tag, attributes = {}, ...children) => {
   const svg = ["svg", "g", "line", "rect", "polygon", "title"].includes(tag);
   const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
@@ -21,7 +21,7 @@ G3D.make = (tag, attributes = {}, ...children) => {
 
 G3D.count = (number, word) => `${number.toLocaleString("en")} ${word}${number === 1 ? "" : "s"}`;
 
-// Name, score and, where it is known, distance of an object.
+// Return name, score and, if known, distance of an object.
 G3D.label = (object) => [object.class, object.score?.toFixed(2), object.distance !== undefined && `${object.distance.toFixed(0)} m`].filter(Boolean).join("  ");
 
 G3D.Page = class {
@@ -37,7 +37,7 @@ G3D.Page = class {
     this.panels = [];
   }
 
-  // Give each object an id, and mark the best answer to a sentence, which is shown however sure the system is.
+  // Give each object an id, and mark the best answer to a sentence, which is shown whatever its score.
   prepare(item) {
     item.predictions.forEach((object, k) => { object.id = `found-${k}`; });
     item.truth?.forEach((object, k) => { object.id = `truth-${k}`; object.truth = true; });
@@ -49,10 +49,10 @@ G3D.Page = class {
 
   found(item) { return item.predictions.filter((o) => o.answer || o.score === undefined || o.score >= this.state.threshold); }
 
-  // What the present settings show of this item: predictions, then labels.
+  // Return the objects of this item that the current settings show: predictions, then labels.
   get shown() { return [...this.found(this.item), ...(this.state.truth ? this.item.truth ?? [] : [])]; }
 
-  // Numbers of the items that pass the filter and whose name or sentence has all words of the search.
+  // Return the numbers of the items that pass the filter and whose name or sentence contains all words of the search.
   get matching() {
     const words = this.state.search.toLowerCase().split(/\s+/).filter(Boolean);
     const passes = G3D.filters[this.state.filter];
@@ -79,7 +79,7 @@ G3D.Page = class {
     for (const panel of this.panels) panel.update(this.state, changed);
   }
 
-  // The number of the next matching item, or of the one before; undefined where there is none.
+  // Return the number of the next or previous matching item; undefined if there is none.
   next(by) {
     const { item } = this.state;
     return by > 0 ? this.matching.find((k) => k > item) : this.matching.findLast((k) => k < item);
@@ -90,14 +90,14 @@ G3D.Page = class {
     if (to !== undefined) this.set({ item: to });
   }
 
-  // Change search or filter, and go to the first item that matches if the present one does not.
+  // Change search or filter, and go to the first matching item if the current one does not match.
   narrow(changes) {
     this.set(changes);
     const { matching } = this;
     if (matching.length && !matching.includes(this.state.item)) this.set({ item: matching[0] });
   }
 
-  // Go to the item that the page's address names; say so if it is not on the page.
+  // Go to the item that the page's address names; show a message if it is not on the page.
   follow() {
     const name = G3D.named(location.hash);
     const wanted = name === null ? -1 : this.items.findIndex((item) => item.name === name);
@@ -116,14 +116,14 @@ G3D.filters = {
   empty: (item, page) => page.found(item).length === 0,
 };
 
-// An item's address, and the name in an address: null where it names none.
+// Return an item's address, and the name in an address, null if there is none.
 G3D.address = (name) => `#item=${encodeURIComponent(name)}`;
 G3D.named = (hash) => {
   if (!hash.startsWith("#item=")) return null;
   try {
     return decodeURIComponent(hash.slice("#item=".length));
   } catch (error) {
-    if (error instanceof URIError) return hash.slice("#item=".length); // no address that this page has made
+    if (error instanceof URIError) return hash.slice("#item=".length); // an address that this page has not made
     throw error;
   }
 };
@@ -169,7 +169,7 @@ G3D.toolbar = (page) => {
     return [name, box];
   });
   $("switches").append(...(view.controls?.(page, keys) ?? []));
-  const bar = $("switches").parentElement; // the list of items stops below it
+  const bar = $("switches").parentElement; // the list of items sticks below it
   new ResizeObserver(() => document.documentElement.style.setProperty("--toolbar", `${bar.offsetHeight}px`)).observe(bar);
 
   document.addEventListener("keydown", (event) => {
@@ -200,7 +200,7 @@ G3D.toolbar = (page) => {
   };
 };
 
-// Notes, and the keys that this page knows.
+// Notes, and the keyboard shortcuts of this page.
 G3D.footer = (page) => {
   const { make } = G3D;
   const { view, items } = page;
@@ -238,7 +238,7 @@ G3D.list = (root, page) => {
   });
   list.append(...entries);
 
-  // Scrolls the list, never the page.
+  // Scroll the list, never the page.
   const keepInView = (entry) => {
     const top = entry.offsetTop - root.offsetTop;
     if (top < root.scrollTop) root.scrollTop = top;
@@ -260,8 +260,8 @@ G3D.list = (root, page) => {
   };
 };
 
-// Columns of the list of objects that views choose from: { title, cell(object, page), room }; those with room "wide" and "widest" are left
-// out of a narrow list.
+// Columns of the list of objects that views choose from: { title, cell(object, page), room }; columns with room "wide" and "widest" are
+// hidden in a narrow list.
 G3D.columns = {
   name: (title) => ({ title, cell: (object, page) => [G3D.swatch(object, page), object.class] }),
   score: { title: "Score", cell: (object, page) => G3D.score(object, page) },

@@ -1,7 +1,7 @@
 "use strict";
 // The view of scenes: a mesh or a cloud (z up, metres) in the colours of one layer, boxes with names, highlighted points, and cameras.
 
-// Arrays travel as base64 of little-endian numbers.
+// Arrays are embedded as base64 of little-endian numbers.
 G3D.array = (text, Type) => new Type(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
 
 G3D.views.scene = {
@@ -22,7 +22,7 @@ G3D.views.scene = {
   ],
   some: (page, test) => page.items.some((item) => item.predictions.some(test) || item.truth?.some(test)),
 
-  // Buttons for the layers, where there is a choice.
+  // Buttons for the layers, if there are several.
   controls(page) {
     const names = Object.keys(page.data.scenes[page.item.scene].layers);
     if (names.length < 2) return [];
@@ -56,7 +56,7 @@ G3D.views.scene = {
   },
 };
 
-// The sentence, and what is known of the scene.
+// The sentence, a description of the scene, and the legend.
 G3D.panels.question = (root, page) => {
   const { make } = G3D;
   const [sentence, about, legend] = [make("p", { class: "sentence" }), make("p", { class: "about quiet" }), make("p", { class: "legend", id: "legend" })];
@@ -93,7 +93,7 @@ G3D.panels.question = (root, page) => {
 };
 
 G3D.RoomSpace = class RoomSpace extends G3D.Space {
-  static DIMMED = 0.45; // share of its colour that a point outside of shown masks keeps; the rest is grey
+  static DIMMED = 0.45; // share of its own colour that a point outside the shown masks keeps; the rest is grey
   static GREY = 150 / 255;
   static MOST_NAMES = 80;
 
@@ -122,7 +122,7 @@ G3D.RoomSpace = class RoomSpace extends G3D.Space {
     this.draw();
   }
 
-  // ---- what is drawn
+  // ---- drawing
 
   open(scene) {
     this.opened = scene;
@@ -153,7 +153,7 @@ G3D.RoomSpace = class RoomSpace extends G3D.Space {
     }
   }
 
-  // The layer's colours, and over them the points of masks. Of several masks the answer is shown, or the selected one.
+  // The layer's colours, overlaid with the points of masks. Of several masks, the selected one or the answer is shown.
   paint() {
     const layer = this.opened.layers[this.page.state.layer];
     const target = this.paints.array;
@@ -199,7 +199,7 @@ G3D.RoomSpace = class RoomSpace extends G3D.Space {
     this.empty(this.boxes);
     this.empty(this.names);
     const { state, shown, data } = this.page;
-    const inOrder = [...shown.filter((o) => o.truth), ...shown.filter((o) => !o.truth)]; // what was found lies over the labels
+    const inOrder = [...shown.filter((o) => o.truth), ...shown.filter((o) => !o.truth)]; // predictions are drawn over labels
     const visible = inOrder.filter((o) => o.corners && (state.boxes || o.id === state.selected));
     for (const object of visible) {
       const { corners, colour } = object;
@@ -207,7 +207,7 @@ G3D.RoomSpace = class RoomSpace extends G3D.Space {
       const ends = data.edges.flatMap(([a, b]) => [corners[a], corners[b]]);
       const width = selected ? 5 : object.answer ? 3.5 : object.truth ? 1.6 : 2.2;
       const solid = this.lines(ends, colour, width);
-      const behind = this.lines(ends, colour, width, { depthTest: false, transparent: true, opacity: 0.3 }); // seen through walls
+      const behind = this.lines(ends, colour, width, { depthTest: false, transparent: true, opacity: 0.3 }); // visible through walls
       const hull = this.surface(corners, RoomSpace.TRIANGLES, colour, selected ? 0.22 : object.answer ? 0.12 : 0);
       for (const part of [solid, behind, hull]) {
         part.userData.id = object.id;
@@ -229,9 +229,10 @@ G3D.RoomSpace = class RoomSpace extends G3D.Space {
 
   static TRIANGLES = [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]].flatMap(([a, b, c, d]) => [a, b, c, a, c, d]);
 
-  // ---- where it is seen from
+  // ---- camera
 
-  // A sentence is shown close to its objects until the reader chooses another view or moves the camera, which is then kept within a scene.
+  // Show the objects of a sentence from close by, until the reader chooses another view or moves the camera. The camera is then kept while
+  // the scene stays the same.
   openView(opened, located) {
     const close = this.page.item.expression && located;
     if (opened || this.following) {
@@ -245,7 +246,7 @@ G3D.RoomSpace = class RoomSpace extends G3D.Space {
     this.following = false;
   }
 
-  // The bounds of some objects: of their boxes and points.
+  // Return the bounds of some objects: of their boxes and points.
   extent(objects) {
     const box = new THREE.Box3();
     const point = new THREE.Vector3();
@@ -259,7 +260,7 @@ G3D.RoomSpace = class RoomSpace extends G3D.Space {
     return box;
   }
 
-  // Move the camera so that bounds are in the middle of the view.
+  // Move the camera so that the bounds are in the middle of the view.
   centre(bounds) {
     if (bounds.isEmpty()) return;
     const middle = bounds.getCenter(new THREE.Vector3());
@@ -281,7 +282,7 @@ G3D.RoomSpace = class RoomSpace extends G3D.Space {
     if (view === "top") return { position: new THREE.Vector3(middle.x, middle.y - 1e-3 * reach, this.bounds.max.z + reach), target: middle, fov };
     if (view === "orbit") return { position: new THREE.Vector3(middle.x - 0.25 * reach, middle.y - 0.75 * reach, middle.z + 0.95 * reach), target: middle, fov };
     const away = Math.max(1.6, (0.9 * size.length()) / tangent / Math.min(1, aspect));
-    const inward = this.bounds.getCenter(new THREE.Vector3()).sub(middle).setZ(0); // from the side of the room's middle, so that no wall is between
+    const inward = this.bounds.getCenter(new THREE.Vector3()).sub(middle).setZ(0); // from the side of the scene's centre, so that no wall is in between
     if (inward.length() < 0.1) inward.set(-0.3, -1, 0);
     inward.normalize().multiplyScalar(0.75 * away);
     return { position: new THREE.Vector3(middle.x + inward.x, middle.y + inward.y, middle.z + 0.65 * away), target: middle, fov };

@@ -1,8 +1,8 @@
 "use strict";
-// What the 3D views of images and scenes have in common: a canvas with orbit controls, lines, surfaces and signs, picking and resizing.
+// Base of the 3D views of images and scenes: a canvas with orbit controls, lines, surfaces and text sprites, picking and resizing.
 
 G3D.Space = class {
-  // A section with a 3D view of the class `Kind`; without WebGL a sentence says so.
+  // Build a section with a 3D view of the class `Kind`; without WebGL it shows a message.
   static panel(Kind) {
     return (root, page) => {
       const probe = document.createElement("canvas").getContext("webgl2");
@@ -45,7 +45,7 @@ G3D.Space = class {
     return { ground: colour("--scene"), line: colour("--scene-line"), strong: colour("--scene-line-strong"), words: style.getPropertyValue("--quiet").trim() };
   }
 
-  // Lines given as pairs of points, `width` in pixels.
+  // Build lines from pairs of points, `width` in pixels.
   lines(points, color, width, options = {}) {
     const geometry = new THREE.LineSegmentsGeometry().setPositions(points.flat());
     const material = new THREE.LineMaterial({ color, linewidth: width, ...options });
@@ -62,7 +62,7 @@ G3D.Space = class {
     return new THREE.Mesh(geometry, material);
   }
 
-  // Words that always face the viewer and keep their size on the screen; with `ground`, on a plate of that colour.
+  // Build text that always faces the viewer and keeps its size on the screen; with `ground`, on a background of that colour.
   sign(text, colour, ground = null) {
     const canvas = document.createElement("canvas");
     const pen = canvas.getContext("2d");
@@ -96,7 +96,7 @@ G3D.Space = class {
     }
   }
 
-  // Go to the place { position, target, fov } of a view; `arrived` views describe the camera until the reader moves it.
+  // Move the camera to the { position, target, fov } of a view; `smoothly` animates the movement.
   fly(to, smoothly) {
     const from = { position: this.camera.position.clone(), target: this.controls.target.clone(), fov: this.camera.fov };
     const place = (share) => {
@@ -121,7 +121,7 @@ G3D.Space = class {
     this.flight = requestAnimationFrame(fly);
   }
 
-  // The reader has taken over: no button describes the view any more.
+  // The reader has moved the camera: no button is active any more.
   release() {
     cancelAnimationFrame(this.flight);
     this.mark(null);
@@ -131,7 +131,7 @@ G3D.Space = class {
     for (const [name, button] of Object.entries(this.button)) button.setAttribute("aria-pressed", name === view);
   }
 
-  // A click selects the object under it; `targets()` gives what can be hit, each part with userData.id.
+  // A click selects the object under it; `targets()` returns the objects that can be hit, each with userData.id.
   pick(canvas) {
     let down = null;
     canvas.addEventListener("pointerdown", (event) => { down = [event.clientX, event.clientY]; });
