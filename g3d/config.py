@@ -243,7 +243,7 @@ def schema(system: str) -> type[Config]:
     """
     if system not in system_names():
         raise InputError(f"system {system!r}: there is none of that name{did_you_mean(system, system_names())}")
-    found: type[Config] = registry.load(registry.SYSTEMS, system, "config").Config
+    found: type[Config] = registry.member(registry.SYSTEMS, system, "Config", "config")
     return found
 
 

@@ -11,7 +11,7 @@ from g3d import config as presets
 from g3d.config import Config
 from g3d.data.predictions import read_predictions
 from g3d.data.types import Answer, Prediction
-from g3d.datasets.base import Dataset, dataset_names, dataset_of, dataset_of_results, get_dataset
+from g3d.datasets.base import Dataset, dataset_of, dataset_of_results, datasets, get_dataset
 from g3d.errors import InputError, MissingDataError
 
 
@@ -50,7 +50,7 @@ def read_results(path: Path, root: Path, split: str | None, preset: str | None) 
     if dataset and dataset.native and dataset.native.knows(path):
         return Results(dataset, config, split, dataset.native.read(path, dataset.split_ids(root, split)))
     if path.is_dir():
-        asked = [dataset] if dataset else [get_dataset(name) for name in dataset_names()]
+        asked = [dataset] if dataset else datasets()
         formats = "; ".join(d.native.description for d in asked if d.native)
         raise InputError(
             f"predictions {path}: no result files of {' or '.join(d.name for d in asked)} in it",

@@ -171,7 +171,7 @@ def get_system(name: str) -> System:
         InputError: there is none.
     """
     schema(name)
-    return cast("System", registry.load(registry.SYSTEMS, name, "system").SYSTEM)
+    return cast("System", registry.member(registry.SYSTEMS, name, "SYSTEM", "system"))
 
 
 def grouped(samples: Samples, indices: Iterable[int]) -> list[list[int]]:
