@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from g3d.errors import InputError
+from g3d.errors import InputError, did_you_mean
 
 
 class Record:
@@ -30,9 +29,9 @@ class Record:
 
     def fail(self, field: str, found: Any, expected: str, whole: bool = False) -> NoReturn:
         """Raise the InputError of a field; with `whole` the field's name is already complete."""
-        shown = json.dumps(found, ensure_ascii=False)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
-        raise InputError(f"{self.where}: {'' if whole else self.prefix}{field}: found {shown}, expected {expected}")
+        text = json.dumps(found, ensure_ascii=False)
+        text = text if len(text) <= 60 else text[:57] + "..."
+        raise InputError(f"{self.where}: {'' if whole else self.prefix}{field}: found {text}, expected {expected}")
 
     def only(self, known: Sequence[str], required: Sequence[str]) -> None:
         """Check that all required fields are there and that no other field than the known ones is.
@@ -46,9 +45,8 @@ class Record:
                 raise InputError(f"{self.where}: {self.prefix}{name} is missing (found: {found})")
         for name in self.values:
             if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
-                hint = f"Did you mean {near[0]}?" if near else None
-                raise InputError(f"{self.where}: {self.prefix}{name} is not a known field", hint)
+                near = did_you_mean(name, known)
+                raise InputError(f"{self.where}: {self.prefix}{name} is not a known field{near}")
 
     def inner(self, field: str) -> Record:
         """Return the object in a field."""

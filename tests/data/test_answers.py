@@ -124,7 +124,7 @@ def record(**changes: Any) -> dict[str, Any]:
         ({"answer_points": -1}, r"answers\[0\]\.points: found -1, expected a whole number"),
         ({"answer_runs": 4}, r"answers\[0\]\.runs: found 4, expected a run-length text"),
         ({"answer_score": None}, r"answers\[0\]\.score: found null, expected a finite number"),
-        ({"answer_scroe": 1}, r"answers\[0\]\.scroe is not a known field\nDid you mean score"),
+        ({"answer_scroe": 1}, r"answers\[0\]\.scroe is not a known field; did you mean 'score'"),
         ({"answers": [3]}, r"answers\[0\]: found 3, expected a JSON object"),
         ({"answers": {}}, r"answers: found \{\}, expected a list"),
         ({"source": None}, r"source: found null, expected a JSON object"),
