@@ -282,7 +282,7 @@ def _resolve(preset: str, seen: tuple[str, ...]) -> dict[str, Any]:
 def _mapping(text: str, source: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
         raise InputError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise InputError(f"{source}: expected a mapping of keys to values, found {type(values).__name__}")
@@ -305,7 +305,7 @@ def _with_overrides(values: dict[str, Any], overrides: Iterable[str]) -> dict[st
             raise InputError(f"--set {item}: expected key=value, e.g. --set optim.lr=1e-4")
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):
             raise InputError(f"--set {item}: {text!r} is not a YAML value") from None
         for part in reversed(key.split(".")):
             value = {part: value}

@@ -11,6 +11,9 @@ import numpy as np
 
 from g3d.errors import InputError, did_you_mean
 
+_LARGEST = 2**31 - 1
+"""Bound of whole numbers: counts, ids and sizes are far below it, and arrays of int64 can hold it."""
+
 
 class Record:
     """A JSON object that is being read.
@@ -83,14 +86,14 @@ class Record:
     def count(self, field: str) -> int:
         """Return a whole number of 0 or more."""
         value = self.values[field]
-        if type(value) is not int or value < 0:
+        if type(value) is not int or not 0 <= value <= _LARGEST:
             self.fail(field, value, "a whole number of 0 or more")
         return int(value)
 
     def integer(self, field: str, default: int) -> int:
         """Return an integer, or the default where the field is absent."""
         value = self.values.get(field, default)
-        if type(value) is not int:
+        if type(value) is not int or not -_LARGEST <= value <= _LARGEST:
             self.fail(field, value, "an integer")
         return int(value)
 
@@ -116,7 +119,11 @@ class Record:
         value = self.values.get(field)
         if value is None:
             return None
-        if not isinstance(value, list) or len(value) != 2 or any(type(v) is not int or v <= 0 for v in value):
+        if (
+            not isinstance(value, list)
+            or len(value) != 2
+            or any(type(v) is not int or not 0 < v <= _LARGEST for v in value)
+        ):
             self.fail(field, value, "[width, height] in pixels, or null")
         return value[0], value[1]
 

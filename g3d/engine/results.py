@@ -9,6 +9,7 @@ from typing import Any
 
 from g3d import config as presets
 from g3d.config import Config
+from g3d.data.files import read_text
 from g3d.data.predictions import read_predictions
 from g3d.data.types import Answer, Prediction
 from g3d.datasets.base import Dataset, dataset_of, dataset_of_results, datasets, get_dataset
@@ -100,5 +101,5 @@ def _config_of_run(path: Path) -> Config | None:
     for folder in list(path.resolve().parents)[:3]:
         file = folder / "config.yaml"
         if file.is_file() and (folder / "checkpoints").is_dir():
-            return presets.from_yaml(file.read_text(encoding="utf-8"), source=str(file))
+            return presets.from_yaml(read_text(file, "config"), source=str(file))
     return None
