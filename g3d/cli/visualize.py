@@ -111,4 +111,4 @@ def _tell(written: list[Path], as_json: bool) -> None:
         output.emit({"schema": 1, "files": [str(path) for path in written]})
     else:
         for path in written:
-            typer.echo(str(path))
+            output.show(str(path))
