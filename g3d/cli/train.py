@@ -54,6 +54,8 @@ def train(
         raise InputError("g3d train: which preset?", "--preset NAME (g3d presets list shows them), or --resume RUN")
     if saved is not None and out is not None:
         raise InputError("--out: a resumed run goes on in its own directory", "leave --out away")
+    if saved is not None and scale_lr:
+        raise InputError("--scale-lr: a resumed run keeps its learning rate", "leave it away, or --set optim.lr=...")
     config = saved.config if saved else _config(str(preset), settings, scale_lr)
     root = data or _data_of(saved)
     with processes(device) as group:
