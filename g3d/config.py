@@ -273,7 +273,7 @@ def schema(system: str) -> type[Config]:
     """
     if system not in system_names():
         raise InputError(f"system {system!r}: there is none of that name{did_you_mean(system, system_names())}")
-    found: type[Config] = registry.load(registry.SYSTEMS, system, "config").Config
+    found: type[Config] = registry.member(registry.SYSTEMS, system, "Config", "config")
     return found
 
 
@@ -312,7 +312,7 @@ def _resolve(preset: str, seen: tuple[str, ...]) -> dict[str, Any]:
 def _mapping(text: str, source: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
         raise InputError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise InputError(f"{source}: expected a mapping of keys to values, found {type(values).__name__}")
@@ -335,7 +335,7 @@ def _with_overrides(values: dict[str, Any], overrides: Iterable[str]) -> dict[st
             raise InputError(f"--set {item}: expected key=value, e.g. --set optim.lr=1e-4")
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):
             raise InputError(f"--set {item}: {text!r} is not a YAML value") from None
         for part in reversed(key.split(".")):
             value = {part: value}

@@ -3,7 +3,8 @@
 A package adds a system with an entry point in the group `g3d.systems`; its value is a package with the layout of a
 folder of g3d/systems (config.py with `Config`, system.py with `SYSTEM`, presets/*.yaml, optionally demo.py). A package
 adds a data set with an entry point in the group `g3d.datasets`; its value is a module with `DATASET`. Listing the names
-imports nothing.
+imports nothing. A package that is broken stops what names it; where all packages are looked through, it is left out with
+a warning.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any, TypeVar
 
 from g3d.errors import EnvironmentProblem
 
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 SYSTEMS, DATASETS = "g3d.systems", "g3d.datasets"
 
 
@@ -57,10 +62,33 @@ def load(group: str, name: str, part: str = "") -> ModuleType:
         return importlib.import_module(path)
     try:
         return importlib.import_module(path)
-    except ImportError as error:
+    except Exception as error:  # importing runs the package's own code
+        raise _unusable(group, name, f"{path} cannot be imported", error) from error
+
+
+def member(group: str, name: str, attribute: str, part: str = "") -> Any:
+    """Return an object of a system's or a data set's module, for example its `SYSTEM`.
+
+    Raises:
+        EnvironmentProblem: the module of another package cannot be imported, or has no such object.
+    """
+    module = load(group, name, part)
+    if not hasattr(module, attribute):
         raise EnvironmentProblem(
-            f"{group} {name}: {path} cannot be imported: {error}", "was it uninstalled?"
-        ) from error
+            f"{group} {name}: {module.__name__} has no {attribute}", "ask the author of the package for a repair"
+        )
+    return getattr(module, attribute)
+
+
+def each(group: str, get: Callable[[str], T]) -> dict[str, T]:
+    """Return `get(name)` of each system or data set; those of a broken package are left out with a warning."""
+    found = {}
+    for name in modules(group):
+        try:
+            found[name] = get(name)
+        except EnvironmentProblem as error:
+            log.warning("%s; left out", error.message)
+    return found
 
 
 def has_part(group: str, name: str, part: str) -> bool:
@@ -71,11 +99,19 @@ def has_part(group: str, name: str, part: str) -> bool:
 def folder(group: str, name: str) -> Path | None:
     """Return the folder of a system that is a package; None for a single module, and for one that is not there."""
     try:
-        spec = importlib.util.find_spec(modules(group)[name])
-    except ImportError:  # a package above it is missing; `load` says so when the system is asked for
+        spec = importlib.util.find_spec(modules(group)[name])  # imports the packages around it
+    except Exception as error:
+        log.warning("%s", _unusable(group, name, f"{modules(group)[name]} cannot be imported", error).message)
         return None
     places = list(spec.submodule_search_locations or ()) if spec else []
     return Path(places[0]) if places else None
+
+
+def _unusable(group: str, name: str, what: str, error: Exception) -> EnvironmentProblem:
+    reason = (str(error).splitlines() or [""])[0]
+    kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+    hint = "was it uninstalled?" if isinstance(error, ImportError) else "ask the author of the package for a repair"
+    return EnvironmentProblem(f"{group} {name}: {what}: {kind}{reason}", hint)
 
 
 def _built_in(group: str) -> list[str]:

@@ -120,3 +120,12 @@ def test_a_preset_that_extends_itself_is_refused(tmp_path: Path, monkeypatch: py
     Path("b.yaml").write_text("extends: a.yaml\n")
     with pytest.raises(InputError, match=r"a.yaml -> b.yaml -> a.yaml"):
         config.load("a.yaml")
+
+
+@pytest.mark.parametrize("text", ["2024-13-45", "[" * 5000])
+def test_yaml_that_its_reader_does_not_foresee_is_an_input_error(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError, match="is not a YAML value"):
+        config.load("monodle", [f"data.val={text}"])
+    (tmp_path / "p.yaml").write_text(f"extends: monodle\ndata: {{val: {text}}}")
+    with pytest.raises(InputError, match="not valid YAML"):
+        config.load(tmp_path / "p.yaml")

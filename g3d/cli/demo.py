@@ -80,4 +80,5 @@ def _show(part: Demo, report: DemoReport) -> None:
         Row(name, tuple(table.metrics[metric] for metric in part.figures.values())) for name, table in tables.items()
     ]
     output.show_table(Table(f"{part.learns}, percent", tuple(part.figures), tuple(rows), digits=1))
-    typer.echo(f"run   {report.run}\npage  {report.page}")
+    output.show(f"run   {report.run}")
+    output.show(f"page  {report.page}")

@@ -25,7 +25,7 @@ def doctor(as_json: Json = False) -> None:
             continue
         colour = {"ok": "green", "note": "yellow", "broken": "red"}[finding.state]
         typer.secho(f"{finding.state:<7}", fg=colour, nl=False)
-        typer.echo(f"{finding.name:<32} {finding.text}")
+        output.show(f"{finding.name:<32} {finding.text}")
     if as_json:
         output.emit({"schema": 1, "findings": findings})
     if broken:

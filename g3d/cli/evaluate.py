@@ -62,14 +62,18 @@ def evaluate(
 
     if (ckpt is None) == (predictions is None):
         raise InputError("g3d eval: give either --ckpt or --predictions")
+    if full_precision and native is None:
+        raise InputError("--full-precision: of which result files?", "--native DIR writes them")
     from g3d.engine.distributed import processes
     from g3d.engine.evaluate import evaluate as run
     from g3d.engine.evaluate import evaluate_file
     from g3d.engine.model import load_model
 
     if predictions is not None:
-        if settings or out or native:
-            raise InputError("g3d eval --predictions: --set, --out and --native are for a model", "leave them away")
+        if settings or out or native or batch:
+            raise InputError(
+                "g3d eval --predictions: --set, --out, --native and --batch are for a model", "leave them away"
+            )
         if data is None:
             raise InputError("g3d eval --predictions: where are the labels?", "--data DIR")
         _show(evaluate_file(predictions, data, split, preset), None, as_json)

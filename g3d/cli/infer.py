@@ -103,11 +103,11 @@ def _print(found: Sequence[Prediction]) -> None:
     for prediction in found:
         lines = [line for answer in prediction.answers for line in _lines(answer)]
         about = f"{len(lines)} objects" if prediction.expression is None else f'"{prediction.expression}"'
-        typer.echo(f"{prediction.source.path}: {about}")
+        output.show(f"{prediction.source.path}: {about}")
         if not lines and prediction.expression is not None:
             lines = ["no such object"]
         for line in lines:
-            typer.echo(f"  {line}")
+            output.show(f"  {line}")
 
 
 def _lines(answer: Answer) -> list[str]:

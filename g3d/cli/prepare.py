@@ -84,13 +84,13 @@ def kitti(
 
 def _show(report: KittiReport) -> None:
     frames = ", ".join(f"{name} {count:,}" for name, count in report.frames.items())
-    typer.echo(f"frames   {frames}")
-    typer.echo(
+    output.show(f"frames   {frames}")
+    output.show(
         "objects  "
         + ", ".join(f"{name} {count:,}" for name, count in sorted(report.objects.items(), key=lambda x: -x[1]))
     )
     if report.folder:
-        typer.echo(
+        output.show(
             f"prepared {report.folder}"
             + (" (up to date)" if report.up_to_date else f" ({report.bytes_written / 1e6:.2f} MB)")
         )
@@ -140,10 +140,10 @@ def demo(
             }
         )
         return
-    typer.echo(
+    output.show(
         f"{made.frames} frames ({made.train} train, {made.val} val) in {out}; next: g3d prepare kitti --data {out}"
     )
-    typer.echo(
+    output.show(
         f"{sum(said.sentences.values()):,} sentences about {said.objects:,} objects: g3d prepare "
         f"mono3drefer --data {said.root}"
     )

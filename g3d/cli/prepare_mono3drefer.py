@@ -56,7 +56,7 @@ def _show(report: Mono3DReferReport) -> None:
     """Print the counts of the report beside the published counts."""
     from g3d.data.mono3drefer import names as published
 
-    typer.echo(f"{'':<8}{'images':>8}{'objects':>9}{'published':>11}{'expressions':>13}{'published':>11}")
+    output.show(f"{'':<8}{'images':>8}{'objects':>9}{'published':>11}{'expressions':>13}{'published':>11}")
     rows = [
         (
             split,
@@ -69,22 +69,22 @@ def _show(report: Mono3DReferReport) -> None:
         for split in report.images
     ]
     for name, *counts in (*rows, ("all", *(sum(column) for column in zip(*(row[1:] for row in rows), strict=True)))):
-        typer.echo(
+        output.show(
             f"{name:<8}"
             + "".join(f"{count:>{width},}" for count, width in zip(counts, (8, 9, 11, 13, 11), strict=True))
         )
-    typer.echo(f"published: {published.PUBLISHED_IMAGES:,} images")
-    typer.echo(
+    output.show(f"published: {published.PUBLISHED_IMAGES:,} images")
+    output.show(
         "groups   "
         + ", ".join(f"{name} {count} ({published.PUBLISHED_GROUPS[name]})" for name, count in report.groups.items())
         + " objects (published)"
     )
-    typer.echo("classes  " + ", ".join(f"{name} {count:,}" for name, count in report.classes.items()))
-    typer.echo(f"words    {report.words[0]:.1f} in a sentence, at most {report.words[1]}")
+    output.show("classes  " + ", ".join(f"{name} {count:,}" for name, count in report.classes.items()))
+    output.show(f"words    {report.words[0]:.1f} in a sentence, at most {report.words[1]}")
     for note in report.notes:
-        typer.echo(f"note: {note}")
+        output.show(f"note: {note}")
     if report.folder:
-        typer.echo(
+        output.show(
             f"prepared {report.folder}"
             + (" (up to date)" if report.up_to_date else f" ({report.bytes_written / 1e3:,.0f} kB)")
         )

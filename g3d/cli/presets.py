@@ -16,13 +16,19 @@ Name = Annotated[str, typer.Argument(help="Preset name or file.", autocompletion
 
 @presets.command("list")
 def list_presets(as_json: Json = False) -> None:
-    """One line for each preset.
+    """One line for each preset; those that cannot be used are named at the end, with exit code 1.
 
     Example: g3d presets list
     """
     from g3d import config
+    from g3d.errors import G3DError
 
-    found = {name: config.load(name) for name in config.preset_names()}
+    found, broken = {}, []
+    for name in config.preset_names():
+        try:
+            found[name] = config.load(name)
+        except G3DError as error:
+            broken.append(error)
     if as_json:
         output.emit(
             [
@@ -30,10 +36,14 @@ def list_presets(as_json: Json = False) -> None:
                 for name, c in found.items()
             ]
         )
-        return
-    width = max(map(len, found))
-    for name, preset in found.items():
-        typer.echo(f"{name:{width}}  {preset.description}")
+    else:
+        width = max(map(len, found))
+        for name, preset in found.items():
+            output.show(f"{name:{width}}  {preset.description}")
+    for problem in broken:
+        output.error(problem)
+    if broken:
+        raise typer.Exit(1)
 
 
 @presets.command()

@@ -97,7 +97,7 @@ def show_plans(recipes: Sequence[tuple[Recipe, Sequence[Item], Path]], how: How)
         output.emit({"schema": 1, **first, **({"then": others} if others else {})})
     else:
         for _, found, out in plans:
-            typer.echo(
+            output.show(
                 f"{len(found.done)} done, {len(found.todo)} to do, of these {len(found.outdated)} out of date, in {out}"
             )
             for name, reason in list(found.outdated.items())[:20]:
@@ -105,7 +105,7 @@ def show_plans(recipes: Sequence[tuple[Recipe, Sequence[Item], Path]], how: How)
             for name, reasons in list(found.incomplete.items())[:20]:
                 output.show(f"  {name}: {len(reasons)} damaged parts are missing: {reasons[0]}")
         if free:
-            typer.echo(f"about {size / 1e9:.2f} GB to write, {free / 1e9:.1f} GB free")
+            output.show(f"about {size / 1e9:.2f} GB to write, {free / 1e9:.1f} GB free")
     if how.check and any(found.todo or found.incomplete for _, found, _ in plans):
         raise typer.Exit(1)
 
@@ -136,9 +136,9 @@ def show_joint_plan(work: str, plan: Any, as_json: bool) -> None:
     if as_json:
         output.emit({"schema": 1, **values, "up_to_date": reason is None, "reason": reason})
     elif reason is None:
-        typer.echo("up to date: nothing to do")
+        output.show("up to date: nothing to do")
     else:
-        typer.echo(work + (f" (prepared before, but {reason})" if reason else ""))
+        output.show(work + (f" (prepared before, but {reason})" if reason else ""))
 
 
 def finish(prepared: Prepared, out: Path, how: How, notes: Sequence[str] = ()) -> None:
@@ -162,7 +162,7 @@ def finish(prepared: Prepared, out: Path, how: How, notes: Sequence[str] = ()) -
             }
         )
     else:
-        typer.echo(f"prepared {len(prepared.made)}, {len(prepared.done)} done before, {len(broken)} broken, in {out}")
+        output.show(f"prepared {len(prepared.made)}, {len(prepared.done)} done before, {len(broken)} broken, in {out}")
         for note in notes:
             output.show(note)
     _list_broken([error for _, error in broken])

@@ -54,6 +54,8 @@ def train(
         raise InputError("g3d train: which preset?", "--preset NAME (g3d presets list shows them), or --resume RUN")
     if saved is not None and out is not None:
         raise InputError("--out: a resumed run goes on in its own directory", "leave --out away")
+    if saved is not None and scale_lr:
+        raise InputError("--scale-lr: a resumed run keeps its learning rate", "leave it away, or --set optim.lr=...")
     config = saved.config if saved else _config(str(preset), settings, scale_lr)
     root = data or _data_of(saved)
     with processes(device) as group:
@@ -83,7 +85,7 @@ def train(
         )
     else:
         output.say(f"trained {done.steps} steps in {done.seconds:.0f} s; next: g3d eval --ckpt {done.best or done.run}")
-        typer.echo(str(done.run))
+        output.show(str(done.run))
 
 
 def _saved(resume: str | None, preset: str | None, settings: list[str]) -> Checkpoint | None:
@@ -163,16 +165,16 @@ def _show_dry_run(report: Any, as_json: bool) -> None:
         output.emit({"schema": 1, **asdict(report), "estimated_seconds": report.estimated_seconds})
         return
     hours = report.estimated_seconds / 3600
-    typer.echo(f"parameters        {report.parameters:,} ({report.trainable:,} trainable)")
-    typer.echo(
+    output.show(f"parameters        {report.parameters:,} ({report.trainable:,} trainable)")
+    output.show(
         f"samples           {report.samples:,}: {report.steps_per_epoch:,} steps an epoch, {report.steps:,} in all"
     )
-    typer.echo(
+    output.show(
         f"one step          {report.step_seconds:.2f} s, and {report.data_seconds:.2f} s to read its "
         f"batch in one process"
     )
-    typer.echo(f"peak memory       {report.peak_memory / 2**30:.2f} GiB")
-    typer.echo(
+    output.show(f"peak memory       {report.peak_memory / 2**30:.2f} GiB")
+    output.show(
         f"whole training    about {hours:.1f} h" if hours >= 1 else f"whole training    about {hours * 60:.0f} min"
     )
-    typer.echo("losses            " + ", ".join(f"{name} {value:.3f}" for name, value in report.losses.items()))
+    output.show("losses            " + ", ".join(f"{name} {value:.3f}" for name, value in report.losses.items()))

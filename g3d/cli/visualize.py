@@ -66,9 +66,15 @@ def visualize(
 
       g3d visualize --scene data/scannet/scans/scene0000_00 --format html --format glb
     """
+    from g3d.errors import InputError
+
     if scene is not None:
+        if predictions or data or preset or item:
+            raise InputError("--scene: --predictions, --data, --preset and --item draw something else", "give one")
         _draw_scene(scene, out, form, aligned, frames, layer, as_json)
         return
+    if frames or layer:
+        raise InputError(f"{'--frames' if frames else '--layer'}: is for --scene", "leave it away")
     from g3d.engine.results import read_for_drawing
     from g3d.visualize.draw import visualize_predictions
 
@@ -115,4 +121,4 @@ def _tell(written: list[Path], as_json: bool) -> None:
         output.emit({"schema": 1, "files": [str(path) for path in written]})
     else:
         for path in written:
-            typer.echo(str(path))
+            output.show(str(path))

@@ -367,9 +367,9 @@ def _mask(record: Record, height: int, width: int) -> np.ndarray:
     text = record.values["runs"]
     if not isinstance(text, str):
         record.fail("runs", text, "a run-length text")
-    if not height * width:
+    if not height * width and not text:
         return np.zeros((height, width), bool)
     try:
         return strings_to_masks([text], height, width)[0].numpy()
-    except ValueError as error:
+    except (ValueError, MemoryError, RuntimeError) as error:  # torch says RuntimeError where memory lacks
         record.fail("runs", text, f"a run-length text of {height * width} values ({error})")

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from g3d.data.answers import CameraBoxes, answer_of
+from g3d.data.boundary import reading
 from g3d.data.files import atomic_write
 from g3d.data.records import Record, floats
 from g3d.data.types import ImageSource, Prediction, SceneSource, Source
@@ -66,7 +67,7 @@ def read_predictions(path: Path | str) -> list[Prediction]:
         raise MissingDataError(f"predictions file {path}: not found", "`g3d eval` and `g3d infer` write one.")
     predictions: list[Prediction] = []
     lines: dict[tuple[str, str | None], int] = {}
-    with path.open("rb") as file:
+    with reading(path, "predictions file"), path.open("rb") as file:
         for number, raw in enumerate(file, 1):
             if not raw.strip():
                 continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from g3d.errors import InputError
+from g3d.errors import InputError, did_you_mean
+
+_LARGEST = 2**31 - 1
+"""Bound of whole numbers: counts, ids and sizes are far below it, and arrays of int64 can hold it."""
 
 
 class Record:
@@ -30,9 +32,9 @@ class Record:
 
     def fail(self, field: str, found: Any, expected: str, whole: bool = False) -> NoReturn:
         """Raise the InputError of a field; with `whole`, `field` is used without the prefix."""
-        shown = json.dumps(found, ensure_ascii=False)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
-        raise InputError(f"{self.where}: {'' if whole else self.prefix}{field}: found {shown}, expected {expected}")
+        text = json.dumps(found, ensure_ascii=False)
+        text = text if len(text) <= 60 else text[:57] + "..."
+        raise InputError(f"{self.where}: {'' if whole else self.prefix}{field}: found {text}, expected {expected}")
 
     def only(self, known: Sequence[str], required: Sequence[str]) -> None:
         """Check that all required fields are present and that all fields are known.
@@ -46,9 +48,8 @@ class Record:
                 raise InputError(f"{self.where}: {self.prefix}{name} is missing (found: {found})")
         for name in self.values:
             if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
-                hint = f"Did you mean {near[0]}?" if near else None
-                raise InputError(f"{self.where}: {self.prefix}{name} is not a known field", hint)
+                near = did_you_mean(name, known)
+                raise InputError(f"{self.where}: {self.prefix}{name} is not a known field{near}")
 
     def inner(self, field: str) -> Record:
         """Return the JSON object in a field."""
@@ -85,14 +86,14 @@ class Record:
     def count(self, field: str) -> int:
         """Return the whole number of 0 or more in a field."""
         value = self.values[field]
-        if type(value) is not int or value < 0:
+        if type(value) is not int or not 0 <= value <= _LARGEST:
             self.fail(field, value, "a whole number of 0 or more")
         return int(value)
 
     def integer(self, field: str, default: int) -> int:
         """Return the integer in a field, or the default where the field is absent."""
         value = self.values.get(field, default)
-        if type(value) is not int:
+        if type(value) is not int or not -_LARGEST <= value <= _LARGEST:
             self.fail(field, value, "an integer")
         return int(value)
 
@@ -118,7 +119,11 @@ class Record:
         value = self.values.get(field)
         if value is None:
             return None
-        if not isinstance(value, list) or len(value) != 2 or any(type(v) is not int or v <= 0 for v in value):
+        if (
+            not isinstance(value, list)
+            or len(value) != 2
+            or any(type(v) is not int or not 0 < v <= _LARGEST for v in value)
+        ):
             self.fail(field, value, "[width, height] in pixels, or null")
         return value[0], value[1]
 

@@ -131,7 +131,13 @@ def get_dataset(name: str) -> Dataset:
     """
     if name not in dataset_names():
         raise InputError(f"data set {name!r}: there is none of that name{did_you_mean(name, dataset_names())}")
-    return cast(Dataset, registry.load(registry.DATASETS, name).DATASET)
+    return cast(Dataset, registry.member(registry.DATASETS, name, "DATASET"))
+
+
+def datasets() -> list[Dataset]:
+    """Return all data sets by name; those of a package that cannot be imported are left out with a warning."""
+    found = registry.each(registry.DATASETS, get_dataset)
+    return [found[name] for name in sorted(found)]
 
 
 def dataset_of(root: Path) -> Dataset:
@@ -143,7 +149,7 @@ def dataset_of(root: Path) -> Dataset:
     """
     if not root.is_dir():
         raise MissingDataError(f"--data {root}: no such folder")
-    knowing = [dataset for dataset in map(get_dataset, dataset_names()) if dataset.knows(root)]
+    knowing = [dataset for dataset in datasets() if dataset.knows(root)]
     if len(knowing) != 1:
         found = " and ".join(dataset.name for dataset in knowing) or f"none of {', '.join(dataset_names())}"
         raise InputError(f"--data {root}: found {found}; expected one data set", "say which with --preset NAME")
@@ -152,5 +158,4 @@ def dataset_of(root: Path) -> Dataset:
 
 def dataset_of_results(path: Path) -> Dataset | None:
     """Return the first data set that recognises the format of the result files; None if none does."""
-    found = map(get_dataset, dataset_names())
-    return next((dataset for dataset in found if dataset.native and dataset.native.knows(path)), None)
+    return next((dataset for dataset in datasets() if dataset.native and dataset.native.knows(path)), None)

@@ -122,7 +122,8 @@ class DemoReport:
 
 def demo_names() -> list[str]:
     """Return the names of the systems that have a demo."""
-    return [name for name in presets.system_names() if registry.has_part(registry.SYSTEMS, name, "demo")]
+    has_demo = registry.each(registry.SYSTEMS, lambda name: registry.has_part(registry.SYSTEMS, name, "demo"))
+    return sorted(name for name, found in has_demo.items() if found)
 
 
 def get_demo(name: str) -> Demo:
@@ -133,7 +134,7 @@ def get_demo(name: str) -> Demo:
     """
     if name not in demo_names():
         raise InputError(f"--system {name}: expected {' or '.join(demo_names())}")
-    demo: Demo = registry.load(registry.SYSTEMS, name, "demo").DEMO
+    demo: Demo = registry.member(registry.SYSTEMS, name, "DEMO", "demo")
     return demo
 
 

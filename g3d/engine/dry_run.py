@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from g3d.engine.distributed import Processes
+from g3d.engine.evaluate import check_evaluation
 from g3d.engine.loggers import check_installed
 from g3d.engine.trainer import Trainer
 
@@ -53,6 +54,7 @@ def dry_run(config: Any, root: Path, group: Processes) -> DryRun:
         InputError, MissingDataError, EnvironmentProblem: what `train` would raise before and during its first step.
     """
     check_installed(config)
+    check_evaluation(config, root, group)
     trainer = Trainer(config, root, group)
     began = time.perf_counter()
     batch = next(trainer.loader.epoch(0))

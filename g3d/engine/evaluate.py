@@ -15,12 +15,12 @@ from g3d.config import Config
 from g3d.data.files import require_writable
 from g3d.data.predictions import write_predictions
 from g3d.data.types import Answer, Prediction
-from g3d.datasets.base import Dataset, get_dataset
+from g3d.datasets.base import Dataset, Evaluator, get_dataset
 from g3d.engine import session
-from g3d.engine.distributed import Processes, gather_to_first
+from g3d.engine.distributed import Processes, from_first, gather_to_first
 from g3d.engine.loader import evaluation_batches
 from g3d.engine.model import LoadedModel
-from g3d.engine.results import read_results
+from g3d.engine.results import Results, read_results
 from g3d.errors import EnvironmentProblem, InputError
 from g3d.metrics.table import Table
 from g3d.progress import Progress, Silent
@@ -122,10 +122,9 @@ def evaluate_file(path: Path, root: Path, split: str | None, preset: str | None)
         InputError: the predictions cannot be used, or their data set cannot be determined.
     """
     results = read_results(path, root, split, preset)
-    kind = type(results.predictions[0].answers[0]) if results.predictions and results.predictions[0].answers else None
-    if kind is None:
-        raise InputError(f"predictions {path}: found no prediction with an answer, expected some")
-    table = evaluate_predictions(results.dataset, results.config, results.predictions, root, results.split, kind)
+    table = evaluate_predictions(
+        results.dataset, results.config, results.predictions, root, results.split, _evaluated(results, path)
+    )
     return Evaluation(results.split, results.predictions, table, results.config)
 
 
@@ -159,6 +158,7 @@ def predict(
     was_training = model.training
     model.eval()
     found: dict[int, Prediction] = {}
+    done = 0
     batches = evaluation_batches(samples, system.collate, batch or config.train.eval_batch, config.train.workers, group)
     for indices, inputs in batches:
         with (
@@ -167,7 +167,9 @@ def predict(
             session.autocast(config.train, group.device),
         ):
             found.update(zip(indices, system.predict(model, inputs.to(group.device), config), strict=True))
-        progress.advance(min(len(indices) * group.world, len(samples) - (len(found) - len(indices)) * group.world))
+        all_done = min(len(found) * group.world, len(samples))  # about as many in each process
+        progress.advance(all_done - done)
+        done = all_done
     model.train(was_training)
     progress.end()
     parts = gather_to_first(found, group)
@@ -183,11 +185,30 @@ def evaluate_model(
         The table in the first process; None in the others, and None if the split has no labels.
     """
     system = get_system(config.system)
+    evaluator = _evaluator_of(config, root, split) if group.first else None
+    if not from_first(evaluator is not None, group):
+        return None
     samples = system.samples(config, root, split, training=False)
     found = predict(model, config, samples, group, progress=progress)
-    if found is None:
+    if found is None or evaluator is None:
         return None
-    return evaluate_predictions(get_dataset(config.data.dataset), config, found, root, split, system.answers)
+    evaluator.update(found)
+    return evaluator.compute()
+
+
+def check_evaluation(config: Any, root: Path, group: Processes) -> None:
+    """Raise what would keep a training's evaluations from being made: better known before it than after an epoch.
+
+    Raises:
+        InputError, MissingDataError: the split to evaluate on is unknown, or its labels cannot be used.
+    """
+    if config.train.eval_epochs and group.first:
+        _evaluator_of(config, root, config.data.val)
+
+
+def _evaluator_of(config: Any, root: Path, split: str) -> Evaluator | None:
+    dataset, answers = get_dataset(config.data.dataset), get_system(config.system).answers
+    return dataset.evaluator(root, split, answers, _options(dataset, config))
 
 
 def evaluate_predictions(
@@ -208,14 +229,31 @@ def evaluate_predictions(
         split: the split of the predictions.
         answers: the type of answer to evaluate.
     """
-    options: Mapping[str, Any] = {}
-    if config is not None:
-        options = {name: getattr(config.data, name) for name in dataset.options if hasattr(config.data, name)}
-    evaluator = dataset.evaluator(root, split, answers, options)
+    evaluator = dataset.evaluator(root, split, answers, _options(dataset, config))
     if evaluator is None:
         return None
     evaluator.update(predictions)
     return evaluator.compute()
+
+
+def _options(dataset: Dataset, config: Config | None) -> dict[str, Any]:
+    """Return the settings of a preset that the data set's evaluation follows."""
+    if config is None:
+        return {}
+    return {name: getattr(config.data, name) for name in dataset.options if hasattr(config.data, name)}
+
+
+def _evaluated(results: Results, path: Path) -> type[Answer]:
+    """Return the type of answer that predictions from a file are evaluated by."""
+    kinds = {type(answer) for prediction in results.predictions for answer in prediction.answers}
+    if len(kinds) == 1:
+        return kinds.pop()
+    if results.config is not None:
+        return get_system(results.config.system).answers
+    if not kinds:
+        raise InputError(f"predictions {path}: found no prediction with an answer, expected some")
+    found = " and ".join(sorted(kind.kind for kind in kinds))
+    raise InputError(f"predictions {path}: found answers of {found}", "say which system's they are with --preset NAME")
 
 
 def _merged(parts: Sequence[Mapping[int, Prediction]], count: int) -> list[Prediction]:

@@ -9,10 +9,11 @@ from typing import Any
 
 from g3d import config as presets
 from g3d.config import Config
+from g3d.data.files import read_text
 from g3d.data.predictions import read_predictions
-from g3d.data.types import Answer, Prediction
-from g3d.datasets.base import Dataset, dataset_names, dataset_of, dataset_of_results, get_dataset
-from g3d.errors import InputError, MissingDataError
+from g3d.data.types import Answer, ImageSource, Prediction
+from g3d.datasets.base import Dataset, dataset_of, dataset_of_results, datasets, get_dataset
+from g3d.errors import G3DError, InputError, MissingDataError
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,39 @@ def read_results(path: Path, root: Path, split: str | None, preset: str | None) 
     if dataset and dataset.native and dataset.native.knows(path):
         return Results(dataset, config, split, dataset.native.read(path, dataset.split_ids(root, split)))
     if path.is_dir():
-        asked = [dataset] if dataset else [get_dataset(name) for name in dataset_names()]
+        asked = [dataset] if dataset else datasets()
         formats = "; ".join(d.native.description for d in asked if d.native)
         raise InputError(
             f"predictions {path}: no result files of {' or '.join(d.name for d in asked)} in it",
             f"{formats}; a run's are RUN/predictions/SPLIT.jsonl",
         )
-    return Results(dataset or dataset_of(root), config, split, read_predictions(path))
+    dataset, found = dataset or dataset_of(root), read_predictions(path)
+    _refuse_other_split(path, dataset, root, split, found)
+    return Results(dataset, config, split, found)
+
+
+def _refuse_other_split(path: Path, dataset: Dataset, root: Path, split: str, found: Sequence[Prediction]) -> None:
+    """Raise InputError if predictions are about another image of the data set than the split's of that name.
+
+    Splits may use the same names for different images: labels of one say nothing about the other.
+    """
+    first = next((p for p in found if isinstance(p.source, ImageSource) and p.source.path), None)
+    if first is None:
+        return
+    try:
+        own = dataset.sources(root, split, [first.sample])[first.sample]
+    except (G3DError, LookupError):  # it is not in the split, which whoever needs it there says
+        return
+    if own.path is None or first.source.path is None:
+        return
+    expected, image, whole = (Path(place).resolve() for place in (own.path, first.source.path, root))
+    if not expected.is_relative_to(whole):
+        whole = whole.parent  # a prepared folder lies in the raw one
+    if image != expected and image.exists() and expected.is_relative_to(whole) and image.is_relative_to(whole):
+        raise InputError(
+            f"predictions {path}: {first.sample!r} is about {image}, but in split {split} it is {expected}",
+            "say which split they are of with --split",
+        )
 
 
 def read_for_drawing(
@@ -107,5 +134,5 @@ def _config_of_run(path: Path) -> Config | None:
     for folder in list(path.resolve().parents)[:3]:
         file = folder / "config.yaml"
         if file.is_file() and (folder / "checkpoints").is_dir():
-            return presets.from_yaml(file.read_text(encoding="utf-8"), source=str(file))
+            return presets.from_yaml(read_text(file, "config"), source=str(file))
     return None

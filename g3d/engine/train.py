@@ -18,7 +18,7 @@ from torch import Tensor
 from g3d.config import Config
 from g3d.engine import checkpoint
 from g3d.engine.distributed import Processes, any_process, mean_over
-from g3d.engine.evaluate import evaluate_model
+from g3d.engine.evaluate import check_evaluation, evaluate_model
 from g3d.engine.loggers import Logger, check_installed, open_loggers
 from g3d.engine.run import BEST, LAST, Run
 from g3d.engine.trainer import Trainer
@@ -73,6 +73,7 @@ def train(
         InputError, MissingDataError, EnvironmentProblem: see Run, Trainer, the system and the data set.
     """
     check_installed(config)
+    check_evaluation(config, root, group)
     resumed = Run.resume(_folder_of(resume), group) if resume else None
     trainer = Trainer(config, root, group, fresh=resume is None)
     run = resumed or Run.create(trainer.config, out, sys.argv, group)

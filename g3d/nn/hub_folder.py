@@ -16,6 +16,7 @@ from typing import Any
 
 from torch import nn
 
+from g3d.data.boundary import first_line, reading
 from g3d.errors import InputError, MissingDataError
 from g3d.nn.weights import load_weights
 
@@ -102,13 +103,10 @@ def read_json(file: Path, what: str) -> dict[str, Any]:
         MissingDataError: there is no such file.
         InputError: the file cannot be read, or holds no JSON object.
     """
-    try:
-        entries = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MissingDataError(f"{what} {file.parent}: no {file.name} in this folder") from None
-    except (OSError, ValueError) as error:
-        hint = "the file is damaged or incomplete: copy it again"
-        raise InputError(f"{what} {file}: not valid JSON: {first_line(error)}", hint) from None
+    if not file.is_file():
+        raise MissingDataError(f"{what} {file.parent}: no {file.name} in this folder")
+    with reading(file, what, "the file is damaged or incomplete: copy it again", "not valid JSON"):
+        entries = json.loads(file.read_bytes())
     if not isinstance(entries, dict):
         raise InputError(f"{what} {file}: expected an object, found {type(entries).__name__}")
     return entries
@@ -160,11 +158,6 @@ def quiet() -> Iterator[None]:
         noise.set_verbosity(level)
         if bars:
             noise.enable_progress_bar()
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its type if it has none."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _download(repository: str, revision: str | None, layout: Layout, what: str) -> Path:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from g3d.data.boundary import reading
 from g3d.data.files import atomic_write
 from g3d.errors import EnvironmentProblem, G3DError, InputError
 
@@ -73,10 +74,8 @@ def read_manifest(folder: Path, name: str = MANIFEST) -> dict[str, Any] | None:
     path = folder / name
     if not path.is_file():
         return None
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON ({error})", "delete it and run g3d prepare again") from None
+    with reading(path, hint="delete it and run g3d prepare again", problem="not valid JSON"):
+        values = json.loads(path.read_bytes())
     if not isinstance(values, dict):
         raise InputError(
             f"{path}: expected an object, found {type(values).__name__}", "delete it and run g3d prepare again"

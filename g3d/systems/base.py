@@ -174,7 +174,7 @@ def get_system(name: str) -> System:
         InputError: no system has this name.
     """
     schema(name)
-    return cast("System", registry.load(registry.SYSTEMS, name, "system").SYSTEM)
+    return cast("System", registry.member(registry.SYSTEMS, name, "SYSTEM", "system"))
 
 
 def grouped(samples: Samples, indices: Iterable[int]) -> list[list[int]]:

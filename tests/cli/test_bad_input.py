@@ -339,7 +339,7 @@ def test_a_run_directory_that_cannot_be_written_any_more(run: Path) -> None:
 
 def test_options_of_a_model_beside_predictions(world: Path, run: Path) -> None:
     args = ("eval", "--predictions", str(run), "--data", str(world), "--set", "data.classes=[Car]")
-    refused(2, *args, says=("--set, --out and --native are for a model",))
+    refused(2, *args, says=("--set, --out, --native and --batch are for a model",))
 
 
 def test_images_of_the_same_name(run: Path, tmp_path: Path, drawn_kitti: Path) -> None:
@@ -367,3 +367,18 @@ def test_diverged_training_says_so(world: Path, tmp_path: Path, monkeypatch: pyt
     assert (
         list((tmp_path / "run" / "checkpoints").iterdir()) == []
     )  # nothing of it is kept, however seldom it is logged
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("visualize", "--scene", "a.ply", "--predictions", "p.jsonl"), "--scene: --predictions, --data"),
+        (("visualize", "--scene", "a.ply", "--item", "000001"), "--scene: --predictions, --data"),
+        (("visualize", "--data", "d", "--item", "1", "--frames", "f"), "--frames: is for --scene"),
+        (("visualize", "--data", "d", "--item", "1", "--layer", "instances"), "--layer: is for --scene"),
+        (("eval", "--ckpt", "run", "--full-precision"), "--full-precision: of which result files?"),
+        (("eval", "--predictions", "p.jsonl", "--data", "d", "--batch", "2"), "--native and --batch are for a model"),
+    ],
+)
+def test_an_option_that_would_not_be_read_is_refused(args: tuple[str, ...], says: str) -> None:
+    refused(2, *args, says=(says,))

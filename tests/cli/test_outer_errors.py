@@ -11,11 +11,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from support import paths
 from support.verbs import g3d
 
 from g3d.cli import output
+from g3d.cli.infer import _print
 from g3d.data.boundary import reading
+from g3d.data.types import PointMask, Prediction, SceneSource
 from g3d.errors import InputError
 from g3d.metrics.table import Row, Table
 
@@ -153,3 +157,22 @@ def test_the_bar_reads_no_markup(monkeypatch: pytest.MonkeyPatch, capsys: Any) -
     bar.advance(note="[bold")
     bar.end()
     assert "[red]x[/red]" in capsys.readouterr().err
+
+
+def test_names_from_data_reach_the_terminal_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    mask = PointMask(np.ones(2, bool), 0.5, name="chair\x1b[2J")
+    source = SceneSource("rooms/\x1b]0;title\x07.ply", "room")
+    _print([Prediction("a", source, (mask,), "the chair\nerror: fake")])
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert out.count("\n") == 2
+    assert 'rooms/\\x1b]0;title\\x07.ply: "the chair\\nerror: fake"\n  chair\\x1b[2J' in out
+
+
+def test_verbs_write_through_the_escaping_functions() -> None:
+    raw = {
+        file.name: file.read_text().count("typer.echo(") + file.read_text().count(" print(")
+        for file in (paths.ROOT / "g3d" / "cli").glob("*.py")
+    }
+    del raw["output.py"]
+    assert {name: count for name, count in raw.items() if count} == {"app.py": 1, "presets.py": 1}  # version, YAML

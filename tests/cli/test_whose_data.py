@@ -14,7 +14,7 @@ import pytest
 from support.verbs import g3d
 
 from g3d.data.predictions import write_predictions
-from g3d.data.types import CameraBoxes, Prediction
+from g3d.data.types import CameraBoxes, PixelMask, Prediction
 from g3d.datasets.mono3drefer import DATASET
 from g3d.engine.results import labels_alone
 
@@ -106,3 +106,21 @@ def test_data_that_no_data_set_knows_is_refused(tmp_path: Path) -> None:
     code, _, err = g3d("eval", "--predictions", str(tmp_path / "empty"), "--data", str(tmp_path))
     assert code == 2
     assert "no result files of kitti or mono3drefer in it" in err
+
+
+def test_answers_of_files_are_evaluated_by_their_type(refer: Path, tmp_path: Path) -> None:
+    data, file = ("--data", str(refer), "--split", "test"), tmp_path / "p.jsonl"
+    answers = perfect(refer)
+    mask = PixelMask(np.ones((2, 2), bool), 0.5)
+    write_predictions(file, [replace(answers[0], answers=())])
+    code, _, err = g3d("eval", "--predictions", str(file), *data)
+    assert code == 2
+    assert "found no prediction with an answer" in err
+    with_masks = [replace(answer, answers=(mask, *answer.answers)) for answer in answers]
+    write_predictions(file, with_masks)
+    code, _, err = g3d("eval", "--predictions", str(file), *data)
+    assert code == 2
+    assert "found answers of camera_boxes and pixel_mask" in err
+    code, out, err = g3d("eval", "--predictions", str(file), *data, "--preset", "jln", "--json")
+    assert code == 0, err
+    assert max(json.loads(out)["metrics"].values()) == 100

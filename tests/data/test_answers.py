@@ -122,9 +122,11 @@ def record(**changes: Any) -> dict[str, Any]:
         ({"answer_runs": "!!"}, r"answers\[0\]\.runs: found \"!!\", expected a run-length text of 4 values"),
         ({"answer_points": 5}, r"answers\[0\]\.runs: .*expected a run-length text of 5 values"),
         ({"answer_points": -1}, r"answers\[0\]\.points: found -1, expected a whole number"),
+        ({"answer_points": 10**30}, r"answers\[0\]\.points: found 1000.*expected a whole number"),
+        ({"answer_points": 0}, r"answers\[0\]\.runs: found \"13\", expected a run-length text of 0 values"),
         ({"answer_runs": 4}, r"answers\[0\]\.runs: found 4, expected a run-length text"),
         ({"answer_score": None}, r"answers\[0\]\.score: found null, expected a finite number"),
-        ({"answer_scroe": 1}, r"answers\[0\]\.scroe is not a known field\nDid you mean score"),
+        ({"answer_scroe": 1}, r"answers\[0\]\.scroe is not a known field; did you mean 'score'"),
         ({"answers": [3]}, r"answers\[0\]: found 3, expected a JSON object"),
         ({"answers": {}}, r"answers: found \{\}, expected a list"),
         ({"source": None}, r"source: found null, expected a JSON object"),
@@ -133,6 +135,17 @@ def record(**changes: Any) -> dict[str, Any]:
         ({"source_name": ""}, r"source\.name: found \"\", expected the scene's name"),
         ({"source_size": None}, r"source\.size is not a known field"),
         ({"image": None}, r"image is not a known field"),
+        (
+            {
+                "answers": [
+                    {
+                        "kind": "scene_boxes",
+                        "objects": [{"class": "a", "score": 1, "center": [0] * 3, "size": [1] * 3, "id": 10**30}],
+                    }
+                ]
+            },
+            r"answers\[0\]\.objects\[0\]\.id: found 1000.*expected an integer",
+        ),
     ],
 )
 def test_a_bad_record_is_refused_with_its_field(tmp_path: Path, changes: dict[str, Any], says: str) -> None:

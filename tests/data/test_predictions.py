@@ -129,7 +129,7 @@ def test_float32_scores_are_kept_exactly(tmp_path: Path) -> None:
         (record(schema=3), r":2: schema: found 3, expected 1 or 2"),
         ({"sample": "a"}, r":2: schema: found null, expected 1"),
         ({k: v for k, v in record().items() if k != "camera"}, r":2: camera is missing \(found: schema, sample"),
-        (record(imagesize=None), r":2: imagesize is not a known field\nDid you mean image_size"),
+        (record(imagesize=None), r":2: imagesize is not a known field; did you mean 'image_size'"),
         (record(sample=8), r":2: sample: found 8, expected the sample's id"),
         (record(expression=["a"]), r":2: expression: found \[\"a\"\], expected a string or null"),
         (record(image_size=[1242, 0]), r":2: image_size: found \[1242, 0\], expected \[width, height\]"),
@@ -149,7 +149,7 @@ def test_float32_scores_are_kept_exactly(tmp_path: Path) -> None:
         (record(object_score=10**400), r":2: objects\[0\]\.score: found \[1000.*expected a finite number"),
         (record(object_occluded=0.5), r":2: objects\[0\]\.occluded: found 0\.5, expected an integer"),
         (record(object_class=""), r":2: objects\[0\]\.class: found \"\", expected a class name"),
-        (record(object_aplha=1.0), r":2: objects\[0\]\.aplha is not a known field\nDid you mean alpha"),
+        (record(object_aplha=1.0), r":2: objects\[0\]\.aplha is not a known field; did you mean 'alpha'"),
         (record(sample="first"), r":2: sample 'first' is already on line 1"),
     ],
 )

@@ -57,6 +57,46 @@ def test_the_test_split_reads_testing_and_has_no_figures(with_test_folder: Path,
     assert (tmp_path / "drawn" / "000001.png").is_file()
 
 
+def test_predictions_of_the_test_split_never_meet_labels_of_training(with_test_folder: Path, tmp_path: Path) -> None:
+    run, data = str(tmp_path / "run"), ("--data", str(with_test_folder))
+    assert g3d("train", "--preset", "monodle", *data, "--out", run, *micro("train.epochs=1"))[0] == 0
+    assert g3d("eval", "--ckpt", run, "--split", "test")[0] == 0
+    drawn = ("visualize", "--predictions", f"{run}/predictions/test.jsonl", *data, "--out", str(tmp_path / "drawn"))
+    for args in (drawn, ("eval", *drawn[1:3], *data, "--split", "train")):
+        code, _, err = g3d(*args)
+        assert code == 2
+        assert "testing/image_2/000000.png, but in split " in err
+        assert "training/image_2/000000.png" in err
+        assert "--split" in err
+    assert not (tmp_path / "drawn").exists()
+    assert g3d(*drawn, "--split", "test")[0] == 0
+    code, out, _ = g3d("eval", *drawn[1:3], *data, "--split", "test", "--json")
+    assert code == 0
+    assert '"metrics": null' in out
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_training_that_cannot_be_evaluated_does_not_begin(
+    drawn_kitti: Path, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    train = ("train", "--preset", "monodle", "--data", str(drawn_kitti), "--out", str(tmp_path / "run"), *more)
+    for split, says in (("nonsense", "split 'nonsense' is unknown"), ("test", "expected testing/")):
+        code, _, err = g3d(*train, *micro(f"data.val={split}", "train.eval_epochs=2"))
+        assert code in (2, 3)
+        assert says in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_split_without_labels_is_not_predicted_while_training(
+    with_test_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("g3d.engine.evaluate.predict", lambda *args, **options: pytest.fail("predicted in vain"))
+    train = ("train", "--preset", "monodle", "--data", str(with_test_folder), "--out", str(tmp_path / "run"))
+    code, _, err = g3d(*train, *micro("data.val=test", "train.eval_epochs=1", "train.epochs=1"))
+    assert code == 0, err
+    assert "split test has no labels: there is nothing to evaluate" in err
+
+
 def test_without_a_testing_folder_the_test_split_is_missing(drawn_kitti: Path) -> None:
     with pytest.raises(MissingDataError, match="expected testing/"):
         DATASET.split_ids(drawn_kitti, "test")

@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from g3d.data.boundary import reading
 from g3d.data.files import atomic_write
 from g3d.data.mono3drefer.names import CLASS_NAMES
 from g3d.data.mono3drefer.raw import Expression
@@ -133,11 +134,8 @@ def _row(path: Path | str, prediction: Prediction) -> list[int | float]:
 def _read_entries(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingDataError(f"result file {path}: not found", "`g3d eval --native DIR` writes one.")
-    try:
+    with reading(path, problem="not the JSON of a published result file"):
         entries = json.loads(path.read_bytes(), object_pairs_hook=_no_key_twice)
-    except (ValueError, RecursionError) as error:
-        reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
-        raise InputError(f"{path}: not the JSON of a published result file: {reason}") from error
     if not isinstance(entries, dict):
         raise InputError(
             f"{path}: found a {type(entries).__name__}, expected a JSON object with an entry for each expression"
