@@ -3,8 +3,8 @@
 A package adds a system with an entry point in the group `g3d.systems`; its value is a package with the layout of a
 folder of g3d/systems (config.py with `Config`, system.py with `SYSTEM`, presets/*.yaml, optionally demo.py). A package
 adds a data set with an entry point in the group `g3d.datasets`; its value is a module with `DATASET`. Listing the names
-imports nothing. A package that is broken stops what names it; where all packages are looked through, it is left out with
-a warning.
+imports nothing. A broken package stops what names it; where all packages are looked through, it is left out with a
+warning.
 """
 
 from __future__ import annotations

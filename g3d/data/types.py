@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -57,6 +57,7 @@ class SceneSource:
 
 
 Source = ImageSource | SceneSource
+KnownT = TypeVar("KnownT")
 
 
 class Batch(Protocol):
@@ -115,13 +116,21 @@ class ImageBatch:
 
     @property
     def cameras(self) -> tuple[np.ndarray, ...]:
-        """Projection matrices (3, 4) float64 of the samples' original images, where they are known."""
-        return tuple(source.camera for source in self.sources if source.camera is not None)
+        """(3, 4) float64, the projection matrix of each sample's original image.
+
+        Raises:
+            ValueError: the camera of a sample is not known.
+        """
+        return tuple(_known(source.camera, "camera") for source in self.sources)
 
     @property
     def image_sizes(self) -> tuple[tuple[int, int], ...]:
-        """(width, height) in pixels of the samples' original images, where they are known."""
-        return tuple(source.size for source in self.sources if source.size is not None)
+        """(width, height) of each sample's original image, pixels.
+
+        Raises:
+            ValueError: the size of a sample's image is not known.
+        """
+        return tuple(_known(source.size, "image size") for source in self.sources)
 
     def to(self, device: torch.device | str) -> ImageBatch:
         targets = None if self.targets is None else self.targets.to(device)
@@ -146,6 +155,12 @@ class ImageBatch:
             image_of=torch.tensor([k for k, group in enumerate(groups) for _ in group]) if shared else None,
             targets=targets,
         )
+
+
+def _known(value: KnownT | None, what: str) -> KnownT:
+    if value is None:
+        raise ValueError(f"the {what} of a sample is not known")
+    return value
 
 
 @dataclass(frozen=True, eq=False)
