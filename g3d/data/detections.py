@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from g3d.data.images.image import affine_from_crop, apply_affine, invert_affine
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.geometry.boxes import wrap_angle
 from g3d.geometry.cameras import ray_angle, unproject
 from g3d.geometry.heading import heading_angle
@@ -41,7 +41,7 @@ def objects_from_rows(
     class_names: Sequence[str],
     ray: Literal["center_2d", "center_3d"],
     mean_sizes: np.ndarray | None = None,
-) -> Objects:
+) -> CameraBoxes:
     """Return the detections of one image.
 
     Args:
@@ -53,8 +53,8 @@ def objects_from_rows(
         mean_sizes: (classes, 3) metres, mean sizes by class that are added to the rows' sizes; None adds nothing.
 
     Returns:
-        Objects in the rows' order. An object's score is the row's score times its depth confidence and may exceed 1.
-        Boxes are not clipped to the image.
+        CameraBoxes in the rows' order. An object's score is the row's score times its depth confidence and may exceed
+        1. Boxes are not clipped to the image.
     """
     rows = rows.astype(np.float64)
     column = {name: rows[:, place] for name, place in COLUMNS.items()}
@@ -67,7 +67,7 @@ def objects_from_rows(
     locations = unproject(centers["center_3d"], column["depth"], camera)
     locations[:, 1] += sizes[:, 0] / 2
     alpha = heading_angle(column["bins"], column["residuals"])
-    return Objects(
+    return CameraBoxes(
         classes=np.array(class_names)[class_ids],
         boxes2d=corners.reshape(-1, 4),
         sizes=sizes,

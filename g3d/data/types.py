@@ -197,6 +197,3 @@ class Prediction:
             kinds = ", ".join(answer.kind for answer in self.answers) or "no answer"
             raise InputError(f"prediction for {self.sample!r}: found {kinds}, expected one answer {kind.kind}")
         return found[0]
-
-
-Objects = CameraBoxes

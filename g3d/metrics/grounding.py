@@ -18,7 +18,7 @@ from torch import Tensor
 
 from g3d.data.mono3drefer import names as mono3drefer_names
 from g3d.data.mono3drefer.names import DIFFICULTY_GROUPS, DISTANCE_GROUPS, UNIQUE_GROUPS
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.metrics.table import Row, Table
 from g3d.ops.box_iou import axis_aligned_iou_3d, rotated_iou_3d
 
@@ -46,8 +46,8 @@ def oriented_iou(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def grounding_table(
-    found: Sequence[Objects],
-    truth: Sequence[Objects],
+    found: Sequence[CameraBoxes],
+    truth: Sequence[CameraBoxes],
     instances: Sequence[int],
     groups: Mapping[str, AbstractSet[int]] | None = None,
 ) -> Table:
@@ -148,7 +148,7 @@ def _expressions(count: int, one: str, many: str) -> str:
     return f"1 expression {one}" if count == 1 else f"{count:,} expressions {many}"
 
 
-def box_rows(objects: Sequence[Objects]) -> np.ndarray:
+def box_rows(objects: Sequence[CameraBoxes]) -> np.ndarray:
     """Return the first object of each as a row: (N, 7) float64, x y z h w l rotation_y."""
     rows = [np.concatenate([o.locations[0], o.sizes[0], o.rotation_y[:1]]) for o in objects]
     return np.stack(rows).astype(np.float64) if rows else np.zeros((0, 7))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.kernels import kitti_ap as kernel
 from g3d.metrics.table import Row, Table
 from g3d.ops.box_iou import axis_aligned_coverage, axis_aligned_iou, rotated_iou_3d, rotated_iou_bev
@@ -209,8 +209,8 @@ def average_precision(curves: np.ndarray, recalls: int = 40) -> np.ndarray:
 
 
 def evaluate(
-    labels: Sequence[Objects],
-    detections: Sequence[Objects],
+    labels: Sequence[CameraBoxes],
+    detections: Sequence[CameraBoxes],
     classes: Sequence[str] | None = None,
     distances: bool = False,
 ) -> KittiResult:
@@ -279,10 +279,10 @@ class _Flat:
     scores: np.ndarray
 
     @staticmethod
-    def join(frames: Sequence[Objects], scored: bool) -> _Flat:
+    def join(frames: Sequence[CameraBoxes], scored: bool) -> _Flat:
         if scored and any(objects.scores is None for objects in frames):
             raise ValueError("detections: expected scores in every frame, found none in one")
-        frames = [Objects.empty(scored), *frames]  # so that zero frames are no special case
+        frames = [CameraBoxes.empty(scored), *frames]  # so that zero frames are no special case
         names = [name for objects in frames for name in objects.classes.tolist()]
         known = {name: _kind_number(name) for name in set(names)}
         scores = (

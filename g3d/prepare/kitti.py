@@ -19,7 +19,7 @@ from g3d.data.files import atomic_write, require_writable
 from g3d.data.kitti.object_depth import depth_rectangles, paint, painting_order
 from g3d.data.kitti.prepared import FOLDER, FrameRectangles, write_rectangles
 from g3d.data.kitti.raw import KittiRoot, check_principal_point, read_calibration, read_labels
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.errors import EnvironmentProblem, G3DError
 from g3d.prepare import workers as pool
 from g3d.prepare.images import whole_image_size
@@ -205,7 +205,7 @@ def _inspect(item: Item, root: KittiRoot, decode: bool) -> PreparedFrame:
     return PreparedFrame(size, tuple(labels.classes.tolist()), _rectangles(labels))
 
 
-def _rectangles(labels: Objects) -> FrameRectangles:
+def _rectangles(labels: CameraBoxes) -> FrameRectangles:
     """Return the depth rectangles of all classes, with a flag for those of cars."""
     return FrameRectangles(depth_rectangles(labels), labels.classes[painting_order(labels)] == "Car")
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from g3d.data.kitti.raw import format_labels, format_results, read_labels_folder, read_results_folder
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 
 PEERS = {  # seconds, 3,769 frames
     "published Python (traveller59/kitti-object-eval-python), overlap on a CPU": 65.0,
@@ -40,7 +40,7 @@ KINDS = {
 FOCAL, CENTRE = 721.5, (609.6, 172.9)
 
 
-def draw_labels(rng: np.random.Generator, count: int) -> Objects:
+def draw_labels(rng: np.random.Generator, count: int) -> CameraBoxes:
     """Objects at random places on a road, boxes by a simple projection."""
     names = rng.choice(list(KINDS), count, p=[share for share, *_ in KINDS.values()])
     sizes = np.array([KINDS[name][1:] for name in names]).reshape(-1, 3) * rng.normal(1, 0.06, (count, 1))
@@ -53,7 +53,7 @@ def draw_labels(rng: np.random.Generator, count: int) -> Objects:
     occluded = np.where(unlabelled, -1, rng.choice(4, count, p=[0.5, 0.25, 0.2, 0.05]))
     truncated = np.where(unlabelled, -1, rng.random(count) * (rng.random(count) < 0.15))
     alpha = np.where(unlabelled, -10, yaw - np.arctan2(locations[:, 0], locations[:, 2]))
-    return Objects(names, boxes, sizes, locations, np.where(unlabelled, -10, yaw), alpha, truncated, occluded)
+    return CameraBoxes(names, boxes, sizes, locations, np.where(unlabelled, -10, yaw), alpha, truncated, occluded)
 
 
 def image_boxes(locations: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ def image_boxes(locations: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.stack([middle - half, bottom - FOCAL * sizes[:, 0] / z, middle + half, bottom], 1)
 
 
-def draw_detections(rng: np.random.Generator, labels: Objects) -> Objects:
+def draw_detections(rng: np.random.Generator, labels: CameraBoxes) -> CameraBoxes:
     """Most labels found with some noise, some of them twice, and detections of nothing."""
     evaluated = np.isin(labels.classes, ["Car", "Pedestrian", "Cyclist", "Van"])
     found = labels[evaluated & (rng.random(len(labels)) < 0.9)]
@@ -86,7 +86,7 @@ def draw_detections(rng: np.random.Generator, labels: Objects) -> Objects:
     boxes = image_boxes(locations, sizes) + rng.normal(0, 1.5, (count, 4))
     alpha = yaw - np.arctan2(locations[:, 0], locations[:, 2])
     names = np.where(names == "Van", "Car", names)
-    return Objects(names, boxes, sizes, locations, yaw, alpha, np.zeros(count), np.zeros(count, np.int64), scores)
+    return CameraBoxes(names, boxes, sizes, locations, yaw, alpha, np.zeros(count), np.zeros(count, np.int64), scores)
 
 
 def write_split(folder: Path, frames: int) -> list[str]:
@@ -113,9 +113,9 @@ def seconds(work: Callable[[], object], runs: int) -> float:
 def first_evaluation(folder: Path) -> float:
     """Seconds of the first evaluation in a fresh process that has nothing compiled, of a single frame."""
     program = (
-        "import time; from g3d.data.types import Objects; from g3d.metrics.kitti import evaluate; began "
+        "import time; from g3d.data.types import CameraBoxes; from g3d.metrics.kitti import evaluate; began "
         "= time.perf_counter(); "
-        "evaluate([Objects.empty()], [Objects.empty(scored=True)]); print(time.perf_counter() - began)"
+        "evaluate([CameraBoxes.empty()], [CameraBoxes.empty(scored=True)]); print(time.perf_counter() - began)"
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder / "numba")}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from g3d.data.images.augment import no_augmentation
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.nn.cells import gather_cells
 from g3d.nn.parameter_groups import no_decay_on_biases
 from g3d.systems.monodle.config import DataConfig, LossConfig, QuasiIsometricConfig
@@ -50,7 +50,7 @@ def made_targets(batch: int, resolution: tuple[int, int]) -> Targets:
         u, half = 609.6 + 721.5 * x / z, 721.5 / z
         boxes = np.stack([u - 2 * half, 172.9 + 0.2 * half, u + 2 * half, 172.9 + 1.7 * half], 1)
         zeros = np.zeros(8)
-        cars = Objects(
+        cars = CameraBoxes(
             np.array(["Car"] * 8),
             boxes,
             np.tile([1.5, 1.6, 3.9], (8, 1)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.metrics.grounding import GROUPS, grounding_table, oriented_iou, published_iou
 
 GROUPS_FILE: dict[str, set[int]] = {
@@ -22,15 +22,15 @@ GROUPS_FILE: dict[str, set[int]] = {
 
 def box(
     x: float = 0.0, y: float = 1.5, z: float = 20.0, hwl: tuple[float, float, float] = (1.5, 1.6, 4.0), yaw: float = 0.0
-) -> Objects:
+) -> CameraBoxes:
     values = np.array([[x, y, z]]), np.array([[*hwl]]), np.array([yaw])
     one = np.ones(1)
-    return Objects(
+    return CameraBoxes(
         np.array(["car"]), np.zeros((1, 4)), values[1], values[0], values[2], one, one, np.ones(1, np.int64), one
     )
 
 
-def row(objects: Objects) -> np.ndarray:
+def row(objects: CameraBoxes) -> np.ndarray:
     return np.column_stack([objects.locations, objects.sizes, objects.rotation_y])
 
 
@@ -98,10 +98,10 @@ def test_a_split_that_the_group_file_does_not_know_has_overall_alone() -> None:
 
 
 def test_no_answer_is_no_overlap_and_of_several_the_first_counts() -> None:
-    several = Objects(
+    several = CameraBoxes(
         **{name: np.concatenate([getattr(box(x=50), name), getattr(box(), name)]) for name in vars(box())}
     )
-    table = grounding_table([Objects.empty(scored=True), several, box()], [box()] * 3, [1, 2, 3])
+    table = grounding_table([CameraBoxes.empty(scored=True), several, box()], [box()] * 3, [1, 2, 3])
     assert table.metrics["Overall_acc25"] == pytest.approx(100 / 3)
     assert any("1 expression has no predicted object" in note for note in table.notes)
 
@@ -120,4 +120,4 @@ def test_wrong_calls() -> None:
     with pytest.raises(ValueError, match="found 1, 0 and 1"):
         grounding_table([box()], [], [1])
     with pytest.raises(ValueError, match=r"truth\[0\]: expected one object, found 0"):
-        grounding_table([box()], [Objects.empty()], [1])
+        grounding_table([box()], [CameraBoxes.empty()], [1])

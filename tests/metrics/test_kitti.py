@@ -14,7 +14,7 @@ from parity.kinds.monodle_evaluation import evaluate_case
 from support import paths
 
 from g3d.data.kitti.raw import parse_objects, read_split
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.kernels import kitti_ap as kernel
 from g3d.metrics.kitti import CLASSES, DIFFICULTIES, KittiResult, evaluate
 
@@ -23,7 +23,7 @@ GOLDEN = paths.GOLDEN / "monodle"
 
 def car(
     z: float = 15.0, score: float | None = None, name: str = "Car", height: float = 60, **changes: object
-) -> Objects:
+) -> CameraBoxes:
     """One object; two with z more than 5 m apart do not overlap in any measure."""
     line = f"{name} 0 0 0.1 {100 + 60 * z} 100 {180 + 60 * z} {100 + height} 1.5 1.6 3.6 0 1.6 {z} 0.1"
     objects = parse_objects(line if score is None else f"{line} {score}", "here", scored=score is not None)
@@ -32,9 +32,9 @@ def car(
     )
 
 
-def join(*parts: Objects) -> Objects:
+def join(*parts: CameraBoxes) -> CameraBoxes:
     fields = ("classes", "boxes2d", "sizes", "locations", "rotation_y", "alpha", "truncated", "occluded", "scores")
-    return Objects(
+    return CameraBoxes(
         *(None if getattr(parts[0], f) is None else np.concatenate([getattr(p, f) for p in parts]) for f in fields)
     )
 
@@ -161,20 +161,20 @@ def test_no_label_no_figure() -> None:
 
 def test_a_height_at_the_limit_is_ignored() -> None:
     assert counted(evaluate([car(height=40)], [car(score=0.5, height=40)])) == [0, 1, 1]
-    assert counted(evaluate([car(height=25)], [Objects.empty(scored=True)])) == [0, 0, 0]
-    assert counted(evaluate([car(height=40.01)], [Objects.empty(scored=True)])) == [1, 1, 1]
+    assert counted(evaluate([car(height=25)], [CameraBoxes.empty(scored=True)])) == [0, 0, 0]
+    assert counted(evaluate([car(height=40.01)], [CameraBoxes.empty(scored=True)])) == [1, 1, 1]
 
 
 def test_hidden_and_cut_off_labels_are_ignored() -> None:
     for field, values in {"occluded": (0, 1, 2, 3), "truncated": (0.15, 0.3, 0.5, 0.51)}.items():
-        counts = [counted(evaluate([car(**{field: value})], [Objects.empty(scored=True)])) for value in values]
+        counts = [counted(evaluate([car(**{field: value})], [CameraBoxes.empty(scored=True)])) for value in values]
         assert counts == [[1, 1, 1], [0, 1, 1], [0, 0, 1], [0, 0, 0]], field
 
 
 def test_a_van_found_as_a_car_neither_helps_nor_harms() -> None:
     labels = join(car(10), car(30, name="Van"))
     assert first_slot(evaluate([labels], [join(car(10, 0.5), car(30, 0.9))])) == 1
-    assert counted(evaluate([labels], [Objects.empty(scored=True)])) == [1, 1, 1]
+    assert counted(evaluate([labels], [CameraBoxes.empty(scored=True)])) == [1, 1, 1]
     sitting = join(car(10, name="Pedestrian"), car(30, name="Person_sitting"))
     found = join(car(10, 0.5, "Pedestrian"), car(30, 0.9, "Pedestrian"))
     assert first_slot(evaluate([sitting], [found]), name="Pedestrian") == 1
@@ -238,7 +238,7 @@ def test_aos_weighs_by_the_angle() -> None:
 
 
 def test_no_aos_without_angles() -> None:
-    result = evaluate([car(), car()], [Objects.empty(scored=True), car(score=0.5, alpha=-10)])
+    result = evaluate([car(), car()], [CameraBoxes.empty(scored=True), car(score=0.5, alpha=-10)])
     assert "aos" not in result.curves
     assert "aos" not in result.published_text()
     assert any("no AOS" in note for note in result.table().notes)
@@ -248,7 +248,7 @@ def test_no_aos_without_angles() -> None:
 def test_distance_bands_include_their_far_end() -> None:
     where = replace(car(), locations=np.array([[0.0, 0, 30]]))
     beyond = replace(car(), locations=np.array([[0.0, 0, 70.01]]))
-    result = evaluate([where, beyond, car(40)], [Objects.empty(scored=True)] * 3, ["Car"], distances=True)
+    result = evaluate([where, beyond, car(40)], [CameraBoxes.empty(scored=True)] * 3, ["Car"], distances=True)
     assert result.distance_counted is not None
     assert result.distance_counted.tolist() == [[1, 1, 0]]
     near = evaluate([car(10)], [car(10, 0.5)], ["Car"], distances=True).distance_table()
@@ -272,7 +272,7 @@ def test_a_class_alone_gets_the_same_curves() -> None:
 
 def test_nothing_at_all() -> None:
     assert (evaluate([], []).counted == 0).all()
-    result = evaluate([Objects.empty()], [Objects.empty(scored=True)], distances=True)
+    result = evaluate([CameraBoxes.empty()], [CameraBoxes.empty(scored=True)], distances=True)
     assert (result.average_precision("3d") == 0).all()
     assert len(result.table().notes) == 4
 

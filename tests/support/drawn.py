@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from g3d.data.kitti.raw import format_labels
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.geometry.boxes import box_corners
 from g3d.geometry.cameras import project
 
@@ -48,7 +48,7 @@ def draw_kitti(root: Path, train: int, val: int) -> Path:
     return root
 
 
-def _cars(rng: np.random.Generator, count: int) -> Objects:
+def _cars(rng: np.random.Generator, count: int) -> CameraBoxes:
     locations = np.column_stack(
         [np.linspace(-1.5, 2, count) + rng.uniform(-0.3, 0.3, count), np.full(count, 1.6), rng.uniform(5, 9, count)]
     )
@@ -58,7 +58,7 @@ def _cars(rng: np.random.Generator, count: int) -> Objects:
     boxes = np.concatenate([corners.min(1), corners.max(1)], 1).clip(0, [96, 64, 96, 64])
     alpha = yaw - np.arctan2(locations[:, 0], locations[:, 2])
     zeros = np.zeros(count)
-    return Objects(np.array(["Car"] * count), boxes, sizes, locations, yaw, alpha, zeros, zeros.astype(np.int64))
+    return CameraBoxes(np.array(["Car"] * count), boxes, sizes, locations, yaw, alpha, zeros, zeros.astype(np.int64))
 
 
 def micro(*settings: str) -> list[str]:

@@ -11,7 +11,7 @@ import torch
 from g3d.data.images.augment import draw_augmentation, no_augmentation
 from g3d.data.images.image import affine_from_crop, apply_affine, invert_affine
 from g3d.data.kitti.object_depth import depth_rectangles
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.geometry.boxes import box_corners, wrap_angle
 from g3d.geometry.cameras import project
 from g3d.geometry.heading import HEADING_BINS
@@ -29,7 +29,7 @@ CAMERA = np.array([[721.5, 0, 609.6, 44.9], [0, 721.5, 172.9, 0.22], [0, 0, 1, 0
 SIZE = (1242, 375)
 
 
-def cars(*places: tuple[float, float], yaw: float = 0.4, name: str = "Car") -> Objects:
+def cars(*places: tuple[float, float], yaw: float = 0.4, name: str = "Car") -> CameraBoxes:
     """Cars on the ground at (x, z)."""
     count = len(places)
     locations = np.array([[x, 1.7, z] for x, z in places])
@@ -37,12 +37,12 @@ def cars(*places: tuple[float, float], yaw: float = 0.4, name: str = "Car") -> O
     corners = project(box_corners(locations, sizes, yaws), CAMERA)
     boxes = np.concatenate([corners.min(1), corners.max(1)], 1)
     alpha = wrap_angle(yaws - np.arctan2(locations[:, 0], locations[:, 2]))
-    return Objects(
+    return CameraBoxes(
         np.array([name] * count), boxes, sizes, locations, yaws, alpha, np.zeros(count), np.zeros(count, np.int64)
     )
 
 
-def encoded(objects: Objects, **settings: object) -> Targets:
+def encoded(objects: CameraBoxes, **settings: object) -> Targets:
     return encode(
         objects, CAMERA, SIZE, no_augmentation(SIZE), DataConfig(**settings), rectangles=depth_rectangles(objects)
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 
 MIN_DEPTH = 2.0
 """Minimum depth in metres; nearer objects are left out, as published. There is no maximum."""
@@ -31,14 +31,14 @@ class DepthRectangles:
     depth: np.ndarray
 
 
-def depth_rectangles(objects: Objects, classes: Collection[str] | None = None) -> DepthRectangles:
+def depth_rectangles(objects: CameraBoxes, classes: Collection[str] | None = None) -> DepthRectangles:
     """Return the rectangles of an image's labels in `painting_order`; box edges are rounded half to even."""
     order = painting_order(objects, classes)
     edges = np.rint(objects.boxes2d[order].astype(np.float32)).astype(np.int64)
     return DepthRectangles(edges, objects.locations[order, 2].astype(np.float32))
 
 
-def painting_order(objects: Objects, classes: Collection[str] | None = None) -> np.ndarray:
+def painting_order(objects: CameraBoxes, classes: Collection[str] | None = None) -> np.ndarray:
     """Return the indices (K,) int64 of the labels that are painted, farthest first.
 
     An object is painted if it has a difficulty level (or an unknown truncation, which the published rule accepts), a
@@ -90,7 +90,7 @@ def paint_warped(
     return _paint(rectangles, columns, rows)
 
 
-def has_level(objects: Objects) -> np.ndarray:
+def has_level(objects: CameraBoxes) -> np.ndarray:
     """Return which objects the published loader does not label "UnKnown", (N,) bool.
 
     These objects have a box height of at least 25 pixels (both border rows count), a truncation of at most 0.5 and an

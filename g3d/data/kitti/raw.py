@@ -1,8 +1,8 @@
 """Files of KITTI's object benchmark: labels, results, calibration, folders and splits.
 
 A label line has 15 columns (FIELDS); a result line has the score as a 16th. Frames, units and field names are those of
-g3d.data.types.Objects. All content is checked when it is read: an error is one line that names the file, the line, the
-field, the found and the expected value.
+g3d.data.answers.CameraBoxes. All content is checked when it is read: an error is one line that names the file, the
+line, the field, the found and the expected value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from g3d.data.boundary import reader, reading
 from g3d.data.files import read_text
 from g3d.data.kitti import splits as kitti_splits
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.errors import InputError, MissingDataError, did_you_mean
 
 _BEFORE_BOX, _BOX = ("type", "truncated", "occluded", "alpha"), ("x1", "y1", "x2", "y2")
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 @reader("label")
-def read_labels(path: str | Path) -> Objects:
+def read_labels(path: str | Path) -> CameraBoxes:
     """Return the objects of a label file (15 columns); an empty file has none.
 
     Raises:
@@ -48,7 +48,7 @@ def read_labels(path: str | Path) -> Objects:
 
 
 @reader("result")
-def read_results(path: str | Path) -> Objects:
+def read_results(path: str | Path) -> CameraBoxes:
     """Return the detections of a result file (16 columns, the score last); an empty file has none.
 
     Raises:
@@ -58,7 +58,7 @@ def read_results(path: str | Path) -> Objects:
     return parse_objects(read_text(path, "result"), str(path), scored=True)
 
 
-def parse_objects(text: str, source: str, scored: bool) -> Objects:
+def parse_objects(text: str, source: str, scored: bool) -> CameraBoxes:
     """Return the objects in `text`, one per line; blank lines and trailing spaces are ignored.
 
     Args:
@@ -72,7 +72,7 @@ def parse_objects(text: str, source: str, scored: bool) -> Objects:
     return _parse_many([text], [source], scored)[0]
 
 
-def read_labels_folder(folder: str | Path, ids: Sequence[str]) -> dict[str, Objects]:
+def read_labels_folder(folder: str | Path, ids: Sequence[str]) -> dict[str, CameraBoxes]:
     """Return the labels of frames, `<folder>/<id>.txt`, by id in the order of `ids`; fast for thousands of files.
 
     Raises:
@@ -82,7 +82,7 @@ def read_labels_folder(folder: str | Path, ids: Sequence[str]) -> dict[str, Obje
     return _read_folder(Path(folder), ids, scored=False, hint="The labels are in KITTI's data_object_label_2.zip.")
 
 
-def read_results_folder(folder: str | Path, ids: Sequence[str]) -> dict[str, Objects]:
+def read_results_folder(folder: str | Path, ids: Sequence[str]) -> dict[str, CameraBoxes]:
     """Return the results of frames, `<folder>/<id>.txt`, by id in the order of `ids`; fast for thousands of files.
 
     Files of other frames are not read; their number is logged.
@@ -102,7 +102,7 @@ def read_results_folder(folder: str | Path, ids: Sequence[str]) -> dict[str, Obj
     return found
 
 
-def format_labels(objects: Objects) -> str:
+def format_labels(objects: CameraBoxes) -> str:
     """Return label lines in KITTI's format.
 
     Numbers have two decimals. Occlusion is a whole number, as are all numbers of a DontCare line except its box.
@@ -119,7 +119,7 @@ def format_labels(objects: Objects) -> str:
     return "".join(lines)
 
 
-def format_results(objects: Objects, decimals: int | None = 2) -> str:
+def format_results(objects: CameraBoxes, decimals: int | None = 2) -> str:
     """Return result lines in the published layout, `Car 0.0 0 alpha x1 y1 x2 y2 h w l x y z rotation_y score`.
 
     Args:
@@ -318,7 +318,7 @@ def _unknown_split(name: str, known: Sequence[str], where: str) -> InputError:
     )
 
 
-def _read_folder(folder: Path, ids: Sequence[str], scored: bool, hint: str) -> dict[str, Objects]:
+def _read_folder(folder: Path, ids: Sequence[str], scored: bool, hint: str) -> dict[str, CameraBoxes]:
     what = "result" if scored else "label"
     if not folder.is_dir():
         raise MissingDataError(f"{what} folder {folder}: {'not a folder' if folder.exists() else 'no such folder'}")
@@ -337,7 +337,7 @@ def _read_folder(folder: Path, ids: Sequence[str], scored: bool, hint: str) -> d
         return dict(zip(ids, _parse_many(texts, paths, scored), strict=True))
 
 
-def _parse_many(texts: Sequence[str], sources: Sequence[str], scored: bool) -> list[Objects]:
+def _parse_many(texts: Sequence[str], sources: Sequence[str], scored: bool) -> list[CameraBoxes]:
     """Return the objects of each text.
 
     All numbers are converted in one pass, which makes thousands of small files fast to read.
@@ -396,8 +396,8 @@ def _numbers_one_by_one(text: str, source: str, columns: int) -> Iterator[list[f
             yield row
 
 
-def _as_objects(types: np.ndarray, numbers: np.ndarray) -> Objects:
-    return Objects(
+def _as_objects(types: np.ndarray, numbers: np.ndarray) -> CameraBoxes:
+    return CameraBoxes(
         classes=types,
         boxes2d=numbers[:, 3:7],
         sizes=numbers[:, 7:10],
@@ -429,7 +429,7 @@ def _number_or_nan(word: str) -> float:
         return math.nan
 
 
-def _number_columns(objects: Objects) -> Iterable[list[float]]:
+def _number_columns(objects: CameraBoxes) -> Iterable[list[float]]:
     """Return the 13 numbers of each line without occlusion, as Python floats.
 
     They are truncated, alpha, box (4), size (3), location (3), rotation_y.

@@ -30,7 +30,7 @@ from g3d.data.mono3drefer.raw import (
     read_groups,
     rows_of_objects,
 )
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.errors import InputError, MissingDataError, did_you_mean
 
 FOLDER = "g3d"
@@ -224,7 +224,7 @@ class Expressions(Sequence[Expression]):
         """Return the expressions about the given images, in their order in the index."""
         return self.take(np.flatnonzero(np.isin(self.images, list(names))[self.objects]))
 
-    def scenes(self) -> dict[str, Objects]:
+    def scenes(self) -> dict[str, CameraBoxes]:
         """Return the objects of each image that have an expression, in the order of the index."""
         names = np.array(CLASS_NAMES)[self.classes]
         rows = np.unique(self.objects)
@@ -254,8 +254,8 @@ def write_index(folder: Path, expressions: Sequence[Expression], source: Path, l
         source: the file that the expressions were read from; the index is valid for its present content only.
         left_out: number of expressions of the file that were left out because they are broken.
     """
-    rows: dict[tuple[str, int, Objects], int] = {}
-    for expression in expressions:  # Objects compare by identity; sentences about one label share its Objects
+    rows: dict[tuple[str, int, CameraBoxes], int] = {}
+    for expression in expressions:  # CameraBoxes compare by identity; sentences about one label share its CameraBoxes
         rows.setdefault((expression.image, expression.instance, expression.objects), len(rows))
     sentences = [expression.sentence.encode() for expression in expressions]
     content = io.BytesIO()

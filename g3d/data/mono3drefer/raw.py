@@ -27,7 +27,7 @@ import numpy as np
 from g3d.data.boundary import reader, reading
 from g3d.data.kitti.raw import FIELDS
 from g3d.data.mono3drefer.names import CLASS_NAMES, DIFFICULTY_GROUPS, DISTANCE_GROUPS, GROUPS
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.errors import InputError, did_you_mean
 
 EXPRESSIONS_FILE = "Mono3DRefer.json"
@@ -66,7 +66,7 @@ class Expression:
     annotation: int
     class_name: str
     sentence: str
-    objects: Objects
+    objects: CameraBoxes
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def read_expressions(path: Path | str) -> Entries:
     entries = _read_json(Path(path), list, "a list of expressions")
     if not entries:
         raise InputError(f"{path}: the list is empty, expected expressions")
-    labels: dict[tuple[str, str], Objects] = {}
+    labels: dict[tuple[str, str], CameraBoxes] = {}
     good: dict[str, Expression] = {}
     broken = []
     for place, entry in enumerate(entries):
@@ -115,7 +115,7 @@ def read_expressions(path: Path | str) -> Entries:
     return Entries(tuple(good.values()), tuple(broken))
 
 
-def _read_entry(entry: Any, path: str, place: int, labels: dict[tuple[str, str], Objects]) -> Expression:
+def _read_entry(entry: Any, path: str, place: int, labels: dict[tuple[str, str], CameraBoxes]) -> Expression:
     """Return the expression of one checked entry; `labels` caches parsed labels, which several sentences share."""
     if not isinstance(entry, dict):
         _refuse(path, place, "", "entry", _shown(entry), "an object with the fields " + ", ".join(_ENTRY_FIELDS))
@@ -145,7 +145,7 @@ def _read_entry(entry: Any, path: str, place: int, labels: dict[tuple[str, str],
     )
 
 
-def _read_label(text: str, class_name: str, path: str, place: int, identity: str) -> Objects:
+def _read_label(text: str, class_name: str, path: str, place: int, identity: str) -> CameraBoxes:
     """Return the object of a label_2 text; a score as the 16th field is ignored."""
     try:
         fields = ast.literal_eval(text.strip())
@@ -189,9 +189,9 @@ def _read_label(text: str, class_name: str, path: str, place: int, identity: str
     return objects_of_rows([class_name], np.array([list(values.values())]))
 
 
-def objects_of_rows(classes: Sequence[str], rows: np.ndarray) -> Objects:
+def objects_of_rows(classes: Sequence[str], rows: np.ndarray) -> CameraBoxes:
     """Return the objects of rows (N, 14) float64, which have the order of KITTI's fields after the type."""
-    return Objects(
+    return CameraBoxes(
         classes=np.array(classes, "<U16"),
         boxes2d=rows[:, 3:7],
         sizes=rows[:, 7:10],
@@ -203,7 +203,7 @@ def objects_of_rows(classes: Sequence[str], rows: np.ndarray) -> Objects:
     )
 
 
-def rows_of_objects(objects: Objects) -> np.ndarray:
+def rows_of_objects(objects: CameraBoxes) -> np.ndarray:
     """Return the rows (N, 14) float64 of objects, the inverse of `objects_of_rows`."""
     columns = (
         objects.truncated,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.geometry.boxes import wrap_angle
 from g3d.kernels import rasterise
 from g3d.synthetic.streets.render import Frame
@@ -64,7 +64,7 @@ class FrameLabels:
     """The label lines of a frame, `objects`, and for each actor its visibility and the index of its line, None if it
     has none."""
 
-    objects: Objects
+    objects: CameraBoxes
     sights: tuple[Sight, ...]
     lines: tuple[int | None, ...]
 
@@ -80,10 +80,10 @@ def label_frame(scene: Scene, frame: Frame) -> FrameLabels:
     lines = tuple(order.index(k) if k in order else None for k in range(len(sights)))
     rows = [_row(scene.actors[k], sights[k]) for k in order]
     if not rows:
-        return FrameLabels(Objects.empty(), sights, lines)
+        return FrameLabels(CameraBoxes.empty(), sights, lines)
     classes, truncated, occluded, alpha, boxes, sizes, locations, yaws = zip(*rows, strict=True)
     return FrameLabels(
-        Objects(
+        CameraBoxes(
             np.array(classes),
             np.array(boxes),
             np.array(sizes),

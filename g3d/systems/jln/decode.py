@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from g3d.data.detections import objects_from_rows, rows_to_image
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.systems.jln.config import CLASS_NAMES
 from g3d.systems.jln.losses import box_corners_2d
 from g3d.systems.jln.model import Outputs
@@ -44,7 +44,7 @@ def decode(
     image_sizes: Sequence[tuple[int, int]],
     resolution: tuple[int, int],
     exact_inverse: bool,
-) -> list[Objects]:
+) -> list[CameraBoxes]:
     """Return the object of each sentence.
 
     Args:
@@ -56,8 +56,8 @@ def decode(
             off by up to 1.2 pixels in y.
 
     Returns:
-        B Objects with one object each, in the data set's classes. The score is the class score times exp(-log variance)
-        of the depth and may exceed 1; boxes are not clipped to the image.
+        B CameraBoxes with one object each, in the data set's classes. The score is the class score times exp(-log
+        variance) of the depth and may exceed 1; boxes are not clipped to the image.
     """
     rows = detection_rows(outputs).cpu().numpy()
     return [

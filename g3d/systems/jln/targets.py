@@ -14,7 +14,7 @@ from torch import Tensor
 
 from g3d.data.images.augment import Augmentation
 from g3d.data.images.image import apply_affine
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.geometry.boxes import wrap_angle
 from g3d.geometry.cameras import project_at_depth, ray_angle
 from g3d.geometry.heading import heading_bins
@@ -75,12 +75,12 @@ class Targets:
 
 
 def encode(
-    target: Objects,
+    target: CameraBoxes,
     camera: np.ndarray,
     image_size: tuple[int, int],
     augmentation: Augmentation,
     data: Any,
-    scene: Objects | None = None,
+    scene: CameraBoxes | None = None,
 ) -> Targets:
     """Return the targets made from the label of a sentence's object.
 
@@ -123,12 +123,12 @@ def encode(
     )
 
 
-def _learnt(objects: Objects) -> np.ndarray:
+def _learnt(objects: CameraBoxes) -> np.ndarray:
     """Return (N,) bool: True for objects that are neither too truncated nor too occluded."""
     return (objects.truncated <= _MAX_TRUNCATED) & (objects.occluded <= _MAX_OCCLUDED)
 
 
-def _mirrored_boxes(objects: Objects, image_size: tuple[int, int], augmentation: Augmentation) -> np.ndarray:
+def _mirrored_boxes(objects: CameraBoxes, image_size: tuple[int, int], augmentation: Augmentation) -> np.ndarray:
     """Return (N, 2, 2): the corners of the 2D boxes in the image, mirrored if the image is mirrored."""
     boxes = objects.boxes2d.reshape(-1, 2, 2)
     if not augmentation.flip:
@@ -138,7 +138,7 @@ def _mirrored_boxes(objects: Objects, image_size: tuple[int, int], augmentation:
 
 
 def _scene(
-    objects: Objects,
+    objects: CameraBoxes,
     image_size: tuple[int, int],
     augmentation: Augmentation,
     transform: np.ndarray,

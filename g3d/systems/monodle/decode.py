@@ -13,7 +13,7 @@ from torch import Tensor
 
 from g3d.data import detections
 from g3d.data.detections import COLUMNS, rows_to_image
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.nn.dla import STRIDE
 from g3d.nn.object_losses import depth_from_raw
 from g3d.systems.monodle.config import CLASS_NAMES
@@ -50,7 +50,7 @@ def objects_from_rows(
     threshold: float = 0.2,
     exact_inverse: bool = False,
     mean_sizes: np.ndarray | None = None,
-) -> Objects:
+) -> CameraBoxes:
     """Return the detections of one image.
 
     Args:
@@ -63,8 +63,8 @@ def objects_from_rows(
         mean_sizes: (3, 3) metres, class means that the network's sizes are relative to.
 
     Returns:
-        Objects in the rows' order. The score is the peak score times the depth confidence and may exceed 1; boxes are
-        not clipped to the image.
+        CameraBoxes in the rows' order. The score is the peak score times the depth confidence and may exceed 1; boxes
+        are not clipped to the image.
     """
     rows = rows[rows[:, COLUMNS["score"]] >= threshold]
     to_image = rows_to_image(image_size, resolution, (resolution[0] / STRIDE, resolution[1] / STRIDE), exact_inverse)
@@ -80,8 +80,8 @@ def decode(
     threshold: float = 0.2,
     exact_inverse: bool = False,
     mean_sizes: np.ndarray | None = None,
-) -> list[Objects]:
-    """Return the detections of a batch, one Objects per image, from the results of `MonoDLE.detect`.
+) -> list[CameraBoxes]:
+    """Return the detections of a batch, one CameraBoxes per image, from the results of `MonoDLE.detect`.
 
     The other arguments are those of `objects_from_rows`.
     """

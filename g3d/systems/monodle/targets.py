@@ -18,7 +18,7 @@ from torch import Tensor
 from g3d.data.images.augment import Augmentation
 from g3d.data.images.image import apply_affine, invert_affine
 from g3d.data.kitti.object_depth import DepthRectangles, has_level, paint_warped
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.geometry.boxes import box_corners, wrap_angle
 from g3d.geometry.cameras import project, project_at_depth
 from g3d.geometry.heading import heading_bins
@@ -79,7 +79,7 @@ class Targets:
 
 
 def encode(
-    objects: Objects,
+    objects: CameraBoxes,
     camera: np.ndarray,
     image_size: tuple[int, int],
     augmentation: Augmentation,
@@ -167,7 +167,7 @@ def _depth_map(
     return paint_warped(rectangles, image_size, augmentation.flip, inverse, resolution)
 
 
-def wanted(objects: Objects, data: Any) -> np.ndarray:
+def wanted(objects: CameraBoxes, data: Any) -> np.ndarray:
     """Return (N,) bool: True for objects of the trained classes, of a difficulty level, within the depth range.
 
     Van and Truck are included if classes are merged.
@@ -187,7 +187,7 @@ def depth_map_of_cars(data: Any) -> bool:
     return len(data.classes) == 1 and not data.class_merging
 
 
-def boxes_and_centers(objects: Objects, camera: np.ndarray, box2d: str) -> tuple[np.ndarray, np.ndarray]:
+def boxes_and_centers(objects: CameraBoxes, camera: np.ndarray, box2d: str) -> tuple[np.ndarray, np.ndarray]:
     """Return 2D boxes (N, 4) and projected 3D centres (N, 2), pixels of the original image, not clipped to it.
 
     Args:

@@ -10,7 +10,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from g3d.data.images.image import affine_from_crop, image_size, invert_affine, read_image, warp_depth, warp_image
 from g3d.data.kitti.object_depth import DepthRectangles, depth_rectangles, paint, paint_warped
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.errors import InputError, MissingDataError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -109,7 +109,7 @@ def test_painting_in_the_networks_frame_equals_warping_the_painted_map(seed: int
 
 def test_nearer_objects_are_in_front_and_edges_round_half_to_even() -> None:
     count = 3
-    objects = Objects(
+    objects = CameraBoxes(
         np.array(["Car", "Van", "Car"]),
         np.array([[0.5, 0, 10, 40], [5, 0, 20.5, 40], [0, 0, 50, 60]], float),
         np.ones((count, 3)),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.metrics.grounding import grounding_table, published_iou
 from g3d.systems.jln.decode import decode
 from parity.check import Check
@@ -32,9 +32,9 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     }
 
 
-def _label(row: np.ndarray) -> Objects:
+def _label(row: np.ndarray) -> CameraBoxes:
     """An object of h w l x y z; the published evaluation needs no heading."""
     none = np.zeros(1)
-    return Objects(
+    return CameraBoxes(
         np.array(["car"]), np.zeros((1, 4)), row[None, :3], row[None, 3:], none, none, none, np.zeros(1, np.int64)
     )

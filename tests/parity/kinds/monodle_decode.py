@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from g3d.data.kitti.raw import format_results
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.systems.monodle.config import CLASS_NAMES
 from g3d.systems.monodle.decode import detection_rows, objects_from_rows
 from g3d.systems.monodle.model import OBJECT_HEADS, find_peaks, values_in_maps
@@ -61,7 +61,7 @@ def check_classes(notes: str) -> None:
         raise DescriptionError(f"notes: expected the classes {', '.join(CLASS_NAMES)}, found {', '.join(names)}")
 
 
-def published_rows(objects: Objects) -> np.ndarray:
+def published_rows(objects: CameraBoxes) -> np.ndarray:
     """(N, 14): class, alpha, x1 y1 x2 y2, h w l, x y z, ry, score."""
     classes = [CLASS_NAMES.index(name) for name in objects.classes]
     return np.column_stack(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from g3d.data.kitti.raw import parse_objects
-from g3d.data.types import Objects
+from g3d.data.types import CameraBoxes
 from g3d.metrics.kitti import THRESHOLDS, KittiResult, average_precision, evaluate
 from parity.describe import stated
 
@@ -37,6 +37,6 @@ def evaluate_case(case: dict, folder: Path, classes: tuple[str, ...]) -> KittiRe
     return evaluate(labels, [_objects(texts, "data", name, scored=True) for name in ids], classes, distances=True)
 
 
-def _objects(texts: dict[str, str], part: str, name: str, scored: bool) -> Objects:
+def _objects(texts: dict[str, str], part: str, name: str, scored: bool) -> CameraBoxes:
     (source,) = (path for path in texts if Path(path).parent.name == part and Path(path).name == name)
     return parse_objects(texts[source], source, scored)
