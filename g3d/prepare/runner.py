@@ -123,9 +123,14 @@ def plan(recipe: Recipe, items: Sequence[Item], out: Path, redo: bool = False) -
         items: the items.
         out: folder of the items' folders.
         redo: plan to make all items again.
+
+    Raises:
+        InputError: an item's name is a path, so that its folder would lie elsewhere.
     """
     todo, done, outdated, incomplete = [], [], {}, {}
     for item in items:
+        if item.name in ("", "..") or Path(item.name).name != item.name:
+            raise InputError(f"{recipe.name}: found {item.name!r}, expected a name, not a path")
         folder = out / item.name
         if folder.is_symlink():
             reason: str | None = "it is a symbolic link"

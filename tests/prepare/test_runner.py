@@ -151,6 +151,14 @@ def test_nothing_is_written_or_deleted_through_a_symbolic_link(sources: list[Ite
     assert (out / place).is_symlink()
 
 
+@pytest.mark.parametrize("name", ["/etc", "../item0", "a/b", "a/", "..", ""])
+def test_an_item_whose_name_is_a_path_is_refused(sources: list[Item], tmp_path: Path, name: str) -> None:
+    items = [replace(sources[0], name=name)]
+    with pytest.raises(InputError, match="expected a name, not a path"):
+        prepare(RECIPE, items, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_prepared_folder_behind_a_link_is_not_taken_for_done(sources: list[Item], tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare(RECIPE, sources, out)
