@@ -23,6 +23,7 @@ from g3d.datasets.base import Dataset, Evaluator
 from g3d.errors import G3DError, InputError, MissingDataError
 from g3d.metrics.kitti import evaluate
 from g3d.metrics.table import Table
+from g3d.names import file_name
 
 
 class Kitti:
@@ -121,7 +122,7 @@ class KittiResults:
     ) -> list[Path]:
         written = []
         for prediction in predictions:
-            path = folder / f"{prediction.sample}.txt"
+            path = folder / f"{file_name(prediction.sample)}.txt"
             with atomic_write(path) as file:
                 text = format_results(prediction.answer(CameraBoxes), None if full_precision else 2)
                 file.write(text.encode())
