@@ -156,7 +156,7 @@ class Trainer:
     def note_evaluation(self, score: float | None) -> bool:
         """Note that the present weights were evaluated; return whether their score is the best so far."""
         self.evaluated = self.steps
-        if score is None or score <= (-math.inf if self.best is None else self.best):
+        if score is None or not score > (-math.inf if self.best is None else self.best):  # NaN is no best score
             return False
         self.best = score
         return True

@@ -97,6 +97,18 @@ def test_the_best_evaluation_s_checkpoint_is_kept(
     assert [line["score"] for line in recorded if "score" in line] == [1.0, 3.0, 2.0, None, 2.5, 3.5]
 
 
+def test_a_score_that_is_no_number_is_no_best(drawn_kitti: Path) -> None:
+    prepare_kitti(drawn_kitti)
+    made = trainer(drawn_kitti)
+    assert [made.note_evaluation(score) for score in (float("nan"), 1.0, float("nan"), 0.5, 2.0)] == [
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]
+
+
 def test_an_evaluation_that_a_stop_prevented_is_made_later(
     drawn_kitti: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
