@@ -243,6 +243,15 @@ def from_yaml(text: str, overrides: Iterable[str] = (), source: str = "config") 
     return validate(_with_overrides(values, overrides), source)
 
 
+def with_settings_of(config: Config, other: Config, names: Iterable[str]) -> Config:
+    """Return a config with some settings (`section.key`) replaced by those of another config of the same system."""
+    for name in names:
+        section, _, key = name.rpartition(".")
+        changed = getattr(config, section).model_copy(update={key: getattr(getattr(other, section), key)})
+        config = config.model_copy(update={section: changed})
+    return config
+
+
 def validate(values: Mapping[str, Any], source: str) -> Config:
     """Return the config of a system, validated from plain data.
 

@@ -62,7 +62,7 @@ def train(
         if dry_run:
             from g3d.engine.dry_run import dry_run as try_out
 
-            report = try_out(config, root, group)
+            report = try_out(config, root, group, fresh=saved is None)
             if group.first:
                 _show_dry_run(report, as_json)
             return

@@ -19,7 +19,12 @@ def visualize(
         Path | None, typer.Option("--predictions", help="Predictions file, or the data set's own result files.")
     ] = None,
     data: Data = None,
-    split: Annotated[str, typer.Option("--split", help="Split that result files belong to.")] = "val",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split", help="Split of the data set; by default the preset's or run's, else val.", show_default=False
+        ),
+    ] = None,
     preset: Preset = None,
     item: Annotated[list[str], typer.Option("--item", help="Sample id; may be repeated. Default: all.")] = [],  # noqa: B006
     min_score: Annotated[

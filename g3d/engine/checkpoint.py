@@ -36,6 +36,7 @@ class Checkpoint:
         written: the config as stored in the file, without overrides.
         model: the network's state dict.
         training: optimiser, random states and position, which `g3d train` needs to resume; may be empty.
+        modified: time of the file's last change in nanoseconds, when it was read.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class Checkpoint:
     written: Config
     model: dict[str, torch.Tensor]
     training: dict[str, Any]
+    modified: int
 
 
 def write(path: Path, config: Config, model: Mapping[str, torch.Tensor], training: Mapping[str, Any]) -> None:
@@ -137,7 +139,7 @@ def parse(content: dict[str, Any], path: Path, overrides: tuple[str, ...] = ()) 
     config = presets.from_yaml(content["config"], overrides, source=f"config in {path}")
     system = get_system(written.system)
     check_unchanged((*system.carried, *system.starts), written, config, path)
-    return Checkpoint(path, config, written, content["model"], content["training"])
+    return Checkpoint(path, config, written, content["model"], content["training"], path.stat().st_mtime_ns)
 
 
 def check_unchanged(names: Sequence[str], written: Config, config: Config, path: Path) -> None:

@@ -29,8 +29,6 @@ from g3d.progress import Progress
 from g3d.systems.base import Samples
 from g3d.visualize.draw import visualize_predictions
 
-_BATCH = 8  # images or scenes at a time: the demo's networks are small
-
 
 @dataclass(frozen=True)
 class World:
@@ -161,7 +159,7 @@ def run_demo(
     dataset, samples = get_dataset(config.data.dataset), loaded.system.samples(config, root, part.split, training=False)
 
     def answer(samples: Samples, model: nn.Module = loaded.model) -> list[Prediction]:
-        found = predict(model, loaded.config, samples, group, _BATCH, world.progress())
+        found = predict(model, loaded.config, samples, group, progress=world.progress())
         assert found is not None  # the only process is the first
         return found
 

@@ -47,15 +47,21 @@ class DryRun:
         return self.steps * self.step_seconds
 
 
-def dry_run(config: Any, root: Path, group: Processes) -> DryRun:
+def dry_run(config: Any, root: Path, group: Processes, fresh: bool = True) -> DryRun:
     """Build a trainer, load one batch and make two optimiser steps on it; time the second step.
+
+    Args:
+        config: the resolved preset, or the config of a checkpoint.
+        root: the data set's folder.
+        group: this process among all.
+        fresh: False for a config of a checkpoint: its start weights are not loaded.
 
     Raises:
         InputError, MissingDataError, EnvironmentProblem: what `train` would raise before and during its first step.
     """
     check_installed(config)
     check_evaluation(config, root, group)
-    trainer = Trainer(config, root, group)
+    trainer = Trainer(config, root, group, fresh)
     began = time.perf_counter()
     batch = next(trainer.loader.epoch(0))
     loaded = time.perf_counter()

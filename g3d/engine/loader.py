@@ -117,9 +117,10 @@ class TrainingLoader:
                 f"steps",
                 f"try --set train.batch={max(1, round(batch / parts)) * parts}",
             )
+        what = "samples" if samples.drawn is None else "groups"
         if len(self.units) < batch:
             raise InputError(
-                f"train.batch={batch}: the split has only {len(self.units)} samples",
+                f"train.batch={batch}: the split has only {len(self.units)} {what}",
                 f"try --set train.batch={max(1, len(self.units) // parts) * parts}",
             )
         self.samples, self.collate, self.workers, self.seed, self.group = samples, collate, workers, seed, group

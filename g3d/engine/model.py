@@ -81,8 +81,8 @@ def load_model(
             f"checkpoint {path}: of system {content.get('system')}, but preset {preset} is of system {given.system}"
         )
     saved = checkpoint.parse(content, path, tuple(overrides))
-    config = given or saved.config
-    system = get_system(config.system)
+    system = get_system(saved.config.system)
+    config = presets.with_settings_of(given, saved.config, system.resolved) if given else saved.config
     checkpoint.check_unchanged(system.carried, saved.written, config, path)
     model = system.build(config)
     load_strictly(model, saved.model, path)

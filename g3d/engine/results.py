@@ -88,14 +88,14 @@ def _refuse_other_split(path: Path, dataset: Dataset, root: Path, split: str, fo
 
 
 def read_for_drawing(
-    path: Path | None, root: Path | None, split: str, preset: str | None, items: Sequence[str]
+    path: Path | None, root: Path | None, split: str | None, preset: str | None, items: Sequence[str]
 ) -> tuple[list[Prediction], Mapping[str, Answer] | None]:
     """Read predictions with their images or scenes, and the ground truth of their samples if there is a data set.
 
     Args:
         path: predictions file, or the data set's own result files; None to draw only the ground truth.
         root: folder of the data set; required unless `path` is a g3d predictions file.
-        split: the split that result files belong to.
+        split: the split of the data set; see `read_results`.
         preset: names the data set if its folder does not identify it.
         items: ids of the wanted samples; all if empty.
 
@@ -112,15 +112,17 @@ def read_for_drawing(
             raise InputError(f"predictions {path}: result files do not say where their images are", "--data DIR")
         return read_predictions(path), None
     if path is None:
-        dataset = get_dataset(presets.load(preset).data.dataset) if preset else dataset_of(root)
+        config: Any = presets.load(preset) if preset else None
+        dataset = get_dataset(config.data.dataset) if config else dataset_of(root)
+        split = split or (config.data.val if config else "val")
         ids = list(items) or dataset.split_ids(root, split)
         return labels_alone(dataset, root, split, ids), dataset.truth(root, split, ids)
     results = read_results(path, root, split, preset)
     wanted = [p for p in results.predictions if not items or p.sample in items]
     missing = [p.sample for p in wanted if p.source.path is None or not Path(p.source.path).exists()]
-    sources = results.dataset.sources(root, split, missing)  # paths may be relative, or the data set may have moved
+    sources = results.dataset.sources(root, results.split, missing)  # paths may be relative, and data sets move
     drawn = [replace(p, source=sources[p.sample]) if p.sample in sources else p for p in wanted]
-    return drawn, results.dataset.truth(root, split, [p.sample for p in drawn])
+    return drawn, results.dataset.truth(root, results.split, [p.sample for p in drawn])
 
 
 def labels_alone(dataset: Dataset, root: Path, split: str, ids: Sequence[str]) -> list[Prediction]:

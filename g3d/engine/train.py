@@ -75,6 +75,8 @@ def train(
     check_installed(config)
     check_evaluation(config, root, group)
     resumed = Run.resume(_folder_of(resume), group) if resume else None
+    if resume and resume.path.stat().st_mtime_ns != resume.modified:  # between its reading and the lock
+        raise InputError(f"checkpoint {resume.path}: another process has trained on", "run the same command again")
     trainer = Trainer(config, root, group, fresh=resume is None)
     run = resumed or Run.create(trainer.config, out, sys.argv, group)
     if resume:
@@ -104,11 +106,13 @@ def _set_aside_best(run: Run, resume: checkpoint.Checkpoint) -> None:
     if not run.writes or not run.best.is_file():
         return
     later = checkpoint.read(run.best).training["steps"] > resume.training["steps"]
-    if later or "best" not in resume.training:
+    other_split = resume.config.data.val != resume.written.data.val
+    if later or other_split or "best" not in resume.training:
         aside = run.best.with_name("best_before_resume.pt")
         run.best.replace(aside)
         step = resume.training["steps"]
         why = f"is from after step {step}, where the run goes on" if later else "has no known score"
+        why = f"was the best on split {resume.written.data.val}" if other_split else why
         log.warning("%s %s: it is now %s", run.best, why, aside.name)
 
 

@@ -159,7 +159,7 @@ class Trainer:
     def note_evaluation(self, score: float | None) -> bool:
         """Record that the current weights were evaluated. Return whether their score is the best so far."""
         self.evaluated = self.steps
-        if score is None or score <= (-math.inf if self.best is None else self.best):
+        if score is None or not score > (-math.inf if self.best is None else self.best):  # NaN is no best score
             return False
         self.best = score
         return True
@@ -211,7 +211,8 @@ class Trainer:
         self.epoch, self.step_in_epoch, self.steps = (
             saved.training[key] for key in ("epoch", "step_in_epoch", "steps")
         )
-        self.best, self.evaluated = saved.training.get("best"), saved.training.get("evaluated", 0)
+        if self.config.data.val == saved.written.data.val:  # scores on another split cannot be compared
+            self.best, self.evaluated = saved.training.get("best"), saved.training.get("evaluated", 0)
         self._check_same_batches(saved)
         states = saved.training["random"]
         if len(states) == self.group.world:

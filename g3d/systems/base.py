@@ -67,6 +67,7 @@ class System(Protocol[ConfigT, BatchT]):
         takes: the inputs that a query consists of. "camera" goes with "image".
         answers: the type of answer that its evaluation measures.
         carried: settings that a g3d checkpoint fixes, because the checkpoint contains what they name.
+        resolved: settings that `resolve` fills in; a checkpoint keeps them, also when a preset replaces its config.
         starts: settings that name the weights that training starts from; they have no meaning for a g3d checkpoint.
         optimizers: optimisers in addition to PyTorch's, by their names in `optim.name`: functions of (groups,
             `config.optim`).
@@ -80,6 +81,8 @@ class System(Protocol[ConfigT, BatchT]):
     def answers(self) -> type[Answer]: ...
     @property
     def carried(self) -> tuple[str, ...]: ...
+    @property
+    def resolved(self) -> tuple[str, ...]: ...
     @property
     def starts(self) -> tuple[str, ...]: ...
     @property
@@ -111,7 +114,8 @@ class System(Protocol[ConfigT, BatchT]):
     def losses(self, model: nn.Module, batch: BatchT, config: ConfigT, at: Position) -> dict[str, Tensor]:
         """Return the unweighted loss terms by name, and their weighted sum as "total".
 
-        In a run of several processes, the mean of the totals over the processes is the total of the global batch.
+        In a run of several processes, the mean of the totals over the processes is the total of the global batch. The
+        micro-batches of an accumulated step count equally, however many samples they hold.
 
         Args:
             at: the position in training, for weights that change with it.
@@ -139,6 +143,7 @@ class SystemDefaults:
 
     name: str
     carried: tuple[str, ...] = ()
+    resolved: tuple[str, ...] = ()
     starts: tuple[str, ...] = ()
     optimizers: Mapping[str, Callable[[list[dict[str, Any]], Any], Optimizer]] = {}
 

@@ -84,6 +84,8 @@ def load_room(path: Path, aligned: bool = True, frames: Path | None = None) -> R
         room, alignment = _prepared_room(path)
     elif path.is_dir():
         room, alignment = _raw_room(path)
+    elif path.exists():
+        raise InputError(f"--scene {path}: is no scene", _EXPECTED)
     else:
         raise MissingDataError(f"--scene {path}: no such scene", _EXPECTED)
     turned = alignment if aligned else None

@@ -124,3 +124,13 @@ def test_answers_of_files_are_evaluated_by_their_type(refer: Path, tmp_path: Pat
     code, out, err = g3d("eval", "--predictions", str(file), *data, "--preset", "jln", "--json")
     assert code == 0, err
     assert max(json.loads(out)["metrics"].values()) == 100
+
+
+def test_the_split_of_the_preset_is_drawn_unless_another_is_named(refer: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("extends: jln\ndata: {val: test}\n")
+    mine, out = ("--preset", str(tmp_path / "mine.yaml")), tmp_path / "drawn"
+    code, printed, err = g3d("visualize", "--data", str(refer), *mine, "--out", str(out))
+    assert code == 0, err
+    names = sorted(Path(line).stem for line in printed.splitlines() if line.endswith(".png"))
+    assert names == sorted(DATASET.split_ids(refer, "test"))
+    assert names != sorted(DATASET.split_ids(refer, "val"))

@@ -97,6 +97,18 @@ def test_the_best_evaluation_s_checkpoint_is_kept(
     assert [line["score"] for line in recorded if "score" in line] == [1.0, 3.0, 2.0, None, 2.5, 3.5]
 
 
+def test_a_score_that_is_no_number_is_no_best(drawn_kitti: Path) -> None:
+    prepare_kitti(drawn_kitti)
+    made = trainer(drawn_kitti)
+    assert [made.note_evaluation(score) for score in (float("nan"), 1.0, float("nan"), 0.5, 2.0)] == [
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]
+
+
 def test_an_evaluation_that_a_stop_prevented_is_made_later(
     drawn_kitti: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,3 +176,24 @@ def test_the_rate_of_every_step_is_that_of_its_position(drawn_kitti: Path, tmp_p
     assert rates == pytest.approx([0.004, 0.0035, 0.003, 0.0025])
     groups = checkpoint.read(done.checkpoint).training["optimizer"]["param_groups"]
     assert [group["lr"] for group in groups] == pytest.approx([0.0025] * len(groups))
+
+
+def test_scores_on_another_split_are_not_compared(
+    drawn_kitti: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare_kitti(drawn_kitti)
+    scores = iter([5.0, 1.0, 0.5])  # on val; on trainval before going on, and after the second epoch
+    monkeypatch.setattr("g3d.engine.train.evaluate_model", lambda *_: Table("made", (), (), {}, score=next(scores)))
+    run, settings = tmp_path / "run", [*MICRO, "train.batch=4", "train.eval_epochs=1", "train.epochs=1"]
+    train(config.load("monodle-ddml-tiny", settings), drawn_kitti, ALONE, out=run)
+    saved = checkpoint.read(run / "checkpoints" / "last.pt", ("train.epochs=2", "data.val=trainval"))
+    train(saved.config, drawn_kitti, ALONE, resume=saved)
+    assert checkpoint.read(run / "checkpoints" / "best.pt").training["best"] == 1.0
+    assert checkpoint.read(run / "checkpoints" / "best_before_resume.pt").training["best"] == 5.0
+
+
+def test_a_checkpoint_that_changed_since_it_was_read_is_refused(drawn_kitti: Path, saved: Path) -> None:
+    read = checkpoint.read(saved)
+    saved.touch()
+    with pytest.raises(InputError, match="another process has trained on"):
+        train(read.config, drawn_kitti, ALONE, resume=read)
