@@ -13,6 +13,7 @@ from g3d.data.scannet.folder import ScanFolder, read_scan
 from g3d.data.scannet.frames import open_frames
 from g3d.data.scannet.labels import NYU40_NAMES
 from g3d.data.scannet.mesh import SUFFIXES, read_mesh
+from g3d.data.scannet.published_scenes import published_file, read_published_scene
 from g3d.data.scannet.scenes import FILE, read_scene
 from g3d.errors import InputError, MissingDataError, did_you_mean
 from g3d.names import file_name
@@ -23,7 +24,7 @@ from g3d.visualize.scene_page import write_room_page
 Format = Literal["html", "ply", "glb"]
 _GREY = 170
 _MOST_CAMERAS = 60
-_EXPECTED = f"expected a folder with {FILE}, a raw scan's folder, or a mesh ({', '.join(SUFFIXES)})"
+_EXPECTED = f"expected a folder with {FILE}, a raw scan's folder, <scene>_vert.npy, or a mesh ({', '.join(SUFFIXES)})"
 
 
 def draw_scene(
@@ -37,7 +38,8 @@ def draw_scene(
     """Write a scene as a page, PLY or GLB; return the files.
 
     Args:
-        path: a prepared scene's folder, a raw scan's folder (scans/scene0000_00), or a mesh file (see `read_mesh`).
+        path: a prepared scene's folder, a raw scan's folder (scans/scene0000_00), a mesh file (see `read_mesh`), or a
+            published scene: its `<scene>_vert.npy`, or a folder that holds no other scene.
         out: folder of the files.
         formats: which to write.
         aligned: turn the scene into the axis-aligned frame where its alignment is known. Files and page say which frame
@@ -79,16 +81,22 @@ def check_scene(path: Path, named: str) -> None:
 
 def load_room(path: Path, aligned: bool = True, frames: Path | None = None) -> Room:
     """Return everything that is drawn of the scene at a path; the arguments are those of `draw_scene`."""
+    in_place = None
     if path.is_file() and path.suffix.lower() in SUFFIXES:
         room, alignment = _mesh_room(path), None
     elif (path / FILE).is_file():
         room, alignment = _prepared_room(path)
+    elif (published := published_file(path)) is not None:
+        room, in_place = _published_room(published)
+        alignment = None
     elif path.is_dir():
         room, alignment = _raw_room(path)
     else:
         raise MissingDataError(f"--scene {path}: no such scene", _EXPECTED)
     turned = alignment if aligned else None
-    if alignment is None:
+    if in_place is not None:
+        frame = in_place
+    elif alignment is None:
         frame = "The frame is the file's own: no axis alignment is known."
     else:
         frame = (
@@ -150,6 +158,23 @@ def _prepared_room(path: Path) -> tuple[Room, np.ndarray | None]:
     return Room(
         scene.name, scene.vertices, scene.faces if len(scene.faces) else None, layers, objects, (), notes
     ), scene.alignment
+
+
+def _published_room(path: Path) -> tuple[Room, str]:
+    """Return the scene in a published vertex file, and a sentence about its frame."""
+    scene = read_published_scene(path)
+    layers, objects = {"colours": Layer(scene.colours)}, []
+    if scene.instances is not None:
+        layers["objects"] = Layer(ids=(scene.instances - 1).astype(np.int32))
+        if scene.nyu40 is not None:
+            numbers, first = np.unique(scene.instances, return_index=True)
+            named = zip(numbers.tolist(), scene.nyu40[first].tolist(), strict=True)
+            objects = [RoomObject(number - 1, NYU40_NAMES[nyu40]) for number, nyu40 in named if number]
+    if scene.nyu40 is not None:
+        layers["classes"] = _classes(scene.nyu40)
+    notes = [] if scene.instances is not None else ["The labels of the scene are not there."]
+    frame = "The file is in the aligned frame." if scene.aligned else "The file is in the scan's raw frame."
+    return Room(scene.name, scene.vertices, None, layers, objects, (), notes), frame
 
 
 def _raw_room(path: Path) -> tuple[Room, np.ndarray | None]:

@@ -33,6 +33,7 @@ class DetectionScene:
         boxes: (K, 6) float64, centre and size.
         box_nyu40: (K,) int64.
         box_ids: (K,) int64 objectId, -1 where the files do not state it.
+        annotated: False for a test scan, whose labels are all 0.
     """
 
     name: str
@@ -43,6 +44,7 @@ class DetectionScene:
     boxes: np.ndarray
     box_nyu40: np.ndarray
     box_ids: np.ndarray
+    annotated: bool = True
 
 
 @dataclass(frozen=True)
@@ -165,8 +167,8 @@ class Augmentation:
         degrees: bounds of the rotation about x, y and z, in this order of application; 0 for none.
         scale: bound of the logarithm of the scale of each axis.
         shift: bound in metres of the shift of each axis, a multiple of 1 mm.
-        published_box_sizes: the published fault in box sizes after a rotation about x or y: the half sizes are placed on
-            the wrong axes, so that the size hardly changes. False bounds the turned box.
+        published_box_sizes: the published fault in box sizes after a rotation about x or y: the half sizes are placed
+            on the wrong axes, so that the size hardly changes. False bounds the turned box.
     """
 
     flip: float = 0.5

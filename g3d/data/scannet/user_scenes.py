@@ -9,6 +9,7 @@ import numpy as np
 from g3d.data.request import InferRequest, Queries
 from g3d.data.scannet.folder import ScanFolder, read_scan
 from g3d.data.scannet.mesh import SUFFIXES, Mesh, read_mesh
+from g3d.data.scannet.published_scenes import published_file, published_name, read_published_scene
 from g3d.data.scannet.scenes import FILE, read_scene
 from g3d.data.types import SceneSource
 from g3d.errors import MissingDataError
@@ -38,14 +39,15 @@ class UserScenes(Queries):
 
 def scene_name(path: Path) -> str:
     """Return the name of the scene in a file or folder."""
-    return path.resolve().name if path.is_dir() else path.stem
+    return path.resolve().name if path.is_dir() else published_name(path) or path.stem
 
 
 def read_points(path: Path) -> Mesh:
     """Return the vertices of a scene in its own frame, with faces and colours where it has them.
 
     Args:
-        path: mesh or cloud (see `read_mesh`), folder of a prepared scene, or folder of a raw ScanNet scan.
+        path: mesh or cloud (see `read_mesh`), folder of a prepared scene, folder of a raw ScanNet scan, or a published
+            scene: its `<scene>_vert.npy`, or a folder that holds no other scene.
 
     Raises:
         MissingDataError: there is no scene.
@@ -56,9 +58,14 @@ def read_points(path: Path) -> Mesh:
     if (path / FILE).is_file():
         scene = read_scene(path)
         return Mesh(np.asarray(scene.vertices), np.asarray(scene.colours), np.asarray(scene.faces), None)
+    published = published_file(path)
+    if published is not None:
+        points = read_published_scene(published)
+        return Mesh(points.vertices, points.colours, np.zeros((0, 3), np.int32), None)
     if path.is_dir():
         return read_scan(ScanFolder(path.resolve().parent).files(path.resolve().name)).mesh
     raise MissingDataError(
         f"scene {path}: no such scene",
-        f"expected a mesh or cloud ({', '.join(SUFFIXES)}), a folder with {FILE}, or a raw scan's folder",
+        f"expected a mesh or cloud ({', '.join(SUFFIXES)}), <scene>_vert.npy, a folder with {FILE}, or a raw scan's "
+        "folder",
     )
