@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from g3d.errors import InputError
 from g3d.nn.parallel import sum_over_ranks, world_size
 
 _TINY = 1e-6  # as published: added to every count that divides a sum
@@ -89,13 +90,15 @@ def box_targets(
         unused_center: every coordinate of the centres of unused rows: 0 for VoteNet, 1000 for Group-Free 3D.
 
     Raises:
-        ValueError: there are more boxes than rows.
+        InputError: there are more boxes than rows.
 
     Source: scannet/scannet_detection_dataset.py of facebookresearch/votenet and zeliu98/Group-Free-3D.
     """
     count = len(centers)
     if count > rows:
-        raise ValueError(f"box_targets: found {count} boxes, expected at most {rows}")
+        raise InputError(
+            f"found {count} boxes, expected at most {rows}", "raise the number of box rows, or split the scene"
+        )
 
     def padded(values: Tensor, fill: float = 0.0) -> Tensor:
         out = values.new_full((rows, *values.shape[1:]), fill)

@@ -128,6 +128,12 @@ def read_detection_scene(path: Path) -> DetectionScene:
         scene = read_scanrefer(path.parent, name)
         vertices, rows = scene.aligned, scene.aligned_boxes
     boxes = _with_ids(rows)
+    for what, array in ((path, vertices[:, :6]), (f"{path.parent / name} boxes", boxes)):
+        bad = ~np.isfinite(array).all(1)
+        if bad.any():
+            raise InputError(f"scene {what}: row {int(bad.argmax())} is not finite")
+    if not len(vertices):
+        raise InputError(f"scene {path}: no points")
     return DetectionScene(
         name=name,
         points=vertices[:, :3].astype(np.float32),

@@ -62,7 +62,7 @@ def vote_targets(item: DetectionItem, mean_sizes: Tensor, rows: int) -> VoteTarg
         rows: K, the number of box rows.
 
     Raises:
-        ValueError: the scene has more boxes than rows.
+        InputError: the scene has more boxes than rows.
     """
     boxes = box_targets(
         torch.from_numpy(item.boxes[:, :3]),
