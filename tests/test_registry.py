@@ -37,7 +37,7 @@ def announce(monkeypatch: pytest.MonkeyPatch) -> Iterator[Announce]:
 
 def test_the_built_in_ones_are_found_by_their_files(announce: Announce) -> None:
     assert config.system_names() == ["jln", "monodle"]
-    assert dataset_names() == ["kitti", "mono3drefer"]
+    assert dataset_names() == ["kitti", "mono3drefer", "scannet"]
     assert demo_names() == ["jln", "monodle"]
 
 
