@@ -75,6 +75,20 @@ def decode_proposals(head: BoxPrediction, mean_sizes: Tensor) -> list[Proposals]
     return [Proposals(*parts) for parts in zip(head.centers.double(), sizes, objectness, classes, strict=True)]
 
 
+def joined_proposals(heads: Sequence[Sequence[Proposals]]) -> list[Proposals]:
+    """Return the proposals of several heads as one set for each scene.
+
+    Group-Free 3D also evaluates the last three heads, and all of them, with one suppression over their proposals.
+
+    Args:
+        heads: the proposals of B scenes, from each head.
+    """
+    return [
+        Proposals(*(torch.cat(parts) for parts in zip(*(vars(found).values() for found in scene), strict=True)))
+        for scene in zip(*heads, strict=True)
+    ]
+
+
 def kept_proposals(found: Proposals, points: Tensor | None, settings: DetectionSettings) -> Tensor:
     """Return (K,) int64, the proposals that survive, by falling objectness.
 

@@ -196,7 +196,7 @@ def box_terms(
     heading = found.heading_residuals.gather(-1, bins[..., None])[..., 0]
     size = found.size_residuals.gather(2, classes[..., None, None].expand(*classes.shape, 1, 3))[:, :, 0]
     true_heading = assigned(targets.heading_residuals, proposals.rows) / heading_unit
-    true_size = assigned(targets.size_residuals, proposals.rows) / mean_sizes.to(size)[classes]
+    true_size = assigned(targets.size_residuals, proposals.rows) / mean_sizes.to(targets.size_residuals)[classes]
     values = (
         cross_entropy(found.heading_scores, bins),
         heading_error(heading, true_heading),

@@ -13,8 +13,9 @@ from g3d.data.scannet.folder import ScanFolder, read_scan
 from g3d.data.scannet.frames import open_frames
 from g3d.data.scannet.labels import NYU40_NAMES
 from g3d.data.scannet.mesh import SUFFIXES, read_mesh
-from g3d.data.scannet.published_scenes import published_file, read_published_scene
+from g3d.data.scannet.published_scenes import is_published, read_published_scene
 from g3d.data.scannet.scenes import FILE, read_scene
+from g3d.data.scannet.user_scenes import one_scene
 from g3d.errors import InputError, MissingDataError, did_you_mean
 from g3d.names import file_name
 from g3d.visualize.room import CameraView, Layer, Room, RoomObject, camera_view
@@ -38,8 +39,8 @@ def draw_scene(
     """Write a scene as a page, PLY or GLB; return the files.
 
     Args:
-        path: a prepared scene's folder, a raw scan's folder (scans/scene0000_00), a mesh file (see `read_mesh`), or a
-            published scene: its `<scene>_vert.npy`, or a folder that holds no other scene.
+        path: a prepared scene's folder, a raw scan's folder (scans/scene0000_00), a mesh file (see `read_mesh`), the
+            vertex file of a published scene (`<scene>_vert.npy`), or a folder that holds one of these.
         out: folder of the files.
         formats: which to write.
         aligned: turn the scene into the axis-aligned frame where its alignment is known. Files and page say which frame
@@ -81,13 +82,13 @@ def check_scene(path: Path, named: str) -> None:
 
 def load_room(path: Path, aligned: bool = True, frames: Path | None = None) -> Room:
     """Return everything that is drawn of the scene at a path; the arguments are those of `draw_scene`."""
-    in_place = None
+    path, in_place = one_scene(path), None
     if path.is_file() and path.suffix.lower() in SUFFIXES:
         room, alignment = _mesh_room(path), None
     elif (path / FILE).is_file():
         room, alignment = _prepared_room(path)
-    elif (published := published_file(path)) is not None:
-        room, in_place = _published_room(published)
+    elif is_published(path):
+        room, in_place = _published_room(path)
         alignment = None
     elif path.is_dir():
         room, alignment = _raw_room(path)

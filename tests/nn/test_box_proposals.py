@@ -14,6 +14,7 @@ from g3d.nn.box_proposals import (
     Proposals,
     decode_proposals,
     detections,
+    joined_proposals,
     kept_proposals,
     points_inside,
 )
@@ -32,6 +33,14 @@ def proposals(rows: list[list[float]]) -> Proposals:
 def test_the_better_box_of_a_class_drops_the_other_one() -> None:
     found = proposals([[0, 0, 0, 1, 1, 1, 0.6, 0.1], [0.1, 0, 0, 1, 1, 1, 0.9, 0.2], [0, 0, 0, 1, 1, 1, 0.5, 0.9]])
     assert kept_proposals(found, None, ALL).tolist() == [1, 2]  # the third has another class
+
+
+def test_the_heads_of_a_scene_are_suppressed_together() -> None:
+    first = [proposals([[0, 0, 0, 1, 1, 1, 0.6, 0.1]]), proposals([[5, 0, 0, 1, 1, 1, 0.6, 0.1]])]
+    last = [proposals([[0, 0, 0, 1, 1, 1, 0.9, 0.1]]), proposals([[9, 0, 0, 1, 1, 1, 0.9, 0.1]])]
+    joined = joined_proposals([first, last])
+    assert [kept_proposals(found, None, ALL).tolist() for found in joined] == [[1], [1, 0]]
+    assert joined[1].centers[:, 0].tolist() == [5, 9]
 
 
 def test_suppression_ignores_the_sign_of_sizes() -> None:

@@ -2,7 +2,7 @@
 
 A published scene is the files `<scene>_vert.npy` (VoteNet: aligned frame, 6 columns; ScanRefer: raw frame, 9 columns),
 `<scene>_aligned_vert.npy` (ScanRefer only), `<scene>_ins_label.npy`, `<scene>_sem_label.npy` and boxes, all in one
-folder. A path of one of its vertex files names the scene; so does a folder that holds one scene only.
+folder. The path of one of its vertex files names the scene.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ import numpy as np
 
 from g3d.data.boundary import reading
 from g3d.data.scannet.labels import known_nyu40
-from g3d.errors import InputError, MissingDataError
+from g3d.errors import InputError
 
 ENDING = "_vert.npy"
 ALIGNED_ENDING = "_aligned_vert.npy"
 _COLUMNS: dict[int, Literal["votenet", "scanrefer"]] = {6: "votenet", 9: "scanrefer"}
-_SHOWN = 4  # names of scenes in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,34 +65,19 @@ def published_scenes(folder: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def published_file(path: Path) -> Path | None:
-    """Return the vertex file of the published scene at a path: a vertex file, or a folder that holds one scene.
-
-    Returns:
-        None if the path is neither a `.npy` file nor a folder of published scenes.
+def is_published(path: Path) -> bool:
+    """Return whether a path is the vertex file of a published scene; the file need not exist.
 
     Raises:
-        MissingDataError: the path is a vertex file that does not exist.
-        InputError: the path is another `.npy` file, or the folder holds several scenes.
+        InputError: the path is another `.npy` file.
     """
-    if path.is_dir():
-        scenes = published_scenes(path)
-        if len(scenes) > 1:
-            names = ", ".join(list(scenes)[:_SHOWN]) + (", ..." if len(scenes) > _SHOWN else "")
-            raise InputError(
-                f"scene {path}: the folder holds {len(scenes)} scenes ({names}), expected one",
-                f"name one of them: {next(iter(scenes.values()))}",
-            )
-        return next(iter(scenes.values()), None)
     if path.suffix.lower() != ".npy":
-        return None
+        return False
     if published_name(path) is None:
         raise InputError(
             f"scene {path}: not the vertex file of a published scene", f"expected <scene>{ENDING} beside its labels"
         )
-    if not path.is_file():
-        raise MissingDataError(f"scene {path}: no such file")
-    return path
+    return True
 
 
 def read_published_scene(path: Path) -> PublishedScene:

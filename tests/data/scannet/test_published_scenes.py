@@ -9,12 +9,11 @@ import pytest
 
 from g3d.data.scannet.published_scenes import (
     columns_of,
-    published_file,
+    is_published,
     published_name,
     published_scenes,
     read_published_scene,
 )
-from g3d.data.scannet.user_scenes import read_points, scene_name
 from g3d.errors import InputError, MissingDataError
 
 
@@ -31,31 +30,19 @@ def test_names_come_from_vertex_files() -> None:
         assert published_name(Path("x") / file) == name
 
 
-def test_a_folder_of_one_scene_names_it(tmp_path: Path) -> None:
-    assert published_file(tmp_path) is None
+def test_of_two_vertex_files_of_a_scene_the_aligned_one_counts(tmp_path: Path) -> None:
     path = write(tmp_path, columns=9)
-    assert published_file(tmp_path) == path
+    assert published_scenes(tmp_path) == {"scene0000_00": path}
     aligned = write(tmp_path, columns=9, ending="aligned_vert")
     assert published_scenes(tmp_path) == {"scene0000_00": aligned}
-    assert published_file(path) == path
-    assert published_file(tmp_path / "room.ply") is None
-
-
-def test_several_scenes_in_a_folder_are_one_line(tmp_path: Path) -> None:
-    for number in range(6):
-        write(tmp_path, f"scene000{number}_00")
-    with pytest.raises(InputError, match=r"holds 6 scenes \(scene0000_00, .*, \.\.\.\), expected one") as error:
-        published_file(tmp_path)
-    assert "scene0000_00_vert.npy" in str(error.value.hint)
-    assert "\n" not in error.value.message
 
 
 def test_other_files_and_missing_ones_are_refused(tmp_path: Path) -> None:
-    np.save(tmp_path / "scene0000_00_bbox.npy", np.zeros((1, 7)))
     with pytest.raises(InputError, match="not the vertex file"):
-        published_file(tmp_path / "scene0000_00_bbox.npy")
-    with pytest.raises(MissingDataError, match="no such file"):
-        published_file(tmp_path / "scene0000_00_vert.npy")
+        is_published(tmp_path / "scene0000_00_bbox.npy")
+    assert not is_published(tmp_path / "room.ply")
+    with pytest.raises(MissingDataError, match=r"_vert\.npy: no such file"):
+        read_published_scene(tmp_path / "scene0000_00_vert.npy")
 
 
 @pytest.mark.parametrize(("columns", "form", "aligned"), [(6, "votenet", True), (9, "scanrefer", False)])
@@ -114,15 +101,3 @@ def test_a_cut_file_is_refused(tmp_path: Path) -> None:
     for read in (read_published_scene, columns_of):
         with pytest.raises(InputError, match=r"_vert\.npy: no array of numbers, or cut short"):
             read(path)
-
-
-def test_user_scenes_may_be_published_ones(tmp_path: Path) -> None:
-    path = write(tmp_path)
-    for given in (path, tmp_path):
-        mesh = read_points(given)
-        assert np.array_equal(mesh.vertices, np.load(path)[:, :3])
-        assert mesh.colours is not None
-        assert len(mesh.faces) == 0
-    assert scene_name(path) == "scene0000_00"
-    with pytest.raises(MissingDataError, match="no such scene"):
-        read_points(tmp_path / "room.txt2")
