@@ -84,7 +84,7 @@ def test_a_vote_goes_to_its_nearest_target() -> None:
                 total += float((outputs.votes[scene, seed].detach() - goals).abs().sum(-1).min())
                 count += 1
     assert 0 < count < 2 * SEEDS
-    assert float(vote_loss(outputs, targets)) == pytest.approx(total / count, rel=1e-6)
+    assert float(vote_loss(outputs, targets).detach()) == pytest.approx(total / count, rel=1e-6)
 
 
 def _one_rank(rank: int) -> tuple[dict, list]:
