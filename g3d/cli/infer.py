@@ -23,7 +23,8 @@ def infer(
     scene: Annotated[
         list[Path],
         typer.Option(
-            "--scene", help="A scan: mesh or cloud, prepared scene, or folder of a raw scan; may be repeated."
+            "--scene",
+            help="A scan: mesh or cloud, prepared scene, raw scan's folder, <scene>_vert.npy; may be repeated.",
         ),
     ] = [],  # noqa: B006
     text: Annotated[

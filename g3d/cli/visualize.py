@@ -39,7 +39,7 @@ def visualize(
         Path | None,
         typer.Option(
             "--scene",
-            help="An indoor scene: prepared folder, raw scan's folder, or mesh or cloud file.",
+            help="An indoor scene: prepared folder, raw scan's folder, <scene>_vert.npy, or mesh or cloud file.",
             show_default=False,
         ),
     ] = None,

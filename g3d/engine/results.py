@@ -52,7 +52,7 @@ def read_results(path: Path, root: Path, split: str | None, preset: str | None) 
     if dataset and dataset.native and dataset.native.knows(path):
         return Results(dataset, config, split, dataset.native.read(path, dataset.split_ids(root, split)))
     if path.is_dir():
-        asked = [dataset] if dataset else datasets()
+        asked = [dataset] if dataset else [known for known in datasets() if known.native]
         formats = "; ".join(d.native.description for d in asked if d.native)
         raise InputError(
             f"predictions {path}: no result files of {' or '.join(d.name for d in asked)} in it",

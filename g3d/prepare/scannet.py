@@ -20,7 +20,7 @@ from g3d.data.scannet.arrays import (
     sample_rows,
     scene_arrays,
 )
-from g3d.data.scannet.folder import Scan, ScanFolder, read_scan, read_split
+from g3d.data.scannet.folder import SPLITS, Scan, ScanFolder, read_scan, read_split
 from g3d.data.scannet.labels import LabelTable
 from g3d.data.scannet.scenes import FILE, Scene, write_scene
 from g3d.errors import G3DError, InputError, MissingDataError
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 VERSION = 1
 SCENES = "scenes"
 LABEL_TABLE = "scannetv2-labels.combined.tsv"
-SPLITS = {"train": "scannetv2_train.txt", "val": "scannetv2_val.txt", "test": "scannetv2_test.txt"}
 
 
 @dataclass(frozen=True)

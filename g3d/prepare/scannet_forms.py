@@ -24,13 +24,13 @@ import numpy as np
 
 from g3d.data.scannet import published as published
 from g3d.data.scannet.arrays import instances_without_stuff, prepared_scene, scanrefer_scene, votenet_scene
-from g3d.data.scannet.folder import ScanFolder, read_split
+from g3d.data.scannet.folder import SPLITS, ScanFolder, read_split
 from g3d.data.scannet.mesh import Mesh
 from g3d.data.scannet.raw import read_aggregation, read_segments
 from g3d.data.scannet.scenes import FILE, Scene, read_scene
 from g3d.errors import EnvironmentProblem, G3DError, InputError
 from g3d.prepare.runner import Item, Recipe
-from g3d.prepare.scannet import SCENES, SPLITS, label_table, read_table
+from g3d.prepare.scannet import SCENES, label_table, read_table
 
 VERSION = 1
 PUBLISHED = "published"

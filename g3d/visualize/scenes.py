@@ -13,7 +13,9 @@ from g3d.data.scannet.folder import ScanFolder, read_scan
 from g3d.data.scannet.frames import open_frames
 from g3d.data.scannet.labels import NYU40_NAMES
 from g3d.data.scannet.mesh import SUFFIXES, read_mesh
+from g3d.data.scannet.published_scenes import is_published, read_published_scene
 from g3d.data.scannet.scenes import FILE, read_scene
+from g3d.data.scannet.user_scenes import one_scene
 from g3d.errors import InputError, MissingDataError, did_you_mean
 from g3d.names import file_name
 from g3d.visualize.room import CameraView, Layer, Room, RoomObject, camera_view
@@ -23,7 +25,7 @@ from g3d.visualize.scene_page import write_room_page
 Format = Literal["html", "ply", "glb"]
 _GREY = 170
 _MOST_CAMERAS = 60
-_EXPECTED = f"expected a folder with {FILE}, a raw scan's folder, or a mesh ({', '.join(SUFFIXES)})"
+_EXPECTED = f"expected a folder with {FILE}, a raw scan's folder, <scene>_vert.npy, or a mesh ({', '.join(SUFFIXES)})"
 
 
 def draw_scene(
@@ -37,7 +39,8 @@ def draw_scene(
     """Write a scene as a page, PLY or GLB; return the files.
 
     Args:
-        path: a prepared scene's folder, a raw scan's folder (scans/scene0000_00), or a mesh file (see `read_mesh`).
+        path: a prepared scene's folder, a raw scan's folder (scans/scene0000_00), a mesh file (see `read_mesh`), the
+            vertex file of a published scene (`<scene>_vert.npy`), or a folder that holds one of these.
         out: output folder.
         formats: formats to write.
         aligned: transform the scene to the axis-aligned frame if its alignment is known. The page states its frame.
@@ -78,10 +81,14 @@ def check_scene(path: Path, named: str) -> None:
 
 def load_room(path: Path, aligned: bool = True, frames: Path | None = None) -> Room:
     """Load the scene at a path for drawing; the arguments are those of `draw_scene`."""
+    path, in_place = one_scene(path), None
     if path.is_file() and path.suffix.lower() in SUFFIXES:
         room, alignment = _mesh_room(path), None
     elif (path / FILE).is_file():
         room, alignment = _prepared_room(path)
+    elif is_published(path):
+        room, in_place = _published_room(path)
+        alignment = None
     elif path.is_dir():
         room, alignment = _raw_room(path)
     elif path.exists():
@@ -89,7 +96,9 @@ def load_room(path: Path, aligned: bool = True, frames: Path | None = None) -> R
     else:
         raise MissingDataError(f"--scene {path}: no such scene", _EXPECTED)
     turned = alignment if aligned else None
-    if alignment is None:
+    if in_place is not None:
+        frame = in_place
+    elif alignment is None:
         frame = "The frame is the file's own: no axis alignment is known."
     else:
         frame = (
@@ -151,6 +160,23 @@ def _prepared_room(path: Path) -> tuple[Room, np.ndarray | None]:
     return Room(
         scene.name, scene.vertices, scene.faces if len(scene.faces) else None, layers, objects, (), notes
     ), scene.alignment
+
+
+def _published_room(path: Path) -> tuple[Room, str]:
+    """Return the scene in a published vertex file, and a sentence about its frame."""
+    scene = read_published_scene(path)
+    layers, objects = {"colours": Layer(scene.colours)}, []
+    if scene.instances is not None:
+        layers["objects"] = Layer(ids=(scene.instances - 1).astype(np.int32))
+        if scene.nyu40 is not None:
+            numbers, first = np.unique(scene.instances, return_index=True)
+            named = zip(numbers.tolist(), scene.nyu40[first].tolist(), strict=True)
+            objects = [RoomObject(number - 1, NYU40_NAMES[nyu40]) for number, nyu40 in named if number]
+    if scene.nyu40 is not None:
+        layers["classes"] = _classes(scene.nyu40)
+    notes = [] if scene.instances is not None else ["The labels of the scene are not there."]
+    frame = "The file is in the aligned frame." if scene.aligned else "The file is in the scan's raw frame."
+    return Room(scene.name, scene.vertices, None, layers, objects, (), notes), frame
 
 
 def _raw_room(path: Path) -> tuple[Room, np.ndarray | None]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
+from support.two_ranks import in_two_processes
 from torch import Tensor, nn
 
 from g3d.nn.parallel import (
@@ -21,19 +19,6 @@ from g3d.nn.parallel import (
     world_size,
 )
 from g3d.nn.sparse_conv import SparseConv3d, SparseInverseConv3d, SparseTensor, SubMConv3d
-
-
-def in_two_processes(function: Callable, folder: Path, *arguments: object) -> list:
-    """What `function(rank, *arguments)` returns in each of two gloo processes."""
-    mp.spawn(_worker, (function, folder, arguments), nprocs=2)
-    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
-
-
-def _worker(rank: int, function: Callable, folder: Path, arguments: tuple) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    torch.save(function(rank, *arguments), folder / f"{rank}.pt")
-    dist.destroy_process_group()
 
 
 def _everything(rank: int) -> dict[str, Tensor]:

@@ -152,3 +152,46 @@ def test_vglaw_masks_of_other_sizes(tmp_path: Path) -> None:
                 break
     case = {"system": "vglaw", "kind": "rle_masks", "tolerance": "exact", "rle": [{"size": [9, 13], "counts": text}]}
     assert not failures(write(tmp_path, case, {"out.mask_0": mask.astype(np.uint8)}))
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "value"),
+    [
+        ("detector_losses_votenet", "near", 0.4),
+        ("detector_losses_votenet", "objectness_class_weights", [0.5, 0.5]),
+        ("detector_losses_groupfree", "size_loss_type", "l1"),
+        ("detector_targets", "nyu40_ids", [3, 4]),
+        ("detector_targets", "use_color", True),
+    ],
+)
+def test_ws3dvg_detector_settings_are_checked(tmp_path: Path, name: str, setting: str, value: object) -> None:
+    case, arrays = stored("ws3dvg", name)
+    with pytest.raises(DescriptionError, match=setting):
+        write(tmp_path, case | {"settings": case["settings"] | {setting: value}}, arrays)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "value", "changed"),
+    [
+        ("detector_losses_groupfree", "center_delta", 0.5, "center_loss"),
+        ("detector_losses_groupfree", "query_points_obj_topk", 2, "kps_pos_ratio"),
+        ("detector_targets", "use_height", False, "point_clouds"),
+    ],
+)
+def test_ws3dvg_detector_settings_are_read(
+    tmp_path: Path, name: str, setting: str, value: object, changed: str
+) -> None:
+    case, arrays = stored("ws3dvg", name)
+    found = failures(write(tmp_path, case | {"settings": case["settings"] | {setting: value}}, arrays))
+    assert any(changed in str(failure) for failure in found)
+
+
+def test_ws3dvg_detections_follow_the_settings_of_each_run(tmp_path: Path) -> None:
+    case, arrays = stored("ws3dvg", "detection_ap")
+    looser = case["settings"]["a"] | {"nms_iou": 0.9}
+    found = failures(write(tmp_path, case | {"settings": case["settings"] | {"a": looser}}, arrays))
+    assert any("a_kept" in str(failure) for failure in found)
+    assert not any("b_" in str(failure) or "c_" in str(failure) for failure in found)
+    other = case["settings"]["a"] | {"use_3d_nms": False}
+    with pytest.raises(DescriptionError, match="use_3d_nms"):
+        write(tmp_path, case | {"settings": case["settings"] | {"a": other}}, arrays)

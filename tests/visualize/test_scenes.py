@@ -104,3 +104,40 @@ def test_wrong_places_formats_and_layers_are_refused(raw: Path, tmp_path: Path) 
         draw_scene(raw / "scans" / "scene0000_00", tmp_path, ("ply",), layer="heat")
     assert g3d("visualize", "--scene", str(raw), "--format", "obj")[0] == 2
     assert not list(tmp_path.iterdir())
+
+
+def test_published_scenes_show_the_same_as_prepared_ones(raw: Path, tmp_path: Path) -> None:
+    forms = ("--published", "votenet", "--published", "scanrefer")
+    assert g3d("prepare", "scannet", "--data", str(raw), *forms, "--scene", "scene0000_00")[0] == 0
+    prepared = load_room(raw / "g3d" / "scenes" / "scene0000_00")
+    folder = raw / "g3d" / "published" / "votenet" / "scannet_train_detection_data"
+    for path in (folder, folder / "scene0000_00_vert.npy"):
+        room = load_room(path)
+        assert room.name == "scene0000_00"
+        assert room.notes[0] == "The file is in the aligned frame."
+        assert np.array_equal(room.vertices, prepared.vertices)
+        assert [thing.name for thing in room.objects] == [thing.name for thing in prepared.objects]
+        for one, other in zip(room.objects, prepared.objects, strict=True):
+            assert one.corners is not None
+            assert other.corners is not None
+            assert np.array_equal(one.corners, other.corners)
+    scanrefer = raw / "g3d" / "published" / "scanrefer" / "scannet_data"
+    plain = load_room(scanrefer / "scene0000_00_vert.npy")
+    assert plain.notes[0] == "The file is in the scan's raw frame."
+    assert np.array_equal(plain.vertices, load_room(raw / "scans" / "scene0000_00", aligned=False).vertices)
+
+
+def test_a_folder_of_several_published_scenes_is_one_line(raw: Path, tmp_path: Path) -> None:
+    for name in ("scene0000_00", "scene0001_00"):
+        np.save(tmp_path / f"{name}_vert.npy", np.ones((4, 6), np.float32))
+    code, out, err = g3d("visualize", "--scene", str(tmp_path), "--out", str(tmp_path / "drawn"))
+    assert (code, out) == (2, "")
+    assert "holds 2 scenes (scene0000_00, scene0001_00), expected one" in err
+    assert not (tmp_path / "drawn").exists()
+
+
+def test_a_published_scene_without_labels_says_so(tmp_path: Path) -> None:
+    np.save(tmp_path / "scene0000_00_vert.npy", np.ones((4, 6), np.float32))
+    room = load_room(tmp_path)
+    assert room.notes == ["The file is in the aligned frame.", "The labels of the scene are not there."]
+    assert set(room.layers) == {"colours"}

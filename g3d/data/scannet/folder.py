@@ -20,7 +20,10 @@ from g3d.data.scannet.raw import Aggregation, SceneFacts, read_aggregation, read
 from g3d.errors import InputError, MissingDataError, did_you_mean
 
 _SCANS = ("scans", "scans_test")
-_META = (".", "meta_data", "meta", "Tasks/Benchmark", "data/scannet/meta_data")
+META = (".", "meta_data", "meta", "Tasks/Benchmark", "data/scannet/meta_data")
+"""Folders, seen from the root of a data folder, in which ScanNet's and the published code's meta data may be."""
+SPLITS = {"train": "scannetv2_train.txt", "val": "scannetv2_val.txt", "test": "scannetv2_test.txt"}
+"""Names of the split lists."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ class ScanFolder:
             MissingDataError: the file is in none of these folders.
         """
         roots = (self.root, self.root.parent) if self.root.name in _SCANS else (self.root,)
-        places = [root / folder / name for root in roots for folder in _META]
+        places = [root / folder / name for root in roots for folder in META]
         for place in places:
             if place.is_file():
                 return place

@@ -98,6 +98,10 @@ SCANREFER18_NAMES = (
 """ScanRefer's classes, also used by WS-3DVG; "others" stands for all other nyu40 classes and unknown names."""
 OTHERS = len(SCANREFER18_NAMES) - 1
 
+DETECTION18_NAMES = (*SCANREFER18_NAMES[:-1], "other furniture")
+"""Names of the 18 detection classes in the order of DETECTION18_IDS. The published code calls the last one garbage bin,
+but its boxes are those of nyu40 class 39, other furniture."""
+
 _COLUMNS = ("id", "raw_category", "category", "nyu40id", "nyu40class")
 
 
@@ -108,6 +112,7 @@ def _table_by_id(classes: dict[int, int], missing: int) -> np.ndarray:
 
 
 _SEMANTIC20 = _table_by_id({nyu40: k for k, nyu40 in enumerate(SEMANTIC20_IDS)}, IGNORE)
+_DETECTION18 = _table_by_id({nyu40: k for k, nyu40 in enumerate(DETECTION18_IDS)}, IGNORE)
 _SCANREFER18 = _table_by_id({NYU40_NAMES.index(name): k for k, name in enumerate(SCANREFER18_NAMES[:-1])}, OTHERS)
 
 
@@ -120,6 +125,15 @@ def semantic20(nyu40: np.ndarray) -> np.ndarray:
         InputError: a label is not a nyu40 id.
     """
     return _SEMANTIC20[known_nyu40(nyu40)]
+
+
+def detection18(nyu40: np.ndarray) -> np.ndarray:
+    """Detection class 0..17 of nyu40 ids (any shape, integer); IGNORE for every other class and for 0.
+
+    Raises:
+        InputError: a label that is no nyu40 id.
+    """
+    return _DETECTION18[known_nyu40(nyu40)]
 
 
 def scanrefer18(nyu40: np.ndarray) -> np.ndarray:

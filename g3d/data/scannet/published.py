@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -73,6 +73,16 @@ def read_votenet(folder: str | Path, scene: str) -> VoteNetScene:
         MissingDataError, InputError: see `read_scanrefer`.
     """
     return VoteNetScene(**_read_arrays(Path(folder), scene, _VOTENET_FILES, {"vertices": 6, "boxes": 7}, "VoteNet"))
+
+
+def read_published_boxes(folder: str | Path, scene: str, form: Literal["votenet", "scanrefer"]) -> np.ndarray:
+    """Return the aligned boxes of a published scene alone: (K, 7) of VoteNet, (K, 8) of ScanRefer.
+
+    Raises:
+        MissingDataError, InputError: as read_scanrefer.
+    """
+    ending, columns, lineage = ("bbox", 7, "VoteNet") if form == "votenet" else ("aligned_bbox", 8, "ScanRefer")
+    return _read_arrays(Path(folder), scene, {"boxes": ending}, {"boxes": columns}, lineage)["boxes"]
 
 
 def _write_arrays(folder: Path, scene: str, files: dict[str, str], content: object) -> list[Path]:
