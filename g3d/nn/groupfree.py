@@ -86,9 +86,7 @@ class GroupFree(nn.Module):
         self.proposal_head = BoxHead(channels, headings, len(mean_sizes), classes)
         self.decoder_key_proj = nn.Conv1d(channels, channels, 1)
         self.decoder_query_proj = nn.Conv1d(channels, channels, 1)
-        self.decoder = nn.ModuleList(
-            DecoderLayer(channels, heads, feedforward, dropout) for _ in range(decoder_layers)
-        )
+        self.decoder = nn.ModuleList(DecoderLayer(channels, heads, feedforward, dropout) for _ in range(decoder_layers))
         self.prediction_heads = nn.ModuleList(
             BoxHead(channels, headings, len(mean_sizes), classes) for _ in range(decoder_layers)
         )
@@ -190,7 +188,7 @@ class PositionEmbedding(nn.Module):
         assert isinstance(first, nn.Conv1d)
         assert isinstance(norm, nn.BatchNorm1d)
         assert isinstance(second, nn.Conv1d)
-        return convolve(activation(linear_norm(positions, first, norm)), second)
+        return convolve(activation(linear_norm(positions.to(first.weight.dtype), first, norm)), second)
 
 
 class DecoderLayer(nn.Module):

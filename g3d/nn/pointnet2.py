@@ -3,8 +3,9 @@
 Parameter names are the published ones (facebookresearch/votenet, zeliu98/Group-Free-3D). Letters in shapes: B clouds, N
 points, M samples, K neighbours of a sample, C channels; features are rows (B, N, C).
 
-The first layer of a set abstraction is linear in [(neighbour - centre) / radius, features], so that it is computed once
-for each point instead of once for each of the M x K neighbours: W [(p - c) / r, f] = (W_x p / r + W_f f) - W_x c / r.
+The first layer of a set abstraction is linear in [(neighbour - centre) / radius, features]. Its product with the
+features is computed once for each of the N points instead of once for each of the M x K neighbours, and is then
+gathered; the offsets, three numbers for each neighbour, are added by a matrix product in place.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ class Backbone(nn.Module):
         Published code takes the first M entries of the first level's samples as the seeds' indices; these are the same
         unless a sample lies within 3 cm of the origin or two points coincide. Here, indices are looked up.
         """
-        xyz, features = clouds[..., :3].contiguous(), clouds[..., 3:] if clouds.shape[2] > 3 else None
+        xyz = clouds[..., :3].contiguous()
+        features = clouds[..., 3:].to(self.fp1.mlp.layers[0].weight.dtype) if clouds.shape[2] > 3 else None
         xyz1, features1, chosen1 = self.sa1(xyz, features)
         xyz2, features2, chosen2 = self.sa2(xyz1, features1)
         xyz3, features3, _ = self.sa3(xyz2, features2)
@@ -115,58 +117,69 @@ class SetAbstraction(nn.Module):
         centres = xyz.gather(1, chosen[..., None].expand(-1, -1, 3))
         groups = ball_query(xyz, centres, self.radius, self.neighbours)
         rows = (groups + torch.arange(len(xyz), device=xyz.device)[:, None, None] * xyz.shape[1]).flatten(0, 1)
+        offsets = (F.embedding(rows, xyz.flatten(0, 1)) - centres.flatten(0, 1)[:, None]) / self.radius
         pool = self._pool_and_learn if self.mlp_module.layers[0].norm.training else self._pool
-        return centres, pool(xyz, centres, features, rows).view(*centres.shape[:2], -1), chosen
+        return centres, pool(rows, offsets, features).view(*centres.shape[:2], -1), chosen
 
-    def _first_layer(
-        self, xyz: Tensor, centres: Tensor, features: Tensor | None, weight: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return the parts of the first layer that belong to points (B N, C') and to centres (B M, C'), float32.
+    def _pool_and_learn(self, rows: Tensor, offsets: Tensor, features: Tensor | None) -> Tensor:
+        """Return pooled features (B M, C') of groups, with the batch's own statistics.
 
-        Their difference is small beside themselves, so that autocast must not round them.
+        Args:
+            rows: (B M, K) int64, the neighbours among all B N points.
+            offsets: (B M, K, 3) from the centre, in radii.
+            features: (B, N, C), None without.
         """
-        with torch.autocast(xyz.device.type, enabled=False):
-            of_xyz = weight[:, :3].to(xyz.dtype) / self.radius
-            points, of_centres = F.linear(xyz, of_xyz), F.linear(centres, of_xyz)
-        if features is not None:
-            points = points + F.linear(features, weight[:, 3:])
-        return points.flatten(0, 1), of_centres.flatten(0, 1)
-
-    def _pool_and_learn(self, xyz: Tensor, centres: Tensor, features: Tensor | None, rows: Tensor) -> Tensor:
-        """Return pooled features (B M, C') of the groups `rows` (B M, K), with the batch's own statistics."""
         first, *others = self.mlp_module.layers
-        points, of_centres = self._first_layer(xyz, centres, features, first.weight)
-        x = F.embedding(rows, points) - of_centres[:, None]
-        if features is not None:
-            x = x.to(features.dtype)
-        x = F.relu(norm_rows(x, first.norm), inplace=True)
+        points = None if features is None else F.linear(features, first.weight[:, 3:]).flatten(0, 1)
+        x = F.relu(norm_rows(_first_layer(rows, offsets, points, first.weight[:, :3]), first.norm), inplace=True)
         for layer in others:
             x = layer(x)
         return x.amax(1)
 
-    def _pool(self, xyz: Tensor, centres: Tensor, features: Tensor | None, rows: Tensor) -> Tensor:
-        """Return pooled features (B M, C') of the groups `rows` (B M, K), with the running statistics.
+    def _pool(self, rows: Tensor, offsets: Tensor, features: Tensor | None) -> Tensor:
+        """Return pooled features (B M, C') of groups, with the running statistics; arguments as above.
 
         Groups are processed in chunks that stay in the cache, smallest groups first, without the slots that only repeat
-        a group's first point. ReLU and the last bias follow the maximum, which they do not change.
+        a group's first point. No pass over the neighbours adds a bias: relu(x + b) = max(x, -b) + b, whose last term
+        moves into the next layer's bias, and the last bias and ReLU follow the maximum, which they do not change.
         """
-        first, *others = self.mlp_module.layers
-        weight, bias = first.folded()
-        points, of_centres = self._first_layer(xyz, centres, features, weight)
-        of_centres = of_centres - bias
-        inner = [layer.folded() for layer in others]
-        last_weight, last_bias = inner.pop()
+        folded = [layer.folded() for layer in self.mlp_module.layers]
+        points = None if features is None else F.linear(features, folded[0][0][:, 3:]).flatten(0, 1)
+        moved, limits = folded[0][1], []
+        for weight, bias in folded[1:]:
+            limits.append(-moved)
+            moved = bias + weight @ moved
         sizes, order = (rows != rows[:, :1]).sum(1).add_(1).sort()
-        step = max(1, _CACHED // (rows.shape[1] * max(layer.conv.out_channels for layer in self.mlp_module.layers)))
+        rows, offsets = rows[order], offsets[order]
+        step = max(1, _CACHED // (rows.shape[1] * max(len(bias) for _, bias in folded)))
         found = []
-        for chunk, most in zip(order.split(step), sizes[step - 1 :: step].tolist() + [rows.shape[1]], strict=False):
-            x = F.embedding(rows[chunk, :most], points)
-            x = F.relu(x.sub_(of_centres[chunk, None]), inplace=True)
-            for layer_weight, layer_bias in inner:
-                x = F.relu(F.linear(x, layer_weight, layer_bias), inplace=True)
-            found.append(F.linear(x, last_weight).amax(1))
-        pooled = torch.cat(found)
-        return F.relu(pooled + last_bias)[order.argsort()]
+        for start in range(0, len(rows), step):
+            some = slice(start, start + step)
+            most = int(sizes[some][-1])
+            x = _first_layer(rows[some, :most], offsets[some, :most], points, folded[0][0][:, :3])
+            for limit, (weight, _) in zip(limits, folded[1:], strict=True):
+                x = F.linear(torch.maximum(x, limit.to(x.dtype)), weight)
+            found.append(x.amax(1))
+        return F.relu(torch.cat(found) + moved)[order.argsort()]
+
+
+def _first_layer(rows: Tensor, offsets: Tensor, points: Tensor | None, weight: Tensor) -> Tensor:
+    """Return the first layer of groups, without bias.
+
+    Args:
+        rows: (M, K) int64 into `points`.
+        offsets: (M, K, 3) in radii.
+        points: (N, C'), the layer's product with the features of all points; None without features.
+        weight: (C', 3), of the offsets.
+
+    Returns:
+        (M, K, C').
+    """
+    if points is None:
+        return F.linear(offsets.to(weight.dtype), weight)
+    x = F.embedding(rows, points)
+    flat = x.view(-1, x.shape[2]).addmm_(offsets.reshape(-1, 3).to(x.dtype), weight.to(x.dtype).T)
+    return flat.view(x.shape)
 
 
 class FeaturePropagation(nn.Module):

@@ -88,9 +88,7 @@ class VoteNet(nn.Module):
         if self.sampling == "seed":
             chosen = furthest_point_sample(seeds.xyz, self.pnet.vote_aggregation.samples, skip_origin=True)
         base, features, chosen = self.pnet.vote_aggregation(vote_xyz, vote_features, chosen)
-        return VoteNetOutputs(
-            seeds, vote_xyz, chosen, base, self.pnet(base, features, self.mean_sizes), features
-        )
+        return VoteNetOutputs(seeds, vote_xyz, chosen, base, self.pnet(base, features, self.mean_sizes), features)
 
 
 class Voting(TwoLayers):
@@ -114,7 +112,7 @@ class Voting(TwoLayers):
             [3, features.shape[2]], 2
         )
         votes = features + residual
-        return xyz + offset, votes / torch.linalg.vector_norm(votes, dim=2, keepdim=True)
+        return xyz + offset.to(xyz.dtype), votes / torch.linalg.vector_norm(votes, dim=2, keepdim=True)
 
 
 class ProposalModule(TwoLayers):
@@ -129,9 +127,7 @@ class ProposalModule(TwoLayers):
         classes: number of classes.
     """
 
-    def __init__(
-        self, inputs: int, channels: int, proposals: int, headings: int, clusters: int, classes: int
-    ) -> None:
+    def __init__(self, inputs: int, channels: int, proposals: int, headings: int, clusters: int, classes: int) -> None:
         super().__init__(channels)
         self.headings, self.classes = headings, classes
         self.vote_aggregation = SetAbstraction(proposals, 0.3, 16, (inputs, channels, channels, channels))

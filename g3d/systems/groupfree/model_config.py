@@ -11,7 +11,9 @@ class ModelConfig(Schema):
     """The network; the defaults are the published L6 O256."""
 
     decoder_layers: PositiveInt = Field(6, description="published: 6 or 12")
-    proposals: PositiveInt = Field(256, description="queries, at most the second level's samples; published: 256 or 512")
+    proposals: PositiveInt = Field(
+        256, description="queries, at most the second level's samples; published: 256 or 512"
+    )
     width: PositiveFloat = Field(1.0, description="factor of the backbone's channels, in 64ths; published: 1 or 2")
     input_features: NonNegativeInt = Field(0, description="columns of a point after x y z")
     channels: PositiveInt = Field(288, description="of seeds and queries, a multiple of heads")
