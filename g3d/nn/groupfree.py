@@ -18,7 +18,7 @@ from g3d.nn.attention import Attention
 from g3d.nn.box_predictions import BoxPredictions, read_predictions
 from g3d.nn.dropout import Dropout
 from g3d.nn.pointnet2 import Backbone, Seeds
-from g3d.nn.pointwise import TwoLayers, convolve, linear_norm
+from g3d.nn.pointwise import TwoLayers, convolve, linear_norm_relu
 from g3d.nn.precision import at_least_float32
 
 
@@ -184,11 +184,11 @@ class PositionEmbedding(nn.Module):
 
     def forward(self, positions: Tensor) -> Tensor:
         """Return embeddings (B, N, C) of positions (B, N, inputs) in metres."""
-        first, norm, activation, second = self.position_embedding_head
+        first, norm, _, second = self.position_embedding_head
         assert isinstance(first, nn.Conv1d)
         assert isinstance(norm, nn.BatchNorm1d)
         assert isinstance(second, nn.Conv1d)
-        return convolve(activation(linear_norm(positions.to(first.weight.dtype), first, norm)), second)
+        return convolve(linear_norm_relu(positions.to(first.weight.dtype), first, norm), second)
 
 
 class DecoderLayer(nn.Module):

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from g3d.nn.pointwise import SharedMLP, norm_rows
+from g3d.nn.pointwise import SharedMLP, norm_relu
 from g3d.ops.ball_query import ball_query
 from g3d.ops.furthest_point_sample import furthest_point_sample
 from g3d.ops.three_interpolate import three_interpolate
@@ -131,7 +131,7 @@ class SetAbstraction(nn.Module):
         """
         first, *others = self.mlp_module.layers
         points = None if features is None else F.linear(features, first.weight[:, 3:]).flatten(0, 1)
-        x = F.relu(norm_rows(_first_layer(rows, offsets, points, first.weight[:, :3]), first.norm), inplace=True)
+        x = norm_relu(_first_layer(rows, offsets, points, first.weight[:, :3]), first.norm)
         for layer in others:
             x = layer(x)
         return x.amax(1)
@@ -217,7 +217,7 @@ class FeaturePropagation(nn.Module):
         of_coarse = F.linear(coarse_features, weight[:, : self.coarse]).transpose(1, 2)
         interpolated = three_interpolate(of_coarse, indices, interpolation_weights(distances)).transpose(1, 2)
         x = F.linear(features, weight[:, self.coarse :], bias) + interpolated
-        x = F.relu(norm_rows(x, first.norm) if training else x, inplace=True)
+        x = norm_relu(x, first.norm) if training else F.relu(x, inplace=True)
         for layer in others:
             x = layer(x)
         return x

@@ -34,8 +34,8 @@ def folded(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm1d) -> tuple[T
     return weight * scale[:, None], norm.bias - mean * scale
 
 
-def linear_norm(x: Tensor, conv: nn.Conv1d | nn.Conv2d, norm: nn.BatchNorm1d) -> Tensor:
-    """Return batch norm of a 1 x 1 convolution of rows.
+def linear_norm_relu(x: Tensor, conv: nn.Conv1d | nn.Conv2d, norm: nn.BatchNorm1d) -> Tensor:
+    """Return ReLU of the batch norm of a 1 x 1 convolution of rows.
 
     Args:
         x: (..., C).
@@ -46,14 +46,13 @@ def linear_norm(x: Tensor, conv: nn.Conv1d | nn.Conv2d, norm: nn.BatchNorm1d) ->
         (..., C').
     """
     if norm.training:
-        return norm_rows(F.linear(x, conv.weight.flatten(1), conv.bias), norm)
-    return F.linear(x, *folded(conv.weight.flatten(1), conv.bias, norm))
+        return norm_relu(F.linear(x, conv.weight.flatten(1), conv.bias), norm)
+    return F.relu(F.linear(x, *folded(conv.weight.flatten(1), conv.bias, norm)), inplace=True)
 
 
-def norm_rows(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
-    """Return the batch norm of rows x (..., C); statistics are over all dimensions but the last."""
-    found: Tensor = norm(x.flatten(0, -2))
-    return found.view(x.shape)
+def norm_relu(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
+    """Return ReLU of the batch norm of rows x (..., C); statistics are over all dimensions but the last."""
+    return F.relu(norm(x.flatten(0, -2)), inplace=True).view(x.shape)  # in place on a view, autograd would copy
 
 
 def convolve(x: Tensor, conv: nn.Conv1d | nn.Conv2d) -> Tensor:
@@ -88,7 +87,7 @@ class SharedLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x (..., C) as (..., C')."""
-        return F.relu(linear_norm(x, self.conv, self.norm), inplace=True)
+        return linear_norm_relu(x, self.conv, self.norm)
 
 
 class SharedMLP(nn.Sequential):
@@ -118,5 +117,4 @@ class TwoLayers(nn.Module):
 
     def hidden(self, x: Tensor) -> Tensor:
         """Return x (..., C) after both layers, (..., C)."""
-        x = F.relu(linear_norm(x, self.conv1, self.bn1), inplace=True)
-        return F.relu(linear_norm(x, self.conv2, self.bn2), inplace=True)
+        return linear_norm_relu(linear_norm_relu(x, self.conv1, self.bn1), self.conv2, self.bn2)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from g3d.nn.pointwise import SharedMLP, folded, linear_norm, norm_rows
+from g3d.nn.pointwise import SharedMLP, folded, linear_norm_relu, norm_relu
 
 
 def normed(channels: int) -> nn.BatchNorm1d:
@@ -28,13 +28,13 @@ def test_a_folded_norm_equals_the_norm(bias: bool) -> None:
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_linear_norm_equals_convolution_and_norm(training: bool) -> None:
+def test_linear_norm_relu_equals_the_three_layers(training: bool) -> None:
     torch.manual_seed(0)
     conv, norm = nn.Conv1d(5, 7, 1), normed(7).train(training)
     other_conv, other_norm = copy.deepcopy(conv), copy.deepcopy(norm)
     x = torch.randn(2, 9, 5, requires_grad=True)
-    found = linear_norm(x, conv, norm)
-    expected = other_norm(other_conv(x.transpose(1, 2))).transpose(1, 2)
+    found = linear_norm_relu(x, conv, norm)
+    expected = other_norm(other_conv(x.transpose(1, 2))).relu().transpose(1, 2)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(norm.running_var, other_norm.running_var)
     upstream = torch.randn_like(found)
@@ -46,8 +46,8 @@ def test_linear_norm_equals_convolution_and_norm(training: bool) -> None:
 def test_statistics_are_over_all_rows() -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 3, 4, 6)
-    found = norm_rows(x, nn.BatchNorm1d(6))
-    expected = nn.BatchNorm2d(6)(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    found = norm_relu(x, nn.BatchNorm1d(6))
+    expected = nn.BatchNorm2d(6)(x.permute(0, 3, 1, 2)).relu().permute(0, 2, 3, 1)
     torch.testing.assert_close(found, expected)
 
 

@@ -7,6 +7,8 @@ oracle of the tests, and what benchmarks measure beside. Sampling and neighbours
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,7 +24,7 @@ from g3d.ops.three_nn import interpolation_weights, three_nn
 
 def shared_mlp(widths: list[int]) -> nn.Sequential:
     layers = nn.Sequential()
-    for number, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+    for number, (a, b) in enumerate(pairwise(widths)):
         norm = nn.Sequential()
         norm.add_module("bn", nn.BatchNorm2d(b))
         layer = nn.Sequential()
