@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from g3d.nn.pointwise import SharedMLP, norm_relu
 from g3d.ops.ball_query import ball_query
 from g3d.ops.furthest_point_sample import furthest_point_sample
+from g3d.ops.segment_reduce import segment_reduce
 from g3d.ops.three_interpolate import three_interpolate
 from g3d.ops.three_nn import interpolation_weights, three_nn
 
@@ -134,7 +135,8 @@ class SetAbstraction(nn.Module):
         x = norm_relu(_first_layer(rows, offsets, points, first.weight[:, :3]), first.norm)
         for layer in others:
             x = layer(x)
-        return x.amax(1)
+        groups = torch.arange(len(rows), device=rows.device).repeat_interleave(rows.shape[1])
+        return segment_reduce(x.flatten(0, 1), groups, len(rows), "max")
 
     def _pool(self, rows: Tensor, offsets: Tensor, features: Tensor | None) -> Tensor:
         """Return pooled features (B M, C') of groups, with the running statistics; arguments as above.
@@ -177,9 +179,9 @@ def _first_layer(rows: Tensor, offsets: Tensor, points: Tensor | None, weight: T
     """
     if points is None:
         return F.linear(offsets.to(weight.dtype), weight)
-    x = F.embedding(rows, points)
-    flat = x.view(-1, x.shape[2]).addmm_(offsets.reshape(-1, 3).to(x.dtype), weight.to(x.dtype).T)
-    return flat.view(x.shape)
+    x = F.embedding(rows.flatten(), points)  # a view of it, changed in place, would be copied by autograd
+    x = x.addmm_(offsets.reshape(-1, 3).to(x.dtype), weight.to(x.dtype).T)
+    return x.view(*rows.shape, -1)
 
 
 class FeaturePropagation(nn.Module):
