@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from g3d.ops import norm_relu as operator
+
 
 def folded(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
     """Return weight and bias of the linear layer that equals a linear layer followed by a batch norm in evaluation.
@@ -51,8 +53,24 @@ def linear_norm_relu(x: Tensor, conv: nn.Conv1d | nn.Conv2d, norm: nn.BatchNorm1
 
 
 def norm_relu(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
-    """Return ReLU of the batch norm of rows x (..., C); statistics are over all dimensions but the last."""
-    return F.relu(norm(x.flatten(0, -2)), inplace=True).view(x.shape)  # in place on a view, autograd would copy
+    """Return ReLU of the batch norm of rows x (..., C); statistics are over all dimensions but the last.
+
+    A plain batch norm that learns on a CPU runs as one operator, which updates the running statistics as torch's does;
+    a synchronised one, or one in half precision, runs as its own module.
+    """
+    rows = x.flatten(0, -2)
+    momentum = norm.momentum if type(norm) is nn.BatchNorm1d and norm.training and norm.affine else None
+    if momentum is None or x.device.type != "cpu" or x.dtype != norm.weight.dtype:
+        return F.relu(norm(rows), inplace=True).view(x.shape)  # in place on a view, autograd would copy
+    found, mean, variance = operator.norm_relu(rows, norm.weight, norm.bias, norm.eps)
+    if norm.track_running_stats:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        assert norm.num_batches_tracked is not None
+        norm.running_mean.lerp_(mean, momentum)
+        norm.running_var.lerp_(variance * (len(rows) / (len(rows) - 1)), momentum)
+        norm.num_batches_tracked.add_(1)
+    return found.view(x.shape)
 
 
 def convolve(x: Tensor, conv: nn.Conv1d | nn.Conv2d) -> Tensor:
