@@ -135,7 +135,9 @@ class SetAbstraction(nn.Module):
         x = norm_relu(_first_layer(rows, offsets, points, first.weight[:, :3]), first.norm)
         for layer in others:
             x = layer(x)
-        groups = torch.arange(len(rows), device=rows.device).repeat_interleave(rows.shape[1])
+        if x.device.type != "cpu":
+            return x.max(1).values
+        groups = torch.arange(len(rows)).repeat_interleave(rows.shape[1])  # torch's maximum is 20 times slower here
         return segment_reduce(x.flatten(0, 1), groups, len(rows), "max")
 
     def _pool(self, rows: Tensor, offsets: Tensor, features: Tensor | None) -> Tensor:

@@ -24,9 +24,10 @@ def test_equals_the_plain_composition_in_evaluation() -> None:
     ours, plain = pair(training=False)
     clouds = rooms()
     with torch.inference_mode():
-        found, (heads, chosen, features) = ours(clouds), plain(clouds)
+        found, (heads, chosen, features, scores) = ours(clouds), plain(clouds)
     assert torch.equal(found.query_indices, chosen)
     assert len(found.heads) == len(heads) == 3
+    torch.testing.assert_close(found.seed_scores, scores, atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(found.features, features, atol=1e-4, rtol=1e-3)
     for head, expected in zip(found.heads, heads, strict=True):
         for name, values in expected.items():
@@ -36,7 +37,7 @@ def test_equals_the_plain_composition_in_evaluation() -> None:
 def test_equals_the_plain_composition_in_training_with_gradients() -> None:
     ours, plain = (network.double() for network in pair(training=True))
     clouds = rooms()
-    found, (heads, chosen, _) = ours(clouds), plain(clouds)
+    found, (heads, chosen, *_) = ours(clouds), plain(clouds)
     assert torch.equal(found.query_indices, chosen)
     totals = [
         sum((head.center.square().mean() + head.size_residuals_normalized.mean()) for head in found.heads),

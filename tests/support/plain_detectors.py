@@ -170,7 +170,7 @@ class PlainDecoderLayer(nn.Module):
 
 
 class PlainGroupFree(nn.Module):
-    """The network of a GroupFree with its weights; returns (heads as dictionaries, query indices, query features)."""
+    """The network of a GroupFree with its weights; returns heads, query indices, query features and seed scores."""
 
     def __init__(
         self, ours: GroupFree, width: float, inputs: int, heads: int, feedforward: int, dropout: float
@@ -189,7 +189,7 @@ class PlainGroupFree(nn.Module):
         self.load_state_dict(ours.state_dict())
         self.train(ours.training)
 
-    def forward(self, clouds: Tensor) -> tuple[list[dict[str, Tensor]], Tensor, Tensor]:
+    def forward(self, clouds: Tensor) -> tuple[list[dict[str, Tensor]], Tensor, Tensor, Tensor]:
         xyz, features = self.backbone_net(clouds)
         scores = self.points_obj_cls(features)[:, 0]
         chosen = torch.topk(scores.sigmoid(), self.proposals).indices
@@ -201,7 +201,7 @@ class PlainGroupFree(nn.Module):
             boxes = torch.cat([found[-1]["center"], found[-1]["pred_size"]], 2).detach()
             query = layer(query, key, boxes, xyz)
             found.append(head(query, base, self.mean_sizes))
-        return found, chosen, query.transpose(1, 2)
+        return found, chosen, query.transpose(1, 2), scores
 
 
 class PlainProposals(PlainScores):
