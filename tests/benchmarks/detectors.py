@@ -1,6 +1,6 @@
 """How long a forward pass and a training step of Group-Free 3D (L6 O256) take, beside the published layer graph.
 
-    python tests/benchmarks/detectors.py [--threads 2] [--rounds 5] [--points 40000] [--batch 2] [--json]
+    python tests/benchmarks/detectors.py [--threads 2] [--rounds 5] [--points 40000] [--batch 2] [--only forward]
 
 The published graph (tests/support/plain_detectors.py) is run from the same weights as plain modules with our operators
 for sampling and neighbours: float32, groups written out, batch norms and biases as passes of their own, AdamW one
@@ -142,12 +142,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--points", type=int, default=40_000)
     parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--only", choices=["forward", "training step"], help="measure one of the two")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     clouds, speed = room(options.points, options.batch), gemm_speed()
     report: dict[str, dict[str, float]] = {}
     for what, training in (("forward", False), ("training step", True)):
+        if options.only not in (None, what):
+            continue
         ours, plain = networks(training)
         run, given = (step_of, clouds) if training else (forward_of, clouds[:1])
         runs = {"published": run(plain, given), "fp32": run(ours, given)}
