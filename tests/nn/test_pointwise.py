@@ -61,3 +61,26 @@ def test_a_shared_mlp_has_the_published_names_and_shapes() -> None:
         "layer1.bn.bn.weight": (16,),
         "layer1.bn.bn.bias": (16,),
     }
+
+
+def test_a_synchronised_norm_runs_as_its_own_module() -> None:
+    class Synchronised(nn.BatchNorm1d):
+        calls = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            type(self).calls += 1
+            return super().forward(x)
+
+    norm, plain = Synchronised(6), nn.BatchNorm1d(6)
+    x = torch.randn(2, 9, 6, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(norm_relu(x, norm), norm_relu(x, plain), atol=1e-5, rtol=1e-5)
+    assert Synchronised.calls == 1
+
+
+def test_half_precision_learns_in_its_own_module() -> None:
+    norm = nn.BatchNorm1d(6)
+    x = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+    found = norm_relu(x.bfloat16(), norm)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), norm_relu(x, nn.BatchNorm1d(6)), atol=0.03, rtol=0.03)
+    torch.testing.assert_close(norm.running_mean, 0.1 * x.mean(0), atol=1e-3, rtol=1e-2)
