@@ -169,7 +169,7 @@ def _max_backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, None, None
     # A row of a channel is the maximum of at most one segment, so no gradients are summed; empty segments add 0.
     zeros = grad.new_zeros(ctx.rows, grad.shape[1])
     return (
-        zeros if ctx.rows == 0 else zeros.scatter_add(0, rows.clamp(min=0), grad.masked_fill(rows < 0, 0)),
+        zeros if ctx.rows == 0 else zeros.scatter_add_(0, rows.clamp(min=0), grad.masked_fill(rows < 0, 0)),
         None,
         None,
     )

@@ -11,7 +11,7 @@ from g3d.metrics.detection3d import class_figures
 from g3d.nn.box_proposals import DetectionSettings, decode_proposals, detections, kept_proposals, points_inside
 from g3d.nn.scene_box_losses import BoxPrediction
 from parity.describe import DescriptionError
-from parity.kinds.ws3dvg_detector import tensors
+from parity.kinds.ws3dvg_heads import tensors
 
 
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray]:

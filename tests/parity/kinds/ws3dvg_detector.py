@@ -1,66 +1,156 @@
-"""Inputs and gradients that the cases of both detectors have in common."""
+"""Group-Free 3D: points -> seeds, queries and the heads' boxes, then kept proposals and detections."""
 
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from g3d.nn.scene_box_losses import BoxPrediction, BoxTargets
+from g3d.geometry.boxes import box_corners
+from g3d.nn.detections import Detections, detections, kept_proposals
+from g3d.nn.groupfree import GroupFreeOutputs
+from g3d.ops.box_iou import camera_from_scene_boxes
+from g3d.systems.groupfree.model import build
+from g3d.systems.groupfree.model_config import ModelConfig
+from g3d.systems.groupfree.official import import_official
 from parity.check import Check, compare
-
-_HEAD = {
-    "objectness": "objectness_scores",
-    "centers": "center",
-    "heading_scores": "heading_scores",
-    "heading_residuals": "heading_residuals_normalized",
-    "size_scores": "size_scores",
-    "size_residuals": "size_residuals_normalized",
-    "class_scores": "sem_cls_scores",
-}
+from parity.describe import DescriptionError, stated, stated_number
+from parity.weights import filled_state
 
 
-def tensors(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    """Return the inputs of a case by their names without "in."."""
-    return {name.removeprefix("in."): torch.from_numpy(v) for name, v in arrays.items() if name.startswith("in.")}
-
-
-def heads_of(given: dict[str, Tensor]) -> tuple[BoxPrediction, dict[str, Tensor]]:
-    """Return the outputs of a head (or stacked heads), and the tensors that receive gradients by their case names."""
-    leaves = {name: given[name].requires_grad_() for name in _HEAD.values()}
-    return BoxPrediction(**{ours: leaves[name] for ours, name in _HEAD.items()}), leaves
-
-
-def box_targets_of(given: dict[str, Tensor], mean_sizes: Tensor) -> BoxTargets:
-    """Return the box targets of a case; sizes come from residuals where the case does not state them."""
-    used = given["box_label_mask"].bool()
-    classes = given["sem_cls_label"]
-    if not torch.equal(classes, given["size_class_label"]):
-        raise ValueError("size_class_label: expected the semantic class")
-    sizes = given.get("size_gts")
-    if sizes is None:
-        sizes = (mean_sizes[classes] + given["size_residual_label"]).float() * used[..., None]
-    return BoxTargets(
-        given["center_label"],
-        sizes,
-        given["heading_class_label"],
-        given["heading_residual_label"],
-        given["size_residual_label"],
-        classes,
-        used,
-    )
-
-
-def optional_gradients(
-    case: dict[str, Any], arrays: dict[str, np.ndarray], leaves: dict[str, Tensor]
-) -> dict[str, np.ndarray | Check]:
-    """Return the comparison of every gradient that the case stores; no gradient counts as zeros."""
-    stated = case["tolerance"]["gradients"]
-    checks: dict[str, np.ndarray | Check] = {}
-    for name, leaf in leaves.items():
-        gradient = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
-        expected = arrays[f"out.grad_{name}"]
-        checks[f"out.grad_{name}"] = compare(
-            f"grad_{name}", gradient.numpy(), expected, float(stated["abs"]), float(stated["rel"])
+def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Check]:
+    settings, rule = case["settings"], case["tolerance"]
+    network = build(
+        ModelConfig(
+            decoder_layers=settings["num_decoder_layers"],
+            proposals=settings["num_proposal"],
+            input_features=settings["input_feature_dim"],
         )
+    ).eval()
+    import_official(filled_state(case, folder), network)
+    sampled: list[Tensor] = []
+    network.backbone_net.sa1.register_forward_hook(lambda _module, _inputs, result: sampled.append(result[2]))
+    clouds = torch.from_numpy(arrays["in.point_clouds"])
+    with torch.inference_mode():
+        outputs = network(clouds)
+    kept = kept_proposals(outputs.heads[-1], clouds, settings["nms_iou"], _least_points(case))
+    found = detections(outputs.heads[-1], kept, settings["conf_thresh"], settings["per_class_proposal"])
+    order = matched(outputs, arrays["out.query_points_sample_inds"], stated_number(rule, r"\bless than # order", rule))
+    tolerance = stated_number(rule, r"\bFloats rtol [^ ]+ atol #", rule), stated_number(rule, r"\bFloats rtol #", rule)
+    checks = {}
+    for name, value in (_seeds(outputs, sampled[0]) | _boxes(outputs, order)).items():
+        where = f"out.{name}"
+        if where in arrays:
+            stored = arrays[where]
+            allowed = tolerance if stored.dtype.kind == "f" else (0.0, 0.0)
+            checks[where] = compare(where, value.numpy(), stored, *allowed)
+    return checks | _detections(case, arrays, order, kept, found, outputs.heads[-1].boxes[0], tolerance)
+
+
+def matched(outputs: GroupFreeOutputs, expected: np.ndarray, gap: float) -> Tensor:
+    """Return (B, Q) the place among ours of each published query.
+
+    Raises:
+        DescriptionError: queries differ, or two that are swapped have scores that differ by more than `gap`.
+    """
+    places = []
+    for ours, theirs, scores in zip(
+        outputs.query_indices, torch.from_numpy(expected).long(), outputs.seed_scores.sigmoid(), strict=True
+    ):
+        if not torch.equal(ours.sort().values, theirs.sort().values):
+            raise DescriptionError("out.query_points_sample_inds: other seeds are chosen")
+        if float((scores[ours] - scores[theirs]).abs().max()) > gap:
+            raise DescriptionError(f"out.query_points_sample_inds: scores of swapped queries differ by over {gap}")
+        place = torch.empty_like(outputs.seed_scores[0], dtype=torch.long)
+        place[ours] = torch.arange(len(ours))
+        places.append(place[theirs])
+    return torch.stack(places)
+
+
+def _seeds(outputs: GroupFreeOutputs, sampled: Tensor) -> dict[str, Tensor]:
+    return {
+        "sa1_inds_s8": sampled[:, ::8],
+        "fp2_features_s16": outputs.seeds.features.transpose(1, 2)[:, :, ::16],
+        "seeds_obj_cls_logits": outputs.seed_scores[:, None],
+    }
+
+
+def _boxes(outputs: GroupFreeOutputs, order: Tensor) -> dict[str, Tensor]:
+    """Return the stored values of the heads in the published order of the queries."""
+
+    def ordered(values: Tensor) -> Tensor:
+        return torch.stack([rows[places] for rows, places in zip(values, order, strict=True)])
+
+    last = outputs.heads[-1]
+    found = {
+        "query_points_sample_inds": ordered(outputs.query_indices),
+        "heading_scores": ordered(last.heading_scores),
+        "heading_residuals": ordered(last.heading_residuals),
+        "size_residuals": ordered(last.size_residuals)[:, ::8],
+    }
+    for name in ("objectness_scores", "size_scores", "sem_cls_scores"):
+        found[name] = ordered(getattr(last, name))
+    named = {"": last, "proposal_": outputs.heads[0]}
+    named |= {f"{number}head_": head for number, head in enumerate(outputs.heads[1:-1])}
+    for prefix, head in named.items():
+        found[f"{prefix}center"], found[f"{prefix}pred_size"] = ordered(head.center), ordered(head.pred_size)
+    return found
+
+
+def _least_points(case: dict) -> int:
+    """Return the least number of points in a box that is kept, 0 if the case keeps empty boxes."""
+    if not case["settings"]["remove_empty_box"]:
+        return 0
+    return int(stated(case["arrays"]["out.nms_keep"]["meaning"], r"\bfewer than (\d+) points", "out.nms_keep")[0])
+
+
+def _detections(
+    case: dict,
+    arrays: dict[str, np.ndarray],
+    order: Tensor,
+    kept: list[Tensor],
+    found: list[Detections],
+    signed: Tensor,
+    tolerance: tuple[float, float],
+) -> dict[str, Check]:
+    keep = np.zeros(order.shape, np.int32)
+    for scene, rows in enumerate(kept):
+        keep[scene] = np.isin(order[scene].numpy(), rows.numpy())
+    share = stated_number(case["tolerance"], r"\bnms_keep equal for at least #%", "tolerance") / 100
+    equal = float((keep == arrays["out.nms_keep"]).mean())
+    note = f"{equal:.1%} equal"
+    checks = {
+        "nms_keep": Check("out.nms_keep", 1 - equal, f"at least {share:.0%} equal", equal >= share, note),
+        "det_count": compare("out.det_count", np.array([len(one.scores) for one in found]), arrays["out.det_count"]),
+    }
+    rows = _published_order(found[0], order[0])[::7]
+    values = {
+        "det_class_s7": found[0].classes[rows].numpy(),
+        "det_score_s7": found[0].scores[rows].numpy(),
+        "det_corners_s7": _corners(found[0], signed, rows),
+    }
+    for name, value in values.items():
+        allowed = tolerance if value.dtype.kind == "f" else (0.0, 0.0)
+        checks[name] = compare(f"out.{name}", value, arrays[f"out.{name}"], *allowed)
     return checks
+
+
+def _corners(found: Detections, signed: Tensor, rows: Tensor) -> np.ndarray:
+    """Return corners (n, 8, 3) of detections, camera frame, in the published order, which negative extents mirror.
+
+    Args:
+        found: detections of one scene.
+        signed: (Q, 6) centre and predicted extents of the proposals.
+        rows: (n,) detections.
+    """
+    boxes = signed[found.proposals[rows]].double()
+    if not torch.equal(torch.cat([boxes[:, :3], boxes[:, 3:].abs()], 1), found.boxes[rows].double()):
+        raise ValueError("detections have other boxes than their proposals")
+    camera = camera_from_scene_boxes(torch.cat([boxes, torch.zeros(len(rows), 1)], 1)).numpy()
+    return box_corners(camera[:, :3], camera[:, 3:6], camera[:, 6]).astype(np.float32)
+
+
+def _published_order(found: Detections, order: Tensor) -> Tensor:
+    """Return the rows of the detections by class and then by the published number of the proposal."""
+    number = order.argsort()[found.proposals]
+    return (found.classes * len(order) + number).argsort()

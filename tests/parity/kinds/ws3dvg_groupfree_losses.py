@@ -11,7 +11,7 @@ from g3d.systems.groupfree import losses as groupfree
 from g3d.systems.groupfree.targets import GroupFreeTargets
 from parity.check import Check
 from parity.describe import DescriptionError
-from parity.kinds.ws3dvg_detector import box_targets_of, heads_of, optional_gradients, tensors
+from parity.kinds.ws3dvg_heads import box_targets_of, heads_of, optional_gradients, tensors
 
 SUMS = {
     "loss": "total",

@@ -9,7 +9,7 @@ from g3d.systems.votenet import losses as votenet
 from g3d.systems.votenet.targets import VoteTargets
 from parity.check import Check, compare
 from parity.describe import agreed
-from parity.kinds.ws3dvg_detector import box_targets_of, heads_of, optional_gradients, tensors
+from parity.kinds.ws3dvg_heads import box_targets_of, heads_of, optional_gradients, tensors
 
 NAMES = {
     "vote_loss": "vote",

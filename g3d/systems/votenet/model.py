@@ -1,0 +1,14 @@
+"""VoteNet's network from its settings. The network itself is g3d/nn/votenet.py, which other systems share."""
+
+from __future__ import annotations
+
+import torch
+
+from g3d.data.scannet.mean_sizes import DETECTION_MEAN_SIZES
+from g3d.nn.votenet import VoteNet
+from g3d.systems.votenet.model_config import ModelConfig
+
+
+def build(config: ModelConfig) -> VoteNet:
+    """Return the network for ScanNet's 18 classes, with newly initialised weights."""
+    return VoteNet(torch.from_numpy(DETECTION_MEAN_SIZES.copy()), len(DETECTION_MEAN_SIZES), **config.model_dump())
