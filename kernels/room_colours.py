@@ -13,6 +13,7 @@ import numpy as np
 from g3d.kernels.compiled import kernel, part
 
 PLAIN, WOOD, FABRIC, TILES, PLANKS, CARPET, PICTURE, LEAVES, GLOWING, STRIPES, BOOKS, CHECKED, LANDSCAPE = range(13)
+_LIFT = 0.12  # metres before a surface at which the share of free space is read
 
 
 @part()
@@ -111,12 +112,31 @@ def _surface(
         out[channel] *= factor
 
 
+@part()
+def _openness(share: np.ndarray, x: float, y: float, z: float) -> float:
+    """Trilinear interpolation at a place in cells; places outside take the value at the border."""
+    x = min(max(x, 0.0), share.shape[0] - 1.001)
+    y = min(max(y, 0.0), share.shape[1] - 1.001)
+    z = min(max(z, 0.0), share.shape[2] - 1.001)
+    i, j, k = int(x), int(y), int(z)
+    fx, fy, fz = x - i, y - j, z - k
+    total = 0.0
+    for a in range(2):
+        for b in range(2):
+            for c in range(2):
+                weight = (fx if a else 1 - fx) * (fy if b else 1 - fy) * (fz if c else 1 - fz)
+                total += weight * share[i + a, j + b, k + c]
+    return total
+
+
 @kernel()
 def paint(
     points: np.ndarray,
     normals: np.ndarray,
     solids: np.ndarray,
-    openness: np.ndarray,
+    open_share: np.ndarray,
+    origin: np.ndarray,
+    cell: float,
     centres: np.ndarray,
     rotations: np.ndarray,
     colours: np.ndarray,
@@ -132,7 +152,9 @@ def paint(
     Args:
         points, normals: (N, 3) float64, metres; normals of unit length, out of the surface.
         solids: (N,) int64, the solid of each point.
-        openness: (N,) float32, 0..1, share of the surroundings from which light comes.
+        open_share: (X, Y, Z) float32, 0..1, share of free space around each cell, which dims the light.
+        origin: (3,) float64, place of the first cell's middle, metres.
+        cell: side of a cell, metres.
         centres, rotations: (S, 3), (S, 3, 3) float64, as in distance_field.
         colours: (S, 3) float64, base colours, 0..1.
         materials: (S,) int64.
@@ -159,7 +181,12 @@ def paint(
             length = math.sqrt(dx * dx + dy * dy + dz * dz) + 1e-6
             facing = (normals[n, 0] * dx + normals[n, 1] * dy + normals[n, 2] * dz) / length
             light += lamps[m, 3] * max(0.0, facing) / (1 + 0.12 * length * length)
-        light *= openness[n]
+        light *= _openness(
+            open_share,
+            (points[n, 0] + _LIFT * normals[n, 0] - origin[0]) / cell,
+            (points[n, 1] + _LIFT * normals[n, 1] - origin[1]) / cell,
+            (points[n, 2] + _LIFT * normals[n, 2] - origin[2]) / cell,
+        )
         if materials[s] == GLOWING or materials[s] == LANDSCAPE:
             light = 1.05
         for channel in range(3):

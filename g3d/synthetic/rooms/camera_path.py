@@ -8,6 +8,7 @@ import numpy as np
 
 from g3d.synthetic.rooms.room_types import Room
 
+_CLOSE = 1.1  # metres
 _STOPS_TURN = 6  # directions in which each place is looked around
 
 
@@ -52,6 +53,9 @@ def camera_path(room: Room, rng: np.random.Generator, count: int) -> np.ndarray:
     angles = np.arange(len(stops) * _STOPS_TURN)
     key_places = np.repeat(stops, _STOPS_TURN, 0)
     key_yaw = angles * 2 * np.pi / _STOPS_TURN + rng.uniform(0, 2 * np.pi) + rng.normal(0, 0.15, len(angles))
+    key_yaw = np.array(
+        [_away_from_walls(yaw, place, room.size) for yaw, place in zip(key_yaw, key_places, strict=True)]
+    )
     key_pitch = rng.uniform(-0.8, 0.06, len(angles))
     key_height = np.repeat(rng.uniform(1.3, 1.65, len(stops)), _STOPS_TURN)
     at = np.linspace(0, len(angles) - 1, count)
@@ -65,6 +69,15 @@ def camera_path(room: Room, rng: np.random.Generator, count: int) -> np.ndarray:
         poses[k, :3, 3] = (*places[k], min(height[k], room.size[2] - 0.3))
         poses[k, 3, 3] = 1
     return poses
+
+
+def _away_from_walls(yaw: float, place: np.ndarray, size: tuple[float, float, float]) -> float:
+    """The yaw, or the opposite one where a wall is closer than _CLOSE: nobody records a bare wall at arm's length."""
+    ahead = []
+    for axis, slope in enumerate((np.cos(yaw), np.sin(yaw))):
+        room = size[axis] - place[axis] if slope > 0 else place[axis]
+        ahead.append(room / max(abs(slope), 1e-9))
+    return yaw + np.pi if min(ahead) < _CLOSE else yaw
 
 
 def _walk(places: np.ndarray) -> np.ndarray:

@@ -28,9 +28,9 @@ def door(rng: Rng) -> Thing:
     build.box((-x, -0.03, 0), (x, 0.03, high), colour, WOOD)
     for low, far in ((0.15, 0.85), (1.05, high - 0.15)):
         build.box((-x + 0.12, 0.01, low), (x - 0.12, 0.048, far), darker(colour, 0.85), WOOD)
-    side = float(rng.choice([-1, 1]))
-    build.box((side * (x - 0.1) - 0.02, 0, 0.98), (side * (x - 0.1) + 0.02, 0.07, 1.06), METAL)
-    build.box((side * (x - 0.14) - 0.07, 0.05, 1.0), (side * (x - 0.14) + 0.07, 0.085, 1.04), METAL)
+    lock = float(rng.choice([-1, 1]))
+    build.box((lock * (x - 0.1) - 0.02, 0, 0.98), (lock * (x - 0.1) + 0.02, 0.07, 1.06), METAL)
+    build.box((lock * (x - 0.14) - 0.07, 0.05, 1.0), (lock * (x - 0.14) + 0.07, 0.085, 1.04), METAL)
     return build.build("door", name)
 
 

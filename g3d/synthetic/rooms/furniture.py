@@ -95,8 +95,8 @@ def _sofa(rng: Rng, label: str, name: str, colour: Colour, width: float) -> Thin
     step = (width - 2 * arm) / seats
     for k in range(seats):
         left = -x + arm + k * step
-        low, far = (left + 0.005, -y + 0.2, seat - 0.16), (left + step - 0.005, y + 0.01, seat)
-        build.box(low, far, near(rng, colour, 0.02), FABRIC, 0.045)
+        corners = (left + 0.005, -y + 0.2, seat - 0.16), (left + step - 0.005, y + 0.01, seat)
+        build.box(*corners, near(rng, colour, 0.02), FABRIC, 0.045)
         build.box(
             (left + 0.02, -y + 0.17, seat - 0.02),
             (left + step - 0.02, -y + 0.33, back - 0.06),

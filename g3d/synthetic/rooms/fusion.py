@@ -70,12 +70,10 @@ class Shading:
         self, points: np.ndarray, normals: np.ndarray, solids: np.ndarray, shapes: SolidArrays, grain: float
     ) -> np.ndarray:
         """(N, 3) uint8: the colours of points (N, 3) float64 with normals on the surfaces of solids (N,)."""
-        cells = np.rint((points + 0.12 * normals - self.origin) / self.cell).astype(np.int64)
-        cells = np.clip(cells, 0, np.array(self.open_share.shape) - 1)
-        openness = self.open_share[cells[:, 0], cells[:, 1], cells[:, 2]]
         out = np.empty((len(points), 3), np.uint8)
         room_colours.paint(
-            *(points, normals, solids, openness, shapes.centres, shapes.rotations, shapes.colours, shapes.materials),
+            *(points, normals, solids, self.open_share, self.origin, self.cell),
+            *(shapes.centres, shapes.rotations, shapes.colours, shapes.materials),
             *(self.lamps, self.tint, grain, self.seed, out),
         )
         return out

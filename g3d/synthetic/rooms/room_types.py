@@ -9,7 +9,7 @@ import numpy as np
 
 from g3d.kernels.room_colours import CARPET, PLAIN, PLANKS, TILES
 from g3d.synthetic.rooms import clutter, fixtures, furniture
-from g3d.synthetic.rooms.colours import paler, pick
+from g3d.synthetic.rooms.colours import CLOTHS, paler, pick
 from g3d.synthetic.rooms.layout import Finish, Placed, Plan
 from g3d.synthetic.rooms.solids import Thing
 
@@ -286,7 +286,7 @@ def _window(plan: Plan, walls: Sequence[int] = (0, 1, 2, 3), sill: float = 0.9) 
     wall = plan.wall_behind(number)
     along, half = plan.along_of(number, wall), placed.thing.size[0] / 2
     if sill < 1 and rng.random() < 0.7:
-        pair = pick(rng, clutter.CLOTHS)
+        pair = pick(rng, CLOTHS)
         for side in (-1, 1):
             cloth = fixtures.curtain(rng, 2.15, pair)
             plan.beside_wall(cloth, wall, along + side * (half + 0.05), 0.06, 0.06, "wall", (number,))
