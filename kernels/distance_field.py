@@ -150,6 +150,60 @@ def fuse(
                     field[i, j, k] = max(joined, -band)
 
 
+@part()
+def _distance_of(
+    s: int,
+    point: np.ndarray,
+    kinds: np.ndarray,
+    centres: np.ndarray,
+    rotations: np.ndarray,
+    halves: np.ndarray,
+    extras: np.ndarray,
+) -> float:
+    dx, dy, dz = point[0] - centres[s, 0], point[1] - centres[s, 1], point[2] - centres[s, 2]
+    turn = rotations[s]
+    x = turn[0, 0] * dx + turn[1, 0] * dy + turn[2, 0] * dz
+    y = turn[0, 1] * dx + turn[1, 1] * dy + turn[2, 1] * dz
+    z = turn[0, 2] * dx + turn[1, 2] * dy + turn[2, 2] * dz
+    return _distance(kinds[s], x, y, z, halves[s], extras[s])
+
+
+@kernel()
+def name_surfaces(
+    points: np.ndarray,
+    kinds: np.ndarray,
+    centres: np.ndarray,
+    rotations: np.ndarray,
+    halves: np.ndarray,
+    extras: np.ndarray,
+    origin: np.ndarray,
+    voxel: float,
+    owner: np.ndarray,
+    solids: np.ndarray,
+) -> None:
+    """Write the solid whose surface is nearest to each point, of those that own a voxel around it.
+
+    Args:
+        points: (N, 3) float64, metres.
+        kinds, centres, rotations, halves, extras, origin, voxel, owner: as in `fuse`.
+        solids: (N,) int64; `NOBODY` where no voxel around a point has an owner.
+    """
+    for n in range(len(points)):
+        i = math.floor((points[n, 0] - origin[0]) / voxel)
+        j = math.floor((points[n, 1] - origin[1]) / voxel)
+        k = math.floor((points[n, 2] - origin[2]) / voxel)
+        best, solids[n] = np.inf, NOBODY
+        for a in range(max(i, 0), min(i + 2, owner.shape[0])):
+            for b in range(max(j, 0), min(j + 2, owner.shape[1])):
+                for c in range(max(k, 0), min(k + 2, owner.shape[2])):
+                    s = np.int64(owner[a, b, c])
+                    if s == NOBODY or s == solids[n]:
+                        continue
+                    away = abs(_distance_of(s, points[n], kinds, centres, rotations, halves, extras))
+                    if away < best:
+                        best, solids[n] = away, s
+
+
 @kernel()
 def nearest_surface(
     points: np.ndarray,
@@ -173,12 +227,7 @@ def nearest_surface(
     for n in range(len(points)):
         best = np.inf
         for s in range(first[n], stop[n]):
-            dx, dy, dz = points[n, 0] - centres[s, 0], points[n, 1] - centres[s, 1], points[n, 2] - centres[s, 2]
-            turn = rotations[s]
-            x = turn[0, 0] * dx + turn[1, 0] * dy + turn[2, 0] * dz
-            y = turn[0, 1] * dx + turn[1, 1] * dy + turn[2, 1] * dz
-            z = turn[0, 2] * dx + turn[1, 2] * dy + turn[2, 2] * dz
-            best = min(best, _distance(kinds[s], x, y, z, halves[s], extras[s]))
+            best = min(best, _distance_of(s, points[n], kinds, centres, rotations, halves, extras))
         distance[n] = best
 
 

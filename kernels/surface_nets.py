@@ -99,22 +99,20 @@ def _middle(field: np.ndarray, i: int, j: int, k: int, out: np.ndarray) -> None:
 
 
 @kernel()
-def extract(field: np.ndarray, owner: np.ndarray, capacity: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def extract(field: np.ndarray, capacity: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the zero level of a field.
 
     Args:
         field: (X, Y, Z) float32.
-        owner: (X, Y, Z) int16, an id of each voxel.
         capacity: most vertices; half as many again are the most quadrilaterals.
 
     Returns:
-        (N, 3) float64 vertices in voxels; (N,) int64 owner of the voxel nearest to the surface in each vertex's cell;
-        (F, 3) int32 triangles, counter-clockwise seen from the positive side. N > capacity (with no triangles) if
-        there is no room.
+        (N, 3) float64 vertices in voxels, each inside its cell; (F, 3) int32 triangles, counter-clockwise seen from
+        the positive side. N > capacity (with no triangles) if there is no room.
     """
     size_x, size_y, size_z = field.shape
     number = np.full((size_x, size_y, size_z), _NONE, np.int32)
-    vertices, owners = np.empty((capacity, 3)), np.empty(capacity, np.int64)
+    vertices = np.empty((capacity, 3))
     count = 0
     for i in range(size_x - 1):
         for j in range(size_y - 1):
@@ -123,17 +121,10 @@ def extract(field: np.ndarray, owner: np.ndarray, capacity: int) -> tuple[np.nda
                     continue
                 if count < capacity:
                     _middle(field, i, j, k, vertices[count])
-                    nearest = np.float32(np.inf)
-                    for a in range(2):
-                        for b in range(2):
-                            for c in range(2):
-                                if abs(field[i + a, j + b, k + c]) < nearest:
-                                    nearest = abs(field[i + a, j + b, k + c])
-                                    owners[count] = owner[i + a, j + b, k + c]
                     number[i, j, k] = count
                 count += 1
     if count > capacity:
-        return np.empty((count, 3)), np.empty(count, np.int64), np.empty((0, 3), np.int32)
+        return np.empty((count, 3)), np.empty((0, 3), np.int32)
     faces = np.empty((6 * count, 3), np.int32)
     made = 0
     quad = np.empty(4, np.int32)
@@ -161,7 +152,7 @@ def extract(field: np.ndarray, owner: np.ndarray, capacity: int) -> tuple[np.nda
                     if not solid:
                         quad[1], quad[3] = quad[3], quad[1]
                     made = _split(vertices, quad, faces, made)
-    return vertices[:count], owners[:count], faces[:made]
+    return vertices[:count], faces[:made]
 
 
 @part()

@@ -123,7 +123,7 @@ def trash_can(rng: Rng) -> Thing:
     corner = radius if rng.random() < 0.6 else 0.03
     build.rim((-radius, -radius, 0), (radius, radius, high), corner, 0.035, colour)
     build.cone((0, 0, 0), 0.06, radius - 0.02, radius - 0.02, darker(colour, 0.6))
-    build.ball((0.02, 0, 0.08), (0.6 * radius, 0.6 * radius, 0.35 * high), COLOURS["white"], FABRIC)
+    build.ball((0.02, 0, 0.05 + 0.3 * high), (0.6 * radius, 0.6 * radius, 0.3 * high), COLOURS["white"], FABRIC)
     return build.build("trash can", name)
 
 

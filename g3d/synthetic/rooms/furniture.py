@@ -246,13 +246,18 @@ def bookshelf(rng: Rng, label: str = "bookshelf") -> Thing:
         build.box((-x, -y, level), (x, y, level + 0.04), colour, WOOD)
         if k == floors:
             break
-        build.top((-x + 0.05, -y + 0.06), (x - 0.05, y - 0.03), level + 0.04)
+        room = gap - 0.05
+        if label != "bookshelf":
+            build.top((-x + 0.05, -y + 0.06), (x - 0.05, y - 0.03), level + 0.04, room)
+            continue
         at = -x + 0.03
-        while label == "bookshelf" and at < x - 0.15:
+        while at < x - 0.15:
             wide = min(rng.uniform(0.15, 0.45), x - 0.03 - at)
             if rng.random() < 0.78:
                 tall = level + 0.04 + rng.uniform(0.18, 0.27)
                 build.box((at, -y + 0.03, level + 0.03), (at + wide, y - rng.uniform(0.03, 0.07), tall), colour, BOOKS)
+            else:
+                build.top((at + 0.01, -y + 0.06), (at + wide - 0.01, y - 0.03), level + 0.04, room)
             at += wide + 0.02
     build.top((-x + 0.06, -y + 0.05), (x - 0.06, y - 0.03), high - 0.02)
     return build.build(label, name)

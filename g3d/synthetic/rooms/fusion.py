@@ -111,10 +111,12 @@ def fuse(
     distance_field.fuse(*shapes.shapes, origin, voxel, band, _BLEND * voxel, field, owner)
     shading = _shading(field, origin, voxel, lamps, tint, seed)
     surface_nets.roughen(field, band, _WAVES, _WAVE_LENGTH / voxel, _GRAIN, seed)
-    vertices, solids, faces = surface_nets.extract(field, owner, 2 * MOST_VERTICES)
+    vertices, faces = surface_nets.extract(field, 2 * MOST_VERTICES)
     if len(vertices) > 2 * MOST_VERTICES:
-        vertices, solids, faces = surface_nets.extract(field, owner, len(vertices))
+        vertices, faces = surface_nets.extract(field, len(vertices))
     vertices = vertices * voxel + origin
+    solids = np.empty(len(vertices), np.int64)
+    distance_field.name_surfaces(vertices, *shapes.shapes, origin, voxel, owner, solids)
     normals = np.zeros_like(vertices)
     surface_nets.area_normals(vertices, faces, normals)
     keep = _looked_at(vertices, normals, faces, poses, field, origin, voxel, band)

@@ -191,7 +191,7 @@ class Plan:
         for _ in range(tries if tops else 0):
             top = tops[int(self.rng.integers(len(tops)))]
             room = np.array(top.high) - top.low - (high - low)[:2]
-            if (room < 0).any():
+            if (room < 0).any() or high[2] > top.headroom:
                 continue
             place = np.array(top.low) + room * self.rng.random(2) - low[:2]
             if back:

@@ -121,16 +121,16 @@ def _kitchen(plan: Plan) -> None:
     width = min(plan.length(wall) - 0.7 - 0.64, rng.uniform(1.8, 2.6))
     top, below, sink = fixtures.kitchen_counter(rng, width, float(rng.choice([-1, 1])) * (width / 2 - 0.55))
     middle = width / 2 + 0.72  # the fridge stands to the left of the counter, the stove to the right
-    counter = plan.beside_wall(top, wall, middle, 0.0, touching=range(99))
-    plan.beside_wall(below, wall, middle, 0.0, touching=range(99))
-    plan.beside_wall(sink, wall, middle, 0.0, support="floor" if counter is None else counter, touching=range(99))
+    base = plan.beside_wall(below, wall, middle, 0.0)
+    counter = None if base is None else plan.beside_wall(top, wall, middle, 0.0, support=base)
+    if base is not None and counter is not None:
+        plan.beside_wall(sink, wall, middle, 0.0, support=counter, touching=(base,))
     cooker, fridge = fixtures.stove(rng), fixtures.refrigerator(rng)
     at = middle + width / 2 + 0.31
     plan.beside_wall(cooker, wall, at, 0.0)
     plan.beside_wall(fixtures.range_hood(rng), wall, at, 0.0, 1.6, "wall")
     plan.beside_wall(fridge, wall, 0.37, -fridge.bounds[0, 1] + 0.02)
-    front = plan.objects[counter + 1].thing if counter is not None else below
-    cabinets = fixtures.wall_cabinets(rng, width, front.solids[0].colour, front.colour)
+    cabinets = fixtures.wall_cabinets(rng, width, below.solids[0].colour, below.colour)
     plan.beside_wall(cabinets, wall, middle, 0.0, 1.42, "wall")
     if counter is not None:
         plan.keep_free(counter, 0.7)
@@ -207,7 +207,7 @@ def _bathroom(plan: Plan) -> None:
         drape = fixtures.curtain(rng, 1.75, label="shower curtain")
         high = plan.objects[bath].thing.bounds[1]
         shift = float(rng.choice([-1, 1])) * (length - drape.size[0]) / 2
-        plan.beside_wall(drape, wall, along + 0.7 * shift, float(high[1]) - 0.02, 0.22, "ceiling", (bath,))
+        plan.beside_wall(drape, wall, along + 0.7 * shift, float(high[1]) - 0.02, 0.22, "wall", (bath,))
     _door(plan, [k for k in range(4) if k != wall])
     vanity, basin = fixtures.bathroom_sink(rng)
     number = plan.against(vanity, gap=(0, 0), clear=0.45)

@@ -101,11 +101,13 @@ class SolidArrays:
 
 @dataclass(frozen=True)
 class Top:
-    """A level rectangle of a thing on which others can stand: corners in the thing's frame and height, metres."""
+    """A level rectangle of a thing on which others can stand: corners in the thing's frame, its height, and the free
+    height above it, metres."""
 
     low: tuple[float, float]
     high: tuple[float, float]
     height: float
+    headroom: float = np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,9 +190,9 @@ class Builder:
         low, high = np.asarray(low, float), np.asarray(high, float)
         self._add(RIM, (low + high) / 2, (high - low) / 2, (corner, wall), np.eye(3), colour, material)
 
-    def top(self, low: Point, high: Point, height: float) -> None:
+    def top(self, low: Point, high: Point, height: float, headroom: float = np.inf) -> None:
         """Declare a level rectangle on which others can stand."""
-        self._tops.append(Top((low[0], low[1]), (high[0], high[1]), height))
+        self._tops.append(Top((low[0], low[1]), (high[0], high[1]), height, headroom))
 
     def _add(
         self, kind: int, centre: Point, half: Point, extra: Point, turn: np.ndarray, colour: Colour, material: int
