@@ -9,9 +9,18 @@ import numpy as np
 
 from g3d.kernels.room_colours import CARPET, PLAIN, PLANKS, TILES
 from g3d.synthetic.rooms import clutter, fixtures, furniture
-from g3d.synthetic.rooms.colours import CLOTHS, paler, pick
+from g3d.synthetic.rooms.arrangements import (
+    add_door,
+    add_others,
+    add_pictures,
+    add_seating,
+    add_shelf,
+    add_window,
+    add_workplace,
+    scatter,
+)
+from g3d.synthetic.rooms.colours import paler, pick
 from g3d.synthetic.rooms.layout import Finish, Placed, Plan
-from g3d.synthetic.rooms.solids import Thing
 
 Rng = np.random.Generator
 _PALE = ("white", "beige", "gray", "yellow", "green", "blue", "pink")
@@ -58,7 +67,7 @@ def furnish(rng: Rng, kind: str) -> Room:
 
 def _bedroom(plan: Plan) -> None:
     rng = plan.rng
-    _door(plan)
+    add_door(plan)
     head = int(rng.integers(4))
     bed = plan.against(furniture.bed(rng), (head, (head + 1) % 4))
     if bed is not None:
@@ -74,45 +83,45 @@ def _bedroom(plan: Plan) -> None:
                 )
                 number = plan.near(stand, bed, offset)
                 if number is not None:
-                    _scatter(plan, number, (lambda r: clutter.lamp(r, False), clutter.books, clutter.cup), 2)
+                    scatter(plan, number, (lambda r: clutter.lamp(r, False), clutter.books, clutter.cup), 2)
         plan.hang_above(fixtures.picture(rng, str(rng.choice(["picture", "painting"]))), bed, rng.uniform(0.15, 0.35))
-    _window(plan)
+    add_window(plan)
     plan.against(furniture.cabinet(rng, "wardrobe closet"), clear=0.5)
     chest = plan.against(furniture.cabinet(rng, "dresser"), clear=0.4)
     if chest is not None:
         plan.hang_above(fixtures.picture(rng, "mirror"), chest, 0.12)
-        _scatter(plan, chest, (clutter.books, clutter.bottle, clutter.box, lambda r: clutter.plant(r, False)), 3)
+        scatter(plan, chest, (clutter.books, clutter.bottle, clutter.box, lambda r: clutter.plant(r, False)), 3)
     if rng.random() < 0.6:
-        _workplace(plan, furniture.chair)
+        add_workplace(plan, furniture.chair)
     plan.stand(clutter.rug(rng, (rng.uniform(0.5, 0.8), rng.uniform(0.4, 0.6))), yaw=0.0)
-    _rest(
+    add_others(
         plan,
         (clutter.laundry_basket, clutter.guitar, clutter.suitcase, clutter.backpack, clutter.shoes, clutter.lamp),
         4,
     )
-    _pictures(plan, 1)
+    add_pictures(plan, 1)
 
 
 def _office(plan: Plan) -> None:
     rng = plan.rng
-    _door(plan)
-    _window(plan)
+    add_door(plan)
+    add_window(plan)
     for _ in range(int(rng.integers(1, 4))):
-        _workplace(plan, furniture.office_chair)
+        add_workplace(plan, furniture.office_chair)
     for label in ("bookshelf", "shelf"):
-        _shelf(plan, label)
+        add_shelf(plan, label)
     number = plan.against(furniture.cabinet(rng, "file cabinet"), clear=0.3)
     if number is not None:
-        _scatter(plan, number, (clutter.printer, clutter.box, clutter.books, lambda r: clutter.plant(r, False)), 2)
+        scatter(plan, number, (clutter.printer, clutter.box, clutter.books, lambda r: clutter.plant(r, False)), 2)
     number = plan.against(furniture.cabinet(rng), clear=0.3)
     if number is not None:
-        _scatter(plan, number, (clutter.printer, clutter.books, clutter.box), 2)
+        scatter(plan, number, (clutter.printer, clutter.books, clutter.box), 2)
     plan.hang(fixtures.whiteboard(rng), rng.uniform(0.95, 1.1))
     if rng.random() < 0.4:
         plan.against(furniture.couch(rng))
     plan.hang(fixtures.clock(rng), 1.9)
-    _rest(plan, (clutter.trash_can, clutter.box, clutter.plant, clutter.backpack, clutter.trash_can), 5)
-    _pictures(plan, 1)
+    add_others(plan, (clutter.trash_can, clutter.box, clutter.plant, clutter.backpack, clutter.trash_can), 5)
+    add_pictures(plan, 1)
 
 
 def _kitchen(plan: Plan) -> None:
@@ -135,32 +144,32 @@ def _kitchen(plan: Plan) -> None:
     if counter is not None:
         plan.keep_free(counter, 0.7)
         plan.on(clutter.microwave(rng), counter, 0.05)
-        _scatter(plan, counter, (clutter.kettle, clutter.bottle, clutter.cup, clutter.bowl, clutter.bottle), 5)
+        scatter(plan, counter, (clutter.kettle, clutter.bottle, clutter.cup, clutter.bowl, clutter.bottle), 5)
     others = [k for k in range(4) if k != wall]
-    _door(plan, others)
-    _window(plan, others)
-    _seating(plan, furniture.round_table(rng) if rng.random() < 0.4 else furniture.table(rng, "dining table"))
+    add_door(plan, others)
+    add_window(plan, others)
+    add_seating(plan, furniture.round_table(rng) if rng.random() < 0.4 else furniture.table(rng, "dining table"))
     cupboard = plan.against(furniture.cabinet(rng), others, clear=0.3)
     if cupboard is not None:
-        _scatter(plan, cupboard, (clutter.bowl, clutter.box, lambda r: clutter.plant(r, False)), 2)
-    _rest(plan, (clutter.trash_can, furniture.stool, clutter.box, clutter.trash_can), 3)
+        scatter(plan, cupboard, (clutter.bowl, clutter.box, lambda r: clutter.plant(r, False)), 2)
+    add_others(plan, (clutter.trash_can, furniture.stool, clutter.box, clutter.trash_can), 3)
     plan.hang(fixtures.clock(rng), 1.85, others)
-    _pictures(plan, 1)
+    add_pictures(plan, 1)
 
 
 def _living_room(plan: Plan) -> None:
     rng = plan.rng
-    _door(plan)
+    add_door(plan)
     wall = int(rng.integers(4))
     sofa = plan.against(furniture.couch(rng), (wall, (wall + 2) % 4), gap=(0.0, 0.1))
     if sofa is not None:
-        _scatter(plan, sofa, (clutter.cushion, clutter.cushion, clutter.pillow), 3, back=True)
+        scatter(plan, sofa, (clutter.cushion, clutter.cushion, clutter.pillow), 3, back=True)
         deep = plan.objects[sofa].thing.size[1]
         low = furniture.table(rng, "coffee table")
         away = deep / 2 + low.size[1] / 2 + rng.uniform(0.3, 0.45)
         number = plan.near(low, sofa, (0.0, away))
         if number is not None:
-            _scatter(plan, number, (clutter.books, clutter.cup, clutter.bowl, clutter.laptop), 3)
+            scatter(plan, number, (clutter.books, clutter.cup, clutter.bowl, clutter.laptop), 3)
             plan.at(
                 clutter.rug(rng, (0.95, 0.65)),
                 plan.objects[number].position,
@@ -179,19 +188,19 @@ def _living_room(plan: Plan) -> None:
         if stand is not None:
             plan.on(clutter.tv(rng), stand, 0.05)
     for _ in range(2):
-        _window(plan)
+        add_window(plan)
     for _ in range(int(rng.integers(1, 3))):
         seat = furniture.armchair(rng)
         plan.stand(seat, 0.1, rng.choice([0, np.pi / 2, np.pi, -np.pi / 2]) + rng.uniform(-0.4, 0.4))
     for _ in range(2):
-        _shelf(plan, "bookshelf")
+        add_shelf(plan, "bookshelf")
     cupboard = plan.against(furniture.cabinet(rng), clear=0.3)
     if cupboard is not None:
-        _scatter(plan, cupboard, (clutter.books, lambda r: clutter.plant(r, False), clutter.bottle), 3)
+        scatter(plan, cupboard, (clutter.books, lambda r: clutter.plant(r, False), clutter.bottle), 3)
     if rng.random() < 0.5:
-        _seating(plan, furniture.table(rng))
-    _rest(plan, (furniture.ottoman, clutter.lamp, clutter.plant, clutter.plant, clutter.ball, clutter.box), 5)
-    _pictures(plan, 3)
+        add_seating(plan, furniture.table(rng))
+    add_others(plan, (furniture.ottoman, clutter.lamp, clutter.plant, clutter.plant, clutter.ball, clutter.box), 5)
+    add_pictures(plan, 3)
 
 
 def _bathroom(plan: Plan) -> None:
@@ -208,7 +217,7 @@ def _bathroom(plan: Plan) -> None:
         high = plan.objects[bath].thing.bounds[1]
         shift = float(rng.choice([-1, 1])) * (length - drape.size[0]) / 2
         plan.beside_wall(drape, wall, along + 0.7 * shift, float(high[1]) - 0.02, 0.22, "wall", (bath,))
-    _door(plan, [k for k in range(4) if k != wall])
+    add_door(plan, [k for k in range(4) if k != wall])
     vanity, basin = fixtures.bathroom_sink(rng)
     number = plan.against(vanity, gap=(0, 0), clear=0.45)
     if number is not None:
@@ -216,159 +225,58 @@ def _bathroom(plan: Plan) -> None:
         plan.at(basin, placed.position, placed.yaw, number, (number,))
         mirror = fixtures.picture(rng, "mirror")
         plan.hang_above(mirror, number, rng.uniform(0.3, 0.4))
-        _scatter(plan, number, (clutter.cup, clutter.bottle), 1)
+        scatter(plan, number, (clutter.cup, clutter.bottle), 1)
     seat = plan.against(fixtures.toilet(rng), gap=(0, 0), clear=0.4)
     if seat is not None:
         plan.hang(clutter.toilet_paper(rng), 0.65)
     for _ in range(2):
         plan.hang(fixtures.towel(rng), rng.uniform(0.75, 0.95))
-    _window(plan, sill=1.15)
+    add_window(plan, sill=1.15)
     plan.stand(
         clutter.rug(rng, (rng.uniform(0.3, 0.4), rng.uniform(0.22, 0.3)), "mat"), yaw=float(rng.choice([0, np.pi / 2]))
     )
-    _rest(plan, (clutter.trash_can, clutter.laundry_basket, furniture.stool), 3)
+    add_others(plan, (clutter.trash_can, clutter.laundry_basket, furniture.stool), 3)
 
 
 def _corridor(plan: Plan) -> None:
     rng = plan.rng
     for _ in range(3):
-        _door(plan)
+        add_door(plan)
     for label in ("bookshelf", "shelf", "bookshelf"):
-        _shelf(plan, label)
+        add_shelf(plan, label)
     seat = plan.against(furniture.bench(rng))
     if seat is not None:
-        _scatter(plan, seat, (clutter.backpack, clutter.box, clutter.books), 1)
+        scatter(plan, seat, (clutter.backpack, clutter.box, clutter.books), 1)
     number = plan.against(furniture.cabinet(rng), clear=0.2)
     if number is not None:
-        _scatter(plan, number, (clutter.books, lambda r: clutter.plant(r, False), clutter.box), 3)
+        scatter(plan, number, (clutter.books, lambda r: clutter.plant(r, False), clutter.box), 3)
     plan.hang(fixtures.picture(rng, "mirror"), 1.1)
     plan.stand(clutter.rug(rng, (0.7, 0.35)), yaw=0.0)
-    _window(plan)
-    _rest(
+    add_window(plan)
+    add_others(
         plan, (clutter.shoes, clutter.trash_can, clutter.storage_bin, clutter.suitcase, clutter.plant, clutter.box), 6
     )
-    _pictures(plan, 3)
+    add_pictures(plan, 3)
 
 
 def _meeting_room(plan: Plan) -> None:
     rng = plan.rng
-    _door(plan)
-    _window(plan)
-    _window(plan)
+    add_door(plan)
+    add_window(plan)
+    add_window(plan)
     plan.hang(fixtures.whiteboard(rng), 1.0)
     plan.hang(clutter.tv(rng, False), 1.2)
     seats = furniture.office_chair if rng.random() < 0.5 else furniture.chair
-    number = _seating(plan, furniture.table(rng), seats)
+    number = add_seating(plan, furniture.table(rng), seats)
     if number is not None:
-        _scatter(plan, number, (clutter.laptop, clutter.bottle, clutter.cup, clutter.cup), 5)
+        scatter(plan, number, (clutter.laptop, clutter.bottle, clutter.cup, clutter.cup), 5)
     number = plan.against(furniture.cabinet(rng), clear=0.3)
     if number is not None:
-        _scatter(plan, number, (clutter.printer, clutter.books, clutter.box), 2)
-    _shelf(plan, "bookshelf")
+        scatter(plan, number, (clutter.printer, clutter.books, clutter.box), 2)
+    add_shelf(plan, "bookshelf")
     plan.hang(fixtures.clock(rng), 1.9)
-    _rest(plan, (clutter.trash_can, clutter.plant, seats, seats, clutter.backpack), 5)
-    _pictures(plan, 2)
-
-
-def _door(plan: Plan, walls: Sequence[int] = (0, 1, 2, 3)) -> None:
-    number = plan.hang(fixtures.door(plan.rng), 0.0, walls)
-    if number is not None:
-        plan.keep_free(number, 0.9)
-
-
-def _window(plan: Plan, walls: Sequence[int] = (0, 1, 2, 3), sill: float = 0.9) -> None:
-    """A window, often with a pair of curtains, or with a radiator below it."""
-    rng = plan.rng
-    number = plan.hang(fixtures.window(rng), sill + rng.uniform(0, 0.1), walls)
-    if number is None:
-        return
-    placed = plan.objects[number]
-    wall = plan.wall_behind(number)
-    along, half = plan.along_of(number, wall), placed.thing.size[0] / 2
-    if sill < 1 and rng.random() < 0.7:
-        pair = pick(rng, CLOTHS)
-        for side in (-1, 1):
-            cloth = fixtures.curtain(rng, 2.15, pair)
-            plan.beside_wall(cloth, wall, along + side * (half + 0.05), 0.06, 0.06, "wall", (number,))
-    if sill < 1 and rng.random() < 0.5:
-        heater = plan.beside_wall(fixtures.radiator(rng), wall, along, 0.0, 0.0, "wall")
-        if heater is not None:
-            plan.keep_free(heater, 0.1)
-
-
-def _workplace(plan: Plan, seat: Callable[[Rng], Thing]) -> None:
-    """A desk with screen and keyboard, or laptop, and a chair partly below it."""
-    rng = plan.rng
-    desk = plan.against(furniture.desk(rng))
-    if desk is None:
-        return
-    deep = plan.objects[desk].thing.size[1] / 2
-    away = deep + rng.uniform(0.0, 0.25)
-    plan.near(seat(rng), desk, (rng.uniform(-0.15, 0.15), away), np.pi + rng.uniform(-0.4, 0.4), touching=True)
-    if rng.random() < 0.7:
-        screen = plan.on(clutter.monitor(rng), desk, 0.15, back=True)
-        if screen is not None:
-            placed = plan.objects[screen]
-            offset = np.array([0, 0.26, 0])
-            turn = plan.objects[desk].yaw
-            at = (
-                placed.position
-                + np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]]) @ offset
-            )
-            plan.at(clutter.keyboard(rng), at, turn, desk, (desk,))
-    else:
-        plan.on(clutter.laptop(rng), desk)
-    _scatter(plan, desk, (clutter.cup, clutter.books, lambda r: clutter.lamp(r, False), clutter.bottle), 3)
-    if rng.random() < 0.5:
-        plan.hang_above(fixtures.picture(rng), desk, rng.uniform(0.5, 0.7))
-
-
-def _seating(plan: Plan, table: Thing, seat: Callable[[Rng], Thing] = furniture.chair) -> int | None:
-    """A table in the room with chairs at its sides, of one kind or mixed, some pulled out."""
-    rng = plan.rng
-    number = plan.stand(table, 0.55, float(rng.choice([0, np.pi / 2])))
-    if number is None:
-        return None
-    x, y = table.size[:2] / 2
-    places = [(0.0, y, np.pi), (0.0, -y, 0.0), (x, 0.0, np.pi / 2), (-x, 0.0, -np.pi / 2)]
-    if x > 0.7:
-        places = [(s * x / 2, f * y, np.pi if f > 0 else 0.0) for s in (-1, 1) for f in (-1, 1)] + places[2:]
-    state = int(rng.integers(2**31))
-    for px, py, yaw in places:
-        if rng.random() < 0.85:
-            chair = seat(np.random.default_rng(state))  # chairs of one set
-            out = rng.uniform(0.02, 0.3)
-            offset = (px + np.sign(px) * out if py == 0 else px, py + np.sign(py) * out)
-            plan.near(chair, number, offset, yaw + rng.uniform(-0.2, 0.2), touching=True)
-    return number
-
-
-def _shelf(plan: Plan, label: str) -> None:
-    number = plan.against(furniture.bookshelf(plan.rng, label), clear=0.4)
-    if number is not None:
-        count = 6 if label == "shelf" else 2
-        _scatter(plan, number, (clutter.row_of_books, clutter.box, clutter.books, clutter.bottle, clutter.bowl), count)
-
-
-def _scatter(plan: Plan, number: int, makers: Sequence[Callable[[Rng], Thing]], count: int, back: bool = False) -> None:
-    """Put up to `count` things on an object."""
-    for k in plan.rng.permutation(max(count, len(makers)))[:count]:
-        plan.on(makers[int(k) % len(makers)](plan.rng), number, back=back)
-
-
-def _rest(plan: Plan, makers: Sequence[Callable[[Rng], Thing]], count: int) -> None:
-    """Stand up to `count` things about, each at a wall or in a corner if it can."""
-    for k in plan.rng.permutation(len(makers))[:count]:
-        thing = makers[int(k)](plan.rng)
-        if plan.rng.random() < 0.6:
-            plan.against(thing, gap=(0.02, 0.12))
-        elif plan.stand(thing, corner=plan.rng.random() < 0.5) is None:
-            plan.against(thing)
-
-
-def _pictures(plan: Plan, count: int) -> None:
-    for _ in range(count):
-        plan.hang(fixtures.picture(plan.rng, str(plan.rng.choice(["picture", "painting"]))), plan.rng.uniform(1.2, 1.5))
+    add_others(plan, (clutter.trash_can, clutter.plant, seats, seats, clutter.backpack), 5)
+    add_pictures(plan, 2)
 
 
 def _light(plan: Plan) -> None:
