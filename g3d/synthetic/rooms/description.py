@@ -12,13 +12,13 @@ import numpy as np
 
 from g3d.data.scannet.labels import NYU40_NAMES
 from g3d.synthetic.rooms.categories import CATEGORIES
+from g3d.synthetic.rooms.layout import SHELL
 from g3d.synthetic.rooms.scan import RoomScan
 from g3d.synthetic.rooms.solids import turn_z
 
 SCHEMA = "g3d.room/1"
 NEAR, TOUCHING = 0.6, 0.03
 """Largest gap between neighbours, and between things that touch, metres."""
-_SHELL = 6
 _KIND_NAMES = ("box", "cone", "ellipsoid", "rim")
 
 
@@ -46,7 +46,7 @@ def describe(scan: RoomScan, scene: str) -> dict[str, Any]:
             "vertices": int(counts[object_id]),
             "solids": [int(scan.starts[index]), int(scan.starts[index + 1])],
         }
-        if index >= _SHELL:
+        if index >= SHELL:
             low, high = boxes[index] - shift
             entry.update(
                 size=_rounded(placed.thing.size),
@@ -80,7 +80,7 @@ def _neighbours(boxes: np.ndarray, index: int, number: dict[int, int]) -> list[d
     """The annotated objects within NEAR of an object, by the gap between their axis-aligned boxes."""
     apart = np.maximum(np.maximum(boxes[:, 0] - boxes[index, 1], boxes[index, 0] - boxes[:, 1]), 0)
     gap = np.linalg.norm(apart, axis=1)
-    found = [k for k in np.argsort(gap, kind="stable") if k >= _SHELL and k != index and gap[k] <= NEAR and k in number]
+    found = [k for k in np.argsort(gap, kind="stable") if k >= SHELL and k != index and gap[k] <= NEAR and k in number]
     return [
         {"object_id": number[k], "gap": round(float(gap[k]), 3), "touches": bool(gap[k] <= TOUCHING)} for k in found
     ]

@@ -18,7 +18,8 @@ from g3d.synthetic.rooms.colours import near
 from g3d.synthetic.rooms.solids import Builder, Colour, Solid, Thing, turn_z
 
 Support = int | Literal["floor", "wall", "ceiling"]
-FLOOR, CEILING, WALLS = 0, 1, (2, 3, 4, 5)
+SHELL = 6
+"""Number of objects that every room begins with: floor, ceiling, four walls."""
 _OUTSIDE = 6.0  # metres that the shell reaches beyond the room: nothing beyond it is ever looked at
 _TRIES = 40
 _CLEAR = 0.02
@@ -70,7 +71,6 @@ class Plan:
         self.rng, self.size = rng, size
         self.objects = list(_shell(rng, size, finish))
         self._boxes = [placed.bounds for placed in self.objects]
-        self._shell = len(self.objects)
         self._kept_free: list[np.ndarray] = []
 
     def at(
@@ -88,7 +88,7 @@ class Plan:
         if (box[0] < room[0] - 0.05).any() or (box[1] > room[1] + 0.05).any():
             return None
         hanging = support == "wall" or support == "ceiling"
-        for number in range(self._shell, len(self.objects)):
+        for number in range(SHELL, len(self.objects)):
             if number not in touching and number != support and _overlap(box, self._boxes[number]):
                 return None
         if not hanging and any(_overlap(box, kept) for kept in self._kept_free):
@@ -225,7 +225,7 @@ class Plan:
 
     def standing_places(self, count: int, clearance: float = 0.3) -> np.ndarray:
         """(N, 2) float64, up to `count` places on the floor where a person can stand, most central first."""
-        tall = [box for box in self._boxes[self._shell :] if box[0, 2] < 1.2 and box[1, 2] > 0.3]
+        tall = [box for box in self._boxes[SHELL:] if box[0, 2] < 1.2 and box[1, 2] > 0.3]
         steps = [np.arange(0.4, side - 0.39, 0.2) for side in self.size[:2]]
         grid = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 2)
         if not len(grid):

@@ -11,12 +11,10 @@ import pytest
 from g3d.data.scannet.labels import DETECTION18_IDS, LabelTable
 from g3d.synthetic.rooms.camera_path import camera_path
 from g3d.synthetic.rooms.categories import CATEGORIES, label_table
-from g3d.synthetic.rooms.layout import Finish, Plan
+from g3d.synthetic.rooms.layout import SHELL, Finish, Plan
 from g3d.synthetic.rooms.room_types import KINDS, SCANNET_TYPES, Room, furnish
 from g3d.synthetic.rooms.scan import kind_of
 from g3d.synthetic.rooms.solids import Builder, Thing
-
-SHELL = 6
 
 
 @cache

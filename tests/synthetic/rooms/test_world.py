@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.solid_oracle import surface_distance
-from support.verbs import g3d
+from support.verbs import g3d, refused
 
 from g3d.data.scannet.arrays import align
 from g3d.data.scannet.folder import Scan, ScanFolder, read_scan, read_split
@@ -263,6 +263,20 @@ def test_another_seed_gives_another_room(world: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="other arguments"):
         make_rooms(root, 1, seed=7, kinds=("bathroom",))
     assert make_rooms(root, 1, seed=7, kinds=("bathroom",), overwrite=True).made == 1
+
+
+def test_the_verb_makes_rooms_and_names_bad_kinds(tmp_path: Path) -> None:
+    root = str(tmp_path / "rooms")
+    code, out, err = g3d(
+        "prepare", "rooms", "--out", root, "--rooms", "1", "--kind", "bathroom", "--val", "0", "--json"
+    )
+    assert code == 0, err
+    made = json.loads(out)
+    assert (made["rooms"], made["train"], made["val"], made["made"]) == (1, 1, 0, 1)
+    assert made["labels"]["toilet"] == made["labels"]["floor"] == 1
+    assert ScanFolder(root).scenes() == SCENES[:1]
+    refused(2, "prepare", "rooms", "--out", root, "--kind", "cellar", says=("cellar", "bathroom"))
+    refused(2, "prepare", "rooms", "--out", root, "--seed", "1", says=("other arguments",))
 
 
 def test_nothing_else_is_touched(tmp_path: Path) -> None:
