@@ -17,7 +17,7 @@ from g3d.kernels import distance_field, room_colours, surface_nets
 from g3d.synthetic.rooms.camera_path import DepthCamera
 from g3d.synthetic.rooms.solids import SolidArrays
 
-FINEST, MOST_VERTICES = 0.02, 140_000
+FINEST, MOST_VERTICES = 0.02, 128_000
 _BAND, _BLEND = 3.0, 1.0  # of the field, in voxels
 _WAVES, _WAVE_LENGTH, _GRAIN = 0.004, 0.12, 0.0022  # noise, metres
 _SEEN, _FACING = 1, 0.1  # cameras that must see a surface, and the cosine from which they do
