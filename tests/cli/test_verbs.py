@@ -30,7 +30,19 @@ def test_help_imports_no_torch_and_is_quick() -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["train", "eval", "infer", "visualize", "doctor", "demo", "prepare kitti", "prepare demo", "presets show"]
+    "verb",
+    [
+        "train",
+        "eval",
+        "infer",
+        "visualize",
+        "doctor",
+        "demo",
+        "prepare kitti",
+        "prepare demo",
+        "prepare rooms",
+        "presets show",
+    ],
 )
 def test_every_verb_has_help_with_an_example(verb: str) -> None:
     code, out, _ = g3d(*verb.split(), "--help")

@@ -1,0 +1,70 @@
+"""`g3d prepare rooms`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from g3d.cli import output
+from g3d.cli.options import Json
+from g3d.cli.recipes import Workers
+
+
+def rooms(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make, or to complete.")],
+    count: Annotated[int, typer.Option("--rooms", min=1, help="Number of rooms.")] = 100,
+    frames: Annotated[
+        int, typer.Option("--frames", min=0, help="Frames of each room's .sens recording; 0 makes none.")
+    ] = 0,
+    kind: Annotated[
+        list[str],
+        typer.Option("--kind", help="Only this kind of room, such as office or bathroom; may be repeated."),
+    ] = [],  # noqa: B006
+    val: Annotated[float, typer.Option("--val", min=0, max=1, help="Share of the rooms for validation.")] = 0.25,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed makes the same rooms.")] = 0,
+    workers: Workers = 1,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace rooms that were made with other options.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make synthetic furnished rooms in the layout of ScanNet's download: meshes, segments, annotation, split lists.
+
+    OUT is then used like ScanNet itself: g3d prepare scannet --data OUT. A killed run goes on where it was.
+
+    Example: g3d prepare rooms --out data/rooms --rooms 200 --workers 8
+    """
+    from g3d.synthetic.rooms.frames import FrameSettings
+    from g3d.synthetic.rooms.room_types import KINDS
+    from g3d.synthetic.rooms.world import make_rooms
+
+    made = make_rooms(
+        out,
+        count,
+        seed,
+        kinds=tuple(kind) or KINDS,
+        frames=FrameSettings(frames),
+        val_fraction=val,
+        workers=workers,
+        overwrite=overwrite,
+        progress=output.progress(),
+    )
+    if as_json:
+        output.emit(
+            {
+                "schema": 1,
+                "root": str(made.root),
+                "rooms": made.rooms,
+                "train": made.train,
+                "val": made.val,
+                "made": made.made,
+                "labels": made.labels,
+            }
+        )
+        return
+    objects = sum(made.labels.values())
+    typer.echo(f"rooms    {made.rooms:,} (train {made.train:,}, val {made.val:,}), {made.made:,} of them made now")
+    typer.echo(f"objects  {objects:,} of {len(made.labels)} categories")
+    typer.echo(f"made     {made.root}")
