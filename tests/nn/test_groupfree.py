@@ -40,8 +40,8 @@ def test_equals_the_plain_composition_in_training_with_gradients() -> None:
     found, (heads, chosen, *_) = ours(clouds), plain(clouds)
     assert torch.equal(found.query_indices, chosen)
     totals = [
-        sum((head.center.square().mean() + head.size_residuals_normalized.mean()) for head in found.heads),
-        sum((head["center"].square().mean() + head["size_residuals_normalized"].mean()) for head in heads),
+        sum((head.centers.square().mean() + head.size_residuals.mean()) for head in found.heads),
+        sum((head["centers"].square().mean() + head["size_residuals"].mean()) for head in heads),
     ]
     torch.testing.assert_close(*totals)
     for total in totals:
@@ -71,12 +71,12 @@ def test_a_scene_does_not_depend_on_the_others_in_its_batch() -> None:
     clouds = rooms(3)
     with torch.no_grad():
         together, alone = ours(clouds), ours(clouds[1:2])
-    torch.testing.assert_close(together.heads[-1].center[1:2], alone.heads[-1].center, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(together.heads[-1].centers[1:2], alone.heads[-1].centers, atol=1e-5, rtol=1e-4)
 
 
 def test_evaluation_has_gradients_too() -> None:
     ours, _ = pair(training=False)
-    ours(rooms()).heads[-1].center.sum().backward()
+    ours(rooms()).heads[-1].centers.sum().backward()
     weight = ours.backbone_net.sa1.mlp_module.layers[0].conv.weight
     assert weight.grad is not None
     assert float(weight.grad.abs().max()) > 0

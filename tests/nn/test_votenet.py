@@ -34,11 +34,11 @@ def test_equals_the_plain_composition(training: bool) -> None:
     torch.testing.assert_close(found.base, base, atol=1e-6, rtol=1e-6)
     parts = columns.split([2, 3, 1, 1, 18, 54, 18], 2)
     boxes = found.boxes
-    names = ("objectness_scores", "center", "heading_scores", "heading_residuals_normalized", "size_scores")
+    names = ("objectness", "centers", "heading_scores", "heading_residuals", "size_scores")
     expected = [parts[0], base + parts[1], *parts[2:5], parts[5].unflatten(2, (18, 3)), parts[6]]
-    for name, values in zip((*names, "size_residuals_normalized", "sem_cls_scores"), expected, strict=True):
+    for name, values in zip((*names, "size_residuals", "class_scores"), expected, strict=True):
         torch.testing.assert_close(getattr(boxes, name), values, atol=1e-5, rtol=1e-5, msg=name)
-    for total in (boxes.center.square().mean(), expected[1].square().mean()):
+    for total in (boxes.centers.square().mean(), expected[1].square().mean()):
         total.backward()
     others = dict(plain.named_parameters())
     for name, parameter in ours.named_parameters():
@@ -72,13 +72,13 @@ def test_equals_the_stored_results_of_ws3dvg() -> None:
     assert torch.equal(found.proposal_indices.sort().values, expected.sort().values)
     place = found.proposal_indices.argsort().gather(1, expected.argsort().argsort())
     values = {
-        "pred_center": found.boxes.center,
-        "sem_cls_scores": found.boxes.sem_cls_scores,
+        "pred_center": found.boxes.centers,
+        "sem_cls_scores": found.boxes.class_scores,
     }
     for name, ours in values.items():
         ordered = ours.gather(1, place[..., None].expand(-1, -1, ours.shape[2]))
         np.testing.assert_allclose(ordered.numpy(), arrays[f"out.{name}"], rtol=2e-3, atol=5e-4, err_msg=name)
     features = found.features.gather(1, place[..., None].expand(-1, -1, 128))[:, ::8]
     np.testing.assert_allclose(features.numpy(), arrays["out.pred_bbox_feature_s8"], rtol=2e-3, atol=5e-4)
-    objects = (found.boxes.objectness > 0.5).long().gather(1, place)
+    objects = found.boxes.objectness.argmax(2).gather(1, place)
     assert np.array_equal(objects.numpy(), arrays["out.objectness_pred"])

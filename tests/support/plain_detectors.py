@@ -125,14 +125,14 @@ class PlainHead(PlainTwoLayers):
         cluster = found["size_class"].argmax(2)
         own = torch.stack([rows[torch.arange(len(rows)), k] for rows, k in zip(residuals, cluster, strict=True)])
         return {
-            "objectness_scores": found["objectness_scores"],
-            "center": base + found["center_residual"],
+            "objectness": found["objectness_scores"],
+            "centers": base + found["center_residual"],
             "heading_scores": found["heading_class"],
-            "heading_residuals_normalized": found["heading_residual"],
+            "heading_residuals": found["heading_residual"],
             "size_scores": found["size_class"],
-            "size_residuals_normalized": residuals,
-            "sem_cls_scores": found["sem_cls_scores"],
-            "pred_size": mean_sizes[cluster] * (1 + own),
+            "size_residuals": residuals,
+            "class_scores": found["sem_cls_scores"],
+            "sizes": mean_sizes[cluster] * (1 + own),
         }
 
 
@@ -198,7 +198,7 @@ class PlainGroupFree(nn.Module):
         found = [self.proposal_head(candidates, base, self.mean_sizes)]
         query, key = self.decoder_query_proj(candidates), self.decoder_key_proj(features)
         for layer, head in zip(self.decoder, self.prediction_heads, strict=True):
-            boxes = torch.cat([found[-1]["center"], found[-1]["pred_size"]], 2).detach()
+            boxes = torch.cat([found[-1]["centers"], found[-1]["sizes"]], 2).detach()
             query = layer(query, key, boxes, xyz)
             found.append(head(query, base, self.mean_sizes))
         return found, chosen, query.transpose(1, 2), scores

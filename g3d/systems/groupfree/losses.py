@@ -47,7 +47,7 @@ class LossSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class GroupFreeOutputs:
+class LossInputs:
     """What the network computes for B scenes.
 
     Attributes:
@@ -66,7 +66,7 @@ class GroupFreeOutputs:
 
 
 def losses(
-    found: GroupFreeOutputs,
+    found: LossInputs,
     targets: GroupFreeTargets,
     mean_sizes: Tensor,
     settings: LossSettings = LossSettings(),
@@ -125,7 +125,7 @@ def head_losses(
     }
 
 
-def query_targets(found: GroupFreeOutputs, targets: GroupFreeTargets) -> RowTargets:
+def query_targets(found: LossInputs, targets: GroupFreeTargets) -> RowTargets:
     """Return the box row of each query, from the cloud point under it; background has the last row and is negative."""
     rows = assigned(assigned(targets.box_rows, found.seed_indices), found.query_indices)
     return RowTargets(torch.where(rows >= 0, rows, targets.boxes.used.shape[1] - 1), rows >= 0)

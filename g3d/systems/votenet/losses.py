@@ -32,7 +32,7 @@ _AWAY = 1e4  # metres; where unused box rows are, so that none is the nearest ro
 
 
 @dataclass(frozen=True, eq=False)
-class VoteNetOutputs:
+class LossInputs:
     """What the network computes for B scenes.
 
     Attributes:
@@ -64,7 +64,7 @@ class Assignment:
 
 
 def losses(
-    found: VoteNetOutputs, targets: VoteTargets, mean_sizes: Tensor, match_unused_rows: bool = False
+    found: LossInputs, targets: VoteTargets, mean_sizes: Tensor, match_unused_rows: bool = False
 ) -> dict[str, Tensor]:
     """Return the unweighted terms, "box" (their sum for boxes) and "total".
 
@@ -108,7 +108,7 @@ def assign(proposal_xyz: Tensor, centers: Tensor) -> Assignment:
     return Assignment(RowTargets(rows, near), near | (distance > FAR))
 
 
-def vote_loss(found: VoteNetOutputs, targets: VoteTargets) -> Tensor:
+def vote_loss(found: LossInputs, targets: VoteTargets) -> Tensor:
     """Return the mean L1 distance (sum over xyz) from the votes of object seeds to the nearest of their targets."""
     offsets = assigned(targets.offsets, found.seed_indices)  # (B, M, 3 targets, 3)
     goals = found.seed_xyz[:, :, None] + offsets

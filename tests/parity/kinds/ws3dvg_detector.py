@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from g3d.data.types import SceneBoxes
 from g3d.geometry.boxes import box_corners
-from g3d.nn.detections import Detections, detections, kept_proposals
+from g3d.nn.box_proposals import DetectionSettings, decode_proposals, detections, kept_proposals
 from g3d.nn.groupfree import GroupFreeOutputs
 from g3d.ops.box_iou import camera_from_scene_boxes
 from g3d.systems.groupfree.model import build
@@ -33,8 +34,14 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, Ch
     clouds = torch.from_numpy(arrays["in.point_clouds"])
     with torch.inference_mode():
         outputs = network(clouds)
-    kept = kept_proposals(outputs.heads[-1], clouds, settings["nms_iou"], _least_points(case))
-    found = detections(outputs.heads[-1], kept, settings["conf_thresh"], settings["per_class_proposal"])
+    rules = DetectionSettings(
+        _least_points(case), settings["nms_iou"], settings["conf_thresh"], settings["per_class_proposal"]
+    )
+    proposals = decode_proposals(outputs.heads[-1], network.mean_sizes)
+    kept = [kept_proposals(one, cloud, rules) for one, cloud in zip(proposals, clouds[..., :3], strict=True)]
+    kept = [rows[one.objectness[rows] > rules.min_objectness] for one, rows in zip(proposals, kept, strict=True)]
+    names = [str(number) for number in range(proposals[0].class_scores.shape[1])]
+    found = [detections(one, rows, names, rules) for one, rows in zip(proposals, kept, strict=True)]
     order = matched(outputs, arrays["out.query_points_sample_inds"], stated_number(rule, r"\bless than # order", rule))
     tolerance = stated_number(rule, r"\bFloats rtol [^ ]+ atol #", rule), stated_number(rule, r"\bFloats rtol #", rule)
     checks = {}
@@ -85,15 +92,16 @@ def _boxes(outputs: GroupFreeOutputs, order: Tensor) -> dict[str, Tensor]:
     found = {
         "query_points_sample_inds": ordered(outputs.query_indices),
         "heading_scores": ordered(last.heading_scores),
-        "heading_residuals": ordered(last.heading_residuals),
-        "size_residuals": ordered(last.size_residuals)[:, ::8],
+        "heading_residuals": ordered(last.heading_residuals) * (torch.pi / last.heading_scores.shape[2]),
+        "size_residuals": ordered(last.size_residuals * last.mean_sizes)[:, ::8],
+        "objectness_scores": ordered(last.objectness),
+        "size_scores": ordered(last.size_scores),
+        "sem_cls_scores": ordered(last.class_scores),
     }
-    for name in ("objectness_scores", "size_scores", "sem_cls_scores"):
-        found[name] = ordered(getattr(last, name))
     named = {"": last, "proposal_": outputs.heads[0]}
     named |= {f"{number}head_": head for number, head in enumerate(outputs.heads[1:-1])}
     for prefix, head in named.items():
-        found[f"{prefix}center"], found[f"{prefix}pred_size"] = ordered(head.center), ordered(head.pred_size)
+        found[f"{prefix}center"], found[f"{prefix}pred_size"] = ordered(head.centers), ordered(head.sizes)
     return found
 
 
@@ -109,7 +117,7 @@ def _detections(
     arrays: dict[str, np.ndarray],
     order: Tensor,
     kept: list[Tensor],
-    found: list[Detections],
+    found: list[SceneBoxes],
     signed: Tensor,
     tolerance: tuple[float, float],
 ) -> dict[str, Check]:
@@ -121,13 +129,18 @@ def _detections(
     note = f"{equal:.1%} equal"
     checks = {
         "nms_keep": Check("out.nms_keep", 1 - equal, f"at least {share:.0%} equal", equal >= share, note),
-        "det_count": compare("out.det_count", np.array([len(one.scores) for one in found]), arrays["out.det_count"]),
+        "det_count": compare("out.det_count", np.array([len(one) for one in found]), arrays["out.det_count"]),
     }
-    rows = _published_order(found[0], order[0])[::7]
+    assert found[0].scores is not None
+    each = len(found[0]) // len(kept[0])  # detections of one box, one after another
+    proposal = kept[0].repeat_interleave(each)
+    classes = torch.from_numpy(found[0].classes.astype(np.int64))
+    number = order[0].argsort()[proposal]  # the published order: by class, then by the proposal's number
+    rows = (classes * len(order[0]) + number).argsort()[::7]
     values = {
-        "det_class_s7": found[0].classes[rows].numpy(),
-        "det_score_s7": found[0].scores[rows].numpy(),
-        "det_corners_s7": _corners(found[0], signed, rows),
+        "det_class_s7": classes[rows].numpy(),
+        "det_score_s7": found[0].scores[rows.numpy()].astype(np.float32),
+        "det_corners_s7": _corners(found[0], signed[proposal], rows),
     }
     for name, value in values.items():
         allowed = tolerance if value.dtype.kind == "f" else (0.0, 0.0)
@@ -135,22 +148,15 @@ def _detections(
     return checks
 
 
-def _corners(found: Detections, signed: Tensor, rows: Tensor) -> np.ndarray:
+def _corners(found: SceneBoxes, signed: Tensor, rows: Tensor) -> np.ndarray:
     """Return corners (n, 8, 3) of detections, camera frame, in the published order, which negative extents mirror.
 
     Args:
         found: detections of one scene.
-        signed: (Q, 6) centre and predicted extents of the proposals.
+        signed: (K, 6) centre and predicted extents of the proposal of each detection.
         rows: (n,) detections.
     """
-    boxes = signed[found.proposals[rows]].double()
-    if not torch.equal(torch.cat([boxes[:, :3], boxes[:, 3:].abs()], 1), found.boxes[rows].double()):
-        raise ValueError("detections have other boxes than their proposals")
+    boxes = signed[rows].double()
+    np.testing.assert_allclose(found.centers[rows.numpy()], boxes[:, :3].numpy(), rtol=0, atol=1e-5)
     camera = camera_from_scene_boxes(torch.cat([boxes, torch.zeros(len(rows), 1)], 1)).numpy()
     return box_corners(camera[:, :3], camera[:, 3:6], camera[:, 6]).astype(np.float32)
-
-
-def _published_order(found: Detections, order: Tensor) -> Tensor:
-    """Return the rows of the detections by class and then by the published number of the proposal."""
-    number = order.argsort()[found.proposals]
-    return (found.classes * len(order) + number).argsort()

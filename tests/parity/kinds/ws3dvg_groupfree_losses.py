@@ -47,7 +47,7 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     if not torch.equal(rows >= 0, given["point_obj_mask"].bool()):
         raise DescriptionError("point_obj_mask: expected 1 exactly where point_instance_label is no background")
     targets = GroupFreeTargets(box_targets_of(given, given["mean_size_arr"]), rows)
-    outputs = groupfree.GroupFreeOutputs(
+    outputs = groupfree.LossInputs(
         given["seed_xyz"],
         given["seed_inds"],
         leaves["seeds_obj_cls_logits"][:, 0],
@@ -74,7 +74,7 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
 
 
 def seeds_of(
-    outputs: groupfree.GroupFreeOutputs, targets: GroupFreeTargets, settings: groupfree.LossSettings
+    outputs: groupfree.LossInputs, targets: GroupFreeTargets, settings: groupfree.LossSettings
 ) -> dict[str, np.ndarray | Check]:
     """Return what the published code logs about positive seeds."""
     positive = groupfree.seed_labels(outputs.seed_xyz, outputs.seed_indices, targets, settings)

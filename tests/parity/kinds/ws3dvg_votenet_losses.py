@@ -35,7 +35,7 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
     boxes = box_targets_of(given, given["mean_size_arr"])
     offsets = given["vote_label"].reshape(*given["vote_label"].shape[:2], settings["gt_votes_per_point"], 3)
     targets = VoteTargets(boxes, offsets, given["vote_label_mask"].bool())
-    outputs = votenet.VoteNetOutputs(
+    outputs = votenet.LossInputs(
         given["seed_xyz"], given["seed_inds"], leaves["vote_xyz"], given["aggregated_vote_xyz"], head
     )
     terms = votenet.losses(outputs, targets, given["mean_size_arr"], match_unused_rows=True)

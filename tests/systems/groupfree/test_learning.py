@@ -6,7 +6,7 @@ import torch
 from support.detection_items import free_head, furnished, mean_precision
 
 from g3d.data.scannet.mean_sizes import DETECTION_MEAN_SIZES
-from g3d.systems.groupfree.losses import GroupFreeOutputs, losses
+from g3d.systems.groupfree.losses import LossInputs, losses
 from g3d.systems.groupfree.targets import GroupFreeTargets, groupfree_targets
 
 
@@ -17,7 +17,7 @@ def test_minimising_the_loss_finds_every_object() -> None:
     queries = torch.arange(0, seeds.shape[1], 10)[None]
     head = free_head(queries.shape[1], 1, seeds[:, queries[0]])
     objectness = torch.zeros(1, seeds.shape[1], requires_grad=True)
-    outputs = GroupFreeOutputs(seeds, torch.arange(seeds.shape[1])[None], objectness, queries, (head,))
+    outputs = LossInputs(seeds, torch.arange(seeds.shape[1])[None], objectness, queries, (head,))
     before = mean_precision(head, item)
     optimiser = torch.optim.Adam([objectness, *vars(head).values()], lr=0.05)
     first = None

@@ -10,11 +10,11 @@ import torch
 from support.detector_batches import MEANS, POINTS, QUERIES, ROWS, SEEDS, leaves, random_boxes, random_head, scenes_of
 from support.two_ranks import in_two_processes
 
-from g3d.systems.groupfree.losses import GroupFreeOutputs, LossSettings, losses, query_targets, seed_labels
+from g3d.systems.groupfree.losses import LossInputs, LossSettings, losses, query_targets, seed_labels
 from g3d.systems.groupfree.targets import GroupFreeTargets
 
 
-def made(used: list[int], seed: int = 0, heads: int = 3) -> tuple[GroupFreeOutputs, GroupFreeTargets]:
+def made(used: list[int], seed: int = 0, heads: int = 3) -> tuple[LossInputs, GroupFreeTargets]:
     g = torch.Generator().manual_seed(seed)
     scenes = len(used)
     boxes = random_boxes(used, 1000.0, seed)
@@ -22,7 +22,7 @@ def made(used: list[int], seed: int = 0, heads: int = 3) -> tuple[GroupFreeOutpu
     rows[[k for k, count in enumerate(used) if not count]] = -1
     seeds = torch.randn(scenes, SEEDS, 3, generator=g, dtype=torch.float64)
     queries = torch.randn(scenes, QUERIES, 3, generator=g, dtype=torch.float64)
-    outputs = GroupFreeOutputs(
+    outputs = LossInputs(
         seeds,
         torch.stack([torch.randperm(POINTS, generator=g)[:SEEDS] for _ in used]),
         torch.randn(scenes, SEEDS, generator=g, dtype=torch.float64).requires_grad_(),

@@ -6,7 +6,7 @@ import torch
 from support.detection_items import free_head, furnished, mean_precision
 
 from g3d.data.scannet.mean_sizes import DETECTION_MEAN_SIZES
-from g3d.systems.votenet.losses import VoteNetOutputs, losses
+from g3d.systems.votenet.losses import LossInputs, losses
 from g3d.systems.votenet.targets import VoteTargets, vote_targets
 
 
@@ -17,7 +17,7 @@ def test_minimising_the_loss_finds_every_object() -> None:
     votes = seeds.clone().requires_grad_()
     goal = (seeds + targets.offsets[:, :, 0])[:, ::10]
     head = free_head(goal.shape[1], 2, goal)
-    outputs = VoteNetOutputs(seeds, torch.arange(seeds.shape[1])[None], votes, goal, head)
+    outputs = LossInputs(seeds, torch.arange(seeds.shape[1])[None], votes, goal, head)
     before = mean_precision(head, item)
     optimiser = torch.optim.Adam([votes, *vars(head).values()], lr=0.05)
     first = None

@@ -10,18 +10,18 @@ import torch
 from support.detector_batches import MEANS, POINTS, QUERIES, SEEDS, leaves, random_boxes, random_head, scenes_of
 from support.two_ranks import in_two_processes
 
-from g3d.systems.votenet.losses import VoteNetOutputs, assign, losses, vote_loss
+from g3d.systems.votenet.losses import LossInputs, assign, losses, vote_loss
 from g3d.systems.votenet.targets import VOTES, VoteTargets
 
 
-def made(used: list[int], seed: int = 0) -> tuple[VoteNetOutputs, VoteTargets]:
+def made(used: list[int], seed: int = 0) -> tuple[LossInputs, VoteTargets]:
     g = torch.Generator().manual_seed(seed)
     scenes = len(used)
     boxes = random_boxes(used, 0.0, seed)
     near = boxes.centers[:, torch.arange(QUERIES) % boxes.used.shape[1]]
     proposals = near + 0.2 * torch.randn(near.shape, generator=g, dtype=torch.float64)
     seeds = torch.randn(scenes, SEEDS, 3, generator=g, dtype=torch.float64)
-    outputs = VoteNetOutputs(
+    outputs = LossInputs(
         seeds,
         torch.randint(0, POINTS, (scenes, SEEDS), generator=g),
         (seeds + 0.1).requires_grad_(),
