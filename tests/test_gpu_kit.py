@@ -180,6 +180,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return json.loads(file.read_text())
 
 
+@pytest.mark.slow
 def test_every_kernel_for_cuda_is_benchmarked(quick: dict[str, Any]) -> None:
     kernels = {name for name, operator in load_all().items() if operator.cuda}
     assert {name for row in quick["operators"] for name in row["operators"]} >= kernels
@@ -189,6 +190,7 @@ def test_every_kernel_for_cuda_is_benchmarked(quick: dict[str, Any]) -> None:
         assert row["times_faster"] == pytest.approx(row["reference_ms"] / row["ms"])
 
 
+@pytest.mark.slow
 def test_every_system_is_benchmarked_in_every_precision(quick: dict[str, Any]) -> None:
     rows = {(row["system"], row["what"], row["precision"]): row for row in quick["systems"]}
     assert set(rows) == {

@@ -65,6 +65,6 @@ def rooms(
         )
         return
     objects = sum(made.labels.values())
-    typer.echo(f"rooms    {made.rooms:,} (train {made.train:,}, val {made.val:,}), {made.made:,} of them made now")
-    typer.echo(f"objects  {objects:,} of {len(made.labels)} categories")
-    typer.echo(f"made     {made.root}")
+    output.show(f"rooms    {made.rooms:,} (train {made.train:,}, val {made.val:,}), {made.made:,} of them made now")
+    output.show(f"objects  {objects:,} of {len(made.labels)} categories")
+    output.show(f"made     {made.root}")

@@ -94,10 +94,11 @@ def test_a_mesh_far_from_the_origin_is_drawn_near_it_and_says_so(tmp_path: Path)
 
 
 def test_wrong_places_formats_and_layers_are_refused(raw: Path, tmp_path: Path) -> None:
-    (tmp_path / "scores.npy").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"scores.npy: is no scene"):
-        load_room(tmp_path / "scores.npy")
-    (tmp_path / "scores.npy").unlink()
+    for name, says in (("scores.bin", "is no scene"), ("scores.npy", "not the vertex file of a published scene")):
+        (tmp_path / name).write_bytes(b"x")
+        with pytest.raises(InputError, match=rf"{name}: {says}"):
+            load_room(tmp_path / name)
+        (tmp_path / name).unlink()
     with pytest.raises(MissingDataError, match="no such scene"):
         draw_scene(tmp_path / "nothing", tmp_path)
     with pytest.raises(InputError, match="--layer heat: this scene has colours, objects"):

@@ -236,6 +236,7 @@ def test_descriptions_are_true(facts: dict[str, dict]) -> None:
     assert standing >= 4
 
 
+@pytest.mark.slow
 def test_two_workers_write_the_same_bytes(world: Path, tmp_path: Path) -> None:
     assert make(tmp_path / "world", workers=2) == 3
     assert digests(tmp_path / "world") == digests(world)
