@@ -40,7 +40,7 @@ class Proposals:
 
 @dataclass(frozen=True)
 class DetectionSettings:
-    """How proposals become detections; the defaults are those of the published evaluation of Group-Free 3D.
+    """The bounds by which proposals become detections; the defaults are those of Group-Free 3D's published evaluation.
 
     Attributes:
         min_points: boxes that contain fewer points are dropped; 0 keeps all.

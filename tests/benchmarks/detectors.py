@@ -1,4 +1,4 @@
-"""How long a forward pass and a training step of Group-Free 3D (L6 O256) take, beside the published layer graph.
+"""Time a forward pass and a training step of Group-Free 3D (L6 O256) beside the published layer graph.
 
     python tests/benchmarks/detectors.py [--threads 2] [--rounds 5] [--points 40000] [--batch 2] [--only forward]
 

@@ -28,7 +28,7 @@ QUICK = ["data.resolution=[64, 64]", "train.batch=2"]
 
 @dataclass(frozen=True)
 class Work:
-    """What one row of the table runs.
+    """The work that one row of the table runs.
 
     Attributes:
         name: system, preset, what, precision, batch and resolution, as they stand in the row.

@@ -1,4 +1,4 @@
-"""What the outermost handler does with errors, and what text from data does to the terminal: nothing."""
+"""The outermost handler reports errors in one line, and text from data has no effect on the terminal."""
 
 from __future__ import annotations
 

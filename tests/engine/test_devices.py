@@ -82,7 +82,7 @@ def device(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Step:
-    """What one training step leaves, on the CPU: loss terms, gradients, and the model's state."""
+    """The results of one training step, on the CPU: loss terms, gradients, and the model's state."""
 
     losses: dict[str, float]
     gradients: dict[str, Tensor]

@@ -1,4 +1,4 @@
-"""What the kinds compute, written again in another way: plain loops in numpy, and operators of PyTorch one by one.
+"""The kinds' computations, written again in another way: plain loops in numpy, and operators of PyTorch one by one.
 
 The tests of the kinds make variants of cases with these, with seeds, shapes and settings that no stored case has.
 """

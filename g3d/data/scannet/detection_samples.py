@@ -86,7 +86,7 @@ class SceneBatch:
 
 @dataclass(frozen=True)
 class PointSettings:
-    """How the points of a scene are drawn.
+    """The settings by which the points of a scene are drawn.
 
     Attributes:
         count: n, the number of drawn points.

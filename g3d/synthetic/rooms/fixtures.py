@@ -1,4 +1,4 @@
-"""What belongs to a room or is fixed to it: doors, windows, curtains, pictures, kitchens, bathrooms, lights.
+"""Fixtures, which belong to a room or are fixed to it: doors, windows, curtains, pictures, kitchens, bathrooms, lights.
 
 Things that hang on a wall have their back on y = 0; their z = 0 is their own lower edge.
 """

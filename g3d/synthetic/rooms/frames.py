@@ -52,7 +52,7 @@ class FrameSettings:
 
 @dataclass(frozen=True, eq=False)
 class Rendered:
-    """What a camera sees without errors.
+    """The view of a camera without errors.
 
     Attributes:
         depth: (h, w) float64, metres along the camera's axis, 0 for nothing.
@@ -78,7 +78,7 @@ class Renderer:
         self._normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
     def render(self, pose: np.ndarray, size: tuple[int, int]) -> Rendered:
-        """What lies behind the middle of each pixel.
+        """Return the surface behind the middle of each pixel.
 
         Args:
             pose: (4, 4) float64, camera to raw frame.

@@ -48,7 +48,7 @@ class FusedMesh:
 
 @dataclass(frozen=True, eq=False)
 class Shading:
-    """What the colours of a scan depend on besides its solids: one light for the mesh and for the pictures.
+    """The light of a room, on which the colours of the mesh and of the pictures depend besides the solids.
 
     Attributes:
         lamps: (L, 4) float64, place in the raw frame and strength.

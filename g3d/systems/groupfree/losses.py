@@ -48,7 +48,7 @@ class LossSettings:
 
 @dataclass(frozen=True, eq=False)
 class LossInputs:
-    """What the network computes for B scenes.
+    """The outputs of the network for B scenes that the losses need.
 
     Attributes:
         seed_xyz: (B, M, 3) positions of the seeds, metres.

@@ -33,7 +33,7 @@ _AWAY = 1e4  # metres; where unused box rows are, so that none is the nearest ro
 
 @dataclass(frozen=True, eq=False)
 class LossInputs:
-    """What the network computes for B scenes.
+    """The outputs of the network for B scenes that the losses need.
 
     Attributes:
         seed_xyz: (B, M, 3) positions of the seeds, metres.
