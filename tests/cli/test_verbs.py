@@ -71,6 +71,7 @@ def test_presets_list_show_copy(tmp_path: Path) -> None:
     assert g3d("presets", "copy", "monodle", str(copy))[0] == 2
 
 
+@pytest.mark.slow
 def test_doctor_json() -> None:
     code, out, _ = g3d("doctor", "--json")
     findings = {f["name"]: f for f in json.loads(out)["findings"]}

@@ -93,7 +93,7 @@ def test_the_centre_loss_is_smooth_below_its_delta() -> None:
     for found, error in ((near, 0.02**2 / 0.08), (far, 1 - 0.02)):
         other = replace(found, heads=(replace(found.heads[0], centers=goal),))
         gained = losses(found, targets, MEANS)["box"] - losses(other, targets, MEANS)["box"]
-        assert float(gained) == pytest.approx(3 * error, rel=1e-5)
+        assert float(gained.detach()) == pytest.approx(3 * error, rel=1e-5)
 
 
 def _one_rank(rank: int) -> tuple[dict, list]:
