@@ -27,7 +27,7 @@ from g3d.visualize.wireframe import FACES, Wireframe, camera_centre, distances, 
 
 log = logging.getLogger(__name__)
 
-_CAMERA_HEIGHT = 1.65  # metres above ground in KITTI, for images without 3D boxes
+_CAMERA_HEIGHT = 1.65  # metres above ground of a car's camera, for images without 3D boxes
 _MASK_NAME = "mask"  # name of masks without a name
 
 
@@ -218,7 +218,7 @@ def _objects(objects: CameraBoxes, item: ImageItem) -> list[dict[str, Any]]:
     records = []
     for k, name in enumerate(objects.classes):
         if not solid[k] and objects.scores is None:
-            continue  # KITTI's DontCare regions
+            continue  # DontCare regions
         record: dict[str, Any] = {
             "class": str(name),
             "distance": rounded(away[k], 2),

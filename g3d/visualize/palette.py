@@ -50,7 +50,7 @@ def class_colour(name: str, deep: bool = False) -> str:
     """Return the colour of a class as "#RRGGBB"; an unlisted name gets one of six listed colours by its checksum.
 
     Args:
-        name: class name, capitalised or not (KITTI's and Mono3DRefer's); "" for objects without a class.
+        name: class name, capitalised or not; "" for objects without a class.
         deep: return the version for light backgrounds.
     """
     pair = _BRIGHT_DEEP.get(name[:1].upper() + name[1:]) or _OTHERS[zlib.crc32(name.encode()) % len(_OTHERS)]

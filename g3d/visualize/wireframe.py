@@ -40,7 +40,7 @@ def camera_centre(camera: np.ndarray) -> np.ndarray:
 
 
 def has_box3d(objects: CameraBoxes) -> np.ndarray:
-    """Return which objects have a 3D box, (N,) bool. KITTI's DontCare regions and labels without a box have sizes of -1
+    """Return which objects have a 3D box, (N,) bool. DontCare regions and labels without a box have sizes of -1
     and locations of -1000."""
     return (objects.sizes > 0).all(1) & (objects.locations[:, 2] > -999)
 
