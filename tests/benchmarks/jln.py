@@ -1,5 +1,4 @@
-"""How long a forward pass and a training step of preset jln take, with their peak memory, beside the published
-composition of layers.
+"""Time a forward pass and a training step of preset jln, and measure their peak memory, beside the published layers.
 
     python tests/benchmarks/jln.py [--threads 2] [--rounds 3] [--resolution 1280 384] [--only forward] [--json]
 

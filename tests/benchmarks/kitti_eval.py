@@ -1,4 +1,4 @@
-"""How long KITTI's evaluation takes, beside the published evaluators.
+"""Time KITTI's evaluation beside the published evaluators.
 
     python tests/benchmarks/kitti_eval.py [--frames 3769] [--runs 7] [--json]
 

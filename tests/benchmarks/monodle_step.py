@@ -1,4 +1,4 @@
-"""How long a training step and a forward pass of the MonoDLE preset take, beside the published layer graph.
+"""Time a training step and a forward pass of the MonoDLE preset beside the published layer graph.
 
     python tests/benchmarks/monodle_step.py [--threads 2] [--rounds 5] [--batch 2] [--resolution 1280 384] [--json]
 

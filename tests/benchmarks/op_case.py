@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and at which size the cases run.
+    """The device and the size at which the cases run.
 
     Args:
         device: device of the inputs.

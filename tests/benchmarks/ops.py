@@ -88,8 +88,10 @@ def measure_all(only: str, threads: int) -> Iterator[dict[str, Any]]:
 
 
 def scaling(work: Callable[[], Any], threads: int) -> float:
-    """How much faster `threads` are than one, which take turns: on shared processors the speed drifts from one minute
-    to the next."""
+    """Return how many times faster the work is on several threads than on one.
+
+    The two take turns, because the speed of shared processors drifts from one minute to the next.
+    """
     import torch
 
     def one() -> None:
@@ -166,7 +168,7 @@ def print_record(record: dict[str, Any]) -> None:
 
 
 def print_scaling(records: list[dict[str, Any]]) -> None:
-    """What more threads bring."""
+    """Print how many times faster each case is on several threads."""
     for record in records:
         if record.get("scaling"):
             print(f"    {record['scaling']:5.2f} x  {record['name']}, {record['threads']} threads against one")

@@ -1,4 +1,4 @@
-"""What may change when a run goes on, and what a stop request is."""
+"""A resumed run: settings that may change, its best checkpoint, and requests to stop."""
 
 from __future__ import annotations
 

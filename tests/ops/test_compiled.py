@@ -1,4 +1,4 @@
-"""How kernels are compiled: once for all processes, said aloud, and never in the way of PyTorch's threads."""
+"""Kernels are compiled once for all processes, with a message, and without an effect on PyTorch's threads."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_every_operator_with_a_gradient_is_differentiated_here() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_autocast_leaves_operators_as_they_are(name: str, device: str) -> None:
-    """What may be rounded is decided by the functions in g3d.ops and g3d.nn, not by autocast."""
+    """The functions in g3d.ops and g3d.nn decide what may be rounded, and not autocast."""
     given = example(name, device)
     expected = results(operator(name)(*given))
     with torch.autocast(device, torch.bfloat16):

@@ -166,7 +166,7 @@ def test_published_way_back_is_off_in_height_only() -> None:
 
 
 def perfect_heads(targets: Targets, count: int) -> tuple[Peaks, ObjectValues]:
-    """What a perfect network would say about the first objects of an image."""
+    """Return the outputs of a perfect network for the first objects of an image."""
     bins = torch.nn.functional.one_hot(targets.heading_bin[:count], HEADING_BINS).double()
     raw = torch.logit(1 / (1 + targets.depth[:count].double()) - 1e-6)
     heads = ObjectValues(

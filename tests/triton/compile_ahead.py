@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 
 def source_of(kernel: Any, signature: dict[str, str], constants: dict[str, Any]) -> ASTSource:
-    """What triton.compile takes; Triton 3.2 called the constants otherwise and kept them out of the signature."""
+    """Return the input of triton.compile; Triton 3.2 names constants otherwise and omits them from the signature."""
     if "constexprs" in inspect.signature(ASTSource).parameters:
         return ASTSource(fn=kernel, signature=signature, constexprs=constants)
     return ASTSource(fn=kernel, signature={n: t for n, t in signature.items() if t != "constexpr"}, constants=constants)

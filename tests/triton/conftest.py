@@ -22,5 +22,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def device() -> str:
-    """Where Triton's kernels take their tensors from: interpreted ones work on a CPU's."""
+    """The device of the tensors: kernels in Triton's interpreter work on CPU tensors."""
     return "cpu" if INTERPRETED else "cuda"

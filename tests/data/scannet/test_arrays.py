@@ -1,5 +1,4 @@
-"""What a raw scan becomes: the rules behind the parity cases, the correct variants, VoteNet's published scene from real
-raw files."""
+"""Arrays made from raw scans: the rules of the parity cases, the correct variants, and a real published scene."""
 
 from __future__ import annotations
 

@@ -59,8 +59,10 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
 
 
 def _empty_terms(case: dict, arrays: dict[str, np.ndarray], found: dict) -> dict[str, Check]:
-    """Where the published code reports NaN for a term without objects, ours is 0, and the total is the sum of the other
-    terms."""
+    """Check the terms that have no objects: the published code reports NaN for them, and ours are 0.
+
+    The total is the sum of the other terms.
+    """
     published = {name.removeprefix("out."): value for name, value in arrays.items() if name.startswith("out.loss.")}
     others = np.nansum([value for name, value in published.items() if name != "loss.total"], dtype=np.float32)
     checks = {}

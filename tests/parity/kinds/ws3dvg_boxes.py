@@ -68,8 +68,10 @@ def _level_corners(boxes: torch.Tensor) -> np.ndarray:
 
 
 def _turned_about_y(centres: np.ndarray, sizes: np.ndarray, headings: np.ndarray) -> np.ndarray:
-    """What WS-3DVG does with a heading: it takes the scene's y for the axis of the yaw. No data set of it has
-    headings."""
+    """Return corners as WS-3DVG computes them, which takes the scene's y as the axis of the yaw.
+
+    None of its data sets has headings.
+    """
     along_x, along_y, along_z = sizes.T
     bottom = centres + np.stack([np.zeros_like(along_y), along_y / 2, np.zeros_like(along_y)], -1)
     return box_corners(bottom, np.stack([along_y, along_z, along_x], -1), headings)[:, [0, 4, 7, 3, 1, 5, 6, 2]]

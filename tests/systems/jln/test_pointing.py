@@ -1,5 +1,4 @@
-"""What small networks may do besides the published: look where the region heads point, learn to point, know where
-features are."""
+"""Small networks may differ from the published one: they look where the region heads point and learn to point."""
 
 from __future__ import annotations
 
