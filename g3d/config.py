@@ -41,6 +41,15 @@ class Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class NormMomentum(Schema):
+    """Momentum of the batch norms' running statistics, as a function of the epoch: initial * rate^(epoch // epochs)."""
+
+    initial: PositiveFloat = Field(0.5, le=1, description="share of a batch in the running statistics at the start")
+    rate: PositiveFloat = Field(0.5, le=1, description="factor after every `epochs` epochs")
+    epochs: PositiveInt = Field(20, description="number of epochs with the same momentum")
+    least: NonNegativeFloat = Field(0.001, description="the momentum does not fall below this")
+
+
 class OptimConfig(Schema):
     """Optimiser and learning-rate schedule (g3d/engine/schedule.py).
 
@@ -80,6 +89,9 @@ class OptimConfig(Schema):
     )
     final_lr: NonNegativeFloat = Field(0.0, description="rate that cosine and poly reach at the end of the run")
     power: PositiveFloat = Field(1.0, description="exponent of poly; 1: linear")
+    norm_momentum: NormMomentum | None = Field(
+        None, description="schedule of the batch norms' momentum; null: the network's own, which is constant"
+    )
 
     @field_validator("name")
     @classmethod

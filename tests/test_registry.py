@@ -82,7 +82,7 @@ def test_an_uninstalled_package_that_left_its_entry_points_is_left_out(
 ) -> None:
     install({}, system="gone = other_gone.inner")
     assert presets.load("monodle").name == "monodle"
-    assert demo_names() == ["jln", "monodle"]
+    assert demo_names() == ["groupfree", "jln", "monodle"]
     assert "g3d.systems gone: other_gone.inner cannot be imported: No module named 'other_gone'" in caplog.text
 
 
@@ -93,14 +93,14 @@ def test_a_name_that_is_taken_is_refused(install: Install) -> None:
 
 
 def test_the_built_in_ones_are_found_by_their_files() -> None:
-    assert presets.system_names() == ["jln", "monodle"]
+    assert presets.system_names() == ["groupfree", "jln", "monodle", "votenet"]
     assert [dataset.name for dataset in datasets()] == ["kitti", "mono3drefer", "scannet"]
-    assert demo_names() == ["jln", "monodle"]
+    assert demo_names() == ["groupfree", "jln", "monodle"]
 
 
 def test_another_package_adds_names(install: Install) -> None:
     install({}, system="mine = g3d.systems.monodle", dataset="streets = g3d.datasets.kitti")
-    assert presets.system_names() == ["jln", "mine", "monodle"]
+    assert presets.system_names() == ["groupfree", "jln", "mine", "monodle", "votenet"]
     assert get_system("mine") is get_system("monodle")
     assert get_dataset("streets") is get_dataset("kitti")
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from g3d.data.scannet.detection_scenes import find_scenes, read_scene_boxes, split_scenes
+from g3d.data.scannet.detection_scenes import find_scenes, read_scene_boxes, scene_sources, split_scenes
 from g3d.data.scannet.labels import DETECTION18_IDS, DETECTION18_NAMES, detection18
-from g3d.data.types import Answer, Prediction, SceneBoxes, SceneSource, Source
+from g3d.data.types import Answer, Prediction, SceneBoxes, Source
 from g3d.datasets.base import Dataset, Evaluator
-from g3d.errors import InputError, MissingDataError, did_you_mean
+from g3d.errors import InputError, MissingDataError
 from g3d.metrics.detection3d import detection_table
 from g3d.metrics.table import Table
 
@@ -37,7 +37,7 @@ class ScanNet:
         return split_scenes(root, split)
 
     def sources(self, root: Path, split: str, ids: Sequence[str]) -> Mapping[str, Source]:
-        return {name: SceneSource(str(path), name, "aligned") for name, path in _paths(root, ids).items()}
+        return scene_sources(root, ids)
 
     def expressions(self, root: Path, split: str, ids: Sequence[str]) -> Mapping[str, str]:
         return {}
@@ -56,25 +56,14 @@ def true_boxes(root: Path, ids: Sequence[str]) -> dict[str, SceneBoxes]:
     """Return the boxes of the 18 classes of each scene, aligned frame, with objectIds; scenes without annotation are
     left out."""
     found = {}
-    for name, path in _paths(root, ids).items():
-        boxes = read_scene_boxes(path)
+    for name, source in scene_sources(root, ids).items():
+        boxes = read_scene_boxes(Path(str(source.path)))
         if boxes is None:
             continue
         boxes = boxes[np.isin(boxes[:, 6], DETECTION18_IDS)]
         classes = np.array(DETECTION18_NAMES, np.str_)[detection18(boxes[:, 6].astype(np.int64))]
         found[name] = SceneBoxes(classes, boxes[:, :3], boxes[:, 3:6], ids=boxes[:, 7].astype(np.int64))
     return found
-
-
-def _paths(root: Path, ids: Sequence[str]) -> dict[str, Path]:
-    scenes = find_scenes(root)
-    missing = [name for name in ids if name not in scenes]
-    if missing:
-        raise MissingDataError(
-            f"--data {root}: scene {missing[0]} is not there ({len(missing)} of {len(ids)} are missing)"
-            f"{did_you_mean(missing[0], scenes)}"
-        )
-    return {name: scenes[name] for name in ids}
 
 
 class DetectionPrecision:

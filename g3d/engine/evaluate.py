@@ -22,7 +22,7 @@ from g3d.engine.loader import evaluation_batches
 from g3d.engine.model import LoadedModel
 from g3d.engine.results import Results, read_results
 from g3d.errors import EnvironmentProblem, InputError
-from g3d.metrics.table import Table
+from g3d.metrics.table import Table, mean_table
 from g3d.progress import Progress, Silent
 from g3d.systems.base import Samples, get_system
 
@@ -92,20 +92,40 @@ def evaluate(
     if native and dataset.native is None:
         raise InputError(f"--native: data set {dataset.name} has no result files of its own", "leave --native away")
     part = split or config.data.val
-    samples = loaded.system.samples(config, root, part, training=False)
     for folder, option in ((out and out.parent, "--out"), (native, "--native")):
         if folder and group.first:
             require_writable(folder, option)
-    found = predict(loaded.model, config, samples, group, batch, progress)
+    found: list[Prediction] | None = None
+    file, written, tables = None, list[Path](), list[Table | None]()
+    for number, drawn in enumerate(_repetitions(config)):
+        samples = loaded.system.samples(drawn, root, part, training=False)
+        again = predict(loaded.model, drawn, samples, group, batch, progress)
+        if again is None:
+            continue
+        kept = _keep(again, out, loaded, part, number)
+        if not number:
+            found, file = again, kept
+            if native and dataset.native:
+                written = dataset.native.write(found, native, full_precision, root)
+                log.info("result files: %s", native)
+        tables.append(evaluate_predictions(dataset, config, again, root, part, loaded.system.answers))
     if found is None:
         return None
-    file = _keep(found, out, loaded, part)
-    written: list[Path] = []
-    if native and dataset.native:
-        written = dataset.native.write(found, native, full_precision, root)
-        log.info("result files: %s", native)
-    table = evaluate_predictions(dataset, config, found, root, part, loaded.system.answers)
-    return Evaluation(part, found, table, config, file, tuple(written))
+    labelled = [table for table in tables if table is not None]
+    return Evaluation(part, found, mean_table(labelled) if labelled else None, config, file, tuple(written))
+
+
+def _repetitions(config: Any) -> list[Any]:
+    """Return the config of each evaluation: the preset's setting `data.repetitions` asks for several random draws."""
+    data = config.data
+    return (
+        [
+            config.model_copy(update={"data": data.model_copy(update={"repetition": data.repetition + number})})
+            for number in range(data.repetitions)
+        ]
+        if getattr(data, "repetitions", 1) > 1
+        else [config]
+    )
 
 
 def evaluate_file(path: Path, root: Path, split: str | None, preset: str | None) -> Evaluation:
@@ -271,15 +291,24 @@ def _merged(parts: Sequence[Mapping[int, Prediction]], count: int) -> list[Predi
     return found
 
 
-def _keep(found: list[Prediction], out: Path | None, loaded: LoadedModel, split: str) -> Path | None:
+def _keep(found: list[Prediction], out: Path | None, loaded: LoadedModel, split: str, number: int) -> Path | None:
     """Write the predictions file and return its path; None if there is no place for it.
 
     If `out` is None and the run directory cannot be written, log a message and return None.
+
+    Args:
+        found: the predictions.
+        out: the file that the user named.
+        loaded: the model, whose run directory is the place of the file by default.
+        split: the split of the predictions.
+        number: number of the evaluation; from the second on (1), the file's name has it: "val.2.jsonl".
     """
     name = Path(split).stem + ("" if loaded.checkpoint.stem == "last" else f"-{loaded.checkpoint.stem}") + ".jsonl"
     file = out or (loaded.run / "predictions" / name if loaded.run else None)
     if file is None:
         return None
+    if number:
+        file = file.with_name(f"{file.stem}.{number + 1}{file.suffix}")
     try:
         write_predictions(file, found)
     except EnvironmentProblem as error:

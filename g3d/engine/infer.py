@@ -39,8 +39,9 @@ def infer(loaded: LoadedModel, request: InferRequest, progress: Progress | None 
             "warning: no calibration: distances scale with the focal length; the principal point is taken to be the "
             "middle"
         )
-    samples = loaded.system.inputs(loaded.config, request)
-    found = predict(loaded.model, loaded.config, samples, Processes(0, 1, loaded.device), 1, progress)
+    config = loaded.system.asked(loaded.config, request)
+    samples = loaded.system.inputs(config, request)
+    found = predict(loaded.model, config, samples, Processes(0, 1, loaded.device), 1, progress)
     assert found is not None  # the only process is the first
     return found
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import nn
 from torch.optim import Optimizer
 
-from g3d.config import OptimConfig
+from g3d.config import NormMomentum, OptimConfig
 from g3d.position import Position
 
 
@@ -79,3 +80,14 @@ def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     """Set the learning rate of every parameter group to `rate` times its `lr_scale`."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["lr_scale"]
+
+
+def set_norm_momentum(model: nn.Module, settings: NormMomentum, epoch: int) -> None:
+    """Set the momentum of all batch norms of a network to that of an epoch, counted from 0.
+
+    Source: BNMomentumScheduler of facebookresearch/votenet.
+    """
+    momentum = max(settings.initial * settings.rate ** (epoch // settings.epochs), settings.least)
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.momentum = momentum

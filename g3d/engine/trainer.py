@@ -24,7 +24,7 @@ from g3d.engine import checkpoint, session
 from g3d.engine.distributed import Processes, choose_device, gather_to_first
 from g3d.engine.loader import TrainingLoader
 from g3d.engine.model import load_strictly
-from g3d.engine.schedule import build_optimizer, learning_rate, set_learning_rate
+from g3d.engine.schedule import build_optimizer, learning_rate, set_learning_rate, set_norm_momentum
 from g3d.errors import G3DError, InputError
 from g3d.nn.parallel import convert_sync_batchnorm
 from g3d.position import Position
@@ -134,6 +134,8 @@ class Trainer:
         at, rate = self.position, learning_rate(self.config.optim, self.position)
         self.network.train()
         set_learning_rate(self.optimizer, rate)
+        if self.config.optim.norm_momentum:
+            set_norm_momentum(self.model, self.config.optim.norm_momentum, at.epoch)
         self.optimizer.zero_grad(set_to_none=True)
         terms: dict[str, Tensor] = {}
         for number, batch in enumerate(micro_batches, 1):

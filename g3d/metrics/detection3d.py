@@ -144,51 +144,11 @@ def detection_table(
     return Table(title, columns, tuple(rows), metrics, tuple(notes), score=metrics.get("mAP25"))
 
 
-def mean_table(tables: Sequence[Table]) -> Table:
-    """Return the mean of several runs over the same scenes, with the best mAP of a run as a note.
-
-    The points of a scene are drawn at random. Group-Free 3D is therefore evaluated five times, and its paper states the
-    mean of the five runs beside the best one.
-
-    Args:
-        tables: tables of `detection_table` with the same rows.
-
-    Raises:
-        ValueError: there is no table, or the rows differ.
-    """
-    if not tables or any([r.label for r in t.rows] != [r.label for r in tables[0].rows] for t in tables):
-        raise ValueError("mean_table: expected tables with the same rows")
-    if len(tables) == 1:
-        return tables[0]
-    first = tables[0]
-    rows = tuple(
-        Row(
-            row.label,
-            tuple(_mean([table.rows[k].values[c] for table in tables], 1) for c in range(len(first.columns))),
-            row.group,
-        )
-        for k, row in enumerate(first.rows)
-    )
-    metrics = {name: float(np.mean([table.metrics[name] for table in tables])) for name in first.metrics}
-    best = {f"best_{n}": max(t.metrics[n] for t in tables) for n in ("mAP25", "mAP50") if n in first.metrics}
-    said = ", ".join(f"{name.removeprefix('best_')} {value:.2f}" for name, value in best.items())
-    notes = (*first.notes, f"mean of {len(tables)} runs with other points; the best run of each: {said}.")
-    return Table(
-        f"{first.title}, mean of {len(tables)} runs",
-        first.columns,
-        rows,
-        metrics | best,
-        notes,
-        first.digits,
-        metrics.get("mAP25"),
-    )
-
-
 def _percent(value: float | None) -> float | None:
     return None if value is None else 100 * value
 
 
-def _mean(values: Sequence[float | None], unit: float = 100.0) -> float | None:
-    """Return `unit` times the mean of the values that exist; None if none does."""
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Return 100 times the mean of the values that exist; None if none does."""
     there = [value for value in values if value is not None]
-    return unit * float(np.mean(there)) if there else None
+    return 100 * float(np.mean(there)) if there else None

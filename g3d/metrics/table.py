@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -41,3 +42,41 @@ class Table:
     notes: tuple[str, ...] = ()
     digits: int = 2
     score: float | None = None
+
+
+def mean_table(tables: Sequence[Table]) -> Table:
+    """Return the mean of several evaluations of the same samples, with the best of them beside it.
+
+    Scene systems draw points at random and are evaluated several times; papers state the mean, the best, or both.
+
+    Args:
+        tables: tables with the same rows, columns and metrics.
+
+    Returns:
+        One table: the only one, or the means, with the largest value of each metric as `best_<metric>`.
+
+    Raises:
+        ValueError: there is no table, or the rows differ.
+    """
+    if not tables or any([row.label for row in t.rows] != [row.label for row in tables[0].rows] for t in tables):
+        raise ValueError("mean_table: expected tables with the same rows")
+    first, count = tables[0], len(tables)
+    if count == 1:
+        return first
+    rows = tuple(
+        Row(row.label, tuple(_mean([t.rows[k].values[c] for t in tables]) for c in range(len(row.values))), row.group)
+        for k, row in enumerate(first.rows)
+    )
+    metrics = {name: sum(t.metrics[name] for t in tables) / count for name in first.metrics}
+    best = {f"best_{name}": max(t.metrics[name] for t in tables) for name in first.metrics}
+    scores = [t.score for t in tables if t.score is not None]
+    spread = f"; their score was {min(scores):.2f} to {max(scores):.2f}" if scores else ""
+    notes = (*first.notes, f"mean of {count} evaluations with other random draws{spread}.")
+    title, score = f"{first.title}, mean of {count} evaluations", _mean([t.score for t in tables])
+    return Table(title, first.columns, rows, metrics | best, notes, first.digits, score)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean of values; None if one of them does not exist."""
+    there = [value for value in values if value is not None]
+    return sum(there) / len(there) if len(there) == len(values) else None

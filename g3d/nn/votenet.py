@@ -51,7 +51,8 @@ class VoteNet(nn.Module):
         mean_sizes: (S, 3) metres, the mean size of each class.
         classes: number of classes.
         proposals: Q.
-        sampling: where proposals are made; "vote" in published training, "seed" in published evaluation.
+        sampling: where proposals are made in training mode; "vote" published.
+        sampling_at_test: where proposals are made in evaluation mode; "seed" published.
         input_features: columns of a point after x y z; 1 published, the height.
         channels: of seeds and votes, 256 published.
         width: factor of the backbone's channels.
@@ -67,6 +68,7 @@ class VoteNet(nn.Module):
         classes: int = 18,
         proposals: int = 256,
         sampling: Sampling = "vote",
+        sampling_at_test: Sampling = "seed",
         input_features: int = 1,
         channels: int = 256,
         width: float = 1,
@@ -74,7 +76,7 @@ class VoteNet(nn.Module):
         headings: int = 1,
     ) -> None:
         super().__init__()
-        self.sampling = sampling
+        self.sampling, self.sampling_at_test = sampling, sampling_at_test
         self.register_buffer("mean_sizes", mean_sizes.float(), persistent=False)
         self.backbone_net = Backbone(input_features, channels, width, samples)
         self.vgen = Voting(channels)
@@ -85,7 +87,7 @@ class VoteNet(nn.Module):
         seeds: Seeds = self.backbone_net(clouds)
         vote_xyz, vote_features = self.vgen(seeds.xyz, seeds.features)
         chosen = None
-        if self.sampling == "seed":
+        if (self.sampling if self.training else self.sampling_at_test) == "seed":
             chosen = furthest_point_sample(seeds.xyz, self.pnet.vote_aggregation.samples, skip_origin=True)
         base, features, chosen = self.pnet.vote_aggregation(vote_xyz, vote_features, chosen)
         return VoteNetOutputs(seeds, vote_xyz, chosen, base, self.pnet(base, features, self.mean_sizes), features)

@@ -134,6 +134,9 @@ class System(Protocol[ConfigT, BatchT]):
             InputError: names or shapes do not fit; the message lists the first ones.
         """
 
+    def asked(self, config: ConfigT, request: InferRequest) -> ConfigT:
+        """Return the config by which a user's request is answered; evaluations may want more than a reader does."""
+
     def inputs(self, config: ConfigT, request: InferRequest) -> Samples:
         """Return a user's own images or scenes as samples."""
 
@@ -162,6 +165,10 @@ class SystemDefaults:
     def parameter_groups(self, model: nn.Module, config: Any) -> list[dict[str, Any]]:
         """Return all trainable parameters as one group."""
         return [{"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}]
+
+    def asked(self, config: Any, request: InferRequest) -> Any:
+        """Return the config unchanged."""
+        return config
 
     def import_official(self, checkpoint: Mapping[str, Any], model: nn.Module, config: Any) -> ImportReport:
         """Raise an error: there is no published checkpoint.

@@ -33,8 +33,8 @@ from support.point_clouds import drawn
 
 from g3d.nn.box_predictions import BoxPredictions
 from g3d.nn.groupfree import GroupFree
+from g3d.systems.groupfree.config import ModelConfig
 from g3d.systems.groupfree.model import build
-from g3d.systems.groupfree.model_config import ModelConfig
 
 CONFIG = ModelConfig()
 PARTS = [field.name for field in fields(BoxPredictions) if field.name != "mean_sizes"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from g3d.data.answers import SceneBoxes
-from g3d.metrics.detection3d import box_ious, class_figures, detection_table, mean_table
+from g3d.metrics.detection3d import box_ious, class_figures, detection_table
 
 
 def boxes(rows: list[tuple[str, float, float]], scored: bool = True) -> SceneBoxes:
@@ -111,20 +111,3 @@ def test_missing_scenes_and_scores_are_refused() -> None:
         detection_table({}, {"a": truth(("bed", 0.0))}, ("bed",))
     with pytest.raises(ValueError, match="no scores"):
         detection_table({"a": truth(("bed", 0.0))}, {"a": truth(("bed", 0.0))}, ("bed",))
-
-
-def test_the_mean_of_runs_names_the_best_one() -> None:
-    true = {"a": truth(("bed", 0.0), ("bed", 9.0))}
-    tables = [
-        detection_table({"a": boxes(found)}, true, ("bed", "sofa"))
-        for found in ([("bed", 0.0, 1.0)], [("bed", 0.0, 1.0), ("bed", 9.3, 0.5)])
-    ]
-    assert [round(t.metrics["mAP25"]) for t in tables] == [50, 100]
-    mean = mean_table(tables)
-    assert mean.metrics["mAP25"] == mean.score == 75.0
-    assert mean.metrics["best_mAP25"] == 100.0
-    assert "mean of 2 runs" in mean.notes[-1]
-    assert {row.label: row.values[0] for row in mean.rows} == {"bed": 75.0, "sofa": None, "mean": 75.0}
-    assert mean_table(tables[:1]) is tables[0]
-    with pytest.raises(ValueError, match="same rows"):
-        mean_table([tables[0], detection_table({"a": boxes([])}, true, ("bed",))])

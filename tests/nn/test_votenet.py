@@ -13,8 +13,8 @@ from support.detectors import TINY_VOTENET, draw_weights, rooms
 from support.plain_detectors import PlainVoteNet
 
 from g3d.ops.furthest_point_sample import furthest_point_sample
+from g3d.systems.votenet.config import ModelConfig
 from g3d.systems.votenet.model import build
-from g3d.systems.votenet.model_config import ModelConfig
 from g3d.systems.votenet.official import import_official
 
 
@@ -48,10 +48,12 @@ def test_equals_the_plain_composition(training: bool) -> None:
 
 
 def test_proposals_at_seeds_are_sampled_among_the_seeds() -> None:
-    ours = build(TINY_VOTENET.model_copy(update={"sampling": "seed"})).eval()
+    ours = build(TINY_VOTENET.model_copy(update={"sampling": "vote", "sampling_at_test": "seed"}))
     with torch.no_grad():
-        found = ours(rooms())
-    assert torch.equal(found.proposal_indices, furthest_point_sample(found.seeds.xyz, 16, skip_origin=True))
+        trained, tested = ours.train()(rooms()), ours.eval()(rooms())
+    among_seeds = [furthest_point_sample(found.seeds.xyz, 16, skip_origin=True) for found in (trained, tested)]
+    assert torch.equal(tested.proposal_indices, among_seeds[1])
+    assert not torch.equal(trained.proposal_indices, among_seeds[0])
 
 
 def test_equals_the_stored_results_of_ws3dvg() -> None:
@@ -60,7 +62,7 @@ def test_equals_the_stored_results_of_ws3dvg() -> None:
         pytest.skip("the shared parity cases are not here")
     case = json.loads((folder / "grounding_votenet.json").read_text(encoding="utf-8"))
     arrays = np.load(folder / "grounding_votenet.npz")
-    network = build(ModelConfig()).eval()
+    network = build(ModelConfig(sampling_at_test="vote")).eval()
     parts = ("backbone_net", "vgen", "pnet")
     state = {name: value for name, value in filled_state(case, folder).items() if name.split(".")[0] in parts}
     import_official(state, network)

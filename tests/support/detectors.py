@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from g3d.systems.groupfree.model_config import ModelConfig as GroupFreeConfig
-from g3d.systems.votenet.model_config import ModelConfig as VoteNetConfig
+from g3d.systems.groupfree.config import ModelConfig as GroupFreeConfig
+from g3d.systems.votenet.config import ModelConfig as VoteNetConfig
 from support.point_clouds import drawn
 
 TINY_GROUPFREE = GroupFreeConfig(
@@ -20,7 +20,7 @@ TINY_GROUPFREE = GroupFreeConfig(
     dropout=0.0,
     samples=(128, 64, 32, 16),
 )
-TINY_VOTENET = VoteNetConfig(proposals=16, channels=32, width=0.25, samples=(128, 64, 32, 16))
+TINY_VOTENET = VoteNetConfig(proposals=16, channels=32, width=0.25, samples=(128, 64, 32, 16), sampling_at_test="vote")
 
 
 def draw_weights(network: nn.Module, seed: int = 0) -> None:

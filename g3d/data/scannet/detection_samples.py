@@ -25,6 +25,7 @@ from g3d.data.scannet.detection import (
     draw_item,
     draw_rows,
 )
+from g3d.data.scannet.detection_config import AugmentConfig, DataConfig
 from g3d.data.scannet.detection_scenes import read_detection_scene
 from g3d.data.scannet.user_scenes import read_points
 from g3d.data.types import SceneSource
@@ -99,6 +100,11 @@ class PointSettings:
     height: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
     repetition: int = 0
+
+
+def point_settings(data: DataConfig, augment: AugmentConfig) -> PointSettings:
+    """Return the settings that two sections of a preset describe."""
+    return PointSettings(data.points, data.height, Augmentation(**augment.model_dump()), data.repetition)
 
 
 class DetectionSamples:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from g3d.data.scannet.folder import META, SPLITS, read_split
 from g3d.data.scannet.published import read_published_boxes, read_scanrefer, read_votenet
 from g3d.data.scannet.published_scenes import columns_of, published_name, published_scenes
 from g3d.data.scannet.scenes import FILE, Scene, read_scene
+from g3d.data.types import SceneSource
 from g3d.errors import InputError, MissingDataError, did_you_mean
 
 log = logging.getLogger(__name__)
@@ -84,6 +86,28 @@ def split_scenes(root: Path, split: str) -> list[str]:
     if len(found) < len(listed):
         log.warning("%s: %d of the %d scenes of split %s are there", root, len(found), len(listed), split)
     return found
+
+
+def scene_sources(root: Path, names: Sequence[str]) -> dict[str, SceneSource]:
+    """Return the sources of scenes in a folder by name; their points are read in the aligned frame.
+
+    Raises:
+        MissingDataError: a scene is not there.
+        InputError: the folder holds scenes in several places.
+    """
+    scenes = find_scenes(root)
+    missing = [name for name in names if name not in scenes]
+    if missing:
+        raise MissingDataError(
+            f"--data {root}: scene {missing[0]} is not there ({len(missing)} of {len(names)} are missing)"
+            f"{did_you_mean(missing[0], scenes)}"
+        )
+    return {name: SceneSource(str(scenes[name]), name, "aligned") for name in names}
+
+
+def split_sources(root: Path, split: str) -> list[SceneSource]:
+    """Return the sources of a split's scenes that are in a folder; see `split_scenes`."""
+    return list(scene_sources(root, split_scenes(root, split)).values())
 
 
 def _split_list(root: Path, split: str) -> Path:

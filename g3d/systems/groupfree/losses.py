@@ -17,33 +17,10 @@ from torch import Tensor
 from g3d.nn.object_losses import sigmoid_focal_loss
 from g3d.nn.parallel import sum_over_ranks, world_size
 from g3d.nn.scene_box_losses import BoxPrediction, BoxTargets, RowTargets, assigned, box_terms, mean_over
+from g3d.systems.groupfree.config import LossConfig
 from g3d.systems.groupfree.targets import GroupFreeTargets
 
 _FOREIGN = 100.0  # distance of a seed that is not the box's own, as published
-
-
-@dataclass(frozen=True)
-class LossSettings:
-    """Weights and constants; the defaults are those that train the published ScanNet models.
-
-    Attributes:
-        nearest: number of seeds of each box that are positive.
-        center_delta, size_delta, heading_delta: where smooth L1 becomes linear: metres; share of the mean size; share
-            of a heading bin.
-        sampling_weight: of the loss of the seeds' objectness.
-        objectness_weight, class_weight: of each head's objectness and classification.
-        foreign_seeds: the published fault. A box with fewer than `nearest` own seeds fills its places with arbitrary
-            other seeds, and those that are on another object become positive.
-    """
-
-    nearest: int = 4
-    center_delta: float = 0.04
-    size_delta: float = 0.111111111111
-    heading_delta: float = 1.0
-    sampling_weight: float = 0.8
-    objectness_weight: float = 0.1
-    class_weight: float = 0.1
-    foreign_seeds: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +46,7 @@ def losses(
     found: LossInputs,
     targets: GroupFreeTargets,
     mean_sizes: Tensor,
-    settings: LossSettings = LossSettings(),
+    settings: LossConfig = LossConfig(),
 ) -> dict[str, Tensor]:
     """Return "sampling", the sums over heads "objectness", "box" and "semantic_class", and "total".
 
@@ -97,7 +74,7 @@ def losses(
 
 
 def head_losses(
-    head: BoxPrediction, queries: RowTargets, boxes: BoxTargets, mean_sizes: Tensor, settings: LossSettings
+    head: BoxPrediction, queries: RowTargets, boxes: BoxTargets, mean_sizes: Tensor, settings: LossConfig
 ) -> dict[str, Tensor]:
     """Return the unweighted terms of one head by name, with "box" as the sum for boxes."""
     error = F.smooth_l1_loss(
@@ -131,7 +108,7 @@ def query_targets(found: LossInputs, targets: GroupFreeTargets) -> RowTargets:
     return RowTargets(torch.where(rows >= 0, rows, targets.boxes.used.shape[1] - 1), rows >= 0)
 
 
-def seed_labels(seed_xyz: Tensor, seed_indices: Tensor, targets: GroupFreeTargets, settings: LossSettings) -> Tensor:
+def seed_labels(seed_xyz: Tensor, seed_indices: Tensor, targets: GroupFreeTargets, settings: LossConfig) -> Tensor:
     """Return (B, M) bool: the `nearest` seeds of each used box, of those that are on its object.
 
     Args:

@@ -6,7 +6,7 @@ import torch
 
 from g3d.data.scannet.mean_sizes import DETECTION_MEAN_SIZES
 from g3d.nn.groupfree import GroupFree
-from g3d.systems.groupfree.model_config import ModelConfig
+from g3d.systems.groupfree.config import ModelConfig
 
 
 def build(config: ModelConfig) -> GroupFree:

@@ -6,7 +6,7 @@ import torch
 
 from g3d.data.scannet.mean_sizes import DETECTION_MEAN_SIZES
 from g3d.nn.votenet import VoteNet
-from g3d.systems.votenet.model_config import ModelConfig
+from g3d.systems.votenet.config import ModelConfig
 
 
 def build(config: ModelConfig) -> VoteNet:

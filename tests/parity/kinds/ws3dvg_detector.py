@@ -11,8 +11,8 @@ from g3d.geometry.boxes import box_corners
 from g3d.nn.box_proposals import DetectionSettings, decode_proposals, detections, kept_proposals
 from g3d.nn.groupfree import GroupFreeOutputs
 from g3d.ops.box_iou import camera_from_scene_boxes
+from g3d.systems.groupfree.config import ModelConfig
 from g3d.systems.groupfree.model import build
-from g3d.systems.groupfree.model_config import ModelConfig
 from g3d.systems.groupfree.official import import_official
 from parity.check import Check, compare
 from parity.describe import DescriptionError, stated, stated_number

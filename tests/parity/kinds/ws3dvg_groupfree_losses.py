@@ -8,6 +8,7 @@ import torch
 
 from g3d.nn.scene_box_losses import BoxPrediction
 from g3d.systems.groupfree import losses as groupfree
+from g3d.systems.groupfree.config import LossConfig
 from g3d.systems.groupfree.targets import GroupFreeTargets
 from parity.check import Check
 from parity.describe import DescriptionError
@@ -74,7 +75,7 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
 
 
 def seeds_of(
-    outputs: groupfree.LossInputs, targets: GroupFreeTargets, settings: groupfree.LossSettings
+    outputs: groupfree.LossInputs, targets: GroupFreeTargets, settings: LossConfig
 ) -> dict[str, np.ndarray | Check]:
     """Return what the published code logs about positive seeds."""
     positive = groupfree.seed_labels(outputs.seed_xyz, outputs.seed_indices, targets, settings)
@@ -88,7 +89,7 @@ def seeds_of(
     }
 
 
-def settings_of(stated: dict) -> groupfree.LossSettings:
+def settings_of(stated: dict) -> LossConfig:
     """Return the loss settings of a case.
 
     Raises:
@@ -99,7 +100,7 @@ def settings_of(stated: dict) -> groupfree.LossSettings:
     for name, value in offered.items():
         if stated[name] != value:
             raise DescriptionError(f"settings.{name}: {stated[name]}, expected {value}")
-    return groupfree.LossSettings(
+    return LossConfig(
         nearest=stated["query_points_obj_topk"],
         center_delta=stated["center_delta"],
         size_delta=stated["size_delta"],

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from g3d.systems.votenet.config import ModelConfig
 from g3d.systems.votenet.model import build
-from g3d.systems.votenet.model_config import ModelConfig
 from g3d.systems.votenet.official import import_official
 from parity.check import Check
 from parity.weights import filled_state

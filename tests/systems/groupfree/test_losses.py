@@ -10,7 +10,8 @@ import torch
 from support.detector_batches import MEANS, POINTS, QUERIES, ROWS, SEEDS, leaves, random_boxes, random_head, scenes_of
 from support.two_ranks import in_two_processes
 
-from g3d.systems.groupfree.losses import LossInputs, LossSettings, losses, query_targets, seed_labels
+from g3d.systems.groupfree.config import LossConfig
+from g3d.systems.groupfree.losses import LossInputs, losses, query_targets, seed_labels
 from g3d.systems.groupfree.targets import GroupFreeTargets
 
 
@@ -34,7 +35,7 @@ def made(used: list[int], seed: int = 0, heads: int = 3) -> tuple[LossInputs, Gr
 
 def test_the_nearest_own_seeds_of_every_box_are_positive() -> None:
     outputs, targets = made([3, 5])
-    labels = seed_labels(outputs.seed_xyz, outputs.seed_indices, targets, LossSettings(nearest=2))
+    labels = seed_labels(outputs.seed_xyz, outputs.seed_indices, targets, LossConfig(nearest=2))
     for scene in range(2):
         wanted = set()
         for row in range(int(targets.boxes.used[scene].sum())):
@@ -51,8 +52,8 @@ def test_seeds_of_other_objects_are_positive_only_with_the_published_fault() -> 
     rows[0, 0] = 0
     targets = replace(targets, box_rows=rows)
     seeds, indices = torch.rand(1, SEEDS, 3, dtype=torch.float64), torch.arange(SEEDS)[None]
-    correct = seed_labels(seeds, indices, targets, LossSettings())
-    published = seed_labels(seeds, indices, targets, LossSettings(foreign_seeds=True))
+    correct = seed_labels(seeds, indices, targets, LossConfig())
+    published = seed_labels(seeds, indices, targets, LossConfig(foreign_seeds=True))
     assert correct.sum() == 1 + 4
     assert bool(correct[0, 0])
     assert bool((published | ~correct).all())

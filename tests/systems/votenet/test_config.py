@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from g3d.systems.votenet.config import ModelConfig
 from g3d.systems.votenet.model import build
-from g3d.systems.votenet.model_config import ModelConfig
 
 
 def test_the_defaults_are_the_published_network() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from g3d.systems.groupfree.config import ModelConfig
 from g3d.systems.groupfree.model import build
-from g3d.systems.groupfree.model_config import ModelConfig
 
 
 def test_the_defaults_are_the_published_l6_o256() -> None:
