@@ -19,14 +19,20 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the world, the runs and the pages.")] = Path(
         "g3d-demo"
     ),
-    frames: Annotated[
-        int, typer.Option("--frames", min=16, help="Street scenes to make; a fifth of them is kept for evaluation.")
-    ] = 600,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            "--size",
+            min=16,
+            help="Streets or rooms to make, of which a fifth is kept for evaluation; by default each system's number.",
+            show_default=False,
+        ),
+    ] = None,
     system: Annotated[
         list[str],
         typer.Option(
             "--system",
-            help="For example monodle (detection) or jln (sentences to boxes); may be repeated. Default: all.",
+            help="For example jln (sentences to boxes), or all; may be repeated. Default: an image and a scene system.",
         ),
     ] = [],  # noqa: B006
     settings: Settings = [],  # noqa: B006
@@ -36,23 +42,23 @@ def demo(
 ) -> None:
     """Make a small world and take small models the whole way on it, in minutes on a laptop's CPU.
 
-    It makes streets and sentences about them, trains each system, evaluates it on unseen streets beside what a blind
-    guess reaches, and writes pages to look at.
+    It makes streets, rooms and sentences, trains each system, evaluates it on unseen ones beside what a blind guess
+    reaches, and writes pages to look at.
 
     Examples:
 
       g3d demo
 
-      g3d demo --system jln --out /tmp/demo --frames 64 --set train.epochs=2
+      g3d demo --system jln --out /tmp/demo --size 64 --set train.epochs=2
     """
-    from g3d.engine.demo import World, demo_names, get_demo, run_demo
+    from g3d.engine.demo import World, chosen_demos, run_demo
     from g3d.engine.distributed import Processes, choose_device
 
-    parts = {name: get_demo(name) for name in system or demo_names()}
+    parts = chosen_demos(system)
     group, began = Processes(0, 1, choose_device(device)), time.monotonic()
-    world = World(out, frames, seed, output.progress)
     reports: dict[str, Any] = {}
     for name, part in parts.items():
+        world = World(out, size or part.size, seed, output.progress)
         report = run_demo(
             name, world, settings, group, lambda stage: output.say(f"[{time.monotonic() - began:5.0f} s] {stage}")
         )

@@ -36,7 +36,7 @@ class World:
 
     Attributes:
         out: folder of the whole demo.
-        size: number of scenes to make.
+        size: number of images or scenes to make.
         seed: random seed of the world.
         progress: returns a new progress display.
     """
@@ -78,6 +78,8 @@ class Demo:
         baselines: returns the predictions, by name, that a trained model must beat.
         figures: columns of the shown table: name -> metric.
         ask: returns options of `g3d infer` that ask for the sample of a prediction.
+        size: number of images or scenes that are made if the user does not say it.
+        chosen: whether `g3d demo` shows this system if the user names none.
         split: the evaluated split, which is not trained on.
         compared: name of the baseline whose figures the page shows below the measured ones; None for none.
         drawn: returns whether a prediction is to be drawn, given the ground truth of its sample.
@@ -92,6 +94,8 @@ class Demo:
     baselines: Callable[[Trained], Mapping[str, Sequence[Prediction]]]
     figures: Mapping[str, str]
     ask: Callable[[Prediction], Sequence[str]]
+    size: int = 600
+    chosen: bool = False
     split: str = "val"
     compared: str | None = None
     drawn: Callable[[Prediction, Answer | None], bool] = lambda prediction, truth: True
@@ -124,6 +128,22 @@ def demo_names() -> list[str]:
     return sorted(name for name, found in has_demo.items() if found)
 
 
+ALL = "all"
+"""Stands for all systems that have a demo."""
+
+
+def chosen_demos(names: Sequence[str]) -> dict[str, Demo]:
+    """Return the demos of some systems, of all systems for the name "all", or of the default ones for no name.
+
+    Raises:
+        InputError: a system has no demo.
+    """
+    known = demo_names()
+    if not names:
+        return {name: part for name in known if (part := get_demo(name)).chosen}
+    return {name: get_demo(name) for name in (known if ALL in names else names)}
+
+
 def get_demo(name: str) -> Demo:
     """Return a system's part of the demo.
 
@@ -131,7 +151,7 @@ def get_demo(name: str) -> Demo:
         InputError: the system has no demo.
     """
     if name not in demo_names():
-        raise InputError(f"--system {name}: expected {' or '.join(demo_names())}")
+        raise InputError(f"--system {name}: expected {', '.join(demo_names())} or {ALL}")
     demo: Demo = registry.member(registry.SYSTEMS, name, "DEMO", "demo")
     return demo
 

@@ -20,7 +20,7 @@ def run(folder: Path, *args: str) -> dict[str, Any]:
 @pytest.mark.slow
 def test_a_short_demo_of_detection_goes_all_the_way(tmp_path: Path) -> None:
     settings = [part for setting in (*MICRO, "train.epochs=1") for part in ("--set", setting)]
-    report = run(tmp_path, "--system", "monodle", "--frames", "20", *settings)["monodle"]
+    report = run(tmp_path, "--system", "monodle", "--size", "20", *settings)["monodle"]
     assert report["metrics"].keys() == report["baselines"]["untrained"].keys()
     assert Path(report["page"]).is_file()
     assert (Path(report["run"]) / "predictions" / "val.jsonl").is_file()
@@ -29,7 +29,7 @@ def test_a_short_demo_of_detection_goes_all_the_way(tmp_path: Path) -> None:
 def test_an_unknown_system_is_refused(tmp_path: Path) -> None:
     code, _, err = g3d("demo", "--system", "yolo", "--out", str(tmp_path / "demo"))
     assert code == 2
-    assert "--system yolo: expected jln or monodle" in err
+    assert "--system yolo: expected groupfree, jln, monodle or all" in err
     assert not (tmp_path / "demo").exists()
 
 

@@ -58,5 +58,6 @@ DEMO = Demo(
         "oriented mean IoU": "Overall_oriented_iou",
     },
     ask=_ask,
+    chosen=True,
     split="test",
 )
