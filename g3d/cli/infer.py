@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from g3d.cli import output
-from g3d.cli.options import Ckpt, Device, Json, Out, Preset, Settings
+from g3d.cli.options import Ckpt, Device, Json, Out, Preset, Settings, Unit, Up
 
 if TYPE_CHECKING:
     from g3d.data.types import Answer, Prediction
@@ -24,7 +24,8 @@ def infer(
         list[Path],
         typer.Option(
             "--scene",
-            help="A scan: mesh or cloud, prepared scene, raw scan's folder, <scene>_vert.npy; may be repeated.",
+            help="A scan: PLY, OBJ, GLB, STL, OFF, XYZ, NPZ, LAS or LAZ file, prepared scene, raw scan's folder, "
+            "<scene>_vert.npy; may be repeated.",
         ),
     ] = [],  # noqa: B006
     text: Annotated[
@@ -48,6 +49,8 @@ def infer(
     maps: Annotated[
         bool, typer.Option("--maps", help="Also draw what the network looked at: regions and depth.")
     ] = False,
+    up: Up = "auto",
+    unit: Unit = "auto",
     preset: Preset = None,
     settings: Settings = [],  # noqa: B006
     device: Device = "auto",
@@ -71,6 +74,7 @@ def infer(
     from g3d.data.files import require_writable
     from g3d.data.predictions import to_record
     from g3d.data.request import InferRequest
+    from g3d.data.scannet.upright import Fit
     from g3d.data.text.sentences import read_sentences
     from g3d.engine.distributed import choose_device
     from g3d.engine.infer import infer as run
@@ -83,7 +87,7 @@ def infer(
     if maps and out is None:
         raise InputError("--maps: where do the pictures go?", "--out DIR")
     expressions = (*text, *(read_sentences(texts) if texts else ()))
-    request = InferRequest(tuple(image), calib, focal, fov, expressions, maps, tuple(scene))
+    request = InferRequest(tuple(image), calib, focal, fov, expressions, maps, tuple(scene), Fit(up, unit))
     loaded = load_model(ckpt, choose_device(device), preset, settings)
     if out:
         require_writable(out)

@@ -40,4 +40,11 @@ Split = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+Up = Annotated[
+    str,
+    typer.Option(
+        "--up", metavar="AXIS", help="With --scene: your file's axis that points up: x, y, z, -x, -y, -z or auto."
+    ),
+]
+Unit = Annotated[str, typer.Option("--unit", help="With --scene: the unit of your file: m, cm, mm, ft, in or auto.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write.", show_default=False)]

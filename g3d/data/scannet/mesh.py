@@ -55,6 +55,14 @@ class Mesh:
     rows: np.ndarray | None = None
     left_out: int = 0
 
+    def spread(self, mask: np.ndarray) -> np.ndarray:
+        """Return a mask of the vertices (N,) bool as a mask of all vertices of the file, as answers state it."""
+        if self.rows is None:
+            return mask
+        whole = np.zeros(len(self.vertices) + self.left_out, bool)
+        whole[self.rows] = mask
+        return whole
+
 
 def read_mesh(path: str | Path, lenient: bool = False, most: int | None = None, level: int = logging.WARNING) -> Mesh:
     """Read a mesh or point cloud; the suffix decides the format.
