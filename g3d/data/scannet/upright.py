@@ -107,7 +107,7 @@ def placement(mesh: Mesh, path: Path, fit: Fit = Fit()) -> np.ndarray:
     corners = turned.min(0) * UNITS[unit] + shift, turned.max(0) * UNITS[unit] + shift
     offset = far_offset(*corners)
     if offset is not None:
-        transform[:3, 3] = -offset
+        transform[:3, 3] -= offset
         if mesh.offset is None:
             shown = ", ".join(f"{value:,.0f}" for value in offset)
             log.warning("scene %s: the offset (%s) is subtracted from all coordinates", path, shown)

@@ -90,6 +90,8 @@ def own_source(given: Path, fit: Fit = Fit()) -> SceneSource:
         aligned, frame = columns_of(path) == "votenet" or path.name.endswith(ALIGNED_ENDING), "scene"
     elif (path / FILE).is_file():
         aligned, frame = read_scene(path, "alignment").alignment is not None, "aligned"
+    elif not path.is_dir():
+        raise _no_scene(path)
     else:
         facts = _scan_files(path).facts
         aligned, frame = facts is not None and read_facts(facts).axis_alignment is not None, "aligned"
@@ -188,15 +190,20 @@ def read_points(scene: Path | SceneSource) -> Mesh:
         if not aligned or scan.alignment is None:
             return scan.mesh
         return replace(scan.mesh, vertices=align(scan.mesh.vertices, scan.alignment))
-    if path.is_file():
-        raise InputError(f"scene {path}: unknown format, expected {', '.join(SUFFIXES)}", how_to_convert(path))
-    raise MissingDataError(
-        f"scene {path}: no such scene",
-        f"expected a mesh or cloud ({', '.join(SUFFIXES)}), <scene>_vert.npy, a folder with {FILE}, or a raw scan's "
-        "folder",
-    )
+    raise _no_scene(path)
 
 
 def _scan_files(path: Path) -> ScanFiles:
     """Return the files of the raw scan in a folder."""
     return ScanFolder(path.resolve().parent).files(path.resolve().name)
+
+
+def _no_scene(path: Path) -> InputError | MissingDataError:
+    """Return the error for a path that is no scene."""
+    if path.is_file():
+        return InputError(f"scene {path}: unknown format, expected {', '.join(SUFFIXES)}", how_to_convert(path))
+    return MissingDataError(
+        f"scene {path}: no such scene",
+        f"expected a mesh or cloud ({', '.join(SUFFIXES)}), <scene>_vert.npy, a folder with {FILE}, or a raw scan's "
+        "folder",
+    )
