@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from g3d.cli import output
-from g3d.cli.options import Ckpt, Device, Json, Out, Preset, Settings, Unit, Up
+from g3d.cli.options import Ckpt, Device, Forms, Json, Out, Preset, Settings, Unit, Up, formats
 
 if TYPE_CHECKING:
     from g3d.data.types import Answer, Prediction
@@ -55,6 +55,7 @@ def infer(
     settings: Settings = [],  # noqa: B006
     device: Device = "auto",
     out: Out = None,
+    form: Forms = ["html"],  # noqa: B006
     as_json: Json = False,
 ) -> None:
     """Run a model on your own images or scans: boxes and masks as text or JSON, and pictures.
@@ -70,6 +71,8 @@ def infer(
       g3d infer --ckpt RUN --image photos/ --focal 1150 --json
 
       g3d infer --ckpt RUN --scene room.ply --text "the chair by the window" --out found
+
+      g3d infer --ckpt RUN --scene scan.laz --unit mm --out found --format html --format glb
     """
     from g3d.data.files import require_writable
     from g3d.data.predictions import to_record
@@ -86,6 +89,11 @@ def infer(
         raise InputError("g3d infer: which model?", "--ckpt RUN_OR_FILE")
     if maps and out is None:
         raise InputError("--maps: where do the pictures go?", "--out DIR")
+    forms = formats(form)
+    if forms != ("html",) and out is None:
+        raise InputError("--format: where do the files go?", "--out DIR")
+    if image and (other := [given for given in forms if given != "html"]):
+        raise InputError(f"--format {other[0]}: is for --scene", "leave it away")
     expressions = (*text, *(read_sentences(texts) if texts else ()))
     request = InferRequest(tuple(image), calib, focal, fov, expressions, maps, tuple(scene), Fit(up, unit))
     loaded = load_model(ckpt, choose_device(device), preset, settings)
@@ -95,7 +103,7 @@ def infer(
     if out:
         from g3d.visualize.draw import visualize_predictions
 
-        for path in (*write_found(loaded, found, out), *visualize_predictions(found, None, out)):
+        for path in (*write_found(loaded, found, out), *visualize_predictions(found, None, out, formats=forms)):
             output.say(f"wrote {path}")
     if as_json:
         output.emit({"schema": 2, "predictions": [to_record(prediction) for prediction in found]})

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from g3d.cli import output
-from g3d.cli.options import Data, Json, Preset, Unit, Up
-
-if TYPE_CHECKING:
-    from g3d.visualize.scenes import Format
+from g3d.cli.options import Data, Forms, Json, Preset, Unit, Up, formats
 
 
 def visualize(
@@ -47,11 +44,7 @@ def visualize(
     frames: Annotated[
         Path | None, typer.Option("--frames", help="With --scene: whose cameras are drawn.", show_default=False)
     ] = None,
-    form: Annotated[
-        list[str], typer.Option("--format", help="html, and for scenes also ply and glb; may be repeated.")
-    ] = [  # noqa: B006
-        "html",
-    ],
+    form: Forms = ["html"],  # noqa: B006
     layer: Annotated[
         str | None, typer.Option("--layer", help="With --scene: colouring of PLY and GLB.", show_default=False)
     ] = None,
@@ -83,7 +76,7 @@ def visualize(
             raise InputError("--scene: --predictions, --data, --preset and --item draw something else", "give one")
         from g3d.visualize.scenes import draw_scene
 
-        _tell(draw_scene(scene, out, _formats(form), aligned, frames, layer, fit), as_json)
+        _tell(draw_scene(scene, out, formats(form), aligned, frames, layer, fit), as_json)
         return
     if frames or layer or fit.stated:
         option = "--frames" if frames else "--layer" if layer else fit.stated
@@ -101,24 +94,10 @@ def visualize(
         min_score=min_score,
         title="Labels" if alone else "Predictions",
         labels_only=alone,
-        formats=_formats(form),
+        formats=formats(form),
         progress=output.progress(),
     )
     _tell(written, as_json)
-
-
-def _formats(forms: list[str]) -> tuple[Format, ...]:
-    """Return the checked values of --format without duplicates.
-
-    Raises:
-        InputError: a value is not html, ply or glb.
-    """
-    from g3d.errors import InputError
-
-    for form in forms:
-        if form not in ("html", "ply", "glb"):
-            raise InputError(f"--format {form}: expected html, ply or glb")
-    return tuple(dict.fromkeys(forms))  # type: ignore[arg-type]  # checked above
 
 
 def _tell(written: list[Path], as_json: bool) -> None:

@@ -260,6 +260,23 @@ def test_answers_about_a_stated_axis_are_drawn_with_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("bounding")
+def test_answers_are_written_for_other_programs(tmp_path: Path) -> None:
+    scene, out = ("--scene", str(millimetres(tmp_path))), ("--out", str(tmp_path / "found"))
+    _, box, _ = answered(*scene, *out, "--format", "ply", "--format", "glb", "--format", "html")
+    names = {path.name for path in (tmp_path / "found").iterdir()}
+    assert {"predictions.jsonl", "index.html", "room.ply", "room.glb"} <= names
+    shown = trimesh.load(tmp_path / "found" / "room.ply", process=False).vertices[len(ROOM.vertices) :]
+    np.testing.assert_allclose(bounds(shown), box, atol=0.02)
+    assert "room 0 1.00" in trimesh.load(tmp_path / "found" / "room.glb").graph.nodes
+    for given, says in (
+        ((*scene, "--format", "ply"), "--format: where do the files go?"),
+        ((*scene, *out, "--format", "obj"), "--format obj: expected html, ply or glb"),
+        (("--image", "a.png", *out, "--format", "glb"), "--format glb: is for --scene"),
+    ):
+        refused(2, "infer", "--ckpt", "x", *given, says=(says,))
+
+
+@pytest.mark.usefixtures("bounding")
 def test_answers_far_away_return_to_the_file_by_the_transform(tmp_path: Path) -> None:
     source, box, _ = answered("--scene", str(far_away(tmp_path)), "--out", str(tmp_path / "found"))
     assert np.abs(box).max() < 8
