@@ -96,11 +96,11 @@ def placement(mesh: Mesh, path: Path, fit: Fit = Fit()) -> np.ndarray:
     extents = high - low
     unit = fit.unit if fit.unit != AUTO else _unit_of(extents, path, kind in _LAS)
     if unit != "m":
-        reason = "" if fit.unit != AUTO else "; --unit m keeps them"
-        shown = " x ".join(f"{extent:,.0f}" for extent in extents)
-        log.warning(
-            "scene %s: coordinates are %s (extent %s): scaled by %g%s", path, _NAMES[unit], shown, UNITS[unit], reason
-        )
+        found = (path, _NAMES[unit], _shown(extents), UNITS[unit])
+        if fit.unit == AUTO:
+            log.warning("scene %s: coordinates are %s (extent %s): scaled by %g; --unit m keeps them", *found)
+        else:
+            log.info("scene %s: coordinates are %s (extent %s): scaled by %g", *found)
     transform = translation(np.zeros(3))
     transform[:3, :3] = TURNS[up] * UNITS[unit]
     shift = np.zeros(3) if mesh.offset is None else transform[:3, :3] @ mesh.offset
@@ -185,11 +185,14 @@ def _unit_of(extents: np.ndarray, path: Path, surveyed: bool) -> str:
         if not surveyed and _ROOM[0] <= largest * UNITS["mm"] <= _ROOM[1]:
             return "mm"
     if not _ROOM[0] <= largest <= _LARGEST:
-        shown = " x ".join(f"{extent:,.3g}" if extent < 100 else f"{extent:,.0f}" for extent in extents)
-        log.warning(
-            "scene %s: the extent %s is unusual for a room; metres are kept, --unit states another unit", path, shown
-        )
+        said = "scene %s: the extent %s is unusual for a room; metres are kept, --unit states another unit"
+        log.warning(said, path, _shown(extents))
     return "m"
+
+
+def _shown(extents: np.ndarray) -> str:
+    """Return extents for a message, such as "5,210 x 3,480 x 2,610"."""
+    return " x ".join(f"{extent:,.0f}" if 100 <= extent < 1e7 else f"{extent:.3g}" for extent in extents)
 
 
 def _is_flat(points: np.ndarray) -> bool:
