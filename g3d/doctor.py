@@ -20,7 +20,7 @@ from g3d.errors import G3DError
 if TYPE_CHECKING:
     from g3d.ops.registry import Operator
 
-OPTIONAL = ("triton", "tensorboard", "wandb")
+OPTIONAL = ("triton", "tensorboard", "wandb", "laspy")
 
 
 @dataclass(frozen=True)

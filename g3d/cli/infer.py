@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from g3d.cli import output
-from g3d.cli.options import Ckpt, Device, Json, Out, Preset, Settings
+from g3d.cli.options import Ckpt, Device, Forms, Json, Out, Preset, Settings, Unit, Up, formats
 
 if TYPE_CHECKING:
     from g3d.data.types import Answer, Prediction
@@ -24,7 +24,8 @@ def infer(
         list[Path],
         typer.Option(
             "--scene",
-            help="A scan: mesh or cloud, prepared scene, raw scan's folder, <scene>_vert.npy; may be repeated.",
+            help="A scan: PLY, OBJ, GLB, STL, OFF, XYZ, NPZ, LAS or LAZ file, prepared scene, raw scan's folder, "
+            "<scene>_vert.npy; may be repeated.",
         ),
     ] = [],  # noqa: B006
     text: Annotated[
@@ -48,10 +49,13 @@ def infer(
     maps: Annotated[
         bool, typer.Option("--maps", help="Also draw what the network looked at: regions and depth.")
     ] = False,
+    up: Up = "auto",
+    unit: Unit = "auto",
     preset: Preset = None,
     settings: Settings = [],  # noqa: B006
     device: Device = "auto",
     out: Out = None,
+    form: Forms = ["html"],  # noqa: B006
     as_json: Json = False,
 ) -> None:
     """Run a model on your own images or scans: boxes and masks as text or JSON, and pictures.
@@ -67,10 +71,13 @@ def infer(
       g3d infer --ckpt RUN --image photos/ --focal 1150 --json
 
       g3d infer --ckpt RUN --scene room.ply --text "the chair by the window" --out found
+
+      g3d infer --ckpt RUN --scene scan.laz --unit mm --out found --format html --format glb
     """
     from g3d.data.files import require_writable
     from g3d.data.predictions import to_record
     from g3d.data.request import InferRequest
+    from g3d.data.scannet.upright import Fit
     from g3d.data.text.sentences import read_sentences
     from g3d.engine.distributed import choose_device
     from g3d.engine.infer import infer as run
@@ -82,8 +89,13 @@ def infer(
         raise InputError("g3d infer: which model?", "--ckpt RUN_OR_FILE")
     if maps and out is None:
         raise InputError("--maps: where do the pictures go?", "--out DIR")
+    forms = formats(form)
+    if forms != ("html",) and out is None:
+        raise InputError("--format: where do the files go?", "--out DIR")
+    if image and (other := [given for given in forms if given != "html"]):
+        raise InputError(f"--format {other[0]}: is for --scene", "leave it away")
     expressions = (*text, *(read_sentences(texts) if texts else ()))
-    request = InferRequest(tuple(image), calib, focal, fov, expressions, maps, tuple(scene))
+    request = InferRequest(tuple(image), calib, focal, fov, expressions, maps, tuple(scene), Fit(up, unit))
     loaded = load_model(ckpt, choose_device(device), preset, settings)
     if out:
         require_writable(out)
@@ -91,7 +103,7 @@ def infer(
     if out:
         from g3d.visualize.draw import visualize_predictions
 
-        for path in (*write_found(loaded, found, out), *visualize_predictions(found, None, out)):
+        for path in (*write_found(loaded, found, out), *visualize_predictions(found, None, out, formats=forms)):
             output.say(f"wrote {path}")
     if as_json:
         output.emit({"schema": 2, "predictions": [to_record(prediction) for prediction in found]})

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from g3d.visualize.scenes import Format
 
 
 def _preset_names() -> list[str]:
@@ -40,4 +43,26 @@ Split = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+Up = Annotated[
+    str,
+    typer.Option(
+        "--up", metavar="AXIS", help="With --scene: your file's axis that points up: x, y, z, -x, -y, -z or auto."
+    ),
+]
+Unit = Annotated[str, typer.Option("--unit", help="With --scene: the unit of your file: m, cm, mm, ft, in or auto.")]
+Forms = Annotated[list[str], typer.Option("--format", help="html, and for scenes also ply and glb; may be repeated.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write.", show_default=False)]
+
+
+def formats(forms: list[str]) -> tuple[Format, ...]:
+    """Return the checked values of --format without duplicates.
+
+    Raises:
+        InputError: a value is not html, ply or glb.
+    """
+    from g3d.errors import InputError
+
+    for form in forms:
+        if form not in ("html", "ply", "glb"):
+            raise InputError(f"--format {form}: expected html, ply or glb")
+    return tuple(dict.fromkeys(forms))  # type: ignore[arg-type]  # checked above

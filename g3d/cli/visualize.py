@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from g3d.cli import output
-from g3d.cli.options import Data, Json, Preset
-
-if TYPE_CHECKING:
-    from g3d.visualize.scenes import Format
+from g3d.cli.options import Data, Forms, Json, Preset, Unit, Up, formats
 
 
 def visualize(
@@ -39,21 +36,20 @@ def visualize(
         Path | None,
         typer.Option(
             "--scene",
-            help="An indoor scene: prepared folder, raw scan's folder, <scene>_vert.npy, or mesh or cloud file.",
+            help="An indoor scene: prepared folder, raw scan's folder, <scene>_vert.npy, or your own PLY, OBJ, GLB, "
+            "STL, OFF, XYZ, NPZ, LAS or LAZ file.",
             show_default=False,
         ),
     ] = None,
     frames: Annotated[
         Path | None, typer.Option("--frames", help="With --scene: whose cameras are drawn.", show_default=False)
     ] = None,
-    form: Annotated[
-        list[str], typer.Option("--format", help="html, and for scenes also ply and glb; may be repeated.")
-    ] = [  # noqa: B006
-        "html",
-    ],
+    form: Forms = ["html"],  # noqa: B006
     layer: Annotated[
         str | None, typer.Option("--layer", help="With --scene: colouring of PLY and GLB.", show_default=False)
     ] = None,
+    up: Up = "auto",
+    unit: Unit = "auto",
     aligned: Annotated[bool, typer.Option("--aligned/--raw", help="With --scene: apply its axis alignment.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -71,15 +67,20 @@ def visualize(
 
       g3d visualize --scene data/scannet/scans/scene0000_00 --format html --format glb
     """
+    from g3d.data.scannet.upright import Fit
     from g3d.errors import InputError
 
+    fit = Fit(up, unit)
     if scene is not None:
         if predictions or data or preset or item:
             raise InputError("--scene: --predictions, --data, --preset and --item draw something else", "give one")
-        _draw_scene(scene, out, form, aligned, frames, layer, as_json)
+        from g3d.visualize.scenes import draw_scene
+
+        _tell(draw_scene(scene, out, formats(form), aligned, frames, layer, fit), as_json)
         return
-    if frames or layer:
-        raise InputError(f"{'--frames' if frames else '--layer'}: is for --scene", "leave it away")
+    if frames or layer or fit.stated:
+        option = "--frames" if frames else "--layer" if layer else fit.stated
+        raise InputError(f"{option}: is for --scene", "leave it away")
     from g3d.engine.results import read_for_drawing
     from g3d.visualize.draw import visualize_predictions
 
@@ -93,32 +94,10 @@ def visualize(
         min_score=min_score,
         title="Labels" if alone else "Predictions",
         labels_only=alone,
-        formats=_formats(form),
+        formats=formats(form),
         progress=output.progress(),
     )
     _tell(written, as_json)
-
-
-def _draw_scene(
-    scene: Path, out: Path, forms: list[str], aligned: bool, frames: Path | None, layer: str | None, as_json: bool
-) -> None:
-    from g3d.visualize.scenes import draw_scene
-
-    _tell(draw_scene(scene, out, _formats(forms), aligned, frames, layer), as_json)
-
-
-def _formats(forms: list[str]) -> tuple[Format, ...]:
-    """Return the checked values of --format without duplicates.
-
-    Raises:
-        InputError: a value is not html, ply or glb.
-    """
-    from g3d.errors import InputError
-
-    for form in forms:
-        if form not in ("html", "ply", "glb"):
-            raise InputError(f"--format {form}: expected html, ply or glb")
-    return tuple(dict.fromkeys(forms))  # type: ignore[arg-type]  # checked above
 
 
 def _tell(written: list[Path], as_json: bool) -> None:

@@ -7,7 +7,8 @@ A record of schema 2, on one line:
      "answers": [{"kind": "camera_boxes", "objects": [{"class": "Car", "score": 0.93, "box2d": [x1, y1, x2, y2],
                   "size_hwl": [h, w, l], "location": [x, y, z], "rotation_y": 1.57, "alpha": 1.49}]}]}
 
-The source of a scene is {"kind": "scene", "path": ..., "name": ..., "frame": "scene" or "aligned"}. Answers have the
+The source of a scene is {"kind": "scene", "path": ..., "name": ..., "frame": "scene" or "aligned"}; a user's own scan
+also has "transform", four rows of four numbers, from the file's coordinates to those of the answers. Answers have the
 units, frames and shapes of g3d/data/answers.py; masks are COCO's run-length texts, with one column for points. Unknown
 fields of an image are null, and unknown fields of an object are left out. Floats are written so that they read back to
 the same bits. Files of schema 1, which had one list of boxes in the camera frame, are still read.
@@ -33,6 +34,7 @@ SCHEMA = 2
 _FIELDS = ("schema", "sample", "expression", "source", "answers")
 _FIELDS_1 = ("schema", "sample", "expression", "image", "image_size", "camera", "objects")
 _SOURCES = {"image": ("kind", "path", "size", "camera"), "scene": ("kind", "path", "name", "frame")}
+_OPTIONAL = {"image": (), "scene": ("transform",)}
 
 
 def write_predictions(path: Path | str, predictions: Iterable[Prediction]) -> None:
@@ -107,7 +109,8 @@ def _named(prediction: Prediction) -> str:
 
 def _source_record(source: Source) -> dict[str, Any]:
     if isinstance(source, SceneSource):
-        return {"kind": "scene", "path": source.path, "name": source.name, "frame": source.frame}
+        record = {"kind": "scene", "path": source.path, "name": source.name, "frame": source.frame}
+        return record if source.transform is None else record | {"transform": floats(source.transform)}
     return {
         "kind": "image",
         "path": source.path,
@@ -141,11 +144,12 @@ def _read_2(record: Record) -> Prediction:
 
 def _source(record: Record) -> Source:
     kind = record.one_of("kind", tuple(_SOURCES))
-    record.only(_SOURCES[kind], _SOURCES[kind])
+    record.only((*_SOURCES[kind], *_OPTIONAL[kind]), _SOURCES[kind])
     if kind == "image":
         return ImageSource(record.text("path"), record.size("size"), record.matrix("camera", 3, 4))
-    frame = record.one_of("frame", ("scene", "aligned"))
-    return SceneSource(record.text("path"), record.name("name", "the scene's name"), frame)  # type: ignore[arg-type]
+    name, frame = record.name("name", "the scene's name"), record.one_of("frame", ("scene", "aligned"))
+    transform = record.matrix("transform", 4, 4)
+    return SceneSource(record.text("path"), name, frame, transform)  # type: ignore[arg-type]
 
 
 def _read_1(record: Record) -> Prediction:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from g3d.data.kitti.raw import check_principal_point, read_calibration
+from g3d.data.scannet.upright import Fit
 from g3d.errors import InputError
 from g3d.geometry.cameras import camera_from_focal, focal_from_field_of_view
 
@@ -25,9 +26,11 @@ class InferRequest:
         expressions: sentences, each asked about each image or scene; empty for detection.
         maps: whether predictions contain attention maps.
         scenes: files or folders of scanned scenes.
+        fit: the statement about the axes and the unit of scenes in the user's own files.
 
     Raises:
-        InputError: several camera parameters are given, a value is out of range, or a sentence is empty.
+        InputError: several camera parameters are given, a value is out of range, a sentence is empty, or axes or a unit
+            are stated without a scene.
     """
 
     images: tuple[Path, ...] = ()
@@ -37,6 +40,7 @@ class InferRequest:
     expressions: tuple[str, ...] = ()
     maps: bool = False
     scenes: tuple[Path, ...] = ()
+    fit: Fit = Fit()  # noqa: RUF009 - it is immutable
 
     def __post_init__(self) -> None:
         if sum(given is not None for given in (self.calibration, self.focal, self.field_of_view)) > 1:
@@ -47,6 +51,8 @@ class InferRequest:
             raise InputError(
                 f"--fov {self.field_of_view:g}: expected a horizontal field of view in degrees, between 0 and 180"
             )
+        if self.fit.stated and not self.scenes:
+            raise InputError(f"{self.fit.stated}: is for --scene", "leave it away")
         for number, expression in enumerate(self.expressions, 1):
             if not expression.strip():
                 raise InputError(

@@ -2,8 +2,8 @@
 
 The answers (boxes and masks) are in g3d/data/answers.py and can also be imported from here. Letters in shapes: B
 samples of a batch, I images of a batch, H and W pixels. Frames: `camera` is KITTI's rectified camera-0 frame (x right,
-y down, z forward, metres); `scene` is the frame of a scan's own file and `aligned` is that frame after the scan's axis
-alignment (both z up, metres).
+y down, z forward, metres); `scene` is the frame of a scan's own file, after the transform of its source if it has one,
+and `aligned` is that frame after the scan's axis alignment (both z up, metres).
 """
 
 from __future__ import annotations
@@ -49,11 +49,14 @@ class SceneSource:
         path: prepared folder, folder of the raw scan, or mesh file; None where it is not known.
         name: the scene's name, for example "scene0000_00".
         frame: the frame of the boxes in answers about this scene.
+        transform: (4, 4) float64, from the coordinates of a user's own file to the frame `scene` of the answers; None
+            if they are the same.
     """
 
     path: str | None
     name: str
     frame: Literal["scene", "aligned"] = "scene"
+    transform: np.ndarray | None = None
 
 
 Source = ImageSource | SceneSource

@@ -46,10 +46,11 @@ def draw_scene_answers(
         InputError: a prediction cannot be drawn.
         EnvironmentProblem: a file cannot be written.
     """
-    groups: dict[tuple[str | None, str, str], list[tuple[SceneSource, SceneItem]]] = {}
+    groups: dict[tuple[str | bytes | None, ...], list[tuple[SceneSource, SceneItem]]] = {}
     for name, prediction in predictions:
         source, item = scene_item(prediction, name, truth, not texts.labels_only)
-        groups.setdefault((source.path, source.name, source.frame), []).append((source, item))
+        transform = None if source.transform is None else source.transform.tobytes()
+        groups.setdefault((source.path, source.name, source.frame, transform), []).append((source, item))
     class_names = {name for group in groups.values() for _, item in group for name in item.class_names}
     page = ScenePage(sorted(class_names), texts.threshold)
     files = [form for form in dict.fromkeys(formats) if form != "html"]
@@ -102,7 +103,7 @@ def scene_item(
 
 def _room(source: SceneSource) -> Room:
     assert source.path is not None
-    return load_room(Path(source.path), aligned=source.frame == "aligned")
+    return load_room(Path(source.path), aligned=source.frame == "aligned", placed=source.transform)
 
 
 def _write_files(base: Path, room: Room, item: SceneItem, files: Sequence[Format], min_score: float) -> list[Path]:

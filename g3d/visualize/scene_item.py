@@ -52,8 +52,9 @@ class SceneItem:
     def placed(self, room: Room) -> SceneItem:
         """Return the item with masks over the scene's vertices and boxes in their frame.
 
-        Answers refer to the scene's file. The scene omits vertices of the file that cannot be drawn, and an offset may
-        be subtracted from its coordinates.
+        Masks refer to the vertices of the scene's file, and boxes to its coordinates after the transform of the source.
+        The scene omits vertices that cannot be drawn or by which a cloud is thinned, and an offset may be subtracted
+        from its coordinates.
 
         Raises:
             InputError: the length of a mask differs from the number of vertices in the file.

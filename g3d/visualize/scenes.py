@@ -1,4 +1,4 @@
-"""Load indoor scenes for drawing: prepared scenes, raw scans, or any mesh or cloud that `read_mesh` reads."""
+"""Load indoor scenes for drawing: prepared scenes, raw scans, published scenes, or a user's own mesh or cloud."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from g3d.data.scannet.arrays import align, refer_instances
 from g3d.data.scannet.folder import ScanFolder, read_scan
 from g3d.data.scannet.frames import open_frames
 from g3d.data.scannet.labels import NYU40_NAMES
-from g3d.data.scannet.mesh import SUFFIXES, read_mesh
+from g3d.data.scannet.mesh import SUFFIXES
+from g3d.data.scannet.other_formats import how_to_convert
 from g3d.data.scannet.published_scenes import is_published, read_published_scene
 from g3d.data.scannet.scenes import FILE, read_scene
-from g3d.data.scannet.user_scenes import one_scene
+from g3d.data.scannet.upright import FILE_FRAME, Fit, about, moved, placement
+from g3d.data.scannet.user_scenes import is_own_file, one_scene, read_own_mesh
 from g3d.errors import InputError, MissingDataError, did_you_mean
 from g3d.names import file_name
 from g3d.visualize.room import CameraView, Layer, Room, RoomObject, camera_view
@@ -35,6 +37,7 @@ def draw_scene(
     aligned: bool = True,
     frames: Path | None = None,
     layer: str | None = None,
+    fit: Fit = Fit(),
 ) -> list[Path]:
     """Write a scene as a page, PLY or GLB; return the files.
 
@@ -46,12 +49,14 @@ def draw_scene(
         aligned: transform the scene to the axis-aligned frame if its alignment is known. The page states its frame.
         frames: a recording (.sens) or folder of frames, whose cameras are drawn.
         layer: the colouring of PLY and GLB; None: the first layer.
+        fit: the statement about the axes and the unit of a user's own file, which is drawn in metres with z up.
 
     Raises:
-        MissingDataError, InputError: there is nothing to draw at `path`, or the layer does not exist.
+        MissingDataError, InputError: there is nothing to draw at `path`, the layer does not exist, or axes or a unit
+            are stated of a ScanNet scene.
         EnvironmentProblem: the files cannot be written.
     """
-    room = load_room(path, aligned, frames)
+    room = load_room(path, aligned, frames, fit)
     layer = layer or next(iter(room.layers))
     if layer not in room.layers:
         raise InputError(f"--layer {layer}: this scene has {', '.join(room.layers)}{did_you_mean(layer, room.layers)}")
@@ -79,11 +84,22 @@ def check_scene(path: Path, named: str) -> None:
         raise MissingDataError(f"{named}: not found at {path}", _EXPECTED)
 
 
-def load_room(path: Path, aligned: bool = True, frames: Path | None = None) -> Room:
-    """Load the scene at a path for drawing; the arguments are those of `draw_scene`."""
+def load_room(
+    path: Path, aligned: bool = True, frames: Path | None = None, placed: Fit | np.ndarray | None = None
+) -> Room:
+    """Load the scene at a path for drawing; the other arguments are those of `draw_scene`.
+
+    Args:
+        placed: for a user's own file: the statement about its axes and unit, by which it is corrected; the transform
+            (4, 4) of its coordinates that was decided before; or None for the coordinates of the file.
+    """
     path, in_place = one_scene(path), None
-    if path.is_file() and path.suffix.lower() in SUFFIXES:
-        room, alignment = _mesh_room(path), None
+    transform = None
+    if is_own_file(path):
+        room, in_place, transform = _mesh_room(path, placed)
+        alignment = None
+    elif isinstance(placed, Fit) and placed.stated and path.exists():
+        raise InputError(f"{placed.stated}: {path} is a ScanNet scene, whose axes and unit are known", "leave it away")
     elif (path / FILE).is_file():
         room, alignment = _prepared_room(path)
     elif is_published(path):
@@ -92,19 +108,19 @@ def load_room(path: Path, aligned: bool = True, frames: Path | None = None) -> R
     elif path.is_dir():
         room, alignment = _raw_room(path)
     elif path.exists():
-        raise InputError(f"--scene {path}: is no scene", _EXPECTED)
+        raise InputError(f"--scene {path}: is no scene", how_to_convert(path) or _EXPECTED)
     else:
         raise MissingDataError(f"--scene {path}: no such scene", _EXPECTED)
     turned = alignment if aligned else None
     if in_place is not None:
         frame = in_place
     elif alignment is None:
-        frame = "The frame is the file's own: no axis alignment is known."
+        frame = FILE_FRAME
     else:
         frame = (
             "Axis alignment is applied." if aligned else "Axis alignment is not applied: this is the scan's raw frame."
         )
-    cameras = _cameras(frames) if frames is not None else []
+    cameras = _cameras(frames, transform) if frames is not None else []
     return _turned(replace(room, cameras=cameras, notes=[frame, *room.notes]), turned)
 
 
@@ -121,9 +137,7 @@ def _turned(room: Room, alignment: np.ndarray | None) -> Room:
             objects.append(replace(thing, corners=_corners(low, high), size=size))
         else:
             objects.append(thing)
-    cameras = room.cameras
-    if alignment is not None:
-        cameras = [CameraView(c.name, c.corners @ alignment[:3, :3].T + alignment[:3, 3]) for c in cameras]
+    cameras = room.cameras if alignment is None else [_moved_camera(camera, alignment) for camera in room.cameras]
     return replace(room, vertices=vertices, objects=objects, cameras=cameras)
 
 
@@ -133,20 +147,30 @@ def _corners(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return np.array([[(low, high)[x][0], (low, high)[y][1], (low, high)[z][2]] for z in (0, 1) for x, y in ring])
 
 
-def _mesh_room(path: Path) -> Room:
-    mesh = read_mesh(path, lenient=True)
+def _mesh_room(path: Path, placed: Fit | np.ndarray | None) -> tuple[Room, str, np.ndarray | None]:
+    """Return the scene in a user's own file, a sentence about its frame, and the transform from the file's frame."""
+    mesh = read_own_mesh(path, reported=isinstance(placed, np.ndarray))
+    frame = FILE_FRAME
+    transform = placement(mesh, path, placed) if isinstance(placed, Fit) else placed
+    if transform is not None:
+        mesh, frame = replace(mesh, vertices=moved(mesh, transform), offset=None), about(transform)
     layers = {"colours": Layer(_colours(mesh.colours, len(mesh.vertices)))}
     if mesh.labels is not None:
         layers["labels"] = _classes(mesh.labels)
     notes = [] if mesh.offset is None else [f"{mesh.offset.tolist()} is subtracted from the file's coordinates."]
+    if mesh.colours is None:
+        notes.append("The file has no colours.")
+    if mesh.left_out:
+        notes.append(f"{mesh.left_out:,} of the file's {mesh.left_out + len(mesh.vertices):,} points are left out.")
     faces = mesh.faces if len(mesh.faces) else None
-    return Room(
+    room = Room(
         *(path.stem, mesh.vertices, faces, layers),
         notes=notes,
         offset=mesh.offset,
         rows=mesh.rows,
         left_out=mesh.left_out,
     )
+    return room, frame, transform
 
 
 def _prepared_room(path: Path) -> tuple[Room, np.ndarray | None]:
@@ -205,8 +229,13 @@ def _classes(nyu40: np.ndarray) -> Layer:
     return Layer(ids=nyu40.astype(np.int32) - 1, names={k - 1: name for k, name in enumerate(NYU40_NAMES) if k})
 
 
-def _cameras(frames: Path) -> list[CameraView]:
-    """Return at most `_MOST_CAMERAS` evenly spaced cameras of a recording, without frames that have no pose."""
+def _moved_camera(camera: CameraView, transform: np.ndarray) -> CameraView:
+    return CameraView(camera.name, camera.corners @ transform[:3, :3].T + transform[:3, 3])
+
+
+def _cameras(frames: Path, transform: np.ndarray | None) -> list[CameraView]:
+    """Return at most `_MOST_CAMERAS` evenly spaced cameras of a recording after a transform (4, 4), without frames that
+    have no pose."""
     with open_frames(frames) as source:
         chosen = [source.frame(index) for index in range(0, len(source), max(1, -(-len(source) // _MOST_CAMERAS)))]
         views = []
@@ -216,4 +245,4 @@ def _cameras(frames: Path) -> list[CameraView]:
                 views.append(
                     camera_view(frame.name, frame.pose.astype(float), frame.colour_intrinsics, size, reach=0.25)
                 )
-    return views
+    return views if transform is None else [_moved_camera(view, transform) for view in views]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from g3d.data.predictions import read_predictions, write_predictions
-from g3d.data.types import CameraBoxes, ImageSource, Prediction
+from g3d.data.types import CameraBoxes, ImageSource, Prediction, SceneBoxes, SceneSource
 from g3d.errors import EnvironmentProblem, InputError, MissingDataError
 
 NOWHERE = ImageSource()
@@ -98,6 +98,29 @@ def test_every_bit_comes_back(tmp_path: Path) -> None:
     assert len(read) == 3
     for a, b in zip(read, written, strict=True):
         assert_equal(a, b)
+
+
+def test_the_transform_of_a_scene_comes_back_and_is_optional(tmp_path: Path) -> None:
+    transform = np.diag([0.001, 0.001, 0.001, 1])
+    transform[:3, 3] = [-452_345.1, 5_411_948 / 7, 0]
+    nothing = SceneBoxes(np.zeros(0, str), np.zeros((0, 3)), np.zeros((0, 3)), scores=np.zeros(0))
+    written = [
+        Prediction("a", SceneSource("a.ply", "a", "scene", transform), (nothing,)),
+        Prediction("b", SceneSource("b", "b", "aligned"), (nothing,)),
+    ]
+    write_predictions(tmp_path / "p.jsonl", written)
+    first, second = (p.source for p in read_predictions(tmp_path / "p.jsonl"))
+    assert isinstance(first, SceneSource)
+    assert isinstance(second, SceneSource)
+    assert first.transform is not None
+    assert np.array_equal(first.transform, transform)
+    assert (first.path, first.name, first.frame) == ("a.ply", "a", "scene")
+    assert second.transform is None
+    lines = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
+    assert set(lines[1]["source"]) == {"kind", "path", "name", "frame"}  # as files of earlier versions
+    lines[0]["source"]["transform"] = [[1, 0, 0, 0]] * 3
+    with pytest.raises(InputError, match=r":1: source\.transform: found .*, expected 4 rows of 4 numbers"):
+        read_predictions(write_lines(tmp_path / "bad.jsonl", lines[0]))
 
 
 def test_one_line_per_record_and_unknown_values_left_out(tmp_path: Path) -> None:

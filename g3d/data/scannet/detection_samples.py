@@ -27,7 +27,9 @@ from g3d.data.scannet.detection import (
 )
 from g3d.data.scannet.detection_config import AugmentConfig, DataConfig
 from g3d.data.scannet.detection_scenes import read_detection_scene
-from g3d.data.scannet.user_scenes import read_points
+from g3d.data.scannet.scenes import FILE
+from g3d.data.scannet.upright import translation
+from g3d.data.scannet.user_scenes import one_scene, read_points
 from g3d.data.types import SceneSource
 from g3d.errors import InputError
 
@@ -119,8 +121,8 @@ class DetectionSamples:
         drawn: None: training takes each scene on its own.
 
     Args:
-        sources: the scenes. They are ScanNet scenes (see `read_detection_scene`) if their frame is "aligned", and
-            otherwise a user's own (see `read_points`).
+        sources: the scenes. Prepared and published scenes of frame "aligned" are read as the published form has them
+            (see `read_detection_scene`); all others are read whole (see `read_points`).
         settings: how points are drawn.
         targets: makes the system's targets of an item; None makes none. Scenes must then be annotated.
         system: the objects that count, and their classes.
@@ -155,7 +157,7 @@ class DetectionSamples:
         return [self._sample(self.sources[index], rng) for index in indices]
 
     def _sample(self, source: SceneSource, rng: np.random.Generator | None) -> SceneSample:
-        scene = self._scene(source)
+        scene, source = self._scene(source)
         number = self.settings.repetition if rng is None else int(rng.integers(1 << 62))
         random = draw_generator(source.name, number)
         item = draw_item(
@@ -171,16 +173,21 @@ class DetectionSamples:
         except InputError as error:
             raise InputError(f"scene {source.name}: {error.message}", error.hint) from None
 
-    def _scene(self, source: SceneSource) -> DetectionScene:
+    def _scene(self, source: SceneSource) -> tuple[DetectionScene, SceneSource]:
+        """Return a scene, and its source with the transform of the returned points."""
         if source.path is None:
             raise InputError(f"scene {source.name}: expected a path")
-        if source.frame != "aligned":
-            mesh = read_points(Path(source.path))
-            return _unlabelled(source.name, mesh.vertices, mesh.colours)
-        scene = read_detection_scene(Path(source.path))
+        path = one_scene(Path(source.path))
+        if source.frame == "aligned" and (path.suffix == ".npy" or (path / FILE).is_file()):
+            scene = read_detection_scene(path)
+        else:
+            mesh = read_points(source)
+            scene = _unlabelled(source.name, mesh.vertices, mesh.colours)
+            if mesh.offset is not None:
+                source = replace(source, transform=translation(-mesh.offset))
         if self.targets is not None and not scene.annotated:
             raise InputError(f"scene {source.name}: not annotated, expected labels to train on", "leave it out")
-        return scene
+        return scene, source
 
 
 def _unlabelled(name: str, points: np.ndarray, colours: np.ndarray | None) -> DetectionScene:

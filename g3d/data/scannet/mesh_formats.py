@@ -1,4 +1,4 @@
-"""Readers of mesh and cloud files other than PLY: OBJ, STL, OFF and glTF with trimesh, and text files of points."""
+"""Reader of mesh files other than PLY: OBJ, STL, OFF and glTF with trimesh."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from g3d.data.scannet.raw_mesh import Polygons, RawMesh
 from g3d.errors import InputError
 
 TRIMESH_SUFFIXES = (".obj", ".stl", ".off", ".glb", ".gltf")
-POINT_SUFFIXES = (".xyz", ".txt")
-_COMMENTS = ("#", "//")
 
 
 def read_with_trimesh(path: Path) -> RawMesh:
@@ -56,36 +54,6 @@ def read_with_trimesh(path: Path) -> RawMesh:
     if kind == "stl":
         vertices, triangles = _joined(vertices, triangles)
     return RawMesh(vertices, Polygons.of_rows(triangles) if len(triangles) else None, _vertex_colours(parts))
-
-
-def read_point_list(path: Path) -> RawMesh:
-    """Return the cloud in a text file with one point per line: x y z, and red green blue if there are six columns.
-
-    Columns are separated by spaces, tabs, commas or semicolons. Lines that begin with # or // are comments. A first
-    line of one integer (the number of points) or of column names is skipped. Columns four to six are colours if they
-    hold integers of 0 to 255; other columns (intensity, normals) are not read.
-
-    Raises:
-        InputError: a line has another number of columns than the others, fewer than three, or a word that is no number.
-    """
-    with path.open(encoding="latin-1") as file:
-        rows = ((number, line) for number, line in enumerate(file) if not line.isspace())
-        number, first = next(((k, line) for k, line in rows if not line.lstrip().startswith(_COMMENTS)), (0, ""))
-    separator = next((mark for mark in ",;" if mark in first), None)
-    words = [word for word in first.split(separator) if word.strip()]
-    title = len(words) == 1 or not any(_is_number(word) for word in words)
-    try:
-        with warnings.catch_warnings(), path.open(encoding="latin-1") as file:
-            warnings.filterwarnings("ignore", "loadtxt: input contained no data")
-            table = np.loadtxt(file, np.float64, _COMMENTS, separator, skiprows=number + title, ndmin=2)
-    except ValueError as error:
-        raise InputError(f"mesh {path}: {str(error).split(';')[0]}", "expected one point a line: x y z") from None
-    if table.size and table.shape[1] < 3:
-        raise InputError(f"mesh {path}: {table.shape[1]} columns, expected x y z")
-    vertices, others = (table[:, :3], table[:, 3:]) if table.size else (np.zeros((0, 3)), np.zeros((0, 0)))
-    if others.shape[1] == 3 and ((others >= 0) & (others <= 255) & (others == np.round(others))).all():
-        return RawMesh(vertices, colours=tuple(others.astype(np.uint8).T))  # type: ignore[arg-type]
-    return RawMesh(vertices)
 
 
 def _load(path: Path, source: Path | io.BytesIO, kind: str) -> list[Any]:
@@ -154,11 +122,3 @@ def _vertex_colours(parts: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, np.nd
             return None
         found.append(np.asarray(colours, np.uint8)[:, :3])
     return tuple(np.concatenate(found).T) if found else None  # type: ignore[return-value]
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True

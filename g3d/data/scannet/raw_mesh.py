@@ -59,9 +59,24 @@ class RawMesh:
         polygons: faces; None for a point cloud.
         colours: three arrays (N,) of any type, red, green, blue; None if the file has none.
         labels: (N,) of any type, the vertex property `label`; None if the file has none.
+        total: number of vertices in the file; None: N.
+        step: the vertices are every step-th of the file, from the first.
     """
 
     vertices: np.ndarray
     polygons: Polygons | None = None
     colours: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
     labels: np.ndarray | None = None
+    total: int | None = None
+    step: int = 1
+
+    def thinned(self, most: int) -> RawMesh:
+        """Return a cloud with at most `most` points, of which every k-th is kept; a mesh is returned as it is."""
+        count = len(self.vertices)
+        if self.polygons is not None or self.step > 1 or count <= most:
+            return self
+        step = -(-count // most)
+        colours, labels = self.colours, None if self.labels is None else self.labels[::step]
+        if colours is not None:
+            colours = (colours[0][::step], colours[1][::step], colours[2][::step])
+        return RawMesh(self.vertices[::step].copy(), None, colours, labels, count, step)

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.own_rooms import own_room, y_up
 from support.scans import draw_scans
 from support.verbs import g3d
 
 from g3d.data.scannet.detection_samples import DetectionSamples, PointSettings, SceneBatch
 from g3d.data.scannet.mean_sizes import DETECTION_MEAN_SIZES
+from g3d.data.scannet.user_scenes import own_source, read_points
 from g3d.data.types import SceneSource
 from g3d.datasets.scannet import DATASET
 from g3d.errors import InputError
@@ -91,3 +93,42 @@ def test_a_users_cloud_of_ten_points_is_drawn_with_repetition(tmp_path: Path) ->
     (sample,) = found.read([0], None)
     assert sample.points.shape == (64, 3)
     assert len(sample.points.unique(dim=0)) <= 10
+
+
+def drawn_from(points: torch.Tensor, cloud: np.ndarray) -> bool:
+    """Whether all drawn points are among those of a cloud."""
+    known = {tuple(row) for row in np.round(cloud.astype(np.float64), 4).tolist()}
+    return {tuple(row) for row in np.round(points.numpy().astype(np.float64), 4).tolist()} <= known
+
+
+def test_points_of_an_own_scan_are_corrected(tmp_path: Path) -> None:
+    room = own_room()
+    source = own_source(room.write(tmp_path / "room.ply", y_up(room.vertices) * 1000))
+    (sample,) = DetectionSamples([source], PointSettings(500, height=True)).read([0], None)
+    assert sample.source is source
+    assert sample.points[:, :3].abs().max() < 8
+    assert 0 <= sample.points[:, 3].min() < 0.1 < 2.4 < sample.points[:, 3].max() < 2.61
+
+
+def test_an_offset_becomes_the_transform_of_the_source(tmp_path: Path) -> None:
+    room = own_room()
+    np.savez(tmp_path / "room.npz", points=room.vertices + np.array([452_345.0, 5_411_948.0, 0]))
+    (sample,) = DetectionSamples([SceneSource(str(tmp_path / "room.npz"), "room")], PointSettings(50)).read([0], None)
+    assert sample.source.transform is not None
+    whole = room.vertices + np.array([452_345.0, 5_411_948.0, 0]) + sample.source.transform[:3, 3]
+    assert drawn_from(sample.points, whole)
+
+
+def test_raw_and_prepared_scans_of_a_request_are_aligned(root: Path) -> None:
+    for place in (root.parent / "scans" / "scene0000_00", root / "scenes" / "scene0000_00"):
+        source = own_source(place)
+        (sample,) = DetectionSamples([source], PointSettings(300)).read([0], None)
+        assert sample.source.frame == "aligned"
+        assert drawn_from(sample.points, read_points(source).vertices)
+        assert not drawn_from(sample.points, read_points(place).vertices)
+
+
+def test_a_raw_scan_has_no_targets(root: Path) -> None:
+    source = own_source(root.parent / "scans" / "scene0000_00")
+    with pytest.raises(InputError, match="scene0000_00: not annotated"):
+        DetectionSamples([source], PointSettings(300), targets_of).read([0], None)

@@ -91,6 +91,38 @@ def test_nodes_of_a_gltf_scene_are_placed_and_joined(tmp_path: Path) -> None:
     assert sorted(corners[:, :, 2].min(1).tolist()) == [0, 5]
 
 
+def test_scaled_nodes_of_a_glb_are_placed(tmp_path: Path) -> None:
+    scene = trimesh.Scene()
+    scale, move = np.diag([1000.0, 1000, 1000, 1]), trimesh.transformations.translation_matrix([1.0, 2, 3])
+    scene.graph.update(frame_to="scaled", frame_from="world", matrix=move @ scale)
+    scene.add_geometry(
+        trimesh.Trimesh(POINTS / 1000, FACES, process=False), parent_node_name="scaled", transform=np.diag([1, 2, 1, 1])
+    )
+    scene.export(tmp_path / "m.glb")
+    stored = POINTS * [1, 2, 1] + [1, 2, 3]
+    np.testing.assert_allclose(
+        read_mesh(tmp_path / "m.glb").vertices, np.stack([stored[:, 0], -stored[:, 2], stored[:, 1]], 1), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_glb_is_one_line(tmp_path: Path, share: float) -> None:
+    content = drawn(tmp_path / "m.glb").read_bytes()
+    (tmp_path / "m.glb").write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(InputError, match=r"m\.glb: not a (glTF|readable GLB) file") as caught:
+        read_mesh(tmp_path / "m.glb", lenient=True)
+    assert "\n" not in caught.value.message
+
+
+def test_an_obj_without_its_material_file_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "m.obj").write_text(OBJ)
+    assert not (tmp_path / "room.mtl").exists()
+    mesh = read_mesh(tmp_path / "m.obj", lenient=True)
+    assert mesh.vertices.shape == (7, 3)
+    assert mesh.colours is None
+    assert caplog.text == ""
+
+
 def test_a_gltf_names_its_buffers(tmp_path: Path) -> None:
     mesh = trimesh.Trimesh(POINTS, FACES, process=False)
     for name, content in trimesh.Scene(mesh).export(file_type="gltf").items():
