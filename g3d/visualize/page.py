@@ -1,6 +1,6 @@
 """Framework of the result pages: items, figures and notes in one self-contained HTML file.
 
-The two views, images (image_page.py) and scenes (scene_page.py), each add their own data and one script in assets/.
+The two views, images (image_page.py) and scenes (scene_page.py), each add their own data and scripts in assets/.
 Every item is a JSON object with these fields:
     name: unique, part of the item's address (#item=...); expression: sentence or null;
     group: number of its image or scene; measure, bound, iou, right: see verdict.py;
@@ -26,6 +26,10 @@ from g3d.visualize.verdict import Verdict
 View = Literal["image", "scene"]
 MAX_MEGABYTES = 19.0
 """Limit on the size of a page's items; with scripts and styles (0.7 MB) a page stays below 20 MB."""
+_SCRIPTS: dict[View, tuple[str, ...]] = {
+    "image": ("space.js", "image.js"),
+    "scene": ("space.js", "signs.js", "room.js", "scene.js"),
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def write_page(path: Path | str, view: View, texts: PageTexts, items: Sequence[s
         "table": None if texts.table is None else _table(texts.table, texts.comparison),
         **data,
     }
-    scripts = ("three.bundle.min.js", "page.js", "space.js", f"{view}.js")
+    scripts = ("three.bundle.min.js", "page.js", "objects.js", *_SCRIPTS[view])
     text = json_for_script(head)
     parts = {
         "title": html.escape(texts.title),
