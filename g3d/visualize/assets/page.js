@@ -197,7 +197,8 @@ G3D.toolbar = (page) => {
   });
   G3D.footer(page);
   return {
-    update(state) {
+    update(state, changed) {
+      if (changed.every((name) => name === "hovered")) return;
       const { matching } = page;
       $("previous").disabled = page.next(-1) === undefined;
       $("next").disabled = page.next(1) === undefined;

@@ -228,11 +228,13 @@ G3D.RoomSpace = class RoomSpace extends G3D.Space {
   // Show the objects of a sentence from close by, until the reader chooses another view or moves the camera. The camera is then kept while
   // the scene stays the same.
   openView(opened, located) {
-    this.before = null;
+    if (this.before) this.following = this.before.following; // an object of the item before is selected
     const close = this.page.item.expression && located;
     if (opened || this.following) {
       this.look(close ? "answer" : "orbit", !opened);
       this.following = true;
+    } else {
+      this.goBack();
     }
   }
 
@@ -244,16 +246,12 @@ G3D.RoomSpace = class RoomSpace extends G3D.Space {
   // Fly to the selected object; without one, back to the view before the selection.
   follow(selected) {
     if (selected === null) {
-      const { before } = this;
-      if (!before) return;
-      this.before = null;
-      this.release();
-      if (before.view) this.look(before.view, true);
-      else this.fly(before, true);
+      this.goBack();
       return;
     }
     const pressed = Object.keys(this.button).find((name) => this.button[name].getAttribute("aria-pressed") === "true");
-    this.before ??= { position: this.camera.position.clone(), target: this.controls.target.clone(), fov: this.camera.fov, view: pressed };
+    const { camera, controls, following } = this;
+    this.before ??= { position: camera.position.clone(), target: controls.target.clone(), fov: camera.fov, view: pressed, following };
     const bounds = this.extent(this.page.shown.filter((o) => o.id === selected));
     if (bounds.isEmpty()) return;
     this.release();
@@ -261,6 +259,17 @@ G3D.RoomSpace = class RoomSpace extends G3D.Space {
     towards.z = Math.max(towards.z, 0.5);
     this.fly(this.fitted(bounds.expandByScalar(0.4), towards, 2.2), true);
     if (this.root.getBoundingClientRect().top < 0) this.root.scrollIntoView({ block: "start" });
+  }
+
+  // Fly back to the view before the selection, unless the reader has chosen another view since.
+  goBack() {
+    const { before } = this;
+    if (!before) return;
+    this.before = null;
+    this.release();
+    if (before.view) this.look(before.view, true);
+    else this.fly(before, true);
+    this.following = before.following;
   }
 
   // Return the bounds of some objects: of their boxes and points.
@@ -316,7 +325,8 @@ G3D.RoomSpace = class RoomSpace extends G3D.Space {
     const shown = this.page.item.expression ? this.page.shown.filter((o) => o.answer || o.truth) : this.page.shown;
     const close = this.extent(shown.length ? shown : this.page.shown);
     const bounds = close.isEmpty() ? this.bounds : close;
-    const inward = this.bounds.getCenter(new THREE.Vector3()).sub(bounds.getCenter(new THREE.Vector3())).setZ(0); // from the side of the scene's centre, so that no wall is in between
+    const [centre, middle] = [this.bounds, bounds].map((box) => box.getCenter(new THREE.Vector3()));
+    const inward = centre.sub(middle).setZ(0); // from the side of the scene's centre, so that no wall is in between
     if (inward.length() < 0.1) inward.set(-0.3, -1, 0);
     return this.fitted(bounds.clone().expandByScalar(0.4), inward.normalize().setZ(0.85), 3.5);
   }
