@@ -14,6 +14,7 @@ from PIL import Image
 from support.drawn_room import CEILING, FLOOR, NEAR_WALL, drawn_room
 from support.page_data import data_of
 from support.page_reader import Reader
+from support.paths import REAL
 
 from g3d.data.answers import SceneBoxes
 from g3d.visualize.class_colours import class_colours
@@ -22,8 +23,10 @@ from g3d.visualize.palette import rgba
 from g3d.visualize.room import Room
 from g3d.visualize.scene_item import SceneItem
 from g3d.visualize.scene_page import ScenePage, write_room_page
+from g3d.visualize.scenes import load_room
 
 CHAIRS = 24
+SCAN = REAL / "scannet" / "scans" / "scene0000_00"
 SIGNS = """[...document.querySelectorAll(".scene .sign")].filter((one) => one.style.visibility === "visible")
 .map((one) => {
   const { left, top, right, bottom } = one.getBoundingClientRect();
@@ -320,3 +323,19 @@ def test_detections_and_labels_share_colours_and_have_their_controls(browser: An
         reader.slide(0.3)
         reader.tab.locator(".classes button", has_text="wall").click()  # chosen by name, it is shown
         assert [row.inner_text() for row in reader.tab.locator(".objects tbody td:first-child").all()] == ["wall"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SCAN.is_dir(), reason="the real scan is not here")
+@pytest.mark.parametrize("size", [(1440, 900), (390, 844)])
+def test_a_real_room_of_67_objects_is_readable(browser: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    page = write_room_page(tmp_path / "room.html", load_room(SCAN))
+    for reader in open_page(browser, page):
+        reader.tab.set_viewport_size({"width": size[0], "height": size[1]})
+        assert reader.text("#count") == "56 of 67 objects shown"
+        for view in ("Top view", "Front", "Side", "Overview"):
+            reader.tab.get_by_role("button", name=view).click()
+            assert len(signs(reader)) > 8
+        assert reader.tab.evaluate("document.documentElement.scrollWidth") <= size[0]
+        area = reader.tab.locator(".scene").bounding_box()
+        assert area["y"] + area["height"] <= size[1]
