@@ -1,6 +1,6 @@
 """Framework of the result pages: items, figures and notes in one self-contained HTML file.
 
-The two views, images (image_page.py) and scenes (scene_page.py), each add their own data and one script in assets/.
+The two views, images (image_page.py) and scenes (scene_page.py), each add their own data and scripts in assets/.
 Every item is a JSON object with these fields:
     name: unique, part of the item's address (#item=...); expression: sentence or null;
     group: number of its image or scene; measure, bound, iou, right: see verdict.py;
@@ -24,7 +24,12 @@ from g3d.visualize.assemble import asset, fill, json_for_script
 from g3d.visualize.verdict import Verdict
 
 View = Literal["image", "scene"]
-MAX_MEGABYTES = 32.0
+MAX_MEGABYTES = 19.0
+"""Limit on the size of a page's items; with scripts and styles (0.7 MB) a page stays below 20 MB."""
+_SCRIPTS: dict[View, tuple[str, ...]] = {
+    "image": ("space.js", "image.js"),
+    "scene": ("space.js", "signs.js", "room.js", "scene.js"),
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ def write_page(path: Path | str, view: View, texts: PageTexts, items: Sequence[s
         "table": None if texts.table is None else _table(texts.table, texts.comparison),
         **data,
     }
-    scripts = ("three.bundle.min.js", "page.js", "space.js", f"{view}.js")
+    scripts = ("three.bundle.min.js", "page.js", "objects.js", *_SCRIPTS[view])
     text = json_for_script(head)
     parts = {
         "title": html.escape(texts.title),
@@ -98,7 +103,7 @@ def check_names(path: Path | str, names: Sequence[str], word: str) -> None:
 
 def left_out_note(left_out: int, total: int, word: str, megabytes: float) -> str:
     """Return a sentence with the number of items that a page leaves out to stay within its size limit."""
-    return f"{left_out:,} of {total:,} {word}s were left out, to keep this page below {megabytes:g} MB."
+    return f"{left_out:,} of {total:,} {word}s were left out, to keep the content of this page below {megabytes:g} MB."
 
 
 def item_fields(name: str, expression: str | None, group: int, verdict: Verdict) -> dict[str, Any]:

@@ -10,6 +10,11 @@ import numpy as np
 
 NOTHING = "#8a939e"
 
+STRUCTURE = frozenset(
+    {"wall", "floor", "ceiling", "otherstructure", "other structure", "unannotated", "unlabelled", "unlabeled"}
+)
+"""Classes of the room itself and of parts without a label; their boxes enclose all others."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -50,6 +55,11 @@ class RoomObject:
     size: tuple[float, float, float] | None = None
     score: float | None = None
     colour: str | None = None
+
+    @property
+    def is_structure(self) -> bool:
+        """True for walls, floor and ceiling, which a page hides at first."""
+        return self.name.lower() in STRUCTURE
 
     @property
     def shown_colour(self) -> str:

@@ -10,6 +10,7 @@ from g3d.data.types import Prediction, SceneSource
 from g3d.errors import InputError
 from g3d.names import file_name
 from g3d.progress import Progress
+from g3d.visualize.class_colours import class_colours, neighbours
 from g3d.visualize.page import PageTexts
 from g3d.visualize.room import Room
 from g3d.visualize.room_files import write_room_glb, write_room_ply
@@ -51,8 +52,7 @@ def draw_scene_answers(
         source, item = scene_item(prediction, name, truth, not texts.labels_only)
         transform = None if source.transform is None else source.transform.tobytes()
         groups.setdefault((source.path, source.name, source.frame, transform), []).append((source, item))
-    class_names = {name for group in groups.values() for _, item in group for name in item.class_names}
-    page = ScenePage(sorted(class_names), texts.threshold)
+    page = ScenePage(_colours([item for group in groups.values() for _, item in group]), texts.threshold)
     files = [form for form in dict.fromkeys(formats) if form != "html"]
     progress.begin("scenes", len(groups))
     written: list[Path] = []
@@ -69,6 +69,16 @@ def draw_scene_answers(
         progress.advance()
     progress.end()
     return [*written, page.write(out / "index.html", texts)] if "html" in formats else written
+
+
+def _colours(items: Sequence[SceneItem]) -> dict[str, str]:
+    """Return the colours of all classes; classes that are neighbours in a scene of detections differ most."""
+    near: set[tuple[str, str]] = set()
+    for item in items:
+        boxes = item.boxes if item.true_boxes is None else item.true_boxes
+        if item.expression is None and boxes is not None:
+            near |= neighbours([str(name) for name in boxes.classes], boxes.centers)
+    return class_colours({name for item in items for name in item.class_names}, near)
 
 
 def scene_item(

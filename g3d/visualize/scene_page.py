@@ -14,32 +14,35 @@ from g3d.data.answers import PointMask
 from g3d.errors import InputError
 from g3d.geometry.boxes import EDGES
 from g3d.visualize.assemble import base64_array, json_for_script, rounded
+from g3d.visualize.class_colours import class_colours, neighbours
 from g3d.visualize.page import MAX_MEGABYTES, PageTexts, check_names, item_fields, left_out_note, write_page
 from g3d.visualize.palette import ANSWER, BOTH, LABEL, OTHER
-from g3d.visualize.room import Layer, Room, RoomObject, colour_of
+from g3d.visualize.room import Room, RoomObject
+from g3d.visualize.scene_geometry import ceiling_height, geometry_record, kept_layers, thinned
 from g3d.visualize.scene_item import SceneItem, box_objects
 from g3d.visualize.verdict import Verdict
 
 log = logging.getLogger(__name__)
 
-_LEVELS = 65535
 _MASK_NAME = "points"  # name of masks without a name
+_GEOMETRY = 0.75
+"""Largest share of the page's size that the geometry of one scene takes; larger scenes are thinned."""
 
 
 class ScenePage:
     """A builder of a page of scenes. Scenes are added one at a time, so that only one geometry is in memory.
 
     Args:
-        class_names: classes of the boxes on the whole page; each class gets its own colour.
+        colours: colour of each class of the predicted and labelled boxes on the whole page, see class_colours.py.
         min_score: see g3d/visualize/verdict.py.
         max_megabytes: limit on the size of scenes and items, in 10**6 bytes; the first scene with its first item is
             always kept. Items beyond the limit are left out, and the page states their number.
     """
 
     def __init__(
-        self, class_names: Sequence[str] = (), min_score: float = 0.3, max_megabytes: float = MAX_MEGABYTES
+        self, colours: Mapping[str, str] | None = None, min_score: float = 0.3, max_megabytes: float = MAX_MEGABYTES
     ) -> None:
-        self._colours = {name: colour_of(k) for k, name in enumerate(sorted(set(class_names)))}
+        self._colours = dict(colours or {})
         self._min_score, self._max_megabytes = min_score, max_megabytes
         self._left = round(max_megabytes * 1e6)
         self._scenes: list[dict[str, Any]] = []
@@ -54,10 +57,12 @@ class ScenePage:
             InputError: the scene has no vertices.
         """
         self._names += [item.name for item in items]
-        if self._start(room, [next(iter(room.layers))] if room.layers else []):
+        layers = [next(iter(room.layers))] if room.layers else []
+        started, rows = self._start(kept_layers(room, layers), self._colours, ceiling_height(room))
+        if started:
             number = len(self._scenes) - 1
             for item in items:
-                self._put(_record(item, number, self._min_score, self._colours))
+                self._put(_record(item, number, self._min_score, self._colours, rows))
 
     def add_annotated(self, room: Room) -> None:
         """Add a scene with all its layers, cameras and objects as a single item.
@@ -66,9 +71,11 @@ class ScenePage:
             InputError: the scene has no vertices.
         """
         self._names.append(room.name)
-        if self._start(room, list(room.layers)):
+        colours = _annotated_colours(room)
+        if self._start(room, colours, ceiling_height(room))[0]:
             fields = item_fields(room.name, None, len(self._scenes) - 1, Verdict())
-            objects = [_object(thing, thing.shown_colour) for thing in room.objects]
+            things = sorted(room.objects, key=lambda thing: (thing.is_structure, thing.name, thing.id))
+            objects = [_object(thing, thing.colour or colours[thing.name]) for thing in things]
             self._put({**fields, "scene": fields["group"], "predictions": objects, "truth": None})
 
     def skip(self, items: Sequence[SceneItem]) -> None:
@@ -101,20 +108,21 @@ class ScenePage:
         }
         return write_page(path, "scene", texts, self._items, data)
 
-    def _start(self, room: Room, layers: Sequence[str]) -> bool:
-        """Embed a scene's geometry if it fits; return whether it was embedded."""
+    def _start(self, room: Room, colours: Mapping[str, str], cut: float | None) -> tuple[bool, np.ndarray | None]:
+        """Embed a scene's geometry if it fits; return whether it was embedded, and the rows that `thinned` returns."""
         if not len(room.vertices):
             raise InputError(f"{room.name}: no vertices to draw")
         if self.full:
-            return False
-        scene = _geometry(room, layers)
+            return False, None
+        shown, rows = thinned(room, _GEOMETRY * self._max_megabytes * 1e6)
+        scene = geometry_record(shown, colours, len(room.vertices), cut)
         size = len(json_for_script(scene))
         if size > self._left and self._scenes:
             self.full = True
-            return False
+            return False, None
         self._left -= size
         self._scenes.append(scene)
-        return True
+        return True, rows
 
     def _put(self, record: Mapping[str, Any]) -> None:
         if self.full:
@@ -141,34 +149,15 @@ def write_room_page(path: Path, room: Room) -> Path:
     return page.write(path, PageTexts(room.name, threshold=0.0))
 
 
-def _geometry(room: Room, layers: Sequence[str]) -> dict[str, Any]:
-    low, high = room.vertices.min(0).astype(float), room.vertices.max(0).astype(float)
-    step = np.maximum(high - low, 1e-6) / _LEVELS
-    counts = [f"{len(room.vertices):,} vertices"] + ([] if room.faces is None else [f"{len(room.faces):,} faces"])
-    return {
-        "name": room.name,
-        "summary": ", ".join(counts),
-        "notes": list(room.notes),
-        "low": low.tolist(),
-        "step": step.tolist(),
-        "positions": base64_array(np.rint((room.vertices - low) / step).astype("<u2")),
-        "faces": None if room.faces is None else base64_array(room.faces.astype("<u4")),
-        "layers": {name: _layer(room.layers[name]) for name in layers},
-        "cameras": [{"name": camera.name, "corners": rounded(camera.corners, 4)} for camera in room.cameras],
-    }
+def _annotated_colours(room: Room) -> dict[str, str]:
+    located = [thing for thing in room.objects if thing.corners is not None and not thing.is_structure]
+    centers = np.array([np.mean(np.asarray(thing.corners), axis=0) for thing in located]).reshape(-1, 3)
+    return class_colours({thing.name for thing in room.objects}, neighbours([thing.name for thing in located], centers))
 
 
-def _layer(layer: Layer) -> dict[str, Any]:
-    if layer.colours is not None:
-        return {"colours": base64_array(layer.colours.astype(np.uint8))}
-    assert layer.ids is not None
-    found = [int(i) for i in np.unique(layer.ids)]
-    legend = [(layer.names[i], colour_of(i)) for i in found if i in layer.names]
-    ids = base64_array(layer.ids.astype("<i4"))
-    return {"ids": ids, "palette": {i: colour_of(i) for i in found}, "legend": legend}
-
-
-def _record(item: SceneItem, scene: int, min_score: float, colours: Mapping[str, str]) -> dict[str, Any]:
+def _record(
+    item: SceneItem, scene: int, min_score: float, colours: Mapping[str, str], rows: np.ndarray | None
+) -> dict[str, Any]:
     answer, overlaps = item.answer_boxes(min_score), item.overlaps()
     asked = item.expression is not None
     found = []
@@ -179,24 +168,28 @@ def _record(item: SceneItem, scene: int, min_score: float, colours: Mapping[str,
     best = item.answer_mask()
     for k, (mask, iou) in enumerate(zip(item.masks, item.mask_overlaps(), strict=True)):
         if mask.mask.any():
-            record = _points(mask, ANSWER if k == best else OTHER) | ({"answer": True} if k == best else {})
+            record = _points(mask, ANSWER if k == best else OTHER, rows) | ({"answer": True} if k == best else {})
             found.append(record if iou is None else {**record, "iou": rounded(iou, 4)})
     found.sort(key=lambda record: -record.get("score", 0.0))
     return {
         **item_fields(item.name, item.expression, scene, item.verdict(min_score)),
         "scene": scene,
         "predictions": found,
-        "truth": _truth(item),
+        "truth": _truth(item, colours, rows),
     }
 
 
-def _truth(item: SceneItem) -> list[dict[str, Any]] | None:
+def _truth(item: SceneItem, colours: Mapping[str, str], rows: np.ndarray | None) -> list[dict[str, Any]] | None:
+    """Return the labelled boxes and masks; without a sentence, a box has the colour of its class."""
     if item.true_boxes is None and item.true_mask is None:
         return None
     masks = [] if item.true_mask is None or not item.true_mask.mask.any() else [item.true_mask]
     return [
-        *(_object(replace(thing, score=None), LABEL) for thing in box_objects(item.true_boxes)),
-        *(_points(mask, LABEL) for mask in masks),
+        *(
+            _object(replace(thing, score=None), LABEL if item.expression is not None else colours[thing.name])
+            for thing in box_objects(item.true_boxes)
+        ),
+        *(_points(mask, LABEL, rows) for mask in masks),
     ]
 
 
@@ -208,12 +201,18 @@ def _object(thing: RoomObject, colour: str) -> dict[str, Any]:
         "size": None if thing.size is None else rounded(thing.size, 4),
         "corners": None if thing.corners is None else rounded(thing.corners, 4),
     }
+    if thing.is_structure:
+        record["structure"] = True
     return record if thing.score is None else {**record, "score": rounded(thing.score, 4)}
 
 
-def _points(mask: PointMask, colour: str) -> dict[str, Any]:
-    """Return a mask as a record with first and last point + 1 of every run of points, as little-endian uint32."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.mask.astype(np.int8), [0]])))
+def _points(mask: PointMask, colour: str, rows: np.ndarray | None) -> dict[str, Any]:
+    """Return a mask as a record with first and last point + 1 of every run of points, as little-endian uint32.
+
+    The runs are those of the embedded points, `rows`; the number of points is that of the whole scene.
+    """
+    embedded = mask.mask if rows is None else mask.mask[rows]
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], embedded.astype(np.int8), [0]])))
     record = {
         "class": mask.name or _MASK_NAME,
         "colour": colour,

@@ -185,6 +185,19 @@ def test_views_are_kept_within_a_scene_once_the_reader_has_chosen(reader: Reader
 
 
 @pytest.mark.slow
+def test_a_selection_does_not_keep_the_next_sentence_from_being_shown_close(reader: Reader) -> None:
+    close, overview = (reader.tab.get_by_role("button", name=name) for name in ("Close view", "Overview"))
+    reader.tab.locator(".objects tr.found").first.click()
+    assert close.get_attribute("aria-pressed") == "false"
+    reader.tab.keyboard.press("j")
+    assert close.get_attribute("aria-pressed") == "true"
+    overview.click()
+    reader.tab.locator(".objects tr.found").first.click()
+    reader.tab.keyboard.press("k")
+    assert overview.get_attribute("aria-pressed") == "true"  # chosen by the reader
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])
 def test_pages_fit_their_window(reader: Reader, width: int) -> None:
     reader.tab.set_viewport_size({"width": width, "height": 800})

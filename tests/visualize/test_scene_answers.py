@@ -214,7 +214,7 @@ def test_scenes_beyond_the_bound_are_left_out_and_the_page_says_so(tmp_path: Pat
     assert [scene["name"] for scene in some["scenes"]] == ["a", "b"]
     assert 4 <= len(some["items"]) <= 8
     left = 12 - len(some["items"])
-    assert some["notes"] == [f"{left} of 12 items were left out, to keep this page below 0.0145 MB."]
+    assert some["notes"] == [f"{left} of 12 items were left out, to keep the content of this page below 0.0145 MB."]
     assert len(page(0.0)["items"]) == 1
 
 

@@ -157,6 +157,7 @@ G3D.panels.picture = (root, page) => {
 
   return {
     update(state, changed) {
+      if (changed.every((name) => name === "hovered")) return;
       const { item, shown } = page;
       if (changed.includes("item")) {
         const picture = page.data.pictures[item.image];

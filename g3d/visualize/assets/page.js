@@ -3,8 +3,9 @@
 //
 // A view (image.js, scene.js) registers itself as G3D.views.name with
 //   state(page): its own fields of the state;         panels: names of panels, in rows;
-//   switches: [{ name, words, key, when(page) }];     columns(page): columns of the list of objects, see G3D.columns;
-//   summary(page): text for the header;               start(page): optional, called once before the panels are built.
+//   switches: [{ name, words, key, when(page) }];     columns(page): columns of the list of objects, see objects.js;
+//   summary(page): text for the header;               start(page): optional, called once before the panels are built;
+//   passes(page, object): optional, false for objects that the view's own settings hide.
 // A panel is a function (root, page) that fills its section and returns { update(state, changed) }; it is called once per change, with
 // `changed` the names of the fields of the state that differ. Panels are in G3D.panels by name.
 
@@ -24,6 +25,13 @@ G3D.count = (number, word) => `${number.toLocaleString("en")} ${word}${number ==
 // Return name, score and, if known, distance of an object.
 G3D.label = (object) => [object.class, object.score?.toFixed(2), object.distance !== undefined && `${object.distance.toFixed(0)} m`].filter(Boolean).join("  ");
 
+// Scroll a list so that an entry of it is visible, never the page; `covered` is the height of a heading that sticks to its top.
+G3D.keepInView = (list, entry, covered = 0) => {
+  const [outer, inner] = [list.getBoundingClientRect(), entry.getBoundingClientRect()];
+  if (inner.top < outer.top + covered) list.scrollTop -= outer.top + covered - inner.top;
+  else if (inner.bottom > outer.bottom) list.scrollTop += inner.bottom - outer.bottom;
+};
+
 G3D.Page = class {
   constructor(data) {
     this.data = data;
@@ -32,7 +40,7 @@ G3D.Page = class {
     this.dark = window.matchMedia("(prefers-color-scheme: dark)");
     this.asked = this.items.every((item) => item.expression); // sentences, not detection
     for (const item of this.items) this.prepare(item);
-    this.state = { item: 0, threshold: data.threshold, truth: true, search: "", filter: "all", selected: null };
+    this.state = { item: 0, threshold: data.threshold, truth: true, search: "", filter: "all", selected: null, hovered: null };
     Object.assign(this.state, this.view.state(this));
     this.panels = [];
   }
@@ -50,7 +58,10 @@ G3D.Page = class {
   found(item) { return item.predictions.filter((o) => o.answer || o.score === undefined || o.score >= this.state.threshold); }
 
   // Return the objects of this item that the current settings show: predictions, then labels.
-  get shown() { return [...this.found(this.item), ...(this.state.truth ? this.item.truth ?? [] : [])]; }
+  get shown() {
+    const objects = [...this.found(this.item), ...(this.state.truth ? this.item.truth ?? [] : [])];
+    return this.view.passes ? objects.filter((object) => this.view.passes(this, object)) : objects;
+  }
 
   // Return the numbers of the items that pass the filter and whose name or sentence contains all words of the search.
   get matching() {
@@ -67,9 +78,10 @@ G3D.Page = class {
     const changed = Object.keys(changes).filter((name) => this.state[name] !== changes[name]);
     if (!changed.length) return;
     Object.assign(this.state, changes);
-    if (changed.includes("item") && this.state.selected !== null) {
+    const { selected } = this.state;
+    if (selected !== null && (changed.includes("item") || !this.shown.some((object) => object.id === selected))) {
       this.state.selected = null;
-      changed.push("selected");
+      if (!changed.includes("selected")) changed.push("selected");
     }
     this.update(changed);
     if (changed.includes("item")) location.replace(G3D.address(this.item.name));
@@ -185,7 +197,8 @@ G3D.toolbar = (page) => {
   });
   G3D.footer(page);
   return {
-    update(state) {
+    update(state, changed) {
+      if (changed.every((name) => name === "hovered")) return;
       const { matching } = page;
       $("previous").disabled = page.next(-1) === undefined;
       $("next").disabled = page.next(1) === undefined;
@@ -238,12 +251,6 @@ G3D.list = (root, page) => {
   });
   list.append(...entries);
 
-  // Scroll the list, never the page.
-  const keepInView = (entry) => {
-    const top = entry.offsetTop - root.offsetTop;
-    if (top < root.scrollTop) root.scrollTop = top;
-    else if (top + entry.offsetHeight > root.scrollTop + root.clientHeight) root.scrollTop = top + entry.offsetHeight - root.clientHeight;
-  };
   return {
     update(state, changed) {
       if (root.hidden) return;
@@ -255,84 +262,7 @@ G3D.list = (root, page) => {
       if (!changed.includes("item")) return;
       list.querySelector("[aria-current]")?.removeAttribute("aria-current");
       entries[state.item].firstChild.setAttribute("aria-current", "true");
-      keepInView(entries[state.item]);
-    },
-  };
-};
-
-// Columns of the list of objects that views choose from: { title, cell(object, page), room }; columns with room "wide" and "widest" are
-// hidden in a narrow list.
-G3D.columns = {
-  name: (title) => ({ title, cell: (object, page) => [G3D.swatch(object, page), object.class] }),
-  score: { title: "Score", cell: (object, page) => G3D.score(object, page) },
-  iou: { title: "IoU", cell: (object) => [object.iou === undefined ? "–" : object.iou.toFixed(2)] },
-};
-
-G3D.swatch = (object, page) => {
-  const swatch = G3D.make("span", { class: "swatch" });
-  if (object.truth && page.view.outlined) swatch.classList.add("truth");
-  else swatch.style.background = page.view.colour(page, object, !page.dark.matches);
-  return swatch;
-};
-
-G3D.score = (object, page) => {
-  if (object.score === undefined) return [object.truth ? "label" : "–"];
-  const bar = G3D.make("i");
-  bar.style.cssText = `background:${page.view.colour(page, object, !page.dark.matches)};width:${100 * Math.min(1, Math.max(0, object.score))}%`;
-  return [G3D.make("span", { class: "bar" }, bar), object.score.toFixed(2)];
-};
-
-G3D.panels.objects = (root, page) => {
-  const { make } = G3D;
-  const { data, view } = page;
-  const columns = view.columns(page);
-  const [heading, badge, count, rows] = [make("h2"), make("span", { id: "verdict", class: "badge" }), make("span", { class: "quiet", id: "count" }), make("tbody")];
-  const kind = ({ room }) => (room ? { class: room } : {});
-  const head = make("tr", {}, ...columns.map((column) => make("th", { scope: "col", ...kind(column) }, column.title)));
-  const table = make("table", {}, make("thead", {}, head), rows);
-  const [none, label, rule] = [make("p", { class: "none" }), make("p", { class: "blank" }, "The label says: no such object."), make("p", { class: "rule quiet" })];
-  root.append(make("div", { class: "head" }, heading, badge, count), make("div", { class: "scroll" }, none, table, label), rule);
-
-  const row = (object) => {
-    const line = make("tr", { tabindex: 0, class: object.truth ? "truth" : "found", "data-id": object.id },
-      ...columns.map((column) => make("td", kind(column), ...column.cell(object, page))));
-    const select = () => page.set({ selected: page.state.selected === object.id ? null : object.id });
-    line.addEventListener("click", select);
-    line.addEventListener("keydown", (event) => event.key === "Enter" && select());
-    return line;
-  };
-
-  const counted = (item, found) => {
-    const labelled = item.truth ? `${item.truth.length} labelled` : "";
-    if (data.labels_only) return labelled;
-    if (item.iou !== null) return `${item.measure} with the label ${item.iou.toFixed(2)}`;
-    if (item.predictions.some((o) => o.score !== undefined) || view.detects(page)) return [`${found} of ${item.predictions.length} shown`, labelled].filter(Boolean).join(", ");
-    return [G3D.count(item.predictions.length, "object"), labelled].filter(Boolean).join(", ");
-  };
-  const absent = (item) => {
-    if (item.expression) return item.predictions.length ? "No object scores as high as the threshold." : "No such object.";
-    return item.predictions.length ? "All detections score below the threshold." : view.nothing;
-  };
-
-  return {
-    update(state, changed) {
-      if (changed.some((name) => ["item", "threshold", "truth", "theme"].includes(name))) {
-        const { shown, item } = page;
-        const found = shown.filter((o) => !o.truth).length;
-        rows.replaceChildren(...shown.map(row));
-        heading.textContent = data.labels_only ? "Labels" : item.expression ? "Answer" : view.detections(page);
-        count.textContent = counted(item, found);
-        badge.hidden = rule.hidden = item.right === null;
-        badge.textContent = item.right ? "right" : "wrong";
-        badge.className = `badge ${item.right ? "right" : "wrong"}`;
-        rule.textContent = `Right: ${item.measure} with the label of at least ${item.bound}.`;
-        table.hidden = !shown.length;
-        none.textContent = absent(item);
-        none.hidden = found > 0 || data.labels_only;
-        label.hidden = !(item.expression && item.truth?.length === 0 && state.truth);
-      }
-      for (const line of rows.children) line.classList.toggle("selected", line.dataset.id === state.selected);
-      if (changed.includes("selected")) rows.querySelector(".selected")?.scrollIntoView({ block: "nearest" });
+      G3D.keepInView(root, entries[state.item]);
     },
   };
 };
@@ -359,8 +289,9 @@ G3D.panels.figures = (root, page) => {
 
 G3D.start = () => {
   const { make } = G3D;
-  const page = new G3D.Page(JSON.parse(document.getElementById("data").textContent));
+  const page = G3D.page = new G3D.Page(JSON.parse(document.getElementById("data").textContent));
   const { view, data } = page;
+  document.body.dataset.view = data.view;
   view.start?.(page);
   document.getElementById("title").textContent = data.title;
   document.getElementById("summary").textContent = view.summary(page);

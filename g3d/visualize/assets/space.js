@@ -33,7 +33,8 @@ G3D.Space = class {
       this.button[view].addEventListener("click", () => this.look(view, true));
       return this.button[view];
     });
-    root.append(canvas, G3D.make("div", { class: "views" }, ...buttons), G3D.make("p", { class: "hint" }, "drag to turn, wheel to zoom"));
+    const hint = window.matchMedia("(pointer: coarse)").matches ? "drag to turn, pinch to zoom" : "drag to turn, wheel to zoom";
+    root.append(canvas, G3D.make("div", { class: "views" }, ...buttons), G3D.make("p", { class: "hint" }, hint));
     this.view = Object.keys(views)[0];
     this.pick(canvas);
     new ResizeObserver(() => this.resize()).observe(root);
@@ -62,28 +63,21 @@ G3D.Space = class {
     return new THREE.Mesh(geometry, material);
   }
 
-  // Build text that always faces the viewer and keeps its size on the screen; with `ground`, on a background of that colour.
-  sign(text, colour, ground = null) {
+  // Build text that always faces the viewer and keeps its size on the screen.
+  sign(text, colour) {
     const canvas = document.createElement("canvas");
     const pen = canvas.getContext("2d");
     const font = "26px system-ui, sans-serif";
     pen.font = font;
     [canvas.width, canvas.height] = [Math.ceil(pen.measureText(text).width) + 20, 40];
     pen.font = font;
-    if (ground) {
-      pen.fillStyle = ground;
-      pen.beginPath();
-      pen.roundRect(0, 0, canvas.width, canvas.height, 8);
-      pen.fill();
-    }
     pen.fillStyle = colour;
     pen.textBaseline = "middle";
     pen.fillText(text, 10, 21);
     const map = new THREE.CanvasTexture(canvas);
     map.colorSpace = THREE.SRGBColorSpace;
     const sprite = new THREE.Sprite(new THREE.SpriteMaterial({ map, sizeAttenuation: false, depthTest: false, transparent: true }));
-    const size = ground ? 0.00085 : 0.001;
-    sprite.scale.set(canvas.width * size, canvas.height * size, 1);
+    sprite.scale.set(canvas.width * 0.001, canvas.height * 0.001, 1);
     return sprite;
   }
 
@@ -131,20 +125,33 @@ G3D.Space = class {
     for (const [name, button] of Object.entries(this.button)) button.setAttribute("aria-pressed", name === view);
   }
 
-  // A click selects the object under it; `targets()` returns the objects that can be hit, each with userData.id.
+  // A click selects the object under it, and a mouse over an object marks it.
   pick(canvas) {
     let down = null;
     canvas.addEventListener("pointerdown", (event) => { down = [event.clientX, event.clientY]; });
     canvas.addEventListener("click", (event) => {
       if (!down || Math.hypot(event.clientX - down[0], event.clientY - down[1]) > 4) return;
-      const area = canvas.getBoundingClientRect();
-      const at = new THREE.Vector2(((event.clientX - area.left) / area.width) * 2 - 1, 1 - ((event.clientY - area.top) / area.height) * 2);
-      const ray = new THREE.Raycaster();
-      ray.setFromCamera(at, this.camera);
-      const [hit] = ray.intersectObjects(this.targets());
-      this.page.set({ selected: hit ? hit.object.userData.id : null });
+      this.page.set({ selected: this.under(event) });
     });
+    canvas.addEventListener("pointermove", (event) => {
+      if (event.pointerType === "mouse" && !event.buttons) this.page.set({ hovered: this.under(event) });
+    });
+    canvas.addEventListener("pointerleave", () => this.page.set({ hovered: null }));
   }
+
+  // Return the id of the object at the place of an event, null if there is none; `targets()` returns the meshes that can be hit, each with
+  // userData.id.
+  under(event) {
+    const area = this.renderer.domElement.getBoundingClientRect();
+    const at = new THREE.Vector2(((event.clientX - area.left) / area.width) * 2 - 1, 1 - ((event.clientY - area.top) / area.height) * 2);
+    const ray = new THREE.Raycaster();
+    ray.setFromCamera(at, this.camera);
+    const hits = ray.intersectObjects(this.targets()).map((hit) => hit.object);
+    return hits.length ? this.aimed(hits).userData.id : null;
+  }
+
+  // Of the meshes along a line of sight, nearest first, return the one that the reader means.
+  aimed(meshes) { return meshes[0]; }
 
   resize() {
     const { clientWidth: width, clientHeight: height } = this.root;
@@ -158,6 +165,8 @@ G3D.Space = class {
 
   draw() {
     cancelAnimationFrame(this.pending);
-    this.pending = requestAnimationFrame(() => this.renderer.render(this.scene, this.camera));
+    this.pending = requestAnimationFrame(() => this.frame());
   }
+
+  frame() { this.renderer.render(this.scene, this.camera); }
 };
