@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from g3d.data.answers import Answer, PointMask, SceneBoxes
 from g3d.data.types import Prediction, SceneSource
@@ -18,7 +21,10 @@ from g3d.visualize.scene_item import SceneItem, answered_room
 from g3d.visualize.scene_page import ScenePage
 from g3d.visualize.scenes import Format, check_scene, load_room
 
+log = logging.getLogger(__name__)
+
 _KINDS = (SceneBoxes, PointMask)
+_MOST_BOXES = 200  # of one prediction
 
 
 def draw_scene_answers(
@@ -103,12 +109,28 @@ def scene_item(
     return source, SceneItem(
         name,
         prediction.expression,
-        prediction.answer(SceneBoxes) if boxes else None,
+        _best(prediction) if boxes else None,
         tuple(answer for answer in prediction.answers if isinstance(answer, PointMask)),
         label if isinstance(label, SceneBoxes) else None,
         label if isinstance(label, PointMask) else None,
         answered,
     )
+
+
+def _best(prediction: Prediction) -> SceneBoxes:
+    """Return the boxes of a prediction; of more than 200, the ones with the highest scores, in their order.
+
+    An evaluated detector states each box once for every class, most of them with tiny scores.
+    """
+    boxes: SceneBoxes = prediction.answer(SceneBoxes)
+    if boxes.scores is None or len(boxes) <= _MOST_BOXES:
+        return boxes
+    kept = np.sort(np.argsort(-boxes.scores, kind="stable")[:_MOST_BOXES])
+    least, count = float(boxes.scores[kept].min()), len(boxes) - len(kept)
+    log.info(
+        "%s: the %d best boxes are drawn, without %d of score up to %.3g", prediction.sample, len(kept), count, least
+    )
+    return boxes[kept]
 
 
 def _room(source: SceneSource) -> Room:

@@ -225,3 +225,17 @@ def test_an_empty_page_and_equal_names_are_refused(tmp_path: Path) -> None:
     made.add(cloud("a"), [SceneItem("x"), SceneItem("x")])
     with pytest.raises(InputError, match="two items are called 'x'"):
         made.write(tmp_path / "page.html", PageTexts("t"))
+
+
+def test_of_very_many_boxes_the_best_are_drawn(
+    tmp_path: Path, scan: Path, room: Room, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = found(label(room, 2), 0.5)
+    many = one[np.zeros(300, np.int64)]
+    many = SceneBoxes(many.classes, many.centers, many.sizes, scores=np.linspace(0, 1, 300)[::-1].copy())
+    caplog.set_level("INFO")
+    detections = Prediction(SCENE, SceneSource(str(scan), SCENE, "aligned"), (many,))
+    page = visualize_predictions([detections], None, tmp_path)[-1]
+    scores = [box["score"] for box in data_of(page)["items"][0]["boxes"]]
+    assert (len(scores), min(scores)) == (200, pytest.approx(100 / 299, abs=1e-3))
+    assert "100 boxes are not drawn" in caplog.text
