@@ -30,7 +30,7 @@ def cube(side: float, label: str = "box") -> Thing:
 
 
 def plan(size: tuple[float, float, float] = (3.0, 4.0, 2.5)) -> Plan:
-    return Plan(np.random.default_rng(0), size, Finish(0, (1, 1, 1), (1, 1, 1), 0))
+    return Plan(np.random.default_rng(0), size, Finish(0, ("white", (1, 1, 1)), ("white", (1, 1, 1)), 0))
 
 
 def test_the_rooms_hold_all_of_scannets_classes() -> None:
