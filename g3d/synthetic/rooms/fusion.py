@@ -17,7 +17,7 @@ from g3d.kernels import distance_field, room_colours, surface_nets
 from g3d.synthetic.rooms.camera_path import DepthCamera
 from g3d.synthetic.rooms.solids import SolidArrays
 
-FINEST, MOST_VERTICES = 0.02, 128_000
+FINEST, COARSEST, MOST_VERTICES = 0.02, 0.04, 128_000
 _BAND, _BLEND = 3.0, 1.0  # of the field, in voxels
 _WAVES, _WAVE_LENGTH, _GRAIN = 0.004, 0.12, 0.0022  # noise, metres
 _SEEN, _FACING = 1, 0.1  # cameras that must see a surface, and the cosine from which they do
@@ -79,9 +79,9 @@ class Shading:
         return out
 
 
-def voxel_size(surface: float) -> float:
-    """Side of the voxels, metres: 2 cm, or more where `surface` square metres would give too many vertices."""
-    return max(FINEST, float(np.sqrt(surface / MOST_VERTICES)))
+def voxel_size(surface: float, wanted: float = FINEST) -> float:
+    """Side of the voxels, metres: as wanted, or more where `surface` square metres would give too many vertices."""
+    return max(wanted, float(np.sqrt(surface / MOST_VERTICES)))
 
 
 def fuse(

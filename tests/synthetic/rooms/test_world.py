@@ -21,6 +21,7 @@ from g3d.data.scannet.scenes import FILE, read_scene
 from g3d.errors import InputError
 from g3d.ops.mesh_segments import mesh_segments
 from g3d.synthetic.rooms.frames import FARTHEST, NEAREST, NOISE_AT_1M, NOISE_GROWTH, FrameSettings
+from g3d.synthetic.rooms.scan import make_scan
 from g3d.synthetic.rooms.world import make_rooms
 
 SCENES = ("scene0000_00", "scene0001_00", "scene0002_00")
@@ -104,6 +105,36 @@ def test_splits_and_labels_fit_the_scans(world: Path, scans: dict[str, Scan]) ->
         assert np.array_equal(scan.labels, expected)
         assert [group.object_id for group in scan.aggregation.groups] == list(range(len(scan.aggregation.groups)))
         assert (expected > 0).mean() > 0.99
+
+
+def test_test_scans_hold_no_answers(tmp_path: Path) -> None:
+    root, made = tmp_path / "world", {"seed": 5, "kinds": ("bathroom",), "voxel": 0.04, "val_fraction": 0.0}
+    assert make_rooms(root, 1, test=1, **made).made == 2
+    scene = SCENES[1]
+    mesh, facts = f"{scene}_vh_clean_2.ply", f"{scene}.txt"
+    assert {path.name for path in (root / "scans_test" / scene).iterdir()} == {mesh, facts, "manifest.json"}
+    assert "axisAlignment" not in (root / "scans_test" / scene / facts).read_text()
+    assert "toilet" not in (root / "scans_test" / scene / "manifest.json").read_text()
+    lists = {name: read_split(root / "meta_data" / f"scannetv2_{name}.txt") for name in ("train", "val", "test")}
+    assert lists == {"train": SCENES[:1], "val": (), "test": (scene,)}
+    code, _, err = g3d("prepare", "scannet", "--data", str(root), "--split", "test", "--out", str(tmp_path / "out"))
+    assert code == 0, err
+    prepared = read_scene(tmp_path / "out" / "scenes" / scene / FILE)
+    assert not prepared.annotated
+    assert prepared.alignment is None
+    shape = (root / "scans_test" / scene / mesh).read_bytes()
+    assert make_rooms(root, 2, **made).made == 1  # the same room, now with its answers
+    assert (root / "scans" / scene / mesh).read_bytes() == shape
+    assert ScanFolder(root).files(scene).annotated
+    assert not list((root / "scans_test").iterdir())
+    assert read_split(root / "meta_data" / "scannetv2_test.txt") == ()
+
+
+def test_a_coarser_room_has_fewer_vertices() -> None:
+    fine, coarse = (make_scan(5, 0, "bathroom", voxel) for voxel in (0.02, 0.03))
+    assert 0.35 < len(coarse.mesh.vertices) / len(fine.mesh.vertices) < 0.55
+    assert len(coarse.annotated) >= 0.8 * len(fine.annotated)
+    assert (coarse.annotation >= 0).mean() > 0.99
 
 
 def test_segments_are_superpoints(scans: dict[str, Scan]) -> None:
@@ -296,6 +327,8 @@ def test_nothing_else_is_touched(tmp_path: Path) -> None:
         ({"kinds": ()}, "kinds: found none"),
         ({"val_fraction": 1.5}, "val_fraction: found 1.5"),
         ({"workers": 0}, "workers: found 0"),
+        ({"test": -1}, "test: found -1, expected 0 to 9999: 10000 rooms in all"),
+        ({"voxel": 0.5}, "voxel: found 0.5, expected 0.02 to 0.04 metres"),
         ({"frames": FrameSettings(-1)}, "frames: found -1"),
         ({"frames": FrameSettings(1, (8, 8))}, "picture sizes"),
     ],
