@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import distance_transform_cdt, uniform_filter
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
@@ -19,6 +19,7 @@ from g3d.synthetic.rooms.solids import SolidArrays
 
 FINEST, COARSEST, MOST_VERTICES = 0.02, 0.04, 128_000
 _BAND, _BLEND = 3.0, 1.0  # of the field, in voxels
+_NOISY = 1.5  # voxels from the surface within which noise is added: its crossings lie between closer ones
 _WAVES, _WAVE_LENGTH, _GRAIN = 0.004, 0.12, 0.0022  # noise, metres
 _SEEN, _FACING = 1, 0.1  # cameras that must see a surface, and the cosine from which they do
 _GROWN = 3  # rings of vertices by which the seen surface grows: the field is known a little beyond what was seen
@@ -110,7 +111,7 @@ def fuse(
     owner = np.full(shape, distance_field.NOBODY, np.int16)
     distance_field.fuse(*shapes.shapes, origin, voxel, band, _BLEND * voxel, field, owner)
     shading = _shading(field, origin, voxel, lamps, tint, seed)
-    surface_nets.roughen(field, band, _WAVES, _WAVE_LENGTH / voxel, _GRAIN, seed)
+    surface_nets.roughen(field, _NOISY * voxel, _WAVES, _WAVE_LENGTH / voxel, _GRAIN, seed)
     vertices, faces = surface_nets.extract(field, 2 * MOST_VERTICES)
     if len(vertices) > 2 * MOST_VERTICES:
         vertices, faces = surface_nets.extract(field, len(vertices))
@@ -159,8 +160,12 @@ def _looked_at(
     camera = DepthCamera()
     lens = np.array([camera.size[0], camera.size[1]]) / (2 * camera.focal)
     seen = np.zeros(len(vertices), np.int32)
+    side = _COARSE
+    occupied = np.zeros([-(-count // side) for count in field.shape], bool)
+    distance_field.occupy(field, band, side, occupied)
+    steps = free_steps(occupied, side * voxel)
     distance_field.count_views(
-        *(vertices, normals, poses, lens, camera.far, _FACING, _SEEN, origin, voxel, band, field, seen)
+        *(vertices, normals, poses, lens, camera.far, _FACING, _SEEN, origin, voxel, band, field, steps, side, seen)
     )
     keep = seen >= _SEEN
     for _ in range(_GROWN):
@@ -172,6 +177,12 @@ def _looked_at(
     used[faces.ravel()] = True
     large = np.bincount(piece[used], minlength=piece.max(initial=0) + 1) >= _SMALLEST
     return used & large[piece]
+
+
+def free_steps(occupied: np.ndarray, side: float) -> np.ndarray:
+    """(X, Y, Z) float32: metres from anywhere in each block of `side` metres that lead into no occupied block."""
+    apart = distance_transform_cdt(~occupied, "chessboard")  # 1 for neighbours
+    return (np.maximum(apart - 1, 0) * side).astype(np.float32)
 
 
 def _shading(

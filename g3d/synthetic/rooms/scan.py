@@ -123,6 +123,8 @@ def annotate(
     away = shapes.distance(mesh.vertices[other], starts[owner[other]], starts[owner[other] + 1])
     owner[other[np.abs(away) > _SLACK]] = objects[other[np.abs(away) > _SLACK]]
     own = np.flatnonzero(owner == objects)  # an object's fillets may lie off its exact surface
+    away = shapes.distance(mesh.vertices[own], mesh.solids[own], mesh.solids[own] + 1)
+    own = own[np.abs(away) > _SLACK]
     away = shapes.distance(mesh.vertices[own], starts[owner[own]], starts[owner[own] + 1])
     owner[own[np.abs(away) > _SLACK]] = count
     _, first, group = np.unique(found * (count + 1) + owner, return_index=True, return_inverse=True)

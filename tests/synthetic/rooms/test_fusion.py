@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from g3d.kernels import distance_field, surface_nets
+from g3d.synthetic.rooms.fusion import free_steps
 from g3d.synthetic.rooms.solids import Builder, SolidArrays
 
 VOXEL, BAND = 0.02, 0.06
@@ -109,15 +110,31 @@ def test_a_board_hides_what_is_behind_it() -> None:
     pose = np.array([[1, 0, 0, 0], [0, -1, 0, 0], [0, 0, -1, 1.5], [0, 0, 0, 1.0]])  # looks down from 1.5 m
     seen = np.zeros(35, np.int32)
     lens = np.array([1.0, 1.0])
-    distance_field.count_views(points, normals, pose[None], lens, 3.0, 0.1, 1, origin, VOXEL, BAND, field, seen)
-    shadow = 0.3 * 1.5 / 0.95  # of the board's upper edge on the floor
-    clear, hidden = np.abs(x) > shadow + 0.06, np.abs(x) < 0.3 * 1.5 / 1.0 - 0.06
+    side = 4
+    occupied = np.zeros([-(-count // side) for count in field.shape], bool)
+    distance_field.occupy(field, BAND, side, occupied)
+    places = np.argwhere(field < BAND) // side
+    assert occupied[tuple(places.T)].all()
+    assert occupied.sum() == len(np.unique(places, axis=0))
+    ways = (origin, VOXEL, BAND, field)
+    for steps in (np.zeros(occupied.shape, np.float32), free_steps(occupied, side * VOXEL)):
+        seen[:] = 0
+        distance_field.count_views(points, normals, pose[None], lens, 3.0, 0.1, 1, *ways, steps, side, seen)
+        check_shadow(x, seen)
+    for width, far, facing in ((0.01, 3.0, 0.1), (1.0, 1.0, 0.1), (1.0, 3.0, 0.999)):
+        lens = np.array([width, width])
+        seen[:] = 0
+        distance_field.count_views(points, normals, pose[None], lens, far, facing, 1, *ways, steps, side, seen)
+        assert not seen[np.abs(x) > SHADOW + 0.06].any()
+
+
+SHADOW = 0.3 * 1.5 / 0.95
+"""Half the width of the shadow of the board's upper edge on the floor, metres."""
+
+
+def check_shadow(x: np.ndarray, seen: np.ndarray) -> None:
+    clear, hidden = np.abs(x) > SHADOW + 0.06, np.abs(x) < 0.3 * 1.5 / 1.0 - 0.06
     assert clear.sum() > 10
     assert hidden.sum() > 10
     assert seen[clear].all()
     assert not seen[hidden].any()
-    for width, far, facing in ((0.01, 3.0, 0.1), (1.0, 1.0, 0.1), (1.0, 3.0, 0.999)):
-        lens = np.array([width, width])
-        seen[:] = 0
-        distance_field.count_views(points, normals, pose[None], lens, far, facing, 1, origin, VOXEL, BAND, field, seen)
-        assert not seen[clear].any()
