@@ -44,6 +44,35 @@ def test_the_mesh_of_a_ball_is_closed_and_looks_outwards() -> None:
     assert abs(volume / (4 / 3 * np.pi * 0.027) - 1) < 0.02
 
 
+def test_the_seen_part_grows_and_loose_pieces_go() -> None:
+    strip = np.array([[k, k + 1, k + 2] for k in range(8)], np.int32)  # vertices 0 to 9
+    loose = np.array([[10, 11, 12]], np.int32)
+    faces = np.concatenate([strip, loose])
+    for rings, start, expected in ((0, (4, 5, 6), (4, 5, 6)), (1, (5,), (3, 4, 5, 6, 7)), (2, (5,), range(1, 10))):
+        keep = np.isin(np.arange(13), [*start, 10, 11, 12])
+        surface_nets.keep_pieces(faces, rings, 3, keep)
+        assert np.flatnonzero(keep).tolist() == [*expected, 10, 11, 12]
+    keep = np.isin(np.arange(13), [4, 5, 6, 7, 9, 10, 11, 12])
+    surface_nets.keep_pieces(faces, 0, 4, keep)
+    assert np.flatnonzero(keep).tolist() == [4, 5, 6, 7]  # 9 has no face, 10 to 12 are too few
+
+
+def test_normals_are_smoothed() -> None:
+    vertices, faces = ball_mesh()
+    exact = vertices / np.linalg.norm(vertices, axis=1, keepdims=True)
+    rough = exact + np.random.default_rng(0).normal(0, 0.2, exact.shape)
+    rough /= np.linalg.norm(rough, axis=1, keepdims=True)
+    expected = rough
+    for _ in range(2):
+        sums = 2 * expected
+        np.add.at(sums, faces.ravel(), expected[np.roll(faces, -1, 1).ravel()])
+        expected = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    smooth = rough.copy()
+    surface_nets.smooth_normals(faces, 2, smooth)
+    np.testing.assert_allclose(smooth, expected, atol=1e-12)
+    assert ((smooth - exact) ** 2).mean() < 0.2 * ((rough - exact) ** 2).mean()
+
+
 def test_too_little_room_is_told() -> None:
     build = Builder()
     build.ball((0, 0, 0), (0.3, 0.3, 0.3), (1, 1, 1))
