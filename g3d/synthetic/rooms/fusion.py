@@ -15,7 +15,7 @@ from g3d.kernels import distance_field, room_colours, surface_nets
 from g3d.synthetic.rooms.camera_path import DepthCamera
 from g3d.synthetic.rooms.solids import SolidArrays
 
-FINEST, COARSEST, MOST_VERTICES = 0.02, 0.04, 128_000
+FINEST, COARSEST, MOST_VERTICES = 0.02, 0.05, 128_000
 _BAND, _BLEND = 3.0, 1.0  # of the field, in voxels
 _NOISY = 1.5  # voxels from the surface within which noise is added: its crossings lie between closer ones
 _WAVES, _WAVE_LENGTH, _GRAIN = 0.004, 0.12, 0.0022  # noise, metres

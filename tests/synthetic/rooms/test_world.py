@@ -338,14 +338,15 @@ def test_another_seed_gives_another_room(world: Path, tmp_path: Path) -> None:
 
 def test_the_verb_makes_rooms_and_names_bad_kinds(tmp_path: Path) -> None:
     root = str(tmp_path / "rooms")
-    code, out, err = g3d(
-        "prepare", "rooms", "--out", root, "--rooms", "1", "--kind", "bathroom", "--val", "0", "--json"
-    )
+    small = ("--rooms", "1", "--kind", "bathroom", "--val", "0", "--test", "1", "--voxel", "0.05")
+    code, out, err = g3d("prepare", "rooms", "--out", root, *small, "--json")
     assert code == 0, err
     made = json.loads(out)
-    assert (made["rooms"], made["train"], made["val"], made["made"]) == (1, 1, 0, 1)
+    assert [made[name] for name in ("rooms", "train", "val", "test", "made")] == [1, 1, 0, 1, 2]
     assert made["labels"]["toilet"] == made["labels"]["floor"] == 1
-    assert ScanFolder(root).scenes() == SCENES[:1]
+    assert ScanFolder(root).scenes() == SCENES[:2]
+    described = json.loads((Path(root) / "scans" / SCENES[0] / f"{SCENES[0]}.room.json").read_text())
+    assert described["voxel"] == 0.05
     refused(2, "prepare", "rooms", "--out", root, "--kind", "cellar", says=("cellar", "bathroom"))
     refused(2, "prepare", "rooms", "--out", root, "--seed", "1", says=("other arguments",))
 
@@ -367,7 +368,7 @@ def test_nothing_else_is_touched(tmp_path: Path) -> None:
         ({"val_fraction": 1.5}, "val_fraction: found 1.5"),
         ({"workers": 0}, "workers: found 0"),
         ({"test": -1}, "test: found -1, expected 0 to 9999: 10000 rooms in all"),
-        ({"voxel": 0.5}, "voxel: found 0.5, expected 0.02 to 0.04 metres"),
+        ({"voxel": 0.5}, "voxel: found 0.5, expected 0.02 to 0.05 metres"),
         ({"frames": FrameSettings(-1)}, "frames: found -1"),
         ({"frames": FrameSettings(1, (8, 8))}, "picture sizes"),
     ],
