@@ -119,6 +119,7 @@ def fuse(
         owner: (X, Y, Z) int16, `NOBODY` everywhere at first: the solid whose surface is nearest.
     """
     size_x, size_y, size_z = field.shape
+    deepest = np.float64(np.float32(-band))  # as the field holds it
     for s in range(len(kinds)):
         kind, turn, half, extra = kinds[s], rotations[s], halves[s], extras[s]
         wide, deep, tall = _reach(kind, half, 0), _reach(kind, half, 1), _reach(kind, half, 2)
@@ -137,11 +138,16 @@ def fuse(
                 if upright and (abs(x0) > wide + band or abs(y0) > deep + band):
                     continue
                 z0 = turn[0, 2] * dx + turn[1, 2] * dy
+                following = first_z
                 for k in range(first_z, stop_z):
+                    old = np.float64(field[i, j, k])
+                    if k < following or old <= deepest:
+                        continue
                     dz = origin[2] + voxel * k - centres[s, 2]
                     new = _distance(kind, x0 + turn[2, 0] * dz, y0 + turn[2, 1] * dz, z0 + turn[2, 2] * dz, half, extra)
-                    old = np.float64(field[i, j, k])
-                    if new >= old + blend or old <= -band:
+                    if new >= old + blend:
+                        if kind != ELLIPSOID:  # the others' distances are exact: the next voxels are too far as well
+                            following = k + np.int64((new - band - blend) / voxel)
                         continue
                     if new < old:
                         owner[i, j, k] = s
@@ -232,6 +238,23 @@ def nearest_surface(
 
 
 @kernel()
+def occupy(field: np.ndarray, band: float, side: int, occupied: np.ndarray) -> None:
+    """Mark the blocks of `side` voxels along each axis in which a distance is below the band.
+
+    Args:
+        field, band: as in `fuse`.
+        side: voxels along the edge of a block.
+        occupied: (ceil(X / side), ceil(Y / side), ceil(Z / side)) bool, False at first.
+    """
+    limit = np.float32(band)  # as the field holds it
+    for i in range(field.shape[0]):
+        for j in range(field.shape[1]):
+            for k in range(field.shape[2]):
+                if field[i, j, k] < limit:
+                    occupied[i // side, j // side, k // side] = True
+
+
+@kernel()
 def count_views(
     points: np.ndarray,
     normals: np.ndarray,
@@ -244,6 +267,8 @@ def count_views(
     voxel: float,
     band: float,
     field: np.ndarray,
+    steps: np.ndarray,
+    side: int,
     seen: np.ndarray,
 ) -> None:
     """Count the cameras that see each surface point, up to `wanted`, by marching through the distance field.
@@ -256,6 +281,9 @@ def count_views(
         least_facing: smallest cosine between a surface's normal and the direction to the camera.
         wanted: the count stops here.
         origin, voxel, band, field: as in `fuse`.
+        steps: (ceil(X / side), ceil(Y / side), ceil(Z / side)) float32, metres from anywhere in each block of the field
+            in which there is nothing; 0 is always right.
+        side: voxels along the edge of a block.
         seen: (N,) int32, zeros at first.
     """
     size_x, size_y, size_z = field.shape
@@ -266,7 +294,7 @@ def count_views(
             pose = poses[c]
             dx, dy, dz = pose[0, 3] - points[n, 0], pose[1, 3] - points[n, 1], pose[2, 3] - points[n, 2]
             depth = -(pose[0, 2] * dx + pose[1, 2] * dy + pose[2, 2] * dz)
-            if depth < 0.2 or depth > far:
+            if depth < 0.2 or depth > far or normals[n, 0] * dx + normals[n, 1] * dy + normals[n, 2] * dz <= 0:
                 continue
             if abs(pose[0, 0] * dx + pose[1, 0] * dy + pose[2, 0] * dz) > lens[0] * depth:
                 continue
@@ -289,7 +317,7 @@ def count_views(
                     if value < 0:
                         free = False
                         break
-                    at += max(0.7 * voxel, value)
+                    at += max(0.7 * voxel, value, steps[i // side, j // side, k // side])
                 else:
                     at += band
             if free:

@@ -189,3 +189,64 @@ def area_normals(vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray) -
         length = math.sqrt(normals[n, 0] ** 2 + normals[n, 1] ** 2 + normals[n, 2] ** 2)
         if length > 0:
             normals[n] /= length
+
+
+@kernel()
+def smooth_normals(faces: np.ndarray, rings: int, normals: np.ndarray) -> None:
+    """Average the normal of each vertex with those of its neighbours, `rings` times; the vertex itself counts twice.
+
+    Args:
+        faces: (F, 3) int32; only the next corner of each face is a neighbour, so that an edge inside counts once.
+        rings: number of rounds.
+        normals: (N, 3) float64 of unit length, updated.
+    """
+    for _ in range(rings):
+        sums = 2 * normals
+        for f in range(len(faces)):
+            for corner in range(3):
+                a, b = faces[f, corner], faces[f, (corner + 1) % 3]
+                for axis in range(3):
+                    sums[a, axis] += normals[b, axis]
+        for n in range(len(sums)):
+            length = max(math.sqrt(sums[n, 0] ** 2 + sums[n, 1] ** 2 + sums[n, 2] ** 2), 1e-9)
+            for axis in range(3):
+                normals[n, axis] = sums[n, axis] / length
+
+
+@part()
+def _root(parent: np.ndarray, element: int) -> int:
+    while element != parent[element]:
+        parent[element] = parent[parent[element]]
+        element = parent[element]
+    return element
+
+
+@kernel()
+def keep_pieces(faces: np.ndarray, rings: int, smallest: int, keep: np.ndarray) -> None:
+    """Grow a part of a surface by `rings` rings of vertices and drop its loose pieces.
+
+    Args:
+        faces: (F, 3) int32.
+        rings: number of rings.
+        smallest: vertices of the smallest connected piece that is kept.
+        keep: (N,) bool, the part, updated; vertices without a face whose corners are all kept are dropped.
+    """
+    for _ in range(rings):
+        before = keep.copy()
+        for f in range(len(faces)):
+            if before[faces[f, 0]] or before[faces[f, 1]] or before[faces[f, 2]]:
+                keep[faces[f, 0]] = keep[faces[f, 1]] = keep[faces[f, 2]] = True
+    parent = np.arange(len(keep)).astype(np.int32)
+    used = np.zeros(len(keep), np.bool_)
+    for f in range(len(faces)):
+        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+        if keep[a] and keep[b] and keep[c]:
+            used[a] = used[b] = used[c] = True
+            parent[_root(parent, b)] = _root(parent, a)
+            parent[_root(parent, c)] = _root(parent, a)
+    size = np.zeros(len(keep), np.int32)
+    for n in range(len(keep)):
+        if used[n]:
+            size[_root(parent, n)] += 1
+    for n in range(len(keep)):
+        keep[n] = used[n] and size[_root(parent, n)] >= smallest

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from g3d.synthetic.rooms.layout import SHELL
 from g3d.synthetic.rooms.room_types import Room
 
-_CLOSE = 1.1  # metres
+_CLOSE, _EYE = 1.1, 1.4  # metres
 _STOPS_TURN = 6  # directions in which each place is looked around
 
 
@@ -53,9 +54,8 @@ def camera_path(room: Room, rng: np.random.Generator, count: int) -> np.ndarray:
     angles = np.arange(len(stops) * _STOPS_TURN)
     key_places = np.repeat(stops, _STOPS_TURN, 0)
     key_yaw = angles * 2 * np.pi / _STOPS_TURN + rng.uniform(0, 2 * np.pi) + rng.normal(0, 0.15, len(angles))
-    key_yaw = np.array(
-        [_away_from_walls(yaw, place, room.size) for yaw, place in zip(key_yaw, key_places, strict=True)]
-    )
+    walls, tall = np.array(room.size[:2]), tall_things(room)
+    key_yaw = np.array([_open_view(yaw, place, walls, tall) for yaw, place in zip(key_yaw, key_places, strict=True)])
     key_pitch = rng.uniform(-0.8, 0.06, len(angles))
     key_height = np.repeat(rng.uniform(1.3, 1.65, len(stops)), _STOPS_TURN)
     at = np.linspace(0, len(angles) - 1, count)
@@ -71,13 +71,34 @@ def camera_path(room: Room, rng: np.random.Generator, count: int) -> np.ndarray:
     return poses
 
 
-def _away_from_walls(yaw: float, place: np.ndarray, size: tuple[float, float, float]) -> float:
-    """The yaw, or the opposite one where a wall is closer than _CLOSE: nobody records a bare wall at arm's length."""
-    ahead = []
-    for axis, slope in enumerate((np.cos(yaw), np.sin(yaw))):
-        room = size[axis] - place[axis] if slope > 0 else place[axis]
-        ahead.append(room / max(abs(slope), 1e-9))
-    return yaw + np.pi if min(ahead) < _CLOSE else yaw
+def _open_view(yaw: float, place: np.ndarray, walls: np.ndarray, tall: np.ndarray) -> float:
+    """The yaw, or one turned from it where a wall or a tall thing is closer than _CLOSE: nobody records those at arm's
+    length. Where everything is close, the turn with the longest view."""
+    best, longest = yaw, 0.0
+    for share in (0, 1, 0.5, -0.5, 0.25, -0.25, 0.75, -0.75):
+        turn = yaw + np.pi * share
+        view = free_view(turn, place, walls, tall)
+        if view >= _CLOSE:
+            return turn
+        if view > longest:
+            best, longest = turn, view
+    return best
+
+
+def free_view(yaw: float, place: np.ndarray, walls: np.ndarray, tall: np.ndarray) -> float:
+    """Metres from a place (2,) in the direction of a yaw to the walls (2,), which begin at 0, or a box (K, 2, 2)."""
+    slope = np.array([np.cos(yaw), np.sin(yaw)])
+    slope[np.abs(slope) < 1e-9] = 1e-9
+    nearest = np.maximum(-place / slope, (walls - place) / slope).min()
+    ends = (tall - place) / slope
+    enter, leave = ends.min(1).max(1), ends.max(1).min(1)
+    return float(min(nearest, enter[(enter > 0) & (enter < leave)].min(initial=np.inf)))
+
+
+def tall_things(room: Room) -> np.ndarray:
+    """(K, 2, 2) float64: lowest and highest x and y of the things that reach across eye height."""
+    boxes = np.array([placed.bounds for placed in room.objects[SHELL:]]).reshape(-1, 2, 3)
+    return boxes[(boxes[:, 0, 2] <= _EYE) & (boxes[:, 1, 2] >= _EYE), :, :2]
 
 
 def _walk(places: np.ndarray) -> np.ndarray:

@@ -62,14 +62,10 @@ def tv(rng: Rng, foot: bool = True) -> Thing:
 def keyboard(rng: Rng) -> Thing:
     """A keyboard."""
     name, colour = pick(rng, ("black", "white", "gray"))
-    build = Builder()
-    build.box((-0.22, -0.075, 0), (0.22, 0.075, 0.032), colour)
-    build.box(
-        (-0.2, -0.055, 0.01),
-        (0.2, 0.055, 0.042),
-        paler(colour, 0.25) if name == "black" else darker(colour, 0.7),
-        CHECKED,
-    )
+    build, keys = Builder(), paler(colour, 0.45) if name == "black" else darker(colour, 0.45)
+    build.box((-0.23, -0.085, 0), (0.23, 0.085, 0.032), colour)
+    for row in (-0.05, 0.0, 0.05):
+        build.box((-0.2, row - 0.013, 0.01), (0.2, row + 0.013, 0.044), keys)
     return build.build("keyboard", name)
 
 

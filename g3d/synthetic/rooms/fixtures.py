@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from g3d.kernels.room_colours import FABRIC, GLOWING, LANDSCAPE, PICTURE, PLAIN, STRIPES, TILES, WOOD
+from g3d.kernels.room_colours import CHECKED, FABRIC, GLOWING, LANDSCAPE, PICTURE, PLAIN, STRIPES, TILES, WOOD
 from g3d.synthetic.rooms.colours import CLOTHS, COLOURS, WOODS, darker, near, paler, pick
 from g3d.synthetic.rooms.furniture import METAL
 from g3d.synthetic.rooms.solids import Builder, Colour, Thing
@@ -49,18 +49,22 @@ def window(rng: Rng) -> Thing:
 
 
 def curtain(rng: Rng, height: float, colour: tuple[str, Colour] | None = None, label: str = "curtain") -> Thing:
-    """Hanging cloth in folds, `height` metres long."""
+    """Hanging cloth in folds, `height` metres long; a shower curtain hangs on rings and is partly drawn."""
     name, cloth = pick(rng, CLOTHS) if colour is None else colour
     build, width, fold = Builder(), rng.uniform(0.35, 0.6), 0.045
-    if label == "shower curtain":
-        width = rng.uniform(1.1, 1.4)
+    shower = label == "shower curtain"
+    if shower:
+        width = rng.uniform(0.7, 1.1)
     count = max(4, round(width / (1.5 * fold)))
-    pattern = int(rng.choice([FABRIC, STRIPES])) if label == "shower curtain" else FABRIC
+    pattern = int(rng.choice([FABRIC, CHECKED, CHECKED])) if shower else FABRIC
+    rail = height + 0.09 if shower else height
     for k in range(count):
         x = -width / 2 + width * (k + 0.5) / count
         shade = cloth if k % 2 else darker(cloth, 0.88)
         build.cone((x, 0.05 + (0.02 if k % 2 else -0.01), 0), height, fold, fold, shade, pattern)
-    build.rod((-width / 2 - 0.1, 0.05, height), (width / 2 + 0.1, 0.05, height), 0.024, METAL)
+        if shower and k % 2:
+            build.rod((x, 0.06, height - 0.02), (x, 0.05, rail), 0.02, CHROME)
+    build.rod((-width / 2 - 0.1, 0.05, rail), (width / 2 + 0.1, 0.05, rail), 0.024, METAL)
     return build.build(label, name)
 
 
@@ -188,12 +192,15 @@ def refrigerator(rng: Rng) -> Thing:
     """A fridge with a freezer door above or below."""
     name, colour = pick(rng, ("white", "gray", "black", "red"))
     build, x, y, high = Builder(), rng.uniform(0.3, 0.36), rng.uniform(0.31, 0.35), rng.uniform(1.65, 1.85)
+    seam, handle = (paler(colour, 0.3), CHROME) if name == "black" else (darker(colour, 0.35), METAL)
     build.box((-x, -y, 0.03), (x, y - 0.05, high), darker(colour, 0.9), PLAIN, 0.015)
+    build.box((-x + 0.01, y - 0.08, 0.06), (x - 0.01, y - 0.02, high - 0.02), seam)
     split = high * float(rng.choice([0.36, 0.68]))
-    for low, far in ((0.06, split - 0.015), (split + 0.015, high)):
-        build.box((-x, y - 0.07, low), (x, y, far), colour, PLAIN, 0.015)
-        at = max(low + 0.1, min(split - 0.25, far - 0.45)) if low < split else low + 0.05
-        build.box((-x + 0.05, y - 0.01, at), (-x + 0.085, y + 0.045, at + 0.32), METAL)
+    for low, far in ((0.06, split - 0.025), (split + 0.025, high)):
+        build.box((-x, y - 0.07, low), (x, y + 0.01, far), colour, PLAIN, 0.015)
+        long = 0.65 * (far - low)  # the handles meet at the seam
+        at = far - 0.04 - long if low < split else low + 0.04
+        build.box((-x + 0.05, y, at), (-x + 0.09, y + 0.06, at + long), handle)
     build.top((-x + 0.05, -y + 0.05), (x - 0.05, y - 0.1), high)
     return build.build("refrigerator", name)
 

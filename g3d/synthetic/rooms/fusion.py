@@ -9,19 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import uniform_filter
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+from scipy.ndimage import distance_transform_cdt, uniform_filter
 
 from g3d.kernels import distance_field, room_colours, surface_nets
 from g3d.synthetic.rooms.camera_path import DepthCamera
 from g3d.synthetic.rooms.solids import SolidArrays
 
-FINEST, MOST_VERTICES = 0.02, 128_000
+FINEST, COARSEST, MOST_VERTICES = 0.02, 0.05, 128_000
 _BAND, _BLEND = 3.0, 1.0  # of the field, in voxels
+_NOISY = 1.5  # voxels from the surface within which noise is added: its crossings lie between closer ones
 _WAVES, _WAVE_LENGTH, _GRAIN = 0.004, 0.12, 0.0022  # noise, metres
 _SEEN, _FACING = 1, 0.1  # cameras that must see a surface, and the cosine from which they do
 _GROWN = 3  # rings of vertices by which the seen surface grows: the field is known a little beyond what was seen
+_SMOOTHED = 2  # rings over which normals are averaged: a camera's picture does not shade the noise of the distances
 _SMALLEST = 150  # vertices of a loose piece that is kept
 _COARSE = 4  # voxels of the field to one of the occupancy that shades corners
 _SENSOR_GRAIN = 0.035
@@ -79,9 +79,9 @@ class Shading:
         return out
 
 
-def voxel_size(surface: float) -> float:
-    """Side of the voxels, metres: 2 cm, or more where `surface` square metres would give too many vertices."""
-    return max(FINEST, float(np.sqrt(surface / MOST_VERTICES)))
+def voxel_size(surface: float, wanted: float = FINEST) -> float:
+    """Side of the voxels, metres: as wanted, or more where `surface` square metres would give too many vertices."""
+    return max(wanted, float(np.sqrt(surface / MOST_VERTICES)))
 
 
 def fuse(
@@ -110,7 +110,7 @@ def fuse(
     owner = np.full(shape, distance_field.NOBODY, np.int16)
     distance_field.fuse(*shapes.shapes, origin, voxel, band, _BLEND * voxel, field, owner)
     shading = _shading(field, origin, voxel, lamps, tint, seed)
-    surface_nets.roughen(field, band, _WAVES, _WAVE_LENGTH / voxel, _GRAIN, seed)
+    surface_nets.roughen(field, _NOISY * voxel, _WAVES, _WAVE_LENGTH / voxel, _GRAIN, seed)
     vertices, faces = surface_nets.extract(field, 2 * MOST_VERTICES)
     if len(vertices) > 2 * MOST_VERTICES:
         vertices, faces = surface_nets.extract(field, len(vertices))
@@ -124,7 +124,8 @@ def fuse(
     faces = number[faces[keep[faces].all(1)]].astype(np.int32)
     vertices, normals, solids = vertices[keep], normals[keep], solids[keep]
     faces = faces[_has_area(vertices.astype(np.float32)[faces])]
-    colours = shading.colours(vertices, _smoothed(normals, faces), solids, shapes, _SENSOR_GRAIN)
+    surface_nets.smooth_normals(faces, _SMOOTHED, normals)
+    colours = shading.colours(vertices, normals, solids, shapes, _SENSOR_GRAIN)
     return FusedMesh(vertices.astype(np.float32), colours, faces, solids, voxel), shading
 
 
@@ -133,16 +134,6 @@ def _has_area(corners: np.ndarray) -> np.ndarray:
     u, v = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = [u[:, k - 2] * v[:, k - 1] - u[:, k - 1] * v[:, k - 2] for k in range(3)]
     return (area[0] != 0) | (area[1] != 0) | (area[2] != 0)
-
-
-def _smoothed(normals: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Normals averaged over two rings: a camera's picture does not shade the noise of the distances."""
-    ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    near = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(normals), len(normals))).tocsr()
-    for _ in range(2):
-        normals = 2 * normals + near @ normals
-        normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-    return normals
 
 
 def _looked_at(
@@ -159,19 +150,22 @@ def _looked_at(
     camera = DepthCamera()
     lens = np.array([camera.size[0], camera.size[1]]) / (2 * camera.focal)
     seen = np.zeros(len(vertices), np.int32)
+    side = _COARSE
+    occupied = np.zeros([-(-count // side) for count in field.shape], bool)
+    distance_field.occupy(field, band, side, occupied)
+    steps = free_steps(occupied, side * voxel)
     distance_field.count_views(
-        *(vertices, normals, poses, lens, camera.far, _FACING, _SEEN, origin, voxel, band, field, seen)
+        *(vertices, normals, poses, lens, camera.far, _FACING, _SEEN, origin, voxel, band, field, steps, side, seen)
     )
     keep = seen >= _SEEN
-    for _ in range(_GROWN):
-        keep[faces[keep[faces].any(1)].ravel()] = True
-    faces = faces[keep[faces].all(1)]
-    edges = (np.ones(2 * len(faces), bool), (faces[:, :2].ravel(), faces[:, 1:].ravel()))
-    _, piece = connected_components(coo_matrix(edges, shape=(len(vertices), len(vertices))), directed=False)
-    used = np.zeros(len(vertices), bool)
-    used[faces.ravel()] = True
-    large = np.bincount(piece[used], minlength=piece.max(initial=0) + 1) >= _SMALLEST
-    return used & large[piece]
+    surface_nets.keep_pieces(faces, _GROWN, _SMALLEST, keep)
+    return keep
+
+
+def free_steps(occupied: np.ndarray, side: float) -> np.ndarray:
+    """(X, Y, Z) float32: metres from anywhere in each block of `side` metres that lead into no occupied block."""
+    apart = distance_transform_cdt(~occupied, "chessboard")  # 1 for neighbours
+    return (np.maximum(apart - 1, 0) * side).astype(np.float32)
 
 
 def _shading(

@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 
-from g3d.kernels.room_colours import CARPET, PLANKS, TILES
 from g3d.synthetic.rooms.colours import near
 from g3d.synthetic.rooms.solids import Builder, Colour, Solid, Thing, turn_z
 
@@ -55,11 +54,11 @@ class Placed:
 
 @dataclass(frozen=True)
 class Finish:
-    """Colours of a room's shell; `floor` is a material of kernels/room_colours.py."""
+    """Materials (of kernels/room_colours.py) and named colours of a room's floor and walls."""
 
     floor: int
-    floor_colour: Colour
-    wall_colour: Colour
+    floor_colour: tuple[str, Colour]
+    wall_colour: tuple[str, Colour]
     wall_material: int
 
 
@@ -271,13 +270,14 @@ def _shell(rng: np.random.Generator, size: tuple[float, float, float], finish: F
         "wall 3": ((-far, -far, -1), (0, depth + far, height + 1)),
     }
     for name, (low, high) in slabs.items():
-        build = Builder()
-        if name == "floor":
-            build.box(low, high, finish.floor_colour, finish.floor)
-        elif name == "ceiling":
+        build, label = Builder(), name.split()[0]
+        if label == "floor":
+            shade, colour = finish.floor_colour
+            build.box(low, high, colour, finish.floor)
+        elif label == "ceiling":
+            shade = "white"
             build.box(low, high, (0.93, 0.93, 0.92))
         else:
-            build.box(low, high, near(rng, finish.wall_colour, 0.012), finish.wall_material)
-        label = name.split()[0]
-        shade = {PLANKS: "brown", TILES: "gray", CARPET: "gray"}.get(finish.floor, "beige")
-        yield Placed(build.build(label, shade if label == "floor" else "white"), np.zeros(3), 0.0, "floor")
+            shade, colour = finish.wall_colour
+            build.box(low, high, near(rng, colour, 0.012), finish.wall_material)
+        yield Placed(build.build(label, shade), np.zeros(3), 0.0, "floor")

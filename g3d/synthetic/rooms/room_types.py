@@ -55,9 +55,11 @@ def furnish(rng: Rng, kind: str) -> Room:
     floor = int(rng.choice(floors))
     ground = {PLANKS: ("brown", "beige"), TILES: ("white", "gray", "beige"), CARPET: ("gray", "blue", "beige")}[floor]
     name, colour = pick(rng, _PALE)
-    walls = colour if name in ("white", "beige") else paler(colour, 0.68)
+    walls = (name, colour if name in ("white", "beige") else paler(colour, 0.68))
     tiled = kind == "bathroom"
-    finish = Finish(floor, pick(rng, ground)[1], (0.85, 0.9, 0.92) if tiled else walls, TILES if tiled else PLAIN)
+    if tiled:
+        walls = ("white", (0.85, 0.9, 0.92))
+    finish = Finish(floor, pick(rng, ground), walls, TILES if tiled else PLAIN)
     plan = Plan(rng, size, finish)
     decorate(plan)
     _light(plan)

@@ -9,7 +9,7 @@ import torch
 
 from g3d.ops.mesh_segments import mesh_segments
 from g3d.synthetic.rooms.camera_path import camera_path
-from g3d.synthetic.rooms.fusion import FusedMesh, Shading, fuse, voxel_size
+from g3d.synthetic.rooms.fusion import FINEST, FusedMesh, Shading, fuse, voxel_size
 from g3d.synthetic.rooms.room_types import KINDS, Room, furnish
 from g3d.synthetic.rooms.solids import SolidArrays, turn_z
 
@@ -65,13 +65,14 @@ def kind_of(seed: int, index: int, kinds: tuple[str, ...] = KINDS) -> str:
     return kinds[int(np.random.default_rng([seed, turn, 7]).permutation(len(kinds))[place])]
 
 
-def make_scan(seed: int, index: int, kind: str) -> RoomScan:
+def make_scan(seed: int, index: int, kind: str, voxel: float = FINEST) -> RoomScan:
     """Make a scan. It depends on the arguments only.
 
     Args:
         seed: of the world.
         index: number of the room in it.
         kind: one of KINDS.
+        voxel: side of the reconstruction's voxels, metres.
     """
     rng = np.random.default_rng([seed, index])
     room = furnish(rng, kind)
@@ -86,7 +87,7 @@ def make_scan(seed: int, index: int, kind: str) -> RoomScan:
     lamps[:, :3] = lamps[:, :3] @ turn.T + shift
     tint = rng.uniform(0.9, 1.08) * np.array([1 + rng.uniform(-0.04, 0.05), 1.0, 1 + rng.uniform(-0.07, 0.05)])
     width, depth, height = room.size
-    voxel = voxel_size(_FURNISHED * (width * depth + 2 * (width + depth) * height))
+    voxel = voxel_size(_FURNISHED * (width * depth + 2 * (width + depth) * height), voxel)
     corners = np.array([(x, y, 0) for x in (0, width) for y in (0, depth)]) @ turn.T + shift
     bounds = np.stack([corners.min(0), corners.max(0) + np.array([0, 0, height])])
     mesh, shading = fuse(shapes, bounds, voxel, poses, lamps, tint, int(rng.integers(2**31)))
@@ -122,6 +123,8 @@ def annotate(
     away = shapes.distance(mesh.vertices[other], starts[owner[other]], starts[owner[other] + 1])
     owner[other[np.abs(away) > _SLACK]] = objects[other[np.abs(away) > _SLACK]]
     own = np.flatnonzero(owner == objects)  # an object's fillets may lie off its exact surface
+    away = shapes.distance(mesh.vertices[own], mesh.solids[own], mesh.solids[own] + 1)
+    own = own[np.abs(away) > _SLACK]
     away = shapes.distance(mesh.vertices[own], starts[owner[own]], starts[owner[own] + 1])
     owner[own[np.abs(away) > _SLACK]] = count
     _, first, group = np.unique(found * (count + 1) + owner, return_index=True, return_inverse=True)

@@ -22,7 +22,14 @@ _FACE = np.dtype([("count", "u1"), ("corners", "<i4", 3)])
 _UNLABELLED = (0, 0, 0)
 
 
-def write_scan(folder: Path, scene: str, scan: RoomScan, frames: int, sizes: tuple[tuple[int, int], ...]) -> None:
+def write_scan(
+    folder: Path,
+    scene: str,
+    scan: RoomScan,
+    frames: int,
+    sizes: tuple[tuple[int, int], ...],
+    annotated: bool = True,
+) -> None:
     """Write all files of a scan but the recording.
 
     Args:
@@ -31,11 +38,19 @@ def write_scan(folder: Path, scene: str, scan: RoomScan, frames: int, sizes: tup
         scan: the scan.
         frames: number of frames of its recording.
         sizes: width and height of its colour and its depth pictures, pixels.
+        annotated: with segments, annotation, axis alignment and description; without as ScanNet's test scans.
     """
+    mesh = scan.mesh
+    (folder / f"{scene}_vh_clean_2.ply").write_bytes(ply_bytes(mesh.vertices, mesh.colours, mesh.faces))
+    (folder / f"{scene}.txt").write_text(_facts(scan, frames, sizes, annotated))
+    if annotated:
+        _write_annotation(folder, scene, scan)
+
+
+def _write_annotation(folder: Path, scene: str, scan: RoomScan) -> None:
     labels = [scan.room.objects[index].thing.label for index in scan.annotated]
     nyu40 = np.array([*(CATEGORIES[label][2] for label in labels), 0], np.uint16)[scan.annotation]
     mesh = scan.mesh
-    (folder / f"{scene}_vh_clean_2.ply").write_bytes(ply_bytes(mesh.vertices, mesh.colours, mesh.faces))
     palette = np.array([_UNLABELLED, *(_label_colour(k) for k in range(1, 41))], np.uint8)
     labelled = ply_bytes(mesh.vertices, palette[nyu40], mesh.faces, nyu40)
     (folder / f"{scene}_vh_clean_2.labels.ply").write_bytes(labelled)
@@ -46,7 +61,6 @@ def write_scan(folder: Path, scene: str, scan: RoomScan, frames: int, sizes: tup
     }
     _write_json(folder / f"{scene}_vh_clean_2.0.010000.segs.json", segments)
     _write_json(folder / f"{scene}.aggregation.json", _aggregation(scene, scan, labels))
-    (folder / f"{scene}.txt").write_text(_facts(scan, frames, sizes))
     _write_json(folder / f"{scene}.room.json", describe(scan, scene))
 
 
@@ -84,17 +98,18 @@ def _aggregation(scene: str, scan: RoomScan, labels: list[str]) -> dict[str, obj
     return {"sceneId": f"scannet.{scene}", "appId": "g3d.rooms", "segGroups": groups, "segmentsFile": name}
 
 
-def _facts(scan: RoomScan, frames: int, sizes: tuple[tuple[int, int], ...]) -> str:
+def _facts(scan: RoomScan, frames: int, sizes: tuple[tuple[int, int], ...], aligned: bool) -> str:
     """The text of <scene>.txt, its keys in alphabetical order."""
     camera = DepthCamera()
     values = {
-        "axisAlignment": " ".join(f"{value:.6f}" for value in scan.alignment.ravel()) + " ",
         "colorToDepthExtrinsics": " ".join(f"{value:.6f}" for value in np.eye(4).ravel()),
         "numColorFrames": str(frames),
         "numDepthFrames": str(frames),
         "numIMUmeasurements": "0",
         "sceneType": SCANNET_TYPES[scan.room.kind],
     }
+    if aligned:
+        values["axisAlignment"] = " ".join(f"{value:.6f}" for value in scan.alignment.ravel()) + " "
     for name, size in zip(("color", "depth"), sizes, strict=True):
         matrix = camera.matrix(size)
         values.update({f"{name}Width": str(size[0]), f"{name}Height": str(size[1])})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from g3d.kernels import distance_field, surface_nets
+from g3d.synthetic.rooms.fusion import free_steps
 from g3d.synthetic.rooms.solids import Builder, SolidArrays
 
 VOXEL, BAND = 0.02, 0.06
@@ -41,6 +42,35 @@ def test_the_mesh_of_a_ball_is_closed_and_looks_outwards() -> None:
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     volume = np.einsum("ij,ij->", np.cross(a, b), c) / 6
     assert abs(volume / (4 / 3 * np.pi * 0.027) - 1) < 0.02
+
+
+def test_the_seen_part_grows_and_loose_pieces_go() -> None:
+    strip = np.array([[k, k + 1, k + 2] for k in range(8)], np.int32)  # vertices 0 to 9
+    loose = np.array([[10, 11, 12]], np.int32)
+    faces = np.concatenate([strip, loose])
+    for rings, start, expected in ((0, (4, 5, 6), (4, 5, 6)), (1, (5,), (3, 4, 5, 6, 7)), (2, (5,), range(1, 10))):
+        keep = np.isin(np.arange(13), [*start, 10, 11, 12])
+        surface_nets.keep_pieces(faces, rings, 3, keep)
+        assert np.flatnonzero(keep).tolist() == [*expected, 10, 11, 12]
+    keep = np.isin(np.arange(13), [4, 5, 6, 7, 9, 10, 11, 12])
+    surface_nets.keep_pieces(faces, 0, 4, keep)
+    assert np.flatnonzero(keep).tolist() == [4, 5, 6, 7]  # 9 has no face, 10 to 12 are too few
+
+
+def test_normals_are_smoothed() -> None:
+    vertices, faces = ball_mesh()
+    exact = vertices / np.linalg.norm(vertices, axis=1, keepdims=True)
+    rough = exact + np.random.default_rng(0).normal(0, 0.2, exact.shape)
+    rough /= np.linalg.norm(rough, axis=1, keepdims=True)
+    expected = rough
+    for _ in range(2):
+        sums = 2 * expected
+        np.add.at(sums, faces.ravel(), expected[np.roll(faces, -1, 1).ravel()])
+        expected = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    smooth = rough.copy()
+    surface_nets.smooth_normals(faces, 2, smooth)
+    np.testing.assert_allclose(smooth, expected, atol=1e-12)
+    assert ((smooth - exact) ** 2).mean() < 0.2 * ((rough - exact) ** 2).mean()
 
 
 def test_too_little_room_is_told() -> None:
@@ -109,15 +139,31 @@ def test_a_board_hides_what_is_behind_it() -> None:
     pose = np.array([[1, 0, 0, 0], [0, -1, 0, 0], [0, 0, -1, 1.5], [0, 0, 0, 1.0]])  # looks down from 1.5 m
     seen = np.zeros(35, np.int32)
     lens = np.array([1.0, 1.0])
-    distance_field.count_views(points, normals, pose[None], lens, 3.0, 0.1, 1, origin, VOXEL, BAND, field, seen)
-    shadow = 0.3 * 1.5 / 0.95  # of the board's upper edge on the floor
-    clear, hidden = np.abs(x) > shadow + 0.06, np.abs(x) < 0.3 * 1.5 / 1.0 - 0.06
+    side = 4
+    occupied = np.zeros([-(-count // side) for count in field.shape], bool)
+    distance_field.occupy(field, BAND, side, occupied)
+    places = np.argwhere(field < BAND) // side
+    assert occupied[tuple(places.T)].all()
+    assert occupied.sum() == len(np.unique(places, axis=0))
+    ways = (origin, VOXEL, BAND, field)
+    for steps in (np.zeros(occupied.shape, np.float32), free_steps(occupied, side * VOXEL)):
+        seen[:] = 0
+        distance_field.count_views(points, normals, pose[None], lens, 3.0, 0.1, 1, *ways, steps, side, seen)
+        check_shadow(x, seen)
+    for width, far, facing in ((0.01, 3.0, 0.1), (1.0, 1.0, 0.1), (1.0, 3.0, 0.999)):
+        lens = np.array([width, width])
+        seen[:] = 0
+        distance_field.count_views(points, normals, pose[None], lens, far, facing, 1, *ways, steps, side, seen)
+        assert not seen[np.abs(x) > SHADOW + 0.06].any()
+
+
+SHADOW = 0.3 * 1.5 / 0.95
+"""Half the width of the shadow of the board's upper edge on the floor, metres."""
+
+
+def check_shadow(x: np.ndarray, seen: np.ndarray) -> None:
+    clear, hidden = np.abs(x) > SHADOW + 0.06, np.abs(x) < 0.3 * 1.5 / 1.0 - 0.06
     assert clear.sum() > 10
     assert hidden.sum() > 10
     assert seen[clear].all()
     assert not seen[hidden].any()
-    for width, far, facing in ((0.01, 3.0, 0.1), (1.0, 1.0, 0.1), (1.0, 3.0, 0.999)):
-        lens = np.array([width, width])
-        seen[:] = 0
-        distance_field.count_views(points, normals, pose[None], lens, far, facing, 1, origin, VOXEL, BAND, field, seen)
-        assert not seen[clear].any()

@@ -30,7 +30,7 @@ def cube(side: float, label: str = "box") -> Thing:
 
 
 def plan(size: tuple[float, float, float] = (3.0, 4.0, 2.5)) -> Plan:
-    return Plan(np.random.default_rng(0), size, Finish(0, (1, 1, 1), (1, 1, 1), 0))
+    return Plan(np.random.default_rng(0), size, Finish(0, ("white", (1, 1, 1)), ("white", (1, 1, 1)), 0))
 
 
 def test_the_rooms_hold_all_of_scannets_classes() -> None:
@@ -108,6 +108,27 @@ def test_cameras_stand_in_the_room_and_do_not_stare_at_walls() -> None:
         assert (places < np.array(room.size) - 0.2).all()
         again = camera_path(room, np.random.default_rng(1), 119)  # the same walk in half steps
         np.testing.assert_allclose(again[::2], poses, atol=1e-9)
+
+
+def test_cameras_look_into_the_open() -> None:
+    """At no key pose, anything that reaches across eye height is within a metre."""
+    assert not [(room.kind, found) for room in rooms() if (found := near_things(room))]
+
+
+def near_things(room: Room) -> list[int]:
+    """The key poses of a walk with a wall or a tall thing within a metre of the camera's horizontal line of sight."""
+    poses = camera_path(room, np.random.default_rng(1), 6 * len(room.places))
+    tall = [p.bounds[:, :2] for p in room.objects[SHELL:] if p.bounds[0, 2] <= 1.4 <= p.bounds[1, 2]]
+    found = []
+    for number, pose in enumerate(poses):
+        ahead = pose[:2, 2] / np.linalg.norm(pose[:2, 2])
+        line = pose[:2, 3] + np.linspace(0.02, 1.0, 50)[:, None] * ahead
+        hit = ((line < 0) | (line > room.size[:2])).any(1)
+        for low, high in tall:
+            hit |= ((line > low) & (line < high)).all(1)
+        if hit.any():
+            found.append(number)
+    return found
 
 
 def test_a_plan_refuses_collisions() -> None:
