@@ -127,9 +127,7 @@ def _best(prediction: Prediction) -> SceneBoxes:
         return boxes
     kept = np.sort(np.argsort(-boxes.scores, kind="stable")[:_MOST_BOXES])
     least, count = float(boxes.scores[kept].min()), len(boxes) - len(kept)
-    log.info(
-        "%s: the %d best boxes are drawn, without %d of score up to %.3g", prediction.sample, len(kept), count, least
-    )
+    log.info("%s: %d boxes are not drawn, whose scores are at most %.3g", prediction.sample, count, least)
     return boxes[kept]
 
 

@@ -236,6 +236,6 @@ def test_of_very_many_boxes_the_best_are_drawn(
     caplog.set_level("INFO")
     detections = Prediction(SCENE, SceneSource(str(scan), SCENE, "aligned"), (many,))
     page = visualize_predictions([detections], None, tmp_path)[-1]
-    scores = [box["score"] for box in data_of(page)["items"][0]["boxes"]]
+    scores = [box["score"] for box in data_of(page)["items"][0]["predictions"]]
     assert (len(scores), min(scores)) == (200, pytest.approx(100 / 299, abs=1e-3))
     assert "100 boxes are not drawn" in caplog.text
