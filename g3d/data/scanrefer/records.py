@@ -1,0 +1,196 @@
+"""Sentences about objects of scenes, and the reader of ScanRefer's JSON files and of those that WS-3DVG derives.
+
+    ScanRefer_filtered_{train,val,test}.json    [{scene_id, object_id, object_name, ann_id, description, token}, ...]
+    Masked_ScanRefer_filtered_train.json        the same with mask_list and mask_first_list: 0 or 1 for each word
+
+WS-3DVG stores Nr3D and Sr3D in the first form, with `mask_list` and `hardness`. Every record is checked: an error is
+one line that names the file, the record, the field, the found and the expected value.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from g3d.data.boundary import reading
+from g3d.errors import InputError
+
+_NAME = re.compile(r"[^\s/\\]+")
+_WHOLE = re.compile(r"\d{1,9}", re.ASCII)
+_FIELDS = ("scene_id", "object_id", "object_name", "ann_id", "description", "token")
+
+
+@dataclass(frozen=True)
+class SceneSentence:
+    """One sentence about one object of a scene.
+
+    Attributes:
+        scene: the scene's name.
+        object: objectId of the described object.
+        name: name of the object, with blanks.
+        annotation: name of the sentence, which is unique among those about the object.
+        text: the sentence.
+        words: its words.
+        keywords: 0 or 1 for each word, 1 for a keyword of the whole sentence; None where the file has no list.
+        first_keywords: 0 or 1 for the words of the first part of the text; None where the file has no list.
+        same_class: number of objects of the object's class in the scene, the object included; None if not stated.
+        mentions: whether the sentence names the object's class; None if not stated.
+        guessed: whether a listener chose the right object; None if not stated.
+        context: stimulus_id of ReferIt3D: the scene, the object and those of its class; None for ScanRefer.
+        place: record or line of the file, for messages.
+    """
+
+    scene: str
+    object: int
+    name: str
+    annotation: str
+    text: str
+    words: tuple[str, ...]
+    keywords: tuple[int, ...] | None = None
+    first_keywords: tuple[int, ...] | None = None
+    same_class: int | None = None
+    mentions: bool | None = None
+    guessed: bool | None = None
+    context: str | None = None
+    place: str = ""
+
+    @property
+    def id(self) -> str:
+        """Id of the sample: <scene>-<objectId>-<annotation>."""
+        return f"{self.scene}-{self.object}-{self.annotation}"
+
+
+@dataclass(frozen=True)
+class SentenceFile:
+    """The content of a file of sentences.
+
+    Attributes:
+        path: the file.
+        sentences: the usable sentences in the file's order.
+        broken: place and error of every other record.
+    """
+
+    path: Path
+    sentences: tuple[SceneSentence, ...]
+    broken: tuple[tuple[str, InputError], ...] = ()
+
+
+def read_sentences_json(path: Path) -> SentenceFile:
+    """Return the sentences of a file in ScanRefer's form; broken records are listed beside the usable ones.
+
+    Raises:
+        MissingDataError: the file does not exist.
+        InputError: the file is not a JSON list, or the list is empty.
+    """
+    with reading(path, "sentences", "incomplete? copy it again", "not valid JSON, expected a list of records"):
+        content = json.loads(path.read_bytes())
+    if not isinstance(content, list) or not content:
+        raise InputError(f"sentences {path}: found {_shown(content)}, expected a list of records")
+    return collect(path, [(f"record {k}", record) for k, record in enumerate(content)], _sentence)
+
+
+def collect(path: Path, records: Sequence[tuple[str, Any]], read: Any) -> SentenceFile:
+    """Return the sentences of a file's records, each read by `read(checks, record)`; ids must be unique.
+
+    Args:
+        path: the file.
+        records: place and content of every record.
+        read: function of the `Checks` of a record and its content.
+    """
+    good: dict[str, SceneSentence] = {}
+    broken = []
+    for place, record in records:
+        checks = Checks(path, place)
+        try:
+            sentence: SceneSentence = replace(read(checks, record), place=place)
+            if sentence.id in good:
+                first = good[sentence.id].place
+                checks.refuse("scene, object and sentence", sentence.id, f"an id once (it is that of {first} as well)")
+        except InputError as error:
+            broken.append((place, error))
+        else:
+            good[sentence.id] = sentence
+    return SentenceFile(path, tuple(good.values()), tuple(broken))
+
+
+@dataclass(frozen=True)
+class Checks:
+    """Checks of the fields of one record; every failure is an InputError that names the file and the place."""
+
+    path: Path
+    place: str
+
+    def refuse(self, field: str, found: Any, expected: str) -> NoReturn:
+        """Raise the InputError of a field."""
+        raise InputError(f"sentences {self.path}: {self.place}: {field}: found {_shown(found)}, expected {expected}")
+
+    def fields(self, record: Any, names: Sequence[str]) -> Mapping[str, Any]:
+        """Return a record that is an object with the named fields."""
+        if not isinstance(record, dict):
+            self.refuse("record", record, "an object with the fields " + ", ".join(names))
+        for name in names:
+            if name not in record:
+                self.refuse(name, "no such field", "the fields " + ", ".join(names))
+        return record
+
+    def text(self, field: str, value: Any) -> str:
+        """Return a text that is not empty and can be written as UTF-8."""
+        if not isinstance(value, str) or not value.strip() or any("\ud800" <= c <= "\udfff" for c in value):
+            self.refuse(field, value, "text")
+        return value
+
+    def name(self, field: str, value: Any) -> str:
+        """Return a name without blanks and slashes, such as scene0000_00."""
+        if not isinstance(value, str) or not _NAME.fullmatch(value) or value in (".", ".."):
+            self.refuse(field, value, "a name without blanks or slashes, such as scene0000_00")
+        return value
+
+    def number(self, field: str, value: Any) -> int:
+        """Return a whole number of 0 or more, which may be written as text."""
+        written = str(value) if type(value) in (int, str) else ""
+        if not _WHOLE.fullmatch(written):
+            self.refuse(field, value, 'a whole number of 0 or more, such as "34"')
+        return int(written)
+
+    def words(self, field: str, value: Any) -> tuple[str, ...]:
+        """Return a list of words that is not empty."""
+        if not isinstance(value, list) or not value:
+            self.refuse(field, value, "a list of words")
+        for word in value:
+            self.text(field, word)
+        return tuple(value)
+
+    def marks(self, field: str, value: Any) -> tuple[int, ...] | None:
+        """Return a list of 0 and 1; None where there is none."""
+        if value is None:
+            return None
+        if not isinstance(value, list) or any(type(mark) is not int or mark not in (0, 1) for mark in value):
+            self.refuse(field, value, "a list of 0 and 1")
+        return tuple(value)
+
+
+def _sentence(checks: Checks, record: Any) -> SceneSentence:
+    values = checks.fields(record, _FIELDS)
+    annotation = values["ann_id"]
+    same_class = values.get("hardness")
+    return SceneSentence(
+        scene=checks.name("scene_id", values["scene_id"]),
+        object=checks.number("object_id", values["object_id"]),
+        name=checks.text("object_name", values["object_name"]).replace("_", " "),
+        annotation=checks.name("ann_id", str(annotation) if type(annotation) is int else annotation),
+        text=checks.text("description", values["description"]),
+        words=checks.words("token", values["token"]),
+        keywords=checks.marks("mask_list", values.get("mask_list")),
+        first_keywords=checks.marks("mask_first_list", values.get("mask_first_list")),
+        same_class=None if same_class is None else checks.number("hardness", same_class),
+    )
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = json.dumps(text) if isinstance(value, str) else text
+    return text if len(text) <= 60 else f"{text[:57]}..."
