@@ -41,6 +41,7 @@ class SceneSentence:
         mentions: whether the sentence names the object's class; None if not stated.
         guessed: whether a listener chose the right object; None if not stated.
         context: stimulus_id of ReferIt3D: the scene, the object and those of its class; None for ScanRefer.
+        out_of_step: whether the file has keyword lists that do not belong to the words; they are left out.
         place: record or line of the file, for messages.
     """
 
@@ -56,6 +57,7 @@ class SceneSentence:
     mentions: bool | None = None
     guessed: bool | None = None
     context: str | None = None
+    out_of_step: bool = False
     place: str = ""
 
     @property
@@ -177,17 +179,46 @@ def _sentence(checks: Checks, record: Any) -> SceneSentence:
     values = checks.fields(record, _FIELDS)
     annotation = values["ann_id"]
     same_class = values.get("hardness")
+    words = checks.words("token", values["token"])
+    keywords = checks.marks("mask_list", values.get("mask_list"))
+    first = checks.marks("mask_first_list", values.get("mask_first_list"))
+    in_step = _in_step(words, keywords, values.get("masked_sentence")) and _in_step(
+        words[: len(first or ())], first, values.get("masked_first_sentence")
+    )
     return SceneSentence(
         scene=checks.name("scene_id", values["scene_id"]),
         object=checks.number("object_id", values["object_id"]),
         name=checks.text("object_name", values["object_name"]).replace("_", " "),
         annotation=checks.name("ann_id", str(annotation) if type(annotation) is int else annotation),
         text=checks.text("description", values["description"]),
-        words=checks.words("token", values["token"]),
-        keywords=checks.marks("mask_list", values.get("mask_list")),
-        first_keywords=checks.marks("mask_first_list", values.get("mask_first_list")),
+        words=words,
+        keywords=keywords if in_step else None,
+        first_keywords=first if in_step else None,
         same_class=None if same_class is None else checks.number("hardness", same_class),
+        out_of_step=not in_step,
     )
+
+
+def _in_step(words: Sequence[str], marks: Sequence[int] | None, masked: Any) -> bool:
+    """Return whether marks belong to the words: as many, and the words of the masked sentence that it shows are theirs.
+
+    The published marks are those of another tokenizer's words, which it may split differently. Without the masked
+    sentence only the counts are compared.
+
+    Args:
+        words: the words that the marks should belong to.
+        marks: one for each word; None if the file has none.
+        masked: the sentence with "[MASK]" for keywords; of another type if the file has none.
+    """
+    if marks is None:
+        return True
+    if len(marks) != len(words):
+        return False
+    shown = masked.split() if isinstance(masked, str) else []
+    if len(shown) != len(words):
+        return not shown
+    pairs = zip(shown, words, strict=True)
+    return all(s.lower() == w.lower() for s, w in pairs if s != "[MASK]" and s.isalpha() and w.isalpha())
 
 
 def _shown(value: Any) -> str:
