@@ -126,7 +126,7 @@ class SentenceRoot:
         if not path.is_file():
             near = did_you_mean(str(path), index.splits)
             raise InputError(
-                f"split {path}: unknown{near}; expected {', '.join(index.splits)}, or the path of a list of ids"
+                f"split {path}: unknown; expected {', '.join(index.splits)}, or the path of a list of ids{near}"
             )
         known = {s.id: s for sentences in index.splits.values() for s in sentences}
         with reading(path, "split"):

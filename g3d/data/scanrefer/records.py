@@ -218,7 +218,7 @@ def _in_step(words: Sequence[str], marks: Sequence[int] | None, masked: Any) -> 
     if len(shown) != len(words):
         return not shown
     pairs = zip(shown, words, strict=True)
-    return all(s.lower() == w.lower() for s, w in pairs if s != "[MASK]" and s.isalpha() and w.isalpha())
+    return all(s.lower() == w.lower() for s, w in pairs if s != "[MASK]" and (s.isalpha() or w.isalpha()))
 
 
 def _shown(value: Any) -> str:

@@ -139,7 +139,7 @@ def _from_pickle(path: Path) -> Boxes:
     if isinstance(content, dict) and "ious" in content:
         raise InputError(f"results {path}: found scores without boxes", "give the predictions.p that lies beside it")
     found: Boxes = {}
-    for scene, objects in _items(path, "results", content):
+    for scene, objects in _items(path, "content", content):
         for number, sentences in _items(path, f"scene {scene}", objects):
             for annotation, entry in _items(path, f"scene {scene}, object {number}", sentences):
                 where = f"results {path}: {scene}, object {number}, sentence {annotation}"
