@@ -14,8 +14,8 @@ from g3d.cli.recipes import Redo, leave_if_broken
 if TYPE_CHECKING:
     from g3d.prepare.scene_sentences import SentenceReport
 
-PUBLISHED = {"train": (36_665, 562), "val": (9_508, 141)}
-"""Sentences and scenes of ScanRefer."""
+PUBLISHED = {"scanrefer": {"train": (36_665, 562), "val": (9_508, 141)}}
+"""Sentences and scenes of the published splits."""
 Scenes = Annotated[
     Path | None,
     typer.Option("--scenes", help="Folder of prepared or published scenes; searched by default.", show_default=False),
@@ -117,14 +117,14 @@ def _run(
     options = SentenceOptions(scenes, labels, vectors, keywords, bad_contexts)  # type: ignore[arg-type]
     report = prepare_sentences(kind, data, out, options, check, keep_going, redo, output.progress())
     if as_json:
-        output.emit(_json(report))
+        output.emit(_json(kind, report))
     else:
         _show(kind, report)
     leave_if_broken([error for _, error in report.broken], "sentences", keep_going and not check)
 
 
 def _show(kind: str, report: SentenceReport) -> None:
-    published = PUBLISHED if kind == "scanrefer" else {}
+    published = PUBLISHED.get(kind, {})
     heads = f"{'':<12}{'sentences':>10}{'published':>11}{'objects':>9}{'scenes':>8}{'published':>11}"
     output.show(heads)
     for name, counts in report.splits.items():
@@ -153,12 +153,12 @@ def _show(kind: str, report: SentenceReport) -> None:
         output.show(f"prepared {report.folder}{done}")
 
 
-def _json(report: SentenceReport) -> dict[str, object]:
+def _json(kind: str, report: SentenceReport) -> dict[str, object]:
     return {
         "schema": 1,
         "folder": str(report.folder) if report.folder else None,
         "splits": report.splits,
-        "published": {name: {"sentences": s, "scenes": n} for name, (s, n) in PUBLISHED.items()},
+        "published": {name: {"sentences": s, "scenes": n} for name, (s, n) in PUBLISHED.get(kind, {}).items()},
         "files": report.files,
         "scenes": report.scenes,
         "keywords": report.keywords,

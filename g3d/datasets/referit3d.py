@@ -70,6 +70,7 @@ class ReferIt3D:
             "IoU with boxes that a detector finds; the published tables of ReferIt3D state the share of right objects "
             "among the true boxes, which is another figure.",
         ]
+        notes += data.note(full_name(data.index(), split))
         if unknown:
             notes.append(f"sentences without a stated difficulty, neither easy nor hard: {unknown:,}.")
         what = "Sr3D" if full_name(data.index(), split).startswith("sr3d") else "Nr3D"

@@ -65,6 +65,7 @@ class ScanRefer:
         notes = (
             f"filters: none; {len(sentences):,} sentences count.",
             f'"others" by the rule {rule}.',
+            *data.note(split),
         )
         top = int(options.get("top_answers", 3))
 

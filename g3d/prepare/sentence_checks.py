@@ -181,7 +181,7 @@ def with_scenes(splits: Mapping[str, SplitOf], scenes: Mapping[str, Path]) -> li
         named = dict.fromkeys(sentence.scene for sentence in split.sentences)
         absent = [scene for scene in named if scene not in scenes]
         if absent:
-            count = sum(sentence.scene in set(absent) for sentence in split.sentences)
+            count = sum(sentence.scene not in scenes for sentence in split.sentences)
             notes.append(
                 f"{name}: {count} sentences are about {len(absent)} scenes that are not there (first: {absent[0]}"
                 f"{did_you_mean(absent[0], scenes)})"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.scans import draw_scans
 from support.sentence_world import VAL, scanrefer_world
 from support.verbs import g3d, refused
 
@@ -170,3 +171,36 @@ def test_data_without_scenes_or_preparation_is_refused(data: Path, tmp_path: Pat
     assert "no scenes: the objects of the sentences are not checked" in out
     with pytest.raises(MissingDataError, match="was prepared without scenes"):
         DATASET.split_ids(folder, "val")
+
+
+def test_a_part_of_the_scenes_is_enough_and_stated(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenes = tmp_path / "scenes"
+    shutil.copytree(data.parent / "scannet" / "g3d" / "scenes" / VAL[0], scenes / VAL[0])
+    folder = Path(shutil.copytree(data, tmp_path / "scanrefer", ignore=shutil.ignore_patterns("g3d")))
+    labels = ("--labels", str(data.parent / "scannet" / "scannetv2-labels.combined.tsv"))
+    code, out, err = g3d("prepare", "scanrefer", "--data", str(folder), "--scenes", str(scenes), *labels)
+    assert code == 0, err
+    assert f"val: 6 sentences are about 1 scenes that are not there (first: {VAL[1]}" in " ".join(out.split())
+    assert len(DATASET.split_ids(folder, "val")) == 6
+    assert "6 of 12 sentences are used" in capsys.readouterr().err
+    evaluator = DATASET.evaluator(folder, "val", SceneBoxes, {})
+    assert evaluator is not None
+    evaluator.update([p for p in predictions(data) if p.sample.startswith(VAL[0])])
+    assert "sentences about scenes that are not there, which do not count: 6." in evaluator.compute().notes
+
+
+def test_scenes_without_annotation_have_no_figures(data: Path, tmp_path: Path) -> None:
+    scans = draw_scans(tmp_path / "scannet", 2, test=1)
+    assert g3d("prepare", "scannet", "--data", str(scans))[0] == 0
+    record = {"scene_id": "scene0001_00", "object_id": "2", "object_name": "chair", "ann_id": "0"}
+    folder = tmp_path / "scanrefer"
+    folder.mkdir()
+    sentence = {**record, "description": "a chair", "token": ["a", "chair"]}
+    (folder / "ScanRefer_filtered_test.json").write_text(json.dumps([sentence]))
+    code, out, err = g3d("prepare", "scanrefer", "--data", str(folder))
+    assert code == 0, err
+    assert "test: scenes of sentences without annotated boxes: 1" in out
+    assert DATASET.split_ids(folder, "test") == ["scene0001_00-2-0"]
+    assert DATASET.evaluator(folder, "test", SceneBoxes, {}) is None

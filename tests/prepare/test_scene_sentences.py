@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import pickle
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import paths
 from support.sentence_world import (
     TRAIN,
     VAL,
@@ -23,7 +25,9 @@ from support.sentence_world import (
 )
 from support.verbs import g3d, refused
 
-from g3d.data.scanrefer.index import SentenceRoot
+from g3d.data.scannet.labels import SCANREFER18_NAMES
+from g3d.data.scanrefer.index import SentenceRoot, read_index
+from g3d.data.scanrefer.sentences import view_dependent
 from g3d.errors import InputError, MissingDataError
 from g3d.prepare.scene_sentences import SentenceOptions, prepare_sentences
 
@@ -266,3 +270,24 @@ def test_ws3dvg_json_is_read(scans: Path, tmp_path: Path) -> None:
     assert report.broken == ()
     assert set(report.splits) == {"nr3d-train", "nr3d-test"}
     assert SentenceRoot.find(folder, "referit3d").sentences("nr3d-test")[0].same_class == 2
+
+
+@pytest.mark.skipif(not paths.REAL.is_dir(), reason="real samples are not here")
+def test_real_sentences_are_indexed_in_the_groups_of_another_project(tmp_path: Path) -> None:
+    """VLM-Grounder's columns of 250 real rows state classes, difficulty and dependence on a view."""
+    real, folder = paths.REAL / "referring3d", tmp_path / "nr3d"
+    folder.mkdir()
+    shutil.copy(real / "vlmgrounder_nr3d_250.csv", folder / "nr3d.csv")
+    for name in ("train", "test"):
+        shutil.copy(real / f"nr3d_{name}_scans.txt", folder / f"{name}_scans.txt")
+    labels = paths.REAL / "scannet" / "meta" / "scannetv2-labels.combined.tsv"
+    report = prepare_sentences("referit3d", folder, options=SentenceOptions(labels=labels, bad_contexts=False))
+    assert report.broken == ()
+    assert {name: counts["sentences"] for name, counts in report.splits.items()} == {"nr3d-train": 0, "nr3d-test": 250}
+    found = {s.annotation: s for s in read_index(folder / "g3d" / "referit3d.json").splits["nr3d-test"]}
+    with (folder / "nr3d.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            sentence = found[row["assignmentid"]]
+            assert ((sentence.same_class or 0) <= 2) == (row["is_easy_referit3d"] == "True")
+            assert view_dependent(sentence.words) == (row["is_vd_referit3d"] == "True")
+            assert SCANREFER18_NAMES[sentence.whole_name_class] == row["scannet18_class"]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import ast
 import csv
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -23,11 +24,13 @@ from typing import Any
 from g3d.data.boundary import reading
 from g3d.data.files import read_text
 from g3d.data.scannet.folder import read_split
-from g3d.data.scanrefer.records import Checks, SceneSentence, SentenceFile, collect
+from g3d.data.scanrefer.records import SceneSentence, SentenceFile, SentenceRecord, collect, in_step
 from g3d.errors import InputError
 
 BAD_CONTEXTS = "manually_inspected_bad_contexts.csv"
 _COLUMNS = ("stimulus_id", "utterance", "tokens")
+_ROW = "number of the row"
+_LONGEST = 2**20  # characters of a list
 _TRUTH = {"True": True, "False": False, "true": True, "false": False, "1": True, "0": False}
 
 
@@ -91,53 +94,61 @@ def read_referit3d_csv(path: Path, kind: str) -> SentenceFile:
         if missing:
             found = ", ".join(table.fieldnames or ())[:100] or "nothing"
             raise InputError(f"no column {missing[0]} (found: {found}), expected {', '.join(needed)}")
-        rows = [(f"line {table.line_num}", {**row, "row": str(k)}) for k, row in enumerate(table)]
+        rows = [(f"line {table.line_num}", {**row, _ROW: str(k)}) for k, row in enumerate(table)]
     if not rows:
         raise InputError(f"sentences {path}: found no rows, expected one for each sentence")
-    return collect(path, rows, lambda checks, row: _sentence(checks, row, kind))
+    return collect(path, rows, lambda record: _sentence(record, kind))
 
 
-def _sentence(checks: Checks, row: dict[str, Any], kind: str) -> SceneSentence:
-    context = checks.text("stimulus_id", row["stimulus_id"])
+def _sentence(record: SentenceRecord, kind: str) -> SceneSentence:
+    row = record.values
+    context = record.said("stimulus_id", row["stimulus_id"])
     try:
         stimulus = parse_stimulus(context)
     except ValueError as error:
-        checks.refuse("stimulus_id", context, str(error))
+        record.fail("stimulus_id", context, str(error))
     scene, name, target = stimulus.scene, stimulus.name, stimulus.target
     if kind == "sr3d":
-        scene, name, target = row["scan_id"], row["instance_type"], checks.number("target_id", row["target_id"])
+        scene, name, target = row["scan_id"], row["instance_type"], record.whole("target_id", row["target_id"])
+    words = record.words("tokens", _literal(record, "tokens"))
+    keywords = record.marks("mask_list", _literal(record, "mask_list"))
+    fits = in_step(words, keywords, row.get("masked_sentence"))
     return SceneSentence(
-        scene=checks.name("scan_id", scene),
+        scene=record.plain_name("scan_id", scene),
         object=target,
-        name=checks.text("instance_type", name),
-        annotation=checks.name("assignmentid", row["assignmentid"] if kind == "nr3d" else row["row"]),
-        text=checks.text("utterance", row["utterance"]),
-        words=checks.words("tokens", _literal(checks, "tokens", row["tokens"])),
-        keywords=checks.marks("mask_list", _literal(checks, "mask_list", row.get("mask_list"))),
+        name=record.said("instance_type", name),
+        annotation=record.plain_name("assignmentid", row["assignmentid" if kind == "nr3d" else _ROW]),
+        text=record.said("utterance", row["utterance"]),
+        words=words,
+        keywords=keywords if fits else None,
         same_class=stimulus.same_class,
-        mentions=_truth(checks, "mentions_target_class", row.get("mentions_target_class")),
-        guessed=_truth(checks, "correct_guess", row.get("correct_guess")),
+        mentions=_truth(record, "mentions_target_class"),
+        guessed=_truth(record, "correct_guess"),
         context=context,
+        out_of_step=not fits,
     )
 
 
-def _literal(checks: Checks, field: str, text: str | None) -> Any:
-    """Return the value of a list that is written as Python source; None for an empty field."""
+def _literal(record: SentenceRecord, field: str) -> list[Any] | None:
+    """Return the list of words or numbers that a field holds as Python source; None for an empty field."""
+    text = record.values.get(field)
     if text is None or not text.strip():
         return None
-    if len(text) > 2**20:
-        checks.refuse(field, text, "a list of at most a million characters")
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        checks.refuse(field, text, "a list such as \"['the', 'chair']\"")
+    value = None
+    if len(text) <= _LONGEST:
+        with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            value = ast.literal_eval(text.strip())
+    if not isinstance(value, list) or not all(isinstance(part, str | int) for part in value):
+        record.fail(field, text, "a list such as \"['the', 'chair']\"")
+    return value
 
 
-def _truth(checks: Checks, field: str, text: str | None) -> bool | None:
+def _truth(record: SentenceRecord, field: str) -> bool | None:
+    text = record.values.get(field)
     if text is None or not text.strip():
         return None
     if text.strip() not in _TRUTH:
-        checks.refuse(field, text, "True or False")
+        record.fail(field, text, "True or False")
     return _TRUTH[text.strip()]
 
 

@@ -90,7 +90,7 @@ def label_table_file(root: Path, scenes: Path | None) -> Path | None:
 
 def glove_file(root: Path) -> Path | None:
     """Return the published pickle of word vectors; None if it is not there."""
-    return _first(root, (".", ".."), [GLOVE])
+    return _first(root, (".",), [GLOVE]) or _first(root.resolve().parent, (".",), [GLOVE])
 
 
 def _in_meta(root: Path, scenes: Path | None, name: str) -> Path | None:

@@ -9,6 +9,7 @@ The folder of the data, its g3d/ and the folder given by --out can be used as --
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +30,7 @@ from g3d.errors import InputError, MissingDataError, did_you_mean
 log = logging.getLogger(__name__)
 FOLDER = "g3d"
 SCHEMA = "g3d.scene_sentences/1"
+_AGAIN = "run g3d prepare again"
 
 
 @dataclass(frozen=True)
@@ -97,19 +99,26 @@ class SentenceRoot:
         """
         return read_index(self.folder / index_name(self.kind))
 
-    def sentences(self, split: str) -> list[IndexedSentence]:
-        """Return the sentences of a split whose scenes are there; a warning counts the others.
+    def listed(self, split: str) -> list[IndexedSentence]:
+        """Return all sentences of a split.
 
         Args:
             split: a split of the index, or the path of a list of sentence ids.
 
         Raises:
-            MissingDataError: the data was prepared without scenes, or no scene of the split is there.
             InputError: there is no such split, or the list names an unknown sentence.
         """
         index = self.index()
-        chosen = self._listed(Path(split), index) if split not in index.splits else list(index.splits[split])
-        scenes = find_scenes(self.scenes())
+        return list(index.splits[split]) if split in index.splits else self._of_list(Path(split), index)
+
+    def sentences(self, split: str) -> list[IndexedSentence]:
+        """Return the sentences of a split whose scenes are there; a warning counts the others.
+
+        Raises:
+            MissingDataError: the data was prepared without scenes, or no scene of the split is there.
+            InputError: see `listed`.
+        """
+        chosen, scenes = self.listed(split), find_scenes(self.scenes())
         there = [sentence for sentence in chosen if sentence.scene in scenes]
         missing = sorted({sentence.scene for sentence in chosen} - set(scenes))
         if missing:
@@ -122,7 +131,13 @@ class SentenceRoot:
             log.warning("%s; %d of %d sentences are used", text, len(there), len(chosen))
         return there
 
-    def _listed(self, path: Path, index: SentenceIndex) -> list[IndexedSentence]:
+    def note(self, split: str) -> list[str]:
+        """Return a note for tables that counts the sentences about scenes that are not there; [] if all are."""
+        chosen, scenes = self.listed(split), find_scenes(self.scenes())
+        count = sum(sentence.scene not in scenes for sentence in chosen)
+        return [f"sentences about scenes that are not there, which do not count: {count:,}."] if count else []
+
+    def _of_list(self, path: Path, index: SentenceIndex) -> list[IndexedSentence]:
         if not path.is_file():
             near = did_you_mean(str(path), index.splits)
             raise InputError(
@@ -288,10 +303,20 @@ def read_index(path: Path) -> SentenceIndex:
         MissingDataError: the file does not exist.
         InputError: the file is damaged, or was written by another version.
     """
-    with reading(path, "index", "run g3d prepare again"):
+    with reading(path, "index", _AGAIN):
+        about = path.stat()
+        return _read(path.resolve(), about.st_mtime_ns, about.st_size)
+
+
+@functools.lru_cache(maxsize=2)
+def _read(path: Path, changed: int, size: int) -> SentenceIndex:
+    """Return an index; verbs ask for it many times, and reading takes a second."""
+    with reading(path, "index", _AGAIN):
         content = json.loads(path.read_bytes())
         if content["schema"] != SCHEMA or tuple(content["fields"]) != _FIELDS:
-            raise InputError(f"found schema {content['schema']}, expected {SCHEMA} with other fields")
+            raise InputError(
+                f"index {path}: found schema {content['schema']}, expected {SCHEMA} with other fields", _AGAIN
+            )
         splits = {name: tuple(map(_read_row, rows)) for name, rows in content["splits"].items()}
         bad = {name: None if ids is None else frozenset(ids) for name, ids in content["bad_contexts"].items()}
     return SentenceIndex(splits, bad)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from g3d.data.boundary import reading
+from g3d.data.records import Record
 from g3d.errors import InputError
 
 _NAME = re.compile(r"[^\s/\\]+")
@@ -91,27 +92,30 @@ def read_sentences_json(path: Path) -> SentenceFile:
     with reading(path, "sentences", "incomplete? copy it again", "not valid JSON, expected a list of records"):
         content = json.loads(path.read_bytes())
     if not isinstance(content, list) or not content:
-        raise InputError(f"sentences {path}: found {_shown(content)}, expected a list of records")
+        found = "an empty list" if content == [] else type(content).__name__
+        raise InputError(f"sentences {path}: found {found}, expected a list of records")
     return collect(path, [(f"record {k}", record) for k, record in enumerate(content)], _sentence)
 
 
-def collect(path: Path, records: Sequence[tuple[str, Any]], read: Any) -> SentenceFile:
-    """Return the sentences of a file's records, each read by `read(checks, record)`; ids must be unique.
+def collect(
+    path: Path, records: Iterable[tuple[str, Any]], read: Callable[[SentenceRecord], SceneSentence]
+) -> SentenceFile:
+    """Return the sentences of a file's records; ids must be unique.
 
     Args:
         path: the file.
         records: place and content of every record.
-        read: function of the `Checks` of a record and its content.
+        read: reader of one record.
     """
     good: dict[str, SceneSentence] = {}
     broken = []
-    for place, record in records:
-        checks = Checks(path, place)
+    for place, values in records:
         try:
-            sentence: SceneSentence = replace(read(checks, record), place=place)
+            record = SentenceRecord(values, f"sentences {path}: {place}")
+            sentence = replace(read(record), place=place)
             if sentence.id in good:
                 first = good[sentence.id].place
-                checks.refuse("scene, object and sentence", sentence.id, f"an id once (it is that of {first} as well)")
+                record.fail("scene, object and sentence", sentence.id, f"an id once (it is that of {first} as well)")
         except InputError as error:
             broken.append((place, error))
         else:
@@ -119,87 +123,75 @@ def collect(path: Path, records: Sequence[tuple[str, Any]], read: Any) -> Senten
     return SentenceFile(path, tuple(good.values()), tuple(broken))
 
 
-@dataclass(frozen=True)
-class Checks:
-    """Checks of the fields of one record; every failure is an InputError that names the file and the place."""
+class SentenceRecord(Record):
+    """Checks of the fields of one record of a file of sentences."""
 
-    path: Path
-    place: str
-
-    def refuse(self, field: str, found: Any, expected: str) -> NoReturn:
-        """Raise the InputError of a field."""
-        raise InputError(f"sentences {self.path}: {self.place}: {field}: found {_shown(found)}, expected {expected}")
-
-    def fields(self, record: Any, names: Sequence[str]) -> Mapping[str, Any]:
-        """Return a record that is an object with the named fields."""
-        if not isinstance(record, dict):
-            self.refuse("record", record, "an object with the fields " + ", ".join(names))
+    def needs(self, names: Sequence[str]) -> None:
+        """Check that the fields are there; others are allowed."""
         for name in names:
-            if name not in record:
-                self.refuse(name, "no such field", "the fields " + ", ".join(names))
-        return record
+            if name not in self.values:
+                self.fail(name, "no such field", "the fields " + ", ".join(names))
 
-    def text(self, field: str, value: Any) -> str:
+    def said(self, field: str, value: Any) -> str:
         """Return a text that is not empty and can be written as UTF-8."""
         if not isinstance(value, str) or not value.strip() or any("\ud800" <= c <= "\udfff" for c in value):
-            self.refuse(field, value, "text")
+            self.fail(field, value, "text")
         return value
 
-    def name(self, field: str, value: Any) -> str:
+    def plain_name(self, field: str, value: Any) -> str:
         """Return a name without blanks and slashes, such as scene0000_00."""
         if not isinstance(value, str) or not _NAME.fullmatch(value) or value in (".", ".."):
-            self.refuse(field, value, "a name without blanks or slashes, such as scene0000_00")
+            self.fail(field, value, "a name without blanks or slashes, such as scene0000_00")
         return value
 
-    def number(self, field: str, value: Any) -> int:
+    def whole(self, field: str, value: Any) -> int:
         """Return a whole number of 0 or more, which may be written as text."""
         written = str(value) if type(value) in (int, str) else ""
         if not _WHOLE.fullmatch(written):
-            self.refuse(field, value, 'a whole number of 0 or more, such as "34"')
+            self.fail(field, value, 'a whole number of 0 or more, such as "34"')
         return int(written)
 
     def words(self, field: str, value: Any) -> tuple[str, ...]:
         """Return a list of words that is not empty."""
         if not isinstance(value, list) or not value:
-            self.refuse(field, value, "a list of words")
-        for word in value:
-            self.text(field, word)
-        return tuple(value)
+            self.fail(field, value, "a list of words")
+        return tuple(self.said(field, word) for word in value)
 
     def marks(self, field: str, value: Any) -> tuple[int, ...] | None:
         """Return a list of 0 and 1; None where there is none."""
         if value is None:
             return None
         if not isinstance(value, list) or any(type(mark) is not int or mark not in (0, 1) for mark in value):
-            self.refuse(field, value, "a list of 0 and 1")
+            self.fail(field, value, "a list of 0 and 1")
         return tuple(value)
 
 
-def _sentence(checks: Checks, record: Any) -> SceneSentence:
-    values = checks.fields(record, _FIELDS)
+def _sentence(record: SentenceRecord) -> SceneSentence:
+    record.needs(_FIELDS)
+    values = record.values
     annotation = values["ann_id"]
     same_class = values.get("hardness")
-    words = checks.words("token", values["token"])
-    keywords = checks.marks("mask_list", values.get("mask_list"))
-    first = checks.marks("mask_first_list", values.get("mask_first_list"))
-    in_step = _in_step(words, keywords, values.get("masked_sentence")) and _in_step(
+    words = record.words("token", values["token"])
+    keywords = record.marks("mask_list", values.get("mask_list"))
+    first = record.marks("mask_first_list", values.get("mask_first_list"))
+    fits = in_step(words, keywords, values.get("masked_sentence")) and in_step(
         words[: len(first or ())], first, values.get("masked_first_sentence")
     )
     return SceneSentence(
-        scene=checks.name("scene_id", values["scene_id"]),
-        object=checks.number("object_id", values["object_id"]),
-        name=checks.text("object_name", values["object_name"]).replace("_", " "),
-        annotation=checks.name("ann_id", str(annotation) if type(annotation) is int else annotation),
-        text=checks.text("description", values["description"]),
+        scene=record.plain_name("scene_id", values["scene_id"]),
+        object=record.whole("object_id", values["object_id"]),
+        name=record.said("object_name", values["object_name"]).replace("_", " "),
+        annotation=record.plain_name("ann_id", str(annotation) if type(annotation) is int else annotation),
+        text=record.said("description", values["description"]),
         words=words,
-        keywords=keywords if in_step else None,
-        first_keywords=first if in_step else None,
-        same_class=None if same_class is None else checks.number("hardness", same_class),
-        out_of_step=not in_step,
+        keywords=keywords if fits else None,
+        first_keywords=first if fits else None,
+        same_class=None if same_class is None else record.whole("hardness", same_class),
+        out_of_step=not fits,
     )
 
 
-def _in_step(words: Sequence[str], marks: Sequence[int] | None, masked: Any) -> bool:
+def in_step(words: Sequence[str], marks: Sequence[int] | None, masked: Any) -> bool:
     """Return whether marks belong to the words: as many, and the words of the masked sentence that it shows are theirs.
 
     The published marks are those of another tokenizer's words, which it may split differently. Without the masked
@@ -219,9 +211,3 @@ def _in_step(words: Sequence[str], marks: Sequence[int] | None, masked: Any) -> 
         return not shown
     pairs = zip(shown, words, strict=True)
     return all(s.lower() == w.lower() for s, w in pairs if s != "[MASK]" and (s.isalpha() or w.isalpha()))
-
-
-def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    text = json.dumps(text) if isinstance(value, str) else text
-    return text if len(text) <= 60 else f"{text[:57]}..."

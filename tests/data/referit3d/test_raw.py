@@ -49,7 +49,8 @@ def test_nr3d_takes_the_object_from_the_stimulus_and_sr3d_from_columns(tmp_path:
     [
         ({"tokens": "['the', 'one'"}, r"""tokens: found "\['the', 'one'", expected a list such as"""),
         ({"tokens": "__import__('os')"}, "tokens: found .*, expected a list such as"),
-        ({"tokens": "'word'"}, 'tokens: found "word", expected a list of words'),
+        ({"tokens": "'word'"}, "tokens: found .*, expected a list such as"),
+        ({"tokens": "[b'a']"}, "tokens: found .*, expected a list such as"),
         ({"tokens": "[]"}, "tokens: found .*, expected a list of words"),
         ({"tokens": ""}, "tokens: found null, expected a list of words"),
         ({"stimulus_id": "scene0000_00-coffee-table-2-3"}, "stimulus_id: .* no hyphen in the class"),
@@ -129,3 +130,11 @@ def test_a_real_table_is_read() -> None:
     assert [s.object for s in file.sentences] == [int(row["target_id"]) for row in rows]
     assert [s.same_class for s in file.sentences] == [int(row["distractor_number"]) + 1 for row in rows]
     assert len(read_scene_list(paths.REAL / "referring3d" / "nr3d_test_scans.txt")) == 130
+
+
+@pytest.mark.parametrize(("marks", "kept"), [("[0, 1, 0, 0, 1]", (0, 1, 0, 0, 1)), ("[0, 1, 0]", None)])
+def test_keyword_lists_of_other_words_are_left_out(tmp_path: Path, marks: str, kept: tuple[int, ...] | None) -> None:
+    path = table(tmp_path, {**ROW, "mask_list": marks}, columns=(*ROW, "mask_list"))
+    (found,) = read_referit3d_csv(path, "nr3d").sentences
+    assert found.keywords == kept
+    assert found.out_of_step == (kept is None)

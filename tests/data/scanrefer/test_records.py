@@ -70,7 +70,7 @@ def test_a_wrong_field_is_named(tmp_path: Path, change: dict[str, Any], says: st
 def test_a_missing_field_and_a_wrong_record_are_named(tmp_path: Path) -> None:
     file = read_sentences_json(written(tmp_path, {k: v for k, v in GOOD.items() if k != "token"}, 7))
     assert 'record 0: token: found "no such field", expected the fields scene_id' in str(file.broken[0][1])
-    assert "record 1: record: found 7, expected an object" in str(file.broken[1][1])
+    assert "record 1: record: found 7, expected a JSON object" in str(file.broken[1][1])
 
 
 def test_an_id_that_comes_twice_is_broken(tmp_path: Path) -> None:
