@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from pydantic import NonNegativeInt
+from pydantic import Field, NonNegativeInt
 
 from g3d.config import Schema
 from g3d.data.scanrefer.records import SceneSentence
@@ -26,12 +26,12 @@ CLOTHES = ("clothes", "clothing")
 class SentenceFilters(Schema):
     """Sentences that count; the defaults are those of WS-3DVG, which leaves out bad contexts only."""
 
-    bad_contexts: bool = True
-    clothes: bool = False
-    mentions: bool = False
-    most_words: NonNegativeInt = 0
-    unique_in_test: bool = False
-    wrong_guesses_in_test: bool = False
+    bad_contexts: bool = Field(True, description="leave out contexts that are listed as bad")
+    clothes: bool = Field(False, description='leave out objects of the classes "clothes" and "clothing"')
+    mentions: bool = Field(False, description="leave out sentences that do not name the class of their object")
+    most_words: NonNegativeInt = Field(0, description="leave out sentences of more words; 0 keeps all")
+    unique_in_test: bool = Field(False, description="leave out of tests objects that are alone in their class")
+    wrong_guesses_in_test: bool = Field(False, description="leave out of tests sentences that a listener misunderstood")
 
 
 WS3DVG = SentenceFilters()

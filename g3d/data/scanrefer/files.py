@@ -1,14 +1,13 @@
 """Places of the official files of ScanRefer and ReferIt3D, and of WS-3DVG's folder layout.
 
-| files | looked for in DATA and in |
-|---|---|
-| `Masked_ScanRefer_filtered_<split>.json`, else `ScanRefer_filtered_<split>.json` | `scanrefer/`, `ScanRefer/` |
-| `masked_nr3d.csv`, else `nr3d.csv`, else `nr3d_{train,val,test}.json`; the same of `sr3d` | `nr3d/`, `sr3d/`, `referit3d/` |
-| scene lists: `ScanRefer_filtered_<split>.txt`; `[nr3d_]{train,test}_scans.txt`; `scannetv2_<split>.txt` | the same, `scannet/`, their meta data |
-| `manually_inspected_bad_contexts.csv` | `nr3d/` and `sr3d/` |
-| `scannetv2-labels.combined.tsv` | the folder of the scenes and those above it, `scannet/`, their meta data |
-| `glove.p` | the folder above |
-"""  # noqa: E501
+- ScanRefer, in DATA, `scanrefer/` or `ScanRefer/`: `Masked_ScanRefer_filtered_<split>.json`, else
+  `ScanRefer_filtered_<split>.json`; scene lists `ScanRefer_filtered_<split>.txt`.
+- Nr3D, in DATA, `nr3d/` or `referit3d/`: `masked_nr3d.csv`, else `nr3d.csv`, else `nr3d_{train,val,test}.json`; scene
+  lists `[nr3d_]{train,test}_scans.txt`; `manually_inspected_bad_contexts.csv`. Sr3D: the same with `sr3d`.
+- Scene lists `scannetv2_<split>.txt` instead of these, and `scannetv2-labels.combined.tsv`: in the folder of the scenes
+  and three above it, in DATA, in `scannet/` in it or beside it, and in their folders of meta data.
+- `glove.p`: in DATA or the folder above.
+"""
 
 from __future__ import annotations
 

@@ -7,10 +7,11 @@ import numpy as np
 
 from g3d.data.referit3d.filters import REFERIT3D, SentenceFilters, apply_filters
 from g3d.data.referit3d.raw import read_referit3d_csv
+from g3d.data.referit3d.splits import HARD_FROM
 from g3d.data.scanrefer.records import SceneSentence
 from g3d.data.scanrefer.sentences import view_dependent
 from g3d.metrics.scene_grounding import candidate_accuracies, chosen_candidates
-from parity.describe import DescriptionError
+from parity.describe import DescriptionError, stated_number
 from parity.kinds.ws3dvg_dataset_item import text_of
 
 CONTEXT = SentenceFilters(clothes=True)
@@ -48,7 +49,14 @@ def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np
         "n_objects": hardness,
         "view_dependent": view,
     }
-    return found | accuracy(arrays, hardness[test_rows] > 2, view[test_rows])
+    if len(test_rows) != len(arrays["in.target_pos"]):
+        raise DescriptionError(
+            f"in.target_pos: {len(arrays['in.target_pos'])} rows, {len(test_rows)} are in the test set"
+        )
+    most = stated_number(settings["easy"], r"^n_objects <= #$", "settings.easy")
+    if most != HARD_FROM - 1:
+        raise DescriptionError(f"settings.easy: {most}, expected {HARD_FROM - 1}")
+    return found | accuracy(arrays, hardness[test_rows] >= HARD_FROM, view[test_rows])
 
 
 def sentences(table: np.ndarray, kind: str) -> list[SceneSentence]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from g3d.data.scannet.labels import OTHERS, SCANREFER18_NAMES, LabelTable
+from g3d.data.scannet.labels import OTHERS, SCANREFER18_NAMES, SEMANTIC20_IDS, LabelTable
 from g3d.data.scanrefer.sentences import class_of_object, unique_or_multiple, unique_or_multiple_nyu40
 from parity.describe import DescriptionError
 from parity.kinds.ws3dvg_dataset_item import text_of
@@ -16,6 +16,8 @@ NOT_RUN = -1
 def run(case: dict, arrays: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray]:
     if tuple(case["settings"]["classes"]) != SCANREFER18_NAMES:
         raise DescriptionError(f"settings.classes: {case['settings']['classes']}, expected those of ScanRefer")
+    if tuple(case["settings"]["m3dref_valid_nyu40_ids"]) != SEMANTIC20_IDS:
+        raise DescriptionError("settings.m3dref_valid_nyu40_ids: expected those of ScanNet's benchmark")
     with tempfile.TemporaryDirectory() as made:
         file = Path(made) / "labels.tsv"
         file.write_bytes(arrays["in.label_tsv"].tobytes())
