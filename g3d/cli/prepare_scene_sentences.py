@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -53,7 +54,8 @@ def scanrefer(
 
     Example: g3d prepare scanrefer --data data/scanrefer --scenes data/scannet --vectors data/glove.p
     """
-    _run("scanrefer", data, out, scenes, labels, vectors, keywords, True, check, keep_going, redo, as_json)
+    options = _Options(scenes, labels, vectors, keywords)
+    _run("scanrefer", data, out, options, check, keep_going, redo, as_json)
 
 
 def referit3d(
@@ -66,6 +68,12 @@ def referit3d(
     keep_bad_contexts: Annotated[
         bool, typer.Option("--keep-bad-contexts", help="Work without the lists of bad contexts, which then count.")
     ] = False,
+    word_lists: Annotated[
+        Path | None,
+        typer.Option(
+            "--word-lists", help="JSON word lists that decide which sentences name the class.", show_default=False
+        ),
+    ] = None,
     check: CheckOnly = False,
     keep_going: KeepGoing = False,
     redo: Redo = False,
@@ -78,31 +86,27 @@ def referit3d(
 
     Example: g3d prepare referit3d --data data/nr3d --scenes data/scannet --vectors data/glove.p
     """
-    _run(
-        "referit3d",
-        data,
-        out,
-        scenes,
-        labels,
-        vectors,
-        keywords,
-        not keep_bad_contexts,
-        check,
-        keep_going,
-        redo,
-        as_json,
-    )
+    options = _Options(scenes, labels, vectors, keywords, not keep_bad_contexts, word_lists)
+    _run("referit3d", data, out, options, check, keep_going, redo, as_json)
+
+
+@dataclass(frozen=True)
+class _Options:
+    """Options of a command, of which SentenceOptions are made."""
+
+    scenes: Path | None
+    labels: Path | None
+    vectors: Path | None
+    keywords: str
+    bad_contexts: bool = True
+    word_lists: Path | None = None
 
 
 def _run(
     kind: Literal["scanrefer", "referit3d"],
     data: Path,
     out: Path | None,
-    scenes: Path | None,
-    labels: Path | None,
-    vectors: Path | None,
-    keywords: str,
-    bad_contexts: bool,
+    given: _Options,
     check: bool,
     keep_going: bool,
     redo: bool,
@@ -112,9 +116,10 @@ def _run(
     from g3d.prepare.scene_sentences import SentenceOptions, prepare_sentences
 
     known = ("auto", "rules", "spacy")
-    if keywords not in known:
-        raise InputError(f"--keywords {keywords}: expected {', '.join(known)}{did_you_mean(keywords, known)}")
-    options = SentenceOptions(scenes, labels, vectors, keywords, bad_contexts)  # type: ignore[arg-type]
+    if given.keywords not in known:
+        near = did_you_mean(given.keywords, known)
+        raise InputError(f"--keywords {given.keywords}: expected {', '.join(known)}{near}")
+    options = SentenceOptions(**vars(given))
     report = prepare_sentences(kind, data, out, options, check, keep_going, redo, output.progress())
     if as_json:
         output.emit(_json(kind, report))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from g3d.data.referit3d.mentions import read_lexicon
 from g3d.data.referit3d.raw import read_bad_contexts, read_referit3d_csv
 from g3d.data.scannet.detection_scenes import find_scenes
 from g3d.data.scannet.labels import LabelTable
@@ -33,6 +34,7 @@ from g3d.prepare.sentence_checks import (
     indexed,
     splits_of,
     with_keywords,
+    with_mentions,
     with_scenes,
 )
 from g3d.progress import Progress
@@ -56,6 +58,8 @@ class SentenceOptions:
         vectors: file of word vectors; None searches glove.p.
         keywords: "auto" takes published keywords where they fit and rules elsewhere; "rules" and "spacy" compute all.
         bad_contexts: whether Nr3D and Sr3D need the lists of bad contexts.
+        word_lists: file of word lists that decide which sentences name the class of their object (Lexicon); None takes
+            the column of the table.
     """
 
     scenes: Path | None = None
@@ -63,6 +67,7 @@ class SentenceOptions:
     vectors: Path | None = None
     keywords: Keywords = "auto"
     bad_contexts: bool = True
+    word_lists: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,7 @@ class _Inputs:
     bad_contexts: Mapping[str, Path]
     vectors: Path | None
     keywords: Keywords
+    word_lists: Path | None
 
 
 def prepare_sentences(
@@ -202,6 +208,7 @@ def _find(kind: Kind, root: Path, options: SentenceOptions) -> _Inputs:
         bad,
         options.vectors or glove_file(root),
         options.keywords,
+        options.word_lists,
     )
 
 
@@ -223,7 +230,8 @@ def _recipe(inputs: _Inputs) -> JointRecipe[SentenceFile]:
         path / SCENE_FILE if path.suffix != ".npy" else path.with_name(f"{published_name(path)}_aligned_bbox.npy")
         for path in inputs.scene_paths.values()
     ]
-    files = (inputs.labels, *lists, *inputs.bad_contexts.values(), *((inputs.vectors,) if inputs.vectors else ()))
+    given = [path for path in (inputs.vectors, inputs.word_lists) if path is not None]
+    files = (inputs.labels, *lists, *inputs.bad_contexts.values(), *given)
     return JointRecipe(
         inputs.kind,
         VERSION,
@@ -232,6 +240,7 @@ def _recipe(inputs: _Inputs) -> JointRecipe[SentenceFile]:
             "keywords": inputs.keywords,
             "files": sorted(path.name for path in inputs.files.values()),
             "vectors": str(inputs.vectors) if inputs.vectors else None,
+            "word_lists": str(inputs.word_lists) if inputs.word_lists else None,
         },
         _read,
         functools.partial(_join, inputs=inputs),
@@ -256,7 +265,10 @@ def _join(read: Mapping[str, SentenceFile], inputs: _Inputs) -> Joined:
     splits, misplaced = check_splits(splits)
     broken += misplaced
     splits, keywords, keyword_notes = with_keywords(splits, inputs.keywords, inputs.kind == "scanrefer")
-    notes = [*keyword_notes, *with_scenes(splits, inputs.scene_paths)]
+    notes: list[str] = []
+    if inputs.word_lists is not None:
+        splits, notes = with_mentions(splits, read_lexicon(inputs.word_lists), inputs.scene_paths)
+    notes += [*keyword_notes, *with_scenes(splits, inputs.scene_paths)]
     table = LabelTable.read(inputs.labels)
     index = SentenceIndex(
         {name: indexed(split.sentences, table) for name, split in splits.items()},

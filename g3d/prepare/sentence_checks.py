@@ -8,9 +8,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from g3d.data.referit3d.mentions import Lexicon, mentions_target_class
 from g3d.data.referit3d.raw import read_scene_list
 from g3d.data.referit3d.splits import in_parts
 from g3d.data.scannet.labels import LabelTable
+from g3d.data.scannet.scenes import read_scene
 from g3d.data.scanrefer.index import IndexedSentence, object_boxes
 from g3d.data.scanrefer.keywords import Marker, agreement, marked_by_rules, spacy_marker
 from g3d.data.scanrefer.records import SceneSentence, SentenceFile
@@ -161,6 +163,44 @@ def _joined(sentence: SceneSentence) -> list[int]:
     for k, mark in enumerate(sentence.first_keywords or ()):
         marks[k] = max(marks[k], mark)
     return marks
+
+
+def with_mentions(
+    splits: Mapping[str, SplitOf], lexicon: Lexicon, scenes: Mapping[str, Path]
+) -> tuple[dict[str, SplitOf], list[str]]:
+    """Return the splits with the flag `mentions` by word lists, and a note that compares it with the column.
+
+    Args:
+        splits: the splits; sentences about other scenes than `scenes` keep what their file states.
+        lexicon: the word lists.
+        scenes: paths of prepared scenes by name, whose labels are compared.
+
+    Raises:
+        InputError: the scenes are in a published form, which has no labels, or the word lists do not have a label.
+    """
+    labels: dict[str, frozenset[str]] = {}
+    made: dict[str, SplitOf] = {}
+    computed = differ = 0
+    for name, split in splits.items():
+        sentences = []
+        for sentence in split.sentences:
+            if sentence.scene in scenes:
+                if sentence.scene not in labels:
+                    labels[sentence.scene] = _labels(scenes[sentence.scene])
+                found = mentions_target_class(sentence.words, sentence.name, labels[sentence.scene], lexicon)
+                computed += 1
+                differ += sentence.mentions is not None and found != sentence.mentions
+                sentence = replace(sentence, mentions=found)
+            sentences.append(sentence)
+        made[name] = replace(split, sentences=tuple(sentences))
+    return made, [f"mentions of the class by word lists: {computed} computed, {differ} differ from the column"]
+
+
+def _labels(path: Path) -> frozenset[str]:
+    """Return the labels of the objects of a prepared scene."""
+    if path.suffix == ".npy":
+        raise InputError(f"scene {path}: this published form has no labels", "--word-lists needs prepared scenes")
+    return frozenset(read_scene(path, "aligned_boxes").names.values())
 
 
 def with_scenes(splits: Mapping[str, SplitOf], scenes: Mapping[str, Path]) -> list[str]:

@@ -28,6 +28,7 @@ from support.verbs import g3d, refused
 from g3d.data.scannet.labels import SCANREFER18_NAMES
 from g3d.data.scanrefer.index import SentenceRoot, read_index
 from g3d.data.scanrefer.sentences import view_dependent
+from g3d.datasets.base import get_dataset
 from g3d.errors import InputError, MissingDataError
 from g3d.prepare.scene_sentences import SentenceOptions, prepare_sentences
 
@@ -291,3 +292,43 @@ def test_real_sentences_are_indexed_in_the_groups_of_another_project(tmp_path: P
             assert ((sentence.same_class or 0) <= 2) == (row["is_easy_referit3d"] == "True")
             assert view_dependent(sentence.words) == (row["is_vd_referit3d"] == "True")
             assert SCANREFER18_NAMES[sentence.whole_name_class] == row["scannet18_class"]
+
+
+def test_word_lists_decide_which_sentences_name_the_class(nr3d: Path) -> None:
+    groups = {"chair": "seat", "table": None, "refrigerator": None}
+    lists = {"synonyms": {"seat": ["thing"]}, "group": groups, "members": {}, "plural": {}, "singular": {}}
+    (nr3d / "words.json").write_text(json.dumps(lists))
+    before = [row["mentions_target_class"] == "True" for row in nr3d_rows(nr3d.parent)]
+    options = SentenceOptions(word_lists=nr3d / "words.json")
+    report = prepare_sentences("referit3d", nr3d, options=options)
+    found = SentenceRoot.find(nr3d, "referit3d").index().splits
+    now = [s.mentions for s in sorted((*found["nr3d-train"], *found["nr3d-test"]), key=lambda s: int(s.annotation))]
+    unnamed = nr3d_rows(nr3d.parent)[1]["instance_type"]
+    assert before[1] is False
+    assert now == [True, unnamed == "chair", *[True] * 10]  # "thing" is a word for seats
+    assert f"12 computed, {int(unnamed == 'chair')} differ from the column" in report.notes[0]
+    (nr3d / "words.json").write_text(json.dumps({**lists, "plural": {"chair": 3}}))
+    words = ("--word-lists", str(nr3d / "words.json"))
+    refused(2, "prepare", "referit3d", "--data", str(nr3d), *words, says=("words.json: plural.chair: found 3",))
+    (nr3d / "words.json").write_text(json.dumps({**lists, "group": {}}))
+    refused(2, "prepare", "referit3d", "--data", str(nr3d), *words, says=("is in no group of the word lists",))
+
+
+def test_both_sets_share_a_folder_and_the_bad_contexts_of_nr3d(nr3d: Path) -> None:
+    rows = nr3d_rows(nr3d.parent)
+    with (nr3d / "sr3d.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, [column for column in rows[0] if column != "assignmentid"], extrasaction="ignore")
+        table.writeheader()
+        table.writerows(rows)
+    (nr3d / "sr3d").mkdir()
+    (nr3d / "sr3d" / "manually_inspected_bad_contexts.csv").write_text(f"stimulus_id\n{rows[5]['stimulus_id']}\n")
+    report = prepare_sentences("referit3d", nr3d)
+    assert report.broken == ()
+    assert list(report.splits) == ["nr3d-train", "nr3d-test", "sr3d-train", "sr3d-test"]
+    data = get_dataset("referit3d")
+    assert len(data.split_ids(nr3d, "nr3d-train")) == 5
+    ids = data.split_ids(nr3d, "sr3d-train")
+    assert len(ids) == 4  # both lists apply
+    assert all(name.rpartition("-")[2] in map(str, range(12)) for name in ids)  # named by their rows
+    with pytest.raises(InputError, match="split val: the data holds nr3d-test and sr3d-test"):
+        data.split_ids(nr3d, "val")

@@ -9,10 +9,16 @@ Source: mentions_target_class of referit3d/referit3d.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from g3d.data.boundary import reading
+from g3d.data.records import Record
 from g3d.errors import InputError
+
+_LISTS, _TEXTS = ("synonyms", "members"), ("plural", "singular")
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,29 @@ class Lexicon:
     members: Mapping[str, Sequence[str]] = field(default_factory=dict)
     plural: Mapping[str, str] = field(default_factory=dict)
     singular: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_lexicon(path: Path) -> Lexicon:
+    """Return word lists from a JSON file with the fields of Lexicon, each an object with an entry for a label.
+
+    Raises:
+        MissingDataError: the file does not exist.
+        InputError: a field is unknown or has another form.
+    """
+    with reading(path, "word lists", problem="not valid JSON"):
+        record = Record(json.loads(path.read_bytes()), f"word lists {path}")
+    fields = (*_LISTS, "group", *_TEXTS)
+    record.only(fields, fields)
+    for name in fields:
+        entries = record.inner(name)
+        for label, value in entries.values.items():
+            if name in _LISTS and not (isinstance(value, list) and all(isinstance(word, str) for word in value)):
+                entries.fail(label, value, "a list of words")
+            if name in _TEXTS and not isinstance(value, str):
+                entries.fail(label, value, "a word")
+            if name == "group":
+                entries.text(label)
+    return Lexicon(**record.values)
 
 
 def mentions_target_class(

@@ -165,7 +165,7 @@ def spacy_marker(load: Callable[[str], Any] | None = None) -> Marker:
     except (ImportError, OSError) as error:
         raise EnvironmentProblem(
             f"--keywords spacy: spaCy and its model {SPACY_MODEL} are not installed",
-            f"pip install spacy && python -m spacy download {SPACY_MODEL}, or --keywords rules",
+            f"pip install 'g3d[spacy]' && python -m spacy download {SPACY_MODEL}, or --keywords rules",
         ) from error
 
     def mark(words: Sequence[str]) -> tuple[tuple[int, ...], tuple[int, ...]]:
