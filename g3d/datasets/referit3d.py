@@ -34,7 +34,7 @@ class ReferIt3D:
     options = ("filters", "top_answers")
 
     def __init__(self) -> None:
-        self.native = BenchmarkFiles(KIND)
+        self.native = BenchmarkFiles(KIND, "ReferIt3D")
 
     def knows(self, root: Path) -> bool:
         return is_prepared(root, KIND) or bool(sentence_files(root, KIND))

@@ -32,7 +32,7 @@ class ScanRefer:
     options = ("top_answers", "others")
 
     def __init__(self) -> None:
-        self.native = BenchmarkFiles(KIND)
+        self.native = BenchmarkFiles(KIND, "ScanRefer")
 
     def knows(self, root: Path) -> bool:
         return is_prepared(root, KIND) or bool(sentence_files(root, KIND))

@@ -83,12 +83,12 @@ class BenchmarkFiles:
 
     Args:
         kind: name of the prepared data, "scanrefer" or "referit3d".
+        name: name of the data set in messages.
     """
 
-    description = f"ScanRefer's are a {FILE}, or WS-3DVG's predictions.p"
-
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, name: str) -> None:
         self.kind = kind
+        self.description = f"{name}'s are a {FILE}, or WS-3DVG's predictions.p"
 
     def knows(self, path: Path) -> bool:
         return is_result_file(path)
