@@ -82,15 +82,17 @@ def check_splits(splits: Mapping[str, SplitOf]) -> tuple[dict[str, SplitOf], lis
     problems: list[Problem] = []
     for name, split in splits.items():
         kept = []
+        near: dict[str, str] = {}  # by scene: looking for similar names takes milliseconds
         for sentence in split.sentences:
             if split.scenes is None or sentence.scene in split.scenes:
                 kept.append(sentence)
                 continue
             owner = next((other for other, members in split.others.items() if sentence.scene in members), None)
-            near = did_you_mean(sentence.scene, split.scenes) if owner is None else ""
+            if sentence.scene not in near:
+                near[sentence.scene] = did_you_mean(sentence.scene, split.scenes) if owner is None else ""
             found = f"found {sentence.scene}, {'a scene of no list' if owner is None else f'a scene of split {owner}'}"
             where = f"sentences {split.file}: {sentence.place}: scene_id: {found}"
-            problems.append((sentence.id, InputError(f"{where}; expected one of split {name}{near}")))
+            problems.append((sentence.id, InputError(f"{where}; expected one of split {name}{near[sentence.scene]}")))
         good[name] = replace(split, sentences=tuple(kept))
     for name, split in good.items():
         for other, second in good.items():

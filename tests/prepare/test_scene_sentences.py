@@ -84,6 +84,10 @@ def test_counts_keywords_and_vectors(world: Path) -> None:
     assert [w for w, m in zip(sentence.words, sentence.keywords or (), strict=True) if m] == ["wall", "left"]
     assert "chair" in data.vectors()
     assert "unused" not in data.vectors()
+    (world.parent / "glove.p").unlink()
+    assert prepare_sentences("scanrefer", world).words is None
+    with pytest.raises(MissingDataError, match="was prepared without word vectors"):
+        data.vectors()
     assert report.scenes == str((world.parent / "scannet").resolve())
 
 

@@ -1,4 +1,4 @@
-"""What the data sets of sentences about scenes share: the evaluation of a split, and the result files."""
+"""Evaluation and result files of sentences about scenes, which ScanRefer and ReferIt3D share."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -178,11 +179,9 @@ class SentenceRoot:
             MissingDataError: it was prepared without scenes, or they are not there any more.
             InputError: the manifest is damaged.
         """
-        manifest = self.folder / manifest_name(self.kind)
         again = f"run: g3d prepare {self.kind} --data DIR --scenes DIR"
-        with reading(manifest, hint=again, problem="does not say where the scenes are"):
-            settings = json.loads(manifest.read_text(encoding="utf-8"))["settings"]
-            stated = settings["scenes"]
+        with reading(self.folder / manifest_name(self.kind), hint=again, problem="does not say where the scenes are"):
+            stated = self._manifest()["settings"]["scenes"]
             if stated is not None and not isinstance(stated, str):
                 raise InputError("settings.scenes: expected a folder or null")
         if stated is None:
@@ -233,7 +232,20 @@ class SentenceRoot:
             MissingDataError: the data was prepared without word vectors.
             InputError: the file is damaged.
         """
-        return read_vectors(self.folder / vectors_name(self.kind))
+        name = vectors_name(self.kind)
+        with reading(self.folder / manifest_name(self.kind), hint=_AGAIN, problem="does not list the prepared files"):
+            made = name in self._manifest()["outputs"]
+        if not made:  # an older file may still be there
+            raise MissingDataError(
+                f"{self.kind} data {self.folder}: was prepared without word vectors",
+                f"run: g3d prepare {self.kind} --data DIR --vectors FILE",
+            )
+        return read_vectors(self.folder / name)
+
+    def _manifest(self) -> dict[str, Any]:
+        """Return the content of the manifest, unchecked."""
+        content: dict[str, Any] = json.loads((self.folder / manifest_name(self.kind)).read_text(encoding="utf-8"))
+        return content
 
 
 def object_boxes(path: Path) -> dict[int, np.ndarray] | None:

@@ -129,7 +129,8 @@ def test_a_real_table_is_read() -> None:
         rows = list(csv.DictReader(table))
     assert [s.object for s in file.sentences] == [int(row["target_id"]) for row in rows]
     assert [s.same_class for s in file.sentences] == [int(row["distractor_number"]) + 1 for row in rows]
-    assert len(read_scene_list(paths.REAL / "referring3d" / "nr3d_test_scans.txt")) == 130
+    lists = {"nr3d_test_scans": 130, "ScanRefer_filtered_train": 562, "ScanRefer_filtered_val": 141}
+    assert {name: len(read_scene_list(paths.REAL / "referring3d" / f"{name}.txt")) for name in lists} == lists
 
 
 @pytest.mark.parametrize(("marks", "kept"), [("[0, 1, 0, 0, 1]", (0, 1, 0, 0, 1)), ("[0, 1, 0]", None)])
