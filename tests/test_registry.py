@@ -58,7 +58,7 @@ def test_a_broken_data_set_is_left_out_where_all_are_looked_through(
     says = says.replace("other_rooms", name)
     kitti = draw_kitti(tmp_path / "kitti", 1, 1)
     assert dataset_of(kitti).name == "kitti"
-    assert [dataset.name for dataset in datasets()] == ["kitti", "mono3drefer", "scannet"]
+    assert [dataset.name for dataset in datasets()] == ["kitti", "mono3drefer", "referit3d", "scannet", "scanrefer"]
     assert f"g3d.datasets rooms: {says}" in caplog.text
     with pytest.raises(EnvironmentProblem, match="rooms: ") as raised:
         registry.member(registry.DATASETS, "rooms", "DATASET")
@@ -94,7 +94,7 @@ def test_a_name_that_is_taken_is_refused(install: Install) -> None:
 
 def test_the_built_in_ones_are_found_by_their_files() -> None:
     assert presets.system_names() == ["groupfree", "jln", "monodle", "votenet"]
-    assert [dataset.name for dataset in datasets()] == ["kitti", "mono3drefer", "scannet"]
+    assert [dataset.name for dataset in datasets()] == ["kitti", "mono3drefer", "referit3d", "scannet", "scanrefer"]
     assert demo_names() == ["groupfree", "jln", "monodle"]
 
 

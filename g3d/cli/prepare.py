@@ -13,13 +13,14 @@ from g3d.cli.prepare_features import clip, frames, multiview, superpoints
 from g3d.cli.prepare_mono3drefer import mono3drefer
 from g3d.cli.prepare_rooms import rooms
 from g3d.cli.prepare_scannet import scannet
+from g3d.cli.prepare_scene_sentences import referit3d, scanrefer
 from g3d.cli.recipes import DryRun, Redo, Workers, leave_if_broken, show_joint_plan
 
 if TYPE_CHECKING:
     from g3d.prepare.kitti import KittiReport
 
 prepare = typer.Typer(help="Check raw data and make what training needs from it.", no_args_is_help=True)
-for verb in (scannet, superpoints, frames, multiview, clip, mono3drefer, rooms):
+for verb in (scannet, superpoints, frames, multiview, clip, mono3drefer, scanrefer, referit3d, rooms):
     prepare.command()(verb)
 
 

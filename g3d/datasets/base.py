@@ -156,6 +156,12 @@ def dataset_of(root: Path) -> Dataset:
     return knowing[0]
 
 
-def dataset_of_results(path: Path) -> Dataset | None:
-    """Return the first data set that recognises the format of the result files; None if none does."""
-    return next((dataset for dataset in datasets() if dataset.native and dataset.native.knows(path)), None)
+def dataset_of_results(path: Path, root: Path | None = None) -> Dataset | None:
+    """Return the data set that recognises the format of the result files; None if none does.
+
+    Of several data sets with this format, it is the first that recognises the folder `root`, else the first of all.
+    """
+    knowing = [dataset for dataset in datasets() if dataset.native and dataset.native.knows(path)]
+    if len(knowing) > 1 and root is not None and root.is_dir():
+        knowing = [dataset for dataset in knowing if dataset.knows(root)] or knowing
+    return knowing[0] if knowing else None

@@ -48,7 +48,7 @@ def read_results(path: Path, root: Path, split: str | None, preset: str | None) 
         raise MissingDataError(f"predictions {path}: no such file or folder")
     config: Any = presets.load(preset) if preset else _config_of_run(path)
     split = split or (config.data.val if config else "val")
-    dataset = get_dataset(config.data.dataset) if config else dataset_of_results(path)
+    dataset = get_dataset(config.data.dataset) if config else dataset_of_results(path, root)
     if dataset and dataset.native and dataset.native.knows(path):
         return Results(dataset, config, split, dataset.native.read(path, dataset.split_ids(root, split)))
     if path.is_dir():

@@ -1,4 +1,4 @@
-"""3D boxes in the camera frame; yaw, corner order and box centres are defined only here.
+"""3D boxes; yaw, corner order and box centres are defined only here.
 
 Camera frame: x right, y down, z forward, metres. A box is (location, size, rotation_y): the centre of its bottom face,
 (height, width, length), and the yaw about y. At rotation_y = 0 the length lies along +x; positive yaw turns +x towards
@@ -42,3 +42,20 @@ def box_corners(locations: np.ndarray, sizes: np.ndarray, rotation_y: np.ndarray
     cos, sin = np.cos(rotation_y)[:, None], np.sin(rotation_y)[:, None]
     corners = np.stack([cos * along + sin * across, up, -sin * along + cos * across], -1)
     return corners + np.asarray(locations, float)[:, None]
+
+
+def scene_box_corners(centers: np.ndarray, sizes: np.ndarray, yaws: np.ndarray) -> np.ndarray:
+    """Return the corners of N boxes of a scene, in the order of ScanRefer's files.
+
+    Args:
+        centers: (N, 3) scene frame (z up), metres.
+        sizes: (N, 3) extents along the box's own x, y and z, metres.
+        yaws: (N,) turn about z from +x towards +y, radians.
+
+    Returns:
+        (N, 8, 3) float64: the upper face at x + + - -, y + - - +, then the lower face in the same order.
+    """
+    signs = np.array([[x, y, z] for z in (1, -1) for x, y in ((1, 1), (1, -1), (-1, -1), (-1, 1))], float)
+    x, y, z = np.moveaxis(signs * np.asarray(sizes, float)[:, None] / 2, -1, 0)
+    cos, sin = np.cos(yaws)[:, None], np.sin(yaws)[:, None]
+    return np.stack([cos * x - sin * y, sin * x + cos * y, z], -1) + np.asarray(centers, float)[:, None]

@@ -99,13 +99,13 @@ def test_data_that_no_data_set_knows_is_refused(tmp_path: Path) -> None:
     for args in (("visualize", "--item", "1"), ("eval", "--predictions", str(tmp_path / "p.jsonl"))):
         code, _, err = g3d(*args, "--data", str(tmp_path))
         assert code == 2
-        assert "found none of kitti, mono3drefer, scannet; expected one data set" in err
+        assert "found none of kitti, mono3drefer, referit3d, scannet, scanrefer; expected one data set" in err
         assert "--preset NAME" in err
     assert g3d("visualize", "--item", "1", "--data", str(tmp_path / "gone"))[0] == 3
     (tmp_path / "empty").mkdir()
     code, _, err = g3d("eval", "--predictions", str(tmp_path / "empty"), "--data", str(tmp_path))
     assert code == 2
-    assert "no result files of kitti or mono3drefer in it" in err
+    assert "no result files of kitti or mono3drefer or referit3d or scanrefer in it" in err
 
 
 def test_answers_of_files_are_evaluated_by_their_type(refer: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from g3d.data.scannet.labels import OTHERS, LabelTable
+from g3d.data.scannet.labels import OTHERS, SEMANTIC20_IDS, LabelTable
 
 MAXIMUM_WORDS = 126
 """Words of a sentence that count; the rest is cut off."""
@@ -108,6 +108,25 @@ def unique_or_multiple(objects: Sequence[tuple[str, str, str]], table: LabelTabl
         first.setdefault((scene, number), name)
     counts = Counter((scene, table.class_of_expression(name)) for (scene, _), name in first.items())
     return [counts[scene, table.class_of_expression(name)] != 1 for scene, _, name in objects]
+
+
+def unique_or_multiple_nyu40(objects: Sequence[tuple[str, str, str]], table: LabelTable) -> list[bool]:
+    """Return the same as `unique_or_multiple` by the 20 benchmark classes of ScanNet, as M3DRef-CLIP counts.
+
+    Wall and floor are classes of their own. Every other nyu40 class, and every unknown name, is one with "other
+    furniture" (39). An object with several names has its first one, where the published code stops.
+    """
+    first: dict[tuple[str, str], str] = {}
+    for scene, number, name in objects:
+        first.setdefault((scene, number), name)
+
+    def group(name: str) -> int:
+        raw = name.replace("_", " ")
+        nyu40 = table[raw].nyu40 if raw in table else SEMANTIC20_IDS[-1]
+        return nyu40 if nyu40 in SEMANTIC20_IDS else SEMANTIC20_IDS[-1]
+
+    counts = Counter((scene, group(name)) for (scene, _), name in first.items())
+    return [counts[scene, group(name)] != 1 for scene, _, name in objects]
 
 
 def view_dependent(words: Iterable[str]) -> bool:
