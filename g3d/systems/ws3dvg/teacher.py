@@ -35,11 +35,13 @@ class ScoredWords:
 
     Attributes:
         places: (M,) int64, place of each row among the S T positions.
-        sentences: (M,) int64, its sentence.
+        rows: (S T,) int64, row of each position; 0 for positions that are no row, which have no weight.
+        sentences: (M,) int64, sentence of each row.
         bias: (S, 1, T, T) added to the scores of attention; later words and padding have no weight.
     """
 
     places: Tensor
+    rows: Tensor
     sentences: Tensor
     bias: Tensor
 
@@ -47,11 +49,12 @@ class ScoredWords:
     def of(scored: Tensor, padding: Tensor, dtype: torch.dtype) -> ScoredWords:
         """Return the rows of `scored`, (S, T) bool, which contains all words that are not `padding`, (S, T) bool."""
         places = scored.flatten().nonzero()[:, 0]
+        rows = (scored.flatten().cumsum(0) - 1) * scored.flatten()
         count = scored.shape[1]
         later = torch.ones(count, count, dtype=torch.bool, device=scored.device).triu(1)
         bias = torch.zeros(len(scored), 1, count, count, dtype=dtype, device=scored.device)
         bias = bias.masked_fill(later, -torch.inf).masked_fill(padding[:, None, None], _PADDED)
-        return ScoredWords(places, places // count, bias)
+        return ScoredWords(places, rows, places // count, bias)
 
 
 class Teacher(nn.Module):
@@ -198,7 +201,7 @@ class WordAttention(Attention):
         sentences, _, count, _ = rows.bias.shape
 
         def padded(values: Tensor) -> Tensor:
-            whole = values.new_zeros(sentences * count, *values.shape[1:]).index_copy(0, rows.places, values)
+            whole = values.index_select(0, rows.rows)
             return whole.view(sentences, count, values.shape[1] * self.heads, -1).transpose(1, 2)
 
         q, k, v = (padded(part) for part in self._linear(x, 0, 3))  # (S, K heads, T, H / heads)

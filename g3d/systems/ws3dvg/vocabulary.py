@@ -1,8 +1,8 @@
-"""Cross entropy over a vocabulary, from hidden features to one loss for each word, without the usual copies.
+"""Cross entropy over a vocabulary, from hidden features to one loss for each word, without keeping logits.
 
-PyTorch's composition keeps the logits, their log-softmax and the gradients of both, each (R, V). Here, only the logits
-are kept, and only if gradients are wanted; everything else is computed for some rows at a time. Rows whose loss has no
-gradient, those of candidates that the loss leaves out, cost nothing in the backward pass.
+PyTorch's composition keeps the logits, their log-softmax and the gradients of both, each (R, V). Here, logits are
+computed for some rows at a time, and again in the backward pass, there only for rows whose loss has a gradient: those
+of candidates that the loss leaves out cost nothing.
 
 Letters in shapes: R rows, H channels, V words of the vocabulary.
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 from g3d.nn.precision import at_least_float32
 
 SMOOTHING = 0.1
-_CHUNK = 1 << 20  # logits that are processed at a time
+_CHUNK = 1 << 20  # logits that are computed at a time
 
 
 def word_losses(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float = SMOOTHING) -> Tensor:
@@ -42,30 +42,26 @@ def word_losses(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, s
 class _WordLosses(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-        step, keep = max(1, _CHUNK // len(weight)), any(ctx.needs_input_grad)
-        logits = hidden.new_empty(len(hidden) if keep else min(step, len(hidden)), len(weight))
-        totals, losses = hidden.new_empty(len(hidden)), hidden.new_empty(len(hidden))
-        for start in range(0, len(hidden), step):
-            rows = slice(start, min(start + step, len(hidden)))
-            part = logits[rows] if keep else logits[: rows.stop - start]
-            torch.addmm(bias, hidden[rows], weight.T, out=part)
-            totals[rows] = part.logsumexp(1)
-            of_target = part.gather(1, targets[rows, None])[:, 0]
-            losses[rows] = totals[rows] - (1 - smoothing) * of_target - smoothing * part.mean(1)
-        if keep:
-            ctx.save_for_backward(hidden, weight, targets, logits, totals)
+        step = max(1, _CHUNK // len(weight))
+        totals, losses = [hidden[:0, 0]], [hidden[:0, 0]]
+        for rows, words in zip(hidden.split(step), targets.split(step), strict=True):
+            logits = torch.addmm(bias, rows, weight.T)
+            totals.append(logits.logsumexp(1))
+            of_target = logits.gather(1, words[:, None])[:, 0]
+            losses.append(totals[-1] - (1 - smoothing) * of_target - smoothing * logits.mean(1))
+        ctx.save_for_backward(hidden, weight, bias, targets, torch.cat(totals))
         ctx.smoothing = smoothing
-        return losses
+        return torch.cat(losses)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        hidden, weight, targets, logits, totals = ctx.saved_tensors
-        to_hidden, to_weight = torch.zeros_like(hidden), torch.zeros_like(weight)
-        to_bias = torch.zeros_like(weight[:, 0])
+        hidden, weight, bias, targets, totals = ctx.saved_tensors
+        to_hidden, to_weight, to_bias = torch.zeros_like(hidden), torch.zeros_like(weight), torch.zeros_like(bias)
         for rows in gradient.nonzero()[:, 0].split(max(1, _CHUNK // len(weight))):
             scale = gradient[rows, None]
-            part = logits[rows].sub_(totals[rows, None]).exp_().sub_(ctx.smoothing / len(weight)).mul_(scale)
+            part = torch.addmm(bias, hidden[rows], weight.T).sub_(totals[rows, None]).exp_()
+            part.sub_(ctx.smoothing / len(weight)).mul_(scale)
             part.scatter_add_(1, targets[rows, None], (ctx.smoothing - 1) * scale)
             to_hidden[rows] = part @ weight
             to_weight.addmm_(part.T, hidden[rows])
