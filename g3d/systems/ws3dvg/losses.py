@@ -49,8 +49,9 @@ def losses(
     counted = torch.arange(truth.classes.shape[1], device=truth.classes.device) < truth.counts[:, None]
     terms: dict[str, tuple[float, Tensor]] = {}
     if not ablation.no_mil:
-        scores = scene_sentence_pairs(outputs.scenes.features, outputs.sentences, counted)
-        loss = nce_loss(*scores) if config.contrast == "nce" else margin_loss(*scores, config.margin)
+        pairs = scene_sentence_pairs(outputs.scenes.features, outputs.sentences, counted)
+        with torch.autocast(pairs[0].device.type, enabled=False):  # sums of many similar numbers
+            loss = nce_loss(*pairs) if config.contrast == "nce" else margin_loss(*pairs, config.margin)
         terms["nce"] = config.contrast_weight, loss
     if not ablation.no_text:
         terms["lang"] = config.class_weight, class_loss(outputs.class_scores, truth.classes, counted)

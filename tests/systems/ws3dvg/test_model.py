@@ -175,6 +175,15 @@ def test_view_features_by_channel_are_those_of_no_point() -> None:
     assert not torch.allclose(model.encode(POINTS, VIEWS).features, fault.encode(POINTS, VIEWS).features, atol=1e-3)
 
 
+def test_losses_in_bfloat16_are_close_and_stay_float32() -> None:
+    whole = total(network(still())(POINTS, VIEWS, SENTENCES))
+    with torch.autocast("cpu", torch.bfloat16):
+        half = total(network(still())(POINTS, VIEWS, SENTENCES))
+    for name, value in half.items():
+        assert value.dtype == torch.float32
+        assert value.item() == pytest.approx(whole[name].item(), rel=0.02), name
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
