@@ -38,7 +38,6 @@ from g3d.systems.ws3dvg.model_config import AblationConfig, LossConfig, ModelCon
 
 CONFIG = ModelConfig(vocabulary=3235)
 VARIANTS = ("published", "ours")
-LATE = 3  # an epoch that trains the better half of the candidates
 
 
 def network(variant: str) -> WS3DVG | PlainWS3DVG:
@@ -65,7 +64,7 @@ def sentences(scenes: int, count: int) -> Sentences:
     return Sentences(vectors, lengths, torch.full((scenes,), count), ids, mask, vectors[0, 0, 0])
 
 
-def step_of(variant: str, points: int) -> Callable[[], object]:
+def step_of(variant: str, points: int, epoch: int) -> Callable[[], object]:
     """Return a training step of 2 scenes with 8 sentences each."""
     model = network(variant)
     given, (xyz, views) = sentences(2, 8), clouds(points, 2)
@@ -76,9 +75,9 @@ def step_of(variant: str, points: int) -> Callable[[], object]:
     def step() -> None:
         if isinstance(model, WS3DVG):
             found = model(xyz, views, given)
-            total = losses(found, Truth(given.counts, classes), LATE, LossConfig(), AblationConfig())["total"]
+            total = losses(found, Truth(given.counts, classes), epoch, LossConfig(), AblationConfig())["total"]
         else:
-            total = model(xyz, views, given, classes, LATE)["total"]
+            total = model(xyz, views, given, classes, epoch)["total"]
         total.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -108,9 +107,10 @@ def inference_of(variant: str, points: int, count: int) -> Callable[[], object]:
     return run
 
 
-def peak_of(variant: str, points: int, threads: int) -> dict[str, float]:
+def peak_of(variant: str, options: argparse.Namespace) -> dict[str, float]:
     """Resident gigabytes of a process before it has a network, and at the peak of two training steps."""
-    command = [sys.executable, __file__, "--peak", variant, "--points", str(points), "--threads", str(threads)]
+    numbers = [f"--{name}={getattr(options, name)}" for name in ("points", "threads", "epoch")]
+    command = [sys.executable, __file__, "--peak", variant, *numbers]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -125,6 +125,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--points", type=int, default=40_000)
+    parser.add_argument("--epoch", type=int, default=3, help="0 to 2 train all candidates, later the better half")
     parser.add_argument("--sentences", type=int, default=16, help="of inference")
     parser.add_argument("--only", choices=["training", "inference"], help="measure one of the two")
     parser.add_argument("--peak", choices=VARIANTS, help="only print the peak memory of a variant, as JSON")
@@ -132,7 +133,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.peak:
-        start, step = resident(), step_of(options.peak, options.points)
+        start, step = resident(), step_of(options.peak, options.points, options.epoch)
         step()
         step()
         print(json.dumps({"start": start, "peak": resident()}))
@@ -140,10 +141,10 @@ def main() -> None:
     speed = gemm_speed()
     report: dict[str, dict[str, float]] = {}
     if options.only != "inference":
-        found = measure({name: step_of(name, options.points) for name in VARIANTS}, options.rounds, speed)
-        report |= {
-            f"training, {name}": row | peak_of(name, options.points, options.threads) for name, row in found.items()
-        }
+        found = measure(
+            {name: step_of(name, options.points, options.epoch) for name in VARIANTS}, options.rounds, speed
+        )
+        report |= {f"training, {name}": row | peak_of(name, options) for name, row in found.items()}
     if options.only != "training":
         runs = {name: inference_of(name, options.points, options.sentences) for name in VARIANTS}
         report |= {f"inference, {name}": row for name, row in measure(runs, options.rounds, speed).items()}

@@ -159,7 +159,7 @@ class PlainWS3DVG(nn.Module):
 
 
 def repeated(rows: Tensor, sentences: Sentences) -> Tensor:
-    """(B, ...) once for each sentence, (S, ...)."""
+    """Return rows (B, ...) once for each sentence, (S, ...)."""
     return rows[:, None].expand(-1, sentences.lengths.shape[1], *[-1] * (rows.dim() - 1)).flatten(0, 1)
 
 
