@@ -73,23 +73,26 @@ class PlainWS3DVG(nn.Module):
 
     def encode(self, points: Tensor, views: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """Return features of proposals (B, P, H), the last head's results, and which are objects (B, P)."""
-        relation = self.ours.relation
-        with torch.no_grad():
-            heads, chosen, features, _ = self.detector(points)
-        head = heads[-1]
+        relation, head = self.ours.relation, self.detect(points)
+        features = head["features"]
         boxes = torch.cat([head["centers"], head["sizes"]], 2)
         corners = box_corners(boxes)
         centres = (corners.amin(2) + corners.amax(2)) / 2
         numbers = torch.cat([centres, (corners - centres[:, :, None]).flatten(2)], 2)
         x = relation.features_concat(features.transpose(1, 2)).transpose(1, 2)
-        points_of = self.sampled.gather(1, chosen)
-        own = views.gather(1, points_of[..., None].expand(-1, -1, views.shape[2]))
+        own = views.gather(1, head["points"][..., None].expand(-1, -1, views.shape[2]))
         for k, block in enumerate(relation.self_attn):
             x = x + relation.obj_embedding[k](own) * 0.1
             x = x + relation.bbox_embedding[k](numbers)
             x = attend(block, x, x)
         x = F.dropout(x, relation.dropout.p, self.training) + features
         return relation.layer_norm(x), head, head["objectness"][..., 0].sigmoid().round() == 1
+
+    @torch.no_grad()
+    def detect(self, points: Tensor) -> dict[str, Tensor]:
+        """Return the last head's results, with the features of proposals and the points at their seeds."""
+        heads, chosen, features, _ = self.detector(points)
+        return heads[-1] | {"features": features, "points": self.sampled.gather(1, chosen)}
 
     def read(self, sentences: Sentences, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return word features (S, T, H), last states (S, H) and the padding (S, T)."""
@@ -135,7 +138,7 @@ class PlainWS3DVG(nn.Module):
         epoch: int,
     ) -> dict[str, Tensor]:
         scenes, count = counted.shape
-        number, flat = counted.sum() + 1e-7, counted.flatten()[:, None]
+        number, flat = counted.sum().to(last.dtype) + 1e-7, counted.flatten()[:, None]
         vectors = last * flat
         pairs = (features @ vectors.T).permute(0, 2, 1).reshape(scenes, scenes, -1)
         own = (pairs * torch.eye(scenes)[:, :, None]).sum(1).logsumexp(1)
@@ -145,7 +148,7 @@ class PlainWS3DVG(nn.Module):
             for s, t, c in zip(scores.unflatten(0, (scenes, count)), classes, counted, strict=True)
         ]
         ranks = judged.argsort(dim=1, descending=True).sort(1)[1]
-        rewards = (torch.linspace(0.1, 1, judged.shape[1]) ** 2)[ranks]
+        rewards = (torch.linspace(0.1, 1, judged.shape[1], dtype=judged.dtype) ** 2)[ranks]
         surprise = (-student.log_softmax(1)).gather(1, candidates).masked_fill(~flat, 0)
         best = judged if epoch <= 2 else judged.topk(judged.shape[1] // 2, 1, largest=False)[0]
         terms = {
