@@ -7,13 +7,15 @@ rows (B, N, C).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from g3d.errors import InputError
 from g3d.nn.attention import Attention
 from g3d.nn.box_predictions import BoxPredictions, read_predictions
 from g3d.nn.dropout import Dropout
@@ -232,3 +234,29 @@ class DecoderLayer(nn.Module):
         query = self.norm2(query + self.dropout(self.multihead_attn(query + position, placed_key, placed_key)))
         hidden = self.dropout(F.relu(self.linear1(query), inplace=True))
         return self.norm3(query + self.dropout(self.linear2(hidden)))
+
+
+def position_aliases(state: Mapping[str, Tensor], source: str, prefix: str = "") -> dict[str, str]:
+    """Return the entries that repeat a layer's position embedding -> the reason why they are not loaded.
+
+    Published state dicts hold each position embedding under two names; this network has it once.
+
+    Args:
+        state: the published names -> values.
+        source: description of the file; begins the message.
+        prefix: of the detector's names.
+
+    Raises:
+        InputError: the two entries differ.
+    """
+    ignored = {}
+    for name, value in state.items():
+        match = re.match(re.escape(prefix) + r"decoder_(self|cross)_posembeds\.(\d+)\.", name)
+        if match is None:
+            continue
+        own = f"{prefix}decoder.{match[2]}.{match[1]}_posembed.{name[match.end() :]}"
+        if own in state:
+            if not torch.equal(value, state[own]):
+                raise InputError(f"{source}: {name} and {own} differ, expected two names of one tensor")
+            ignored[name] = "a second name of the layer's own position embedding"
+    return ignored

@@ -84,13 +84,33 @@ class VoteNet(nn.Module):
 
     def forward(self, clouds: Tensor) -> VoteNetOutputs:
         """Return the outputs for clouds (B, N, 3 + input_features) float32: x y z in metres, z up, then features."""
-        seeds: Seeds = self.backbone_net(clouds)
-        vote_xyz, vote_features = self.vgen(seeds.xyz, seeds.features)
-        chosen = None
-        if (self.sampling if self.training else self.sampling_at_test) == "seed":
-            chosen = furthest_point_sample(seeds.xyz, self.pnet.vote_aggregation.samples, skip_origin=True)
-        base, features, chosen = self.pnet.vote_aggregation(vote_xyz, vote_features, chosen)
-        return VoteNetOutputs(seeds, vote_xyz, chosen, base, self.pnet(base, features, self.mean_sizes), features)
+        sampling = self.sampling if self.training else self.sampling_at_test
+        return propose(self.backbone_net, self.vgen, self.pnet, clouds, self.mean_sizes, sampling)
+
+
+def propose(
+    backbone: Backbone,
+    voting: Voting,
+    proposing: ProposalModule,
+    clouds: Tensor,
+    mean_sizes: Tensor,
+    sampling: Sampling,
+) -> VoteNetOutputs:
+    """Return the outputs of the three parts of a VoteNet, for networks that hold them under names of their own.
+
+    Args:
+        backbone, voting, proposing: the parts.
+        clouds: (B, N, 3 + input_features) float32.
+        mean_sizes: (S, 3) metres.
+        sampling: where proposals are made.
+    """
+    seeds: Seeds = backbone(clouds)
+    vote_xyz, vote_features = voting(seeds.xyz, seeds.features)
+    chosen = None
+    if sampling == "seed":
+        chosen = furthest_point_sample(seeds.xyz, proposing.vote_aggregation.samples, skip_origin=True)
+    base, features, chosen = proposing.vote_aggregation(vote_xyz, vote_features, chosen)
+    return VoteNetOutputs(seeds, vote_xyz, chosen, base, proposing(base, features, mean_sizes), features)
 
 
 class Voting(TwoLayers):

@@ -10,15 +10,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from g3d.errors import InputError
-from g3d.nn.groupfree import GroupFree
+from g3d.nn.groupfree import GroupFree, position_aliases
 from g3d.nn.import_report import ImportReport
 from g3d.nn.weights import load_weights, state_dict_of
-
-_ALIAS = re.compile(r"decoder_(self|cross)_posembeds\.(\d+)\.")
 
 
 def import_official(checkpoint: Mapping[str, Any], model: GroupFree) -> ImportReport:
@@ -45,25 +40,6 @@ def import_official(checkpoint: Mapping[str, Any], model: GroupFree) -> ImportRe
         model,
         state,
         "Group-Free 3D checkpoint",
-        _aliases(state),
+        position_aliases(state, "Group-Free 3D checkpoint"),
         hint="do model.width, model.input_features and model.channels fit the file?",
     )
-
-
-def _aliases(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return the entries that repeat a layer's position embedding -> the reason why they are not loaded.
-
-    Raises:
-        InputError: the two entries differ.
-    """
-    ignored = {}
-    for name, value in state.items():
-        match = _ALIAS.match(name)
-        if match is None:
-            continue
-        own = f"decoder.{match[2]}.{match[1]}_posembed.{name[match.end() :]}"
-        if own in state:
-            if not torch.equal(value, state[own]):
-                raise InputError(f"Group-Free 3D checkpoint: {name} and {own} differ, expected two names of one tensor")
-            ignored[name] = "a second name of the layer's own position embedding"
-    return ignored
