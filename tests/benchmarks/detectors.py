@@ -6,9 +6,10 @@ The published graph (tests/support/plain_detectors.py) is run from the same weig
 for sampling and neighbours: float32, groups written out, batch norms and biases as passes of their own, AdamW one
 parameter at a time. Ours runs in float32, and forward also in bfloat16 autocast. The variants take turns in every
 round, so that whatever else the machine does meets all of them; ratios are medians over rounds. CPU seconds count all
-threads. The bound is the operation count of each graph over the speed of a large matrix product measured in the same
-run. The loss is the sum of the mean squares of all outputs, for both, so that a step is forward, backward and update of
-the network.
+threads. The bound is the sum over matrix products and attention of the longer of two times: their operations over the
+speed of a large matrix product, and the bytes of their inputs and outputs over the speed of copying memory, both
+measured in the same run; sampling, gathers and norms are not counted. The loss is the sum of the mean squares of all
+outputs, for both, so that a step is forward, backward and update of the network.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -98,11 +102,36 @@ def interleaved(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str,
     return seconds
 
 
-def operations(run: Callable[[], object]) -> int:
-    """Floating-point operations of matrix products, convolutions and attention in one run."""
-    with FlopCounterMode(display=False) as counter:
-        run()
-    return counter.get_total_flops()
+@dataclass(frozen=True)
+class Machine:
+    """Speeds of this machine: float32 operations per second of a matrix product, and bytes per second of a copy."""
+
+    operations: float
+    bytes: float
+
+
+class Bound(TorchDispatchMode):
+    """Counts operations, and the time that the machine needs at least, of what runs within it."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__()
+        self.machine, self.operations, self.seconds = machine, 0, 0.0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        count = flop_registry.get(func._overloadpacket)
+        if count is None:
+            with self:  # an operator such as linear consists of others
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        found = func(*args, **kwargs)
+        if count is not None:
+            operations = count(*args, **kwargs, out_val=found)
+            moved = sum(t.nbytes for t in tree_leaves((args, kwargs, found)) if isinstance(t, Tensor))
+            self.operations += operations
+            self.seconds += max(operations / self.machine.operations, moved / self.machine.bytes)
+        return found
 
 
 def gemm_speed(size: int = 2048) -> float:
@@ -117,9 +146,27 @@ def gemm_speed(size: int = 2048) -> float:
     return 2 * size**3 / min(times)
 
 
-def measure(runs: dict[str, Callable[[], object]], rounds: int, speed: float) -> dict[str, dict[str, float]]:
+def copy_speed(size: int = 1 << 26) -> float:
+    """Bytes per second, read and written, of copying 256 MB; best of five."""
+    a, b = torch.zeros(size), torch.ones(size)
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        a.copy_(b)
+        times.append(time.perf_counter() - start)
+    return 8 * size / min(times)
+
+
+def bound_of(run: Callable[[], object], machine: Machine) -> Bound:
+    """Return the operations and the bound of one run."""
+    with Bound(machine) as bound:
+        run()
+    return bound
+
+
+def measure(runs: dict[str, Callable[[], object]], rounds: int, machine: Machine) -> dict[str, dict[str, float]]:
     """Return the figures of each variant; ratios are to "published" in the same round."""
-    work = {name: operations(run) for name, run in runs.items()}
+    work = {name: bound_of(run, machine) for name, run in runs.items()}
     seconds = interleaved(runs, rounds)
     report = {}
     for name, times in seconds.items():
@@ -128,8 +175,9 @@ def measure(runs: dict[str, Callable[[], object]], rounds: int, speed: float) ->
             "seconds": statistics.median(wall for wall, _ in times),
             "best": min(wall for wall, _ in times),
             "cpu": min(cpu for _, cpu in times),
-            "gflop": work[name] / 1e9,
-            "bound": work[name] / speed,
+            "gflop": work[name].operations / 1e9,
+            "bound": work[name].seconds,
+            "times_bound": min(wall for wall, _ in times) / work[name].seconds,
             "times_faster": statistics.median(p[0] / t[0] for p, t in pairs),
             "times_faster_cpu": statistics.median(p[1] / t[1] for p, t in pairs),
         }
@@ -146,7 +194,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    clouds, speed = room(options.points, options.batch), gemm_speed()
+    clouds, machine = room(options.points, options.batch), Machine(gemm_speed(), copy_speed())
     report: dict[str, dict[str, float]] = {}
     for what, training in (("forward", False), ("training step", True)):
         if options.only not in (None, what):
@@ -156,14 +204,14 @@ def main() -> None:
         runs = {"published": run(plain, given), "fp32": run(ours, given)}
         if not training:
             runs["bf16"] = forward_of(ours, given, True)
-        found = measure(runs, options.rounds, speed)
+        found = measure(runs, options.rounds, machine)
         report |= {f"{what}, {name}": row for name, row in found.items()}
     if options.json:
-        print(json.dumps(report | {"gemm": {"fp32": speed / 1e9}}, indent=1))
+        print(json.dumps(report | {"machine": vars(machine)}, indent=1))
         return
     print(f"{options.points} points, {options.threads} threads; training at batch {options.batch}, forward at batch 1")
-    print(f"matrix products: {speed / 1e9:.0f} GFLOP/s float32")
-    names = ("median s", "best s", "CPU s", "GFLOP", "bound s", "times faster", "by CPU s")
+    print(f"matrix products {machine.operations / 1e9:.0f} GFLOP/s float32, copies {machine.bytes / 1e9:.1f} GB/s")
+    names = ("median s", "best s", "CPU s", "GFLOP", "bound s", "best/bound", "times faster", "by CPU s")
     print(f"{'':<26}" + "".join(f"{name:>14}" for name in names))
     for name, row in report.items():
         print(f"{name:<26}" + "".join(f"{value:>14.3f}" for value in row.values()))

@@ -55,7 +55,7 @@ class DecodeConfig(Schema):
         "false: of its best class alone, which scores the objectness",
     )
     infer_objectness: NonNegativeFloat = Field(
-        0.3, le=1, description="g3d infer: each box is one detection of its best class, above this probability"
+        0.4, le=1, description="g3d infer: each box is one detection of its best class, above this probability"
     )
 
 
