@@ -23,7 +23,7 @@ from g3d.data.scannet.detection_samples import DetectionSamples, PointSettings, 
 from g3d.data.scannet.user_scenes import UserScenes
 from g3d.data.types import Prediction, SceneBoxes
 from g3d.engine.model import LoadedModel
-from g3d.systems.base import Input
+from g3d.systems.base import Input, SystemDefaults
 
 ROOM = own_room()
 
@@ -188,7 +188,7 @@ def test_files_that_cannot_be_read_are_one_line(
     assert not (tmp_path / "out").exists()
 
 
-class Bounding:
+class Bounding(SystemDefaults):
     """A detector whose only answer is the box around the points that it was given."""
 
     name = "jln"

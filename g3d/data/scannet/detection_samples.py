@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ from g3d.data.scannet.detection import (
 from g3d.data.scannet.detection_config import AugmentConfig, DataConfig
 from g3d.data.scannet.detection_scenes import read_detection_scene
 from g3d.data.scannet.scenes import FILE
+from g3d.data.scannet.surface_points import surface_points
 from g3d.data.scannet.upright import translation
-from g3d.data.scannet.user_scenes import one_scene, read_points
+from g3d.data.scannet.user_scenes import is_own_file, one_scene, read_points
 from g3d.data.types import SceneSource
 from g3d.errors import InputError
 
@@ -122,7 +124,8 @@ class DetectionSamples:
 
     Args:
         sources: the scenes. Prepared and published scenes of frame "aligned" are read as the published form has them
-            (see `read_detection_scene`); all others are read whole (see `read_points`).
+            (see `read_detection_scene`); all others are read whole (see `read_points`), and points are drawn on the
+            surface of a user's own mesh with few vertices.
         settings: how points are drawn.
         targets: makes the system's targets of an item; None makes none. Scenes must then be annotated.
         system: the objects that count, and their classes.
@@ -182,7 +185,12 @@ class DetectionSamples:
             scene = read_detection_scene(path)
         else:
             mesh = read_points(source)
-            scene = _unlabelled(source.name, mesh.vertices, mesh.colours)
+            points = mesh.vertices
+            colours = np.zeros(points.shape, np.uint8) if mesh.colours is None else mesh.colours
+            if is_own_file(path):
+                drawn = partial(draw_generator, source.name, 0)
+                points, colours = surface_points(points, mesh.faces, colours, drawn, source.name)
+            scene = _unlabelled(source.name, points, colours)
             if mesh.offset is not None:
                 source = replace(source, transform=translation(-mesh.offset))
         if self.targets is not None and not scene.annotated:
@@ -190,9 +198,8 @@ class DetectionSamples:
         return scene, source
 
 
-def _unlabelled(name: str, points: np.ndarray, colours: np.ndarray | None) -> DetectionScene:
+def _unlabelled(name: str, points: np.ndarray, colours: np.ndarray) -> DetectionScene:
     """Return a user's scene, which has no labels."""
     nothing = np.zeros(len(points), np.int64)
-    colours = np.zeros((len(points), 3), np.uint8) if colours is None else colours
     none = np.zeros(0, np.int64)
     return DetectionScene(name, points, colours, nothing, nothing, np.zeros((0, 6)), none, none, annotated=False)

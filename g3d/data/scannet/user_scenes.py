@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 MOST_POINTS = 2_000_000
 """Points of a user's own cloud above which it is thinned."""
 FEWEST_POINTS = 100
-"""Points of a user's own scan below which a network can find nothing."""
+"""Points of a user's own cloud below which a network can find nothing."""
 _GREY = 128
 _RAW_MESH = "_vh_clean_2.ply"
 _SHOWN = 4  # names of scenes in a message
@@ -49,8 +49,8 @@ class UserScenes(Queries):
 
     Raises:
         MissingDataError: a scene does not exist.
-        InputError: two scenes have the same name, a user's own file cannot be used or has fewer than 100 points, or
-            axes or a unit are stated of a ScanNet scene.
+        InputError: two scenes have the same name, a user's own file cannot be used or is a cloud of fewer than 100
+            points, or axes or a unit are stated of a ScanNet scene.
     """
 
     def __init__(self, request: InferRequest) -> None:
@@ -76,10 +76,10 @@ def own_source(given: Path, fit: Fit = Fit()) -> SceneSource:
     path, name = one_scene(given), scene_name(given)
     if is_own_file(path):
         mesh = read_own_mesh(path)
-        if len(mesh.vertices) < FEWEST_POINTS:
+        if len(mesh.vertices) < FEWEST_POINTS and not len(mesh.faces):
             raise InputError(
                 f"scene {path}: {len(mesh.vertices)} points, expected at least {FEWEST_POINTS}",
-                "a scan of a room has tens of thousands; of a model with few vertices, sample points on its surface",
+                "a scan of a room has tens of thousands of points",
             )
         if mesh.colours is None:
             log.info("scene %s: the file has no colours: all points are grey", path)
