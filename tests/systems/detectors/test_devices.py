@@ -24,12 +24,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def one_step(
     system: str, data: Path, device: str, *settings: str, dtype: torch.dtype = torch.float32
 ) -> tuple[dict[str, float], Tensor]:
-    """Train one step without dropout; return the loss terms and all gradients as one vector, on the CPU."""
+    """Train one step without dropout, with weights of `dtype` (points are always float32); return the loss terms and
+    all gradients as one vector, on the CPU."""
     settings += ("model.dropout=0",) if system == "groupfree" else ()
     chosen = config.load(f"{system}-tiny", micro_detector(system, *settings)[1::2])
     run = Trainer(chosen, data, Processes(0, 1, torch.device(device)))
     run.model.to(dtype)
-    run.model.register_forward_pre_hook(lambda _, inputs: tuple(value.to(dtype) for value in inputs))
     terms = next(iter(run)).losses
     gradients = [p.grad.cpu().flatten().double() for p in run.model.parameters() if p.grad is not None]
     return {name: value.item() for name, value in terms.items()}, torch.cat(gradients)
