@@ -135,8 +135,8 @@ def squared_distances(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _heading_error(found: Tensor, label: Tensor) -> Tensor:
-    return F.huber_loss(found, label, reduction="none", delta=1.0)
+    return F.huber_loss(found, label.to(found.dtype), reduction="none", delta=1.0)
 
 
 def _size_error(found: Tensor, label: Tensor) -> Tensor:
-    return F.huber_loss(found, label, reduction="none", delta=1.0).mean(-1)
+    return F.huber_loss(found, label.to(found.dtype), reduction="none", delta=1.0).mean(-1)
