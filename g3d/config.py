@@ -376,7 +376,8 @@ def _explain(item: Any, root: type[BaseModel]) -> str:
     message = item["msg"].removeprefix("Value error, ")
     # The input of a model validator is the whole section, which is too long to show.
     found = "" if isinstance(item["input"], Mapping) else f"found {item['input']!r}: "
-    return f"{name}: {found}{message[0].lower()}{message[1:]}"
+    where = f"{name}: " if name else ""  # a check of the whole preset names the settings itself
+    return f"{where}{found}{message[0].lower()}{message[1:]}"
 
 
 def _model_at(model: type[BaseModel], place: list[str]) -> type[BaseModel]:

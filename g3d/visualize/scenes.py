@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from g3d.data.scannet.arrays import align, refer_instances
-from g3d.data.scannet.folder import ScanFolder, read_scan
+from g3d.data.scannet.folder import read_scan
 from g3d.data.scannet.frames import open_frames
 from g3d.data.scannet.labels import NYU40_NAMES
 from g3d.data.scannet.mesh import SUFFIXES
@@ -17,7 +17,7 @@ from g3d.data.scannet.other_formats import how_to_convert
 from g3d.data.scannet.published_scenes import is_published, read_published_scene
 from g3d.data.scannet.scenes import FILE, read_scene
 from g3d.data.scannet.upright import FILE_FRAME, Fit, about, moved, placement
-from g3d.data.scannet.user_scenes import is_own_file, one_scene, read_own_mesh
+from g3d.data.scannet.user_scenes import is_own_file, one_scene, read_own_mesh, scan_files
 from g3d.errors import InputError, MissingDataError, did_you_mean
 from g3d.names import file_name
 from g3d.visualize.room import CameraView, Layer, Room, RoomObject, camera_view
@@ -204,7 +204,7 @@ def _published_room(path: Path) -> tuple[Room, str]:
 
 
 def _raw_room(path: Path) -> tuple[Room, np.ndarray | None]:
-    scan = read_scan(ScanFolder(path.resolve().parent).files(path.resolve().name))
+    scan = read_scan(scan_files(path))
     mesh = scan.mesh
     layers = {"colours": Layer(_colours(mesh.colours, len(mesh.vertices)))}
     objects: list[RoomObject] = []

@@ -69,6 +69,8 @@ def split_scenes(root: Path, split: str) -> list[str]:
         MissingDataError: the folder or the list is not there, or none of its scenes is.
         InputError: the list cannot be used.
     """
+    if not root.is_dir():
+        raise MissingDataError(f"--data {root}: {'not a folder' if root.exists() else 'no such folder'}")
     scenes = find_scenes(root)
     if not scenes:
         raise MissingDataError(

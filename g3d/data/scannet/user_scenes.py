@@ -93,7 +93,7 @@ def own_source(given: Path, fit: Fit = Fit()) -> SceneSource:
     elif not path.is_dir():
         raise _no_scene(path)
     else:
-        facts = _scan_files(path).facts
+        facts = scan_files(path).facts
         aligned, frame = facts is not None and read_facts(facts).axis_alignment is not None, "aligned"
     if not aligned:
         log.warning("scene %s: no axis alignment is known: the scene is used as it is, in its own frame", path)
@@ -186,15 +186,21 @@ def read_points(scene: Path | SceneSource) -> Mesh:
         points = read_published_scene(path)
         return Mesh(points.vertices, points.colours, np.zeros((0, 3), np.int32), None)
     if path.is_dir():
-        scan = read_scan(_scan_files(path))
+        scan = read_scan(scan_files(path))
         if not aligned or scan.alignment is None:
             return scan.mesh
         return replace(scan.mesh, vertices=align(scan.mesh.vertices, scan.alignment))
     raise _no_scene(path)
 
 
-def _scan_files(path: Path) -> ScanFiles:
-    """Return the files of the raw scan in a folder."""
+def scan_files(path: Path) -> ScanFiles:
+    """Return the files of the raw scan in a folder.
+
+    Raises:
+        MissingDataError: the folder holds no file of a scan with its name, or the scan's mesh is missing.
+    """
+    if not any(entry.name.startswith(path.resolve().name) for entry in path.iterdir()):
+        raise _no_scene(path)
     return ScanFolder(path.resolve().parent).files(path.resolve().name)
 
 
@@ -203,7 +209,7 @@ def _no_scene(path: Path) -> InputError | MissingDataError:
     if path.is_file():
         return InputError(f"scene {path}: unknown format, expected {', '.join(SUFFIXES)}", how_to_convert(path))
     return MissingDataError(
-        f"scene {path}: no such scene",
+        f"scene {path}: {'the folder holds no scene' if path.is_dir() else 'no such scene'}",
         f"expected a mesh or cloud ({', '.join(SUFFIXES)}), <scene>_vert.npy, a folder with {FILE}, or a raw scan's "
         "folder",
     )

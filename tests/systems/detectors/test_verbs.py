@@ -136,3 +136,12 @@ def test_scenes_with_more_boxes_than_rows_are_refused(world: Path, tmp_path: Pat
     settings = micro_detector("groupfree", "data.boxes=1")
     asked = ("train", "--preset", "groupfree-tiny", "--data", str(world), "--out", str(tmp_path / "run"), *settings)
     refused(2, *asked, says=("boxes, expected at most 1",))
+
+
+def test_folders_without_scenes_are_one_line(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.md").write_text("no scan")
+    asked = ("infer", "--ckpt", str(run), "--scene", str(tmp_path / "notes"))
+    refused(3, *asked, says=("notes", "the folder holds no scene"), hint="expected a mesh or cloud")
+    asked = ("eval", "--ckpt", str(run), "--data", str(tmp_path / "nowhere"))
+    refused(3, *asked, says=("nowhere", "no such folder"))
