@@ -24,6 +24,7 @@ WIDER = {
 OTHER_WORDS = {
     "trash can": "garbage can", "couch": "sofa", "tv": "television", "refrigerator": "fridge", "rug": "carpet",
     "wardrobe closet": "wardrobe|closet", "monitor": "computer screen", "nightstand": "bedside table", "gray": "grey",
+    "bookshelf": "bookshelves", "shelf": "shelves",
 }  # fmt: skip
 FAMILY_WORDS = {
     "on": "on", "on a": "on", "carries": "on it|on them", "next to": "next to|beside|close to", "above": "above|over",

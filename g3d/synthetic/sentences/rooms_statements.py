@@ -224,7 +224,8 @@ def _beside(left_side: bool, value: tuple[Description, Description], thing: Furn
     ahead = np.array([-left[1], left[0]])
     apart = abs(float((thing.middle - other.middle)[:2] @ ahead)) - _reach(thing, ahead) - _reach(other, ahead)
     clear = across - _reach(thing, side) - _reach(other, side)
-    return True if -0.1 <= clear <= 1.2 and apart <= 0.3 and thing.support != other.id else None
+    beside = across >= 2 * _CLEARLY and -0.1 <= clear <= 1.2 and apart <= 0.3
+    return True if beside and thing.support != other.id else None
 
 
 def _side(value: tuple[str, Description], thing: Furnishing, room: RoomFacts) -> bool | None:

@@ -129,6 +129,23 @@ def test_near_ties_and_confusable_names_are_undecided(tmp_path: Path) -> None:
     assert [tells_apart(meaning, thing, far) for thing in far.things[:2]] == [False, True]
 
 
+def test_a_view_along_a_wall_decides_nothing_about_things_on_it(tmp_path: Path) -> None:
+    room = described(0)
+    door, one, two = (dict(entry) for entry in furnishings(room)[:3])
+    door.update(label="door", center=[-1.7, 0.0, 1.0], extent=[0.1, 1.0, 2.0], front=[1.0, 0.0])
+    one.update(label="picture", center=[-0.4, 1.7, 1.3], extent=[0.7, 0.07, 0.6])
+    two.update(label="tv", center=[0.5, 1.7, 1.2], extent=[0.7, 0.07, 0.6], front=[0.0, -1.0])
+    for number, entry in enumerate((door, one, two)):
+        entry.update(object_id=number, support={"on": "wall"}, size=entry["extent"])
+    made = facts(tmp_path / "room.json", {**room, "objects": [door, one, two]})
+    truths = {
+        (side, seen): holds(Statement(f"{side} of", (("tv", None), (seen, None))), made.things[1], made)
+        for side in ("left", "right")
+        for seen in ("door", "tv")
+    }
+    assert truths == {("left", "tv"): True, ("right", "tv"): False, ("left", "door"): None, ("right", "door"): None}
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
