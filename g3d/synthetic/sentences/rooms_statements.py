@@ -6,12 +6,13 @@ is true, false, or undecided (None): lengths near a threshold, confusable names 
 of more than one thing leave it undecided. A statement tells an object from another only if it is false of the other.
 
 Left and right are those of a person who looks at a thing on a wall, or with its back to one, along the normal of that
-wall: the statement names the thing that is looked at.
+wall: the statement names the thing that is looked at. Nothing is said about things near the opposite wall, which such a
+person would have behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -26,6 +27,7 @@ ORDERS = ("largest", "smallest", "tallest", "highest", "lowest", "nearest", "far
 """Kinds of the family "order"; the fourth part of its value is what is near or looked at, None for the first five."""
 _VOLUME, _SIDE, _HEIGHT = np.log([1.3, 1.07, 1.15])  # least ratios of the largest thing to the next one
 _CLEARLY = 0.1  # metres beyond a limit from which a side is certainly another
+_BEHIND = 0.25  # share of the room's depth from its middle backwards, beyond which things are behind a person
 _STRAIGHT = 0.99  # cosine: views are along the walls
 
 
@@ -76,6 +78,18 @@ def view_of(seen: Furnishing) -> np.ndarray | None:
     return np.array([-ahead[1], ahead[0]])
 
 
+def ahead_of(left: np.ndarray) -> np.ndarray:
+    """Return the unit vector (2,) in which a person looks whose left is given."""
+    return np.array([left[1], -left[0]])
+
+
+def in_sight(things: Sequence[Furnishing], left: np.ndarray, room: RoomFacts) -> bool:
+    """Return whether things are in the part of the room that is before a person with the opposite wall behind."""
+    ahead = ahead_of(left)
+    nearest = -_BEHIND * float(np.abs(ahead) @ room.size[:2])
+    return all(float(thing.middle[:2] @ ahead) >= nearest for thing in things)
+
+
 def between(value: float, certain: float, impossible: float) -> bool | None:
     """Return True up to `certain`, False from `impossible`, None between them."""
     return True if value <= certain else False if value >= impossible else None
@@ -98,7 +112,7 @@ def _first(order: str, description: Description, other: Description | None, room
     landmark = None if other is None else the_only(other, room)
     if group is None or len(group) < 2 or (other is not None and (landmark is None or landmark in group)):
         return None
-    keys = _keys(order, group, landmark)
+    keys = _keys(order, group, landmark, room)
     if keys is None:
         return None
     best = int(np.argmax(keys[0][0]))
@@ -108,7 +122,9 @@ def _first(order: str, description: Description, other: Description | None, room
     return group[best]
 
 
-def _keys(order: str, group: tuple[Furnishing, ...], other: Furnishing | None) -> list[tuple[np.ndarray, float]] | None:
+def _keys(
+    order: str, group: tuple[Furnishing, ...], other: Furnishing | None, room: RoomFacts
+) -> list[tuple[np.ndarray, float]] | None:
     """Return what is compared, (N,) float64 and the least lead of the first; None if the order does not apply."""
     sign = -1 if order in ("smallest", "lowest", "nearest", "rightmost") else 1
     if order in ("largest", "smallest"):
@@ -125,7 +141,9 @@ def _keys(order: str, group: tuple[Furnishing, ...], other: Furnishing | None) -
         gaps = np.array([gap(thing, other) for thing in group])
         return [(sign * apart, 0.35), (sign * gaps, 0.25)]
     left = view_of(other)
-    return None if left is None else [(sign * np.array([thing.middle[:2] @ left for thing in group]), 0.4)]
+    if left is None or not in_sight(group, left, room):
+        return None
+    return [(sign * np.array([thing.middle[:2] @ left for thing in group]), 0.4)]
 
 
 def _on(value: Description, thing: Furnishing, room: RoomFacts) -> bool | None:
@@ -221,11 +239,12 @@ def _beside(left_side: bool, value: tuple[Description, Description], thing: Furn
     across = float((thing.middle - other.middle)[:2] @ side)
     if across <= -_CLEARLY:
         return False
-    ahead = np.array([-left[1], left[0]])
+    ahead = ahead_of(left)
     apart = abs(float((thing.middle - other.middle)[:2] @ ahead)) - _reach(thing, ahead) - _reach(other, ahead)
     clear = across - _reach(thing, side) - _reach(other, side)
     beside = across >= 2 * _CLEARLY and -0.1 <= clear <= 1.2 and apart <= 0.3
-    return True if beside and thing.support != other.id else None
+    seen_both = in_sight((thing, other), left, room)
+    return True if beside and seen_both and thing.support != other.id else None
 
 
 def _side(value: tuple[str, Description], thing: Furnishing, room: RoomFacts) -> bool | None:
@@ -236,7 +255,8 @@ def _side(value: tuple[str, Description], thing: Furnishing, room: RoomFacts) ->
     if left is None or seen is thing:
         return None
     across = float(thing.middle[:2] @ (left if side == "left" else -left))
-    return between(-across, -max(0.4, 0.15 * float(np.abs(left) @ room.size[:2])), _CLEARLY)
+    truth = between(-across, -max(0.4, 0.15 * float(np.abs(left) @ room.size[:2])), _CLEARLY)
+    return None if truth and not in_sight((thing,), left, room) else truth
 
 
 def _between_two(value: Any, thing: Furnishing, room: RoomFacts) -> bool | None:

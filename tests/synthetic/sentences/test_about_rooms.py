@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.room_truth import called, fits, furnished, furnishings, lacks, leftness, shaken
+from support.room_truth import called, fits, furnished, furnishings, lacks, leftness, shaken, the
 
 from g3d.errors import InputError
 from g3d.synthetic.sentences.about_rooms import STYLES, RoomSentence, describe_room, tells_apart
@@ -60,6 +60,22 @@ def test_every_sentence_is_true_of_one_object_only(said: list[tuple[dict[str, An
 def test_a_small_change_of_the_room_changes_no_answer(said: list[tuple[dict[str, Any], str, RoomSentence]]) -> None:
     for k, (room, _, sentence) in enumerate(said):
         assert fits(form(sentence), shaken(room, k)) == [sentence.object], (room["scene"], sentence)
+
+
+def test_nothing_is_left_or_right_of_what_a_person_has_behind(
+    said: list[tuple[dict[str, Any], str, RoomSentence]],
+) -> None:
+    checked = 0
+    for room, _, sentence in said:
+        for family, value in form(sentence):
+            viewed = family in ("left of", "right of", "side") or (family == "order" and value[0].endswith("most"))
+            if viewed:
+                ways = the(value[-1], room)["front"]
+                place = next(e["center"] for e in furnishings(room) if e["object_id"] == sentence.object)
+                depth = room["size"][0] if abs(ways[0]) > 0.5 else room["size"][1]
+                assert ways[0] * place[0] + ways[1] * place[1] < 0.26 * depth, (room["scene"], sentence)
+                checked += 1
+    assert checked > len(said) / 4
 
 
 def test_the_text_has_the_words_of_its_meaning(said: list[tuple[dict[str, Any], str, RoomSentence]]) -> None:
