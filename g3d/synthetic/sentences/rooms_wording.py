@@ -24,10 +24,7 @@ SPOKEN = {
     "refrigerator": ("refrigerator", "fridge"),
     "rug": ("rug", "carpet"),
     "wardrobe closet": ("wardrobe", "closet"),
-    "lamp": ("lamp",),
     "monitor": ("monitor", "computer screen"),
-    "books": ("books",),
-    "storage bin": ("storage bin",),
     "nightstand": ("nightstand", "bedside table"),
     "gray": ("gray", "grey"),
 }
@@ -68,22 +65,41 @@ def compose(rng: np.random.Generator, meaning: Sequence[Statement], style: Style
         style: of which data set the form is.
     """
     said = dict(meaning)
+    voice = _Voice(rng)
     plural = said["noun"] in PLURAL
     named = (said["noun"], said.get("colour"))
-    name = _described(rng, named)
-    parts = [_Part(rng, statement, named) for statement in meaning if statement.family not in ("noun", "colour")]
+    name = voice.described(named)
+    parts = [_Part(voice, statement, named) for statement in meaning if statement.family not in ("noun", "colour")]
     if style != "scanrefer":
-        text = _request(rng, name, parts, style)
-    elif rng.random() < 0.5 or not parts:
-        text = _introduced(rng, name, parts, plural)
+        text = _request(voice, name, parts, style)
+    elif voice.rng.random() < 0.5 or not parts:
+        text = _introduced(voice, name, parts, plural)
     else:
-        text = _direct(rng, name, parts)
+        text = _direct(voice, name, parts)
     return _agreed(text, plural)
 
 
 def words_of(text: str, punctuation: bool) -> list[str]:
     """Return the words of a sentence, with or without full stops and commas as words."""
     return [word for word in _WORD.findall(text) if punctuation or word not in ".,"]
+
+
+class _Voice:
+    """The speaker of one sentence, who has one word for each name and colour."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self.words = {name: self.choice(words) for name, words in SPOKEN.items()}
+
+    def choice(self, options: Sequence[str]) -> str:
+        """Return one of the options."""
+        return options[int(self.rng.integers(len(options)))]
+
+    def described(self, description: Description) -> str:
+        """Return a name with its colour, if one is given, before it."""
+        name, colour = description
+        spoken = self.words.get(name, name)
+        return spoken if colour is None else f"{self.words.get(colour, colour)} {spoken}"
 
 
 class _Part:
@@ -95,121 +111,113 @@ class _Part:
         superlative: whether the phrase is true of one thing only, so that its noun takes "the" and not "a".
     """
 
-    def __init__(self, rng: np.random.Generator, statement: Statement, named: Description) -> None:
+    def __init__(self, voice: _Voice, statement: Statement, named: Description) -> None:
         family, value = statement
         self.tail: str | None = None
         self.superlative = family == "order"
         if family in ("left of", "right of", "side"):
-            self.clause = _viewed(rng, family, value)
+            self.clause = _viewed(voice, family, value)
         elif family == "order":
-            phrase = _ordered(rng, value, named)
+            phrase = _ordered(voice, value, named)
             if value[0] in ("leftmost", "rightmost"):
-                view = _choice(rng, _VIEWS).format(_described(rng, value[3]))
+                view = voice.choice(_VIEWS).format(voice.described(value[3]))
                 self.clause = f"{view}, {{it}} {{is}} {phrase}"
             else:
                 self.tail = None if phrase.startswith("the ") else phrase
                 self.clause = f"{{it}} {{is}} {phrase}"
         elif family == "carries":
-            carried = _with_article(_described(rng, value), value[0] in PLURAL)
+            carried = _with_article(voice.described(value), value[0] in PLURAL)
             self.tail, self.clause = f"with {carried} on {{top}}", f"{{it}} {{has}} {carried} on {{top}}"
         else:
-            self.tail = _tail(rng, family, value)
+            self.tail = _tail(voice, family, value)
             self.clause = "{it} {is} " + self.tail
 
 
-def _tail(rng: np.random.Generator, family: str, value: Any) -> str:
+def _tail(voice: _Voice, family: str, value: Any) -> str:
     if family == "place":
-        return _choice(rng, _PLACES[value])
+        return voice.choice(_PLACES[value])
     if family == "corner":
-        return _choice(rng, ("in the corner of the room", "in a corner", "in the corner"))
+        return voice.choice(("in the corner of the room", "in a corner", "in the corner"))
     if family == "between":
         if isinstance(value, str):
-            return f"between the two {_plural(_described(rng, (value, None)), value)}"
-        first, second = (value[k] for k in rng.permutation(2))
-        return f"between the {_described(rng, first)} and the {_described(rng, second)}"
-    name = _described(rng, value)
-    return _choice(rng, _RELATIONS[family]).format(name, a=_with_article(name, value[0] in PLURAL))
+            return f"between the two {_plural(voice.described((value, None)), value)}"
+        first, second = (value[k] for k in voice.rng.permutation(2))
+        return f"between the {voice.described(first)} and the {voice.described(second)}"
+    name = voice.described(value)
+    return voice.choice(_RELATIONS[family]).format(name, a=_with_article(name, value[0] in PLURAL))
 
 
-def _ordered(
-    rng: np.random.Generator, value: tuple[str, str, str | None, Description | None], named: Description
-) -> str:
+def _ordered(voice: _Voice, value: tuple[str, str, str | None, Description | None], named: Description) -> str:
     """Return "the brown chair closest to the door"; "closest to the door" or "the one ..." if the group is named."""
     order, name, colour, other = value
-    noun = _described(rng, (name, colour))
-    landmark = "" if other is None else _described(rng, other)
+    noun = voice.described((name, colour))
+    landmark = "" if other is None else voice.described(other)
     repeated = (name, colour) == named
-    if repeated and order in _BARE and rng.random() < 0.7:
-        return _choice(rng, _BARE[order]).format(other=landmark)
-    phrase = _choice(rng, _ORDERS[order])
-    if repeated and rng.random() < 0.6:
+    if repeated and order in _BARE and voice.rng.random() < 0.7:
+        return voice.choice(_BARE[order]).format(other=landmark)
+    phrase = voice.choice(_ORDERS[order])
+    if repeated and voice.rng.random() < 0.6:
         noun = "ones" if name in PLURAL else "one"
         phrase = _ORDERS[order][0]
     verb = "are" if name in PLURAL else "is"
     return phrase.format(**{"noun": noun, "nouns": _plural(noun, name), "other": landmark, "is": verb})
 
 
-def _viewed(rng: np.random.Generator, family: str, value: Any) -> str:
+def _viewed(voice: _Voice, family: str, value: Any) -> str:
     """Return a clause about left or right, with the thing that is faced."""
     if family == "side":
         side, seen = value
-        place = _choice(rng, ("on the {} side of the room", "in the {} half of the room")).format(side)
+        place = voice.choice(("on the {} side of the room", "in the {} half of the room")).format(side)
     else:
         other, seen = value
         side = family.removesuffix(" of")
-        place = _choice(rng, ("to the {} of the {}", "on the {} of the {}", "{} of the {}"))
-        place = place.format(side, _described(rng, other))
-    view = _choice(rng, _VIEWS).format(_described(rng, seen))
-    return f"{view}, {{it}} {{is}} {place}" if rng.random() < 0.7 else f"{{it}} {{is}} {place} {view}"
+        place = voice.choice(("to the {} of the {}", "on the {} of the {}", "{} of the {}"))
+        place = place.format(side, voice.described(other))
+    view = voice.choice(_VIEWS).format(voice.described(seen))
+    return f"{view}, {{it}} {{is}} {place}" if voice.rng.random() < 0.7 else f"{{it}} {{is}} {place} {view}"
 
 
-def _introduced(rng: np.random.Generator, name: str, parts: Sequence[_Part], plural: bool) -> str:
+def _introduced(voice: _Voice, name: str, parts: Sequence[_Part], plural: bool) -> str:
     """Return "this is a brown chair. it is ..." and its variants."""
     article = _with_article(name, plural)
-    opening = _choice(rng, (f"{{this}} {{is}} {article}", f"there {{is}} {article}", f"{{this}} {{is}} {article}"))
+    opening = voice.choice((f"{{this}} {{is}} {article}", f"there {{is}} {article}", f"{{this}} {{is}} {article}"))
     rest = list(parts)
-    if len(rest) > 1 and rest[0].tail is not None and not rest[0].superlative and rng.random() < 0.5:
+    if len(rest) > 1 and rest[0].tail is not None and not rest[0].superlative and voice.rng.random() < 0.5:
         opening += f" {rest.pop(0).tail}"
     clauses = [part.clause for part in rest]
-    return ". ".join([opening, *_joined(rng, clauses)]) + "."
+    return ". ".join([opening, *_joined(voice, clauses)]) + "."
 
 
-def _direct(rng: np.random.Generator, name: str, parts: Sequence[_Part]) -> str:
+def _direct(voice: _Voice, name: str, parts: Sequence[_Part]) -> str:
     """Return "the brown chair is next to the desk. it is ..." and its variants."""
     first, rest = parts[0], list(parts[1:])
     subject = f"the {name}"
-    if rest and first.tail is not None and rng.random() < 0.5:
+    if rest and first.tail is not None and voice.rng.random() < 0.5:
         subject += f" {first.tail}"
         first = rest.pop(0)
     opening = first.clause.replace("{it}", subject)
-    return ". ".join([opening, *_joined(rng, [part.clause for part in rest])]) + "."
+    return ". ".join([opening, *_joined(voice, [part.clause for part in rest])]) + "."
 
 
-def _joined(rng: np.random.Generator, clauses: Sequence[str]) -> list[str]:
+def _joined(voice: _Voice, clauses: Sequence[str]) -> list[str]:
     """Return the clauses, the last two of them joined or not."""
-    if len(clauses) > 1 and rng.random() < 0.6:
+    if len(clauses) > 1 and voice.rng.random() < 0.6:
         return [*clauses[:-2], f"{clauses[-2]} and {clauses[-1]}"]
     return list(clauses)
 
 
-def _request(rng: np.random.Generator, name: str, parts: Sequence[_Part], style: Style) -> str:
+def _request(voice: _Voice, name: str, parts: Sequence[_Part], style: Style) -> str:
     """Return "pick the chair that is ..." and its variants."""
-    asked = _choice(rng, _ASKED)
+    asked = voice.choice(_ASKED)
     if style == "sr3d":
-        asked = _choice(rng, ("find the {}", "the {}", "select the {}", "choose the {}"))
+        asked = voice.choice(("find the {}", "the {}", "select the {}", "choose the {}"))
     named = name
     clauses = [part.clause for part in parts]
-    if parts and parts[0].tail is not None and rng.random() < 0.7:
+    if parts and parts[0].tail is not None and voice.rng.random() < 0.7:
         named, clauses = f"{name} {parts[0].tail}", clauses[1:]
     elif parts and clauses[0].startswith("{it} "):
         named, clauses = f"{name} that{clauses[0].removeprefix('{it}')}", clauses[1:]
     return ". ".join([asked.format(named), *clauses])
-
-
-def _described(rng: np.random.Generator, description: Description) -> str:
-    name, colour = description
-    spoken = _choice(rng, SPOKEN.get(name, (name,)))
-    return spoken if colour is None else f"{_choice(rng, SPOKEN.get(colour, (colour,)))} {spoken}"
 
 
 def _plural(noun: str, name: str) -> str:
@@ -231,7 +239,3 @@ def _agreed(text: str, plural: bool) -> str:
     single = {"it": "it", "is": "is", "has": "has", "this": "this", "top": "it"}
     several = {"it": "they", "is": "are", "has": "have", "this": "these", "top": "them"}
     return text.format(**(several if plural else single))
-
-
-def _choice(rng: np.random.Generator, options: Sequence[str]) -> str:
-    return options[int(rng.integers(len(options)))]

@@ -85,6 +85,8 @@ def test_the_text_has_the_words_of_its_meaning(said: list[tuple[dict[str, Any], 
         assert sentence.text.endswith(".") == (style == "scanrefer")
         assert "{" not in sentence.text
         assert 3 <= len(sentence.text.split()) <= 60
+        for pair in (("wardrobe", "closet"), ("couch", "sofa"), ("trash can", "garbage can"), ("gray", "grey")):
+            assert not all(word in sentence.text for word in pair), sentence.text  # one word for one thing
 
 
 def test_what_the_sentences_need_and_state_varies(said: list[tuple[dict[str, Any], str, RoomSentence]]) -> None:
