@@ -35,6 +35,15 @@ def rooms(
     test: Annotated[
         int, typer.Option("--test", min=0, help="Number of further rooms without annotation, as ScanNet's test scans.")
     ] = 0,
+    sentences: Annotated[
+        int,
+        typer.Option(
+            "--sentences",
+            min=0,
+            max=200,
+            help="Sentences about each annotated room in each of ScanRefer's, Nr3D's and Sr3D's forms; 0 makes none.",
+        ),
+    ] = 0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed makes the same rooms.")] = 0,
     workers: Workers = 1,
     overwrite: Annotated[
@@ -44,13 +53,16 @@ def rooms(
 ) -> None:
     """Make synthetic furnished rooms in the layout of ScanNet's download: meshes, segments, annotation, split lists.
 
-    OUT is then used like ScanNet itself: g3d prepare scannet --data OUT. A killed run goes on where it was.
+    OUT is then used like ScanNet itself: g3d prepare scannet --data OUT. A killed run goes on where it was. With
+    sentences it is also used like ScanRefer and ReferIt3D: g3d prepare scanrefer --data OUT --vectors
+    OUT/random_vectors.txt. These word vectors are random; they replace GloVe's where it is not at hand.
 
-    Example: g3d prepare rooms --out data/rooms --rooms 200 --workers 8
+    Example: g3d prepare rooms --out data/rooms --rooms 200 --sentences 30 --workers 8
     """
     from g3d.synthetic.rooms.frames import FrameSettings
     from g3d.synthetic.rooms.room_types import KINDS
     from g3d.synthetic.rooms.world import make_rooms
+    from g3d.synthetic.sentences.rooms_files import make_room_sentences, warn_if_outdated
 
     made = make_rooms(
         out,
@@ -65,6 +77,11 @@ def rooms(
         overwrite=overwrite,
         progress=output.progress(),
     )
+    said = None
+    if sentences:
+        said = make_room_sentences(out, sentences, seed, workers=workers, progress=output.progress())
+    else:
+        warn_if_outdated(out)
     if as_json:
         output.emit(
             {
@@ -76,6 +93,9 @@ def rooms(
                 "test": made.test,
                 "made": made.made,
                 "labels": made.labels,
+                "sentences": said.sentences if said else None,
+                "words": said.words if said else None,
+                "random_vectors": str(said.vectors) if said else None,
             }
         )
         return
@@ -83,4 +103,9 @@ def rooms(
     total, split = made.rooms + made.test, f"train {made.train:,}, val {made.val:,}, test {made.test:,}"
     output.show(f"rooms    {total:,} ({split}), {made.made:,} of them made now")
     output.show(f"objects  {objects:,} of {len(made.labels)} categories")
+    for name, counts in said.sentences.items() if said else ():
+        splits = ", ".join(f"{split} {count:,}" for split, count in counts.items())
+        output.show(f"{name:<9}{sum(counts.values()):,} sentences ({splits})")
+    if said:
+        output.show(f"words    {said.words:,}, with random vectors in {said.vectors}")
     output.show(f"made     {made.root}")
