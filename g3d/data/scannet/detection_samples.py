@@ -121,8 +121,7 @@ class DetectionSamples:
         drawn: None: training takes each scene on its own.
 
     Args:
-        sources: the scenes. Prepared and published scenes of frame "aligned" are read as the published form has them
-            (see `read_detection_scene`); all others are read whole (see `read_points`).
+        sources: the scenes, which `scene_of` reads.
         settings: how points are drawn.
         targets: makes the system's targets of an item; None makes none. Scenes must then be annotated.
         system: the objects that count, and their classes.
@@ -174,20 +173,30 @@ class DetectionSamples:
             raise InputError(f"scene {source.name}: {error.message}", error.hint) from None
 
     def _scene(self, source: SceneSource) -> tuple[DetectionScene, SceneSource]:
-        """Return a scene, and its source with the transform of the returned points."""
-        if source.path is None:
-            raise InputError(f"scene {source.name}: expected a path")
-        path = one_scene(Path(source.path))
-        if source.frame == "aligned" and (path.suffix == ".npy" or (path / FILE).is_file()):
-            scene = read_detection_scene(path)
-        else:
-            mesh = read_points(source)
-            scene = _unlabelled(source.name, mesh.vertices, mesh.colours)
-            if mesh.offset is not None:
-                source = replace(source, transform=translation(-mesh.offset))
+        scene, source = scene_of(source)
         if self.targets is not None and not scene.annotated:
             raise InputError(f"scene {source.name}: not annotated, expected labels to train on", "leave it out")
         return scene, source
+
+
+def scene_of(source: SceneSource) -> tuple[DetectionScene, SceneSource]:
+    """Return a scene, and its source with the transform of the returned points.
+
+    Prepared and published scenes of frame "aligned" are read as the published form has them (see
+    `read_detection_scene`); all others are read whole (see `read_points`), without labels.
+
+    Raises:
+        MissingDataError, InputError: the scene is not there, or cannot be used.
+    """
+    if source.path is None:
+        raise InputError(f"scene {source.name}: expected a path")
+    path = one_scene(Path(source.path))
+    if source.frame == "aligned" and (path.suffix == ".npy" or (path / FILE).is_file()):
+        return read_detection_scene(path), source
+    mesh = read_points(source)
+    if mesh.offset is not None:
+        source = replace(source, transform=translation(-mesh.offset))
+    return _unlabelled(source.name, mesh.vertices, mesh.colours), source
 
 
 def _unlabelled(name: str, points: np.ndarray, colours: np.ndarray | None) -> DetectionScene:

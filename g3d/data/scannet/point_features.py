@@ -24,6 +24,8 @@ from g3d.errors import InputError, MissingDataError
 
 log = logging.getLogger(__name__)
 FILE = "features.h5"
+MULTIVIEW = "multiview"
+"""Folder beside that of the prepared scenes with the image features of their points."""
 _MANY_ROWS = 4096  # number of rows copied at a time
 
 
