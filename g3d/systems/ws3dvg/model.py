@@ -124,8 +124,9 @@ class WS3DVG(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        if not config.vocabulary:
-            raise ValueError("model.vocabulary: expected the number of words, found 0")
+        for name, what in (("vocabulary", "words"), ("word_channels", "numbers of a word vector")):
+            if not getattr(config, name):
+                raise ValueError(f"model.{name}: expected the number of {what}, found 0")
         self.config = config
         channels, heads, ablation = config.channels, config.heads, config.ablation
         means = {"detector": DETECTION_MEAN_SIZES, "scanrefer": SCANREFER_MEAN_SIZES}[config.faults.detector_mean_sizes]
