@@ -94,6 +94,15 @@ class PointFeatures:
     def scenes(self) -> list[str]:
         return list(self._files)
 
+    def count(self, scene: str) -> int:
+        """Return the number of points that a scene has features of.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        with _reading(self._files[scene]), _open(self._files[scene]) as opened:
+            return int(opened[scene].shape[0])
+
     def read(self, scene: str, points: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         """Return the features (N, C) float32 of a scene.
 

@@ -68,7 +68,11 @@ class ViewFeatures:
             InputError: they belong to other points than the scene's, or have another number of channels.
         """
         place, path = self._of(source)
-        found = place.read(source.name, _raw_points(path), rows)
+        points, kept = _raw_points(path)
+        if kept is not None:
+            whole = place.count(source.name) == len(points)  # of g3d prepare multiview --points all
+            points, rows = (points, kept[rows]) if whole else (points[kept], rows)
+        found = place.read(source.name, points, rows)
         if found.shape[1] != self.channels:
             raise InputError(
                 f"{place.path}: features of {source.name} have {found.shape[1]} channels, expected {self.channels}",
@@ -99,10 +103,9 @@ class ViewFeatures:
         return found, path
 
 
-def _raw_points(path: Path) -> np.ndarray:
-    """Return the points (N, 3) float32 of a scene in its raw frame, in the order of its aligned points."""
+def _raw_points(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return all points (N, 3) float32 of a scene in its raw frame, and the rows that are drawn from; None for all."""
     if path.suffix == ".npy":
-        return read_scanrefer(path.parent, str(published_name(path))).vertices[:, :3]
+        return read_scanrefer(path.parent, str(published_name(path))).vertices[:, :3], None
     scene = read_scene(path, "vertices", "rows")
-    vertices: np.ndarray = np.asarray(scene.vertices)
-    return vertices if scene.rows is None else vertices[scene.rows]
+    return np.asarray(scene.vertices), None if scene.rows is None else np.asarray(scene.rows)

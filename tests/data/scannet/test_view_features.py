@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -13,7 +14,9 @@ from support.sentence_world import made_scans
 
 from g3d.data.scannet.detection_samples import scene_of
 from g3d.data.scannet.detection_scenes import scene_sources
-from g3d.data.scannet.point_features import FILE, PointFeatures
+from g3d.data.scannet.point_features import FILE, PointFeatures, rows_fingerprint, write_features
+from g3d.data.scannet.scenes import FILE as SCENE_FILE
+from g3d.data.scannet.scenes import read_scene, write_scene
 from g3d.data.scannet.view_features import PUBLISHED_FILE, ViewFeatures
 from g3d.data.types import SceneSource
 from g3d.errors import InputError, MissingDataError
@@ -39,6 +42,22 @@ def test_rows_are_those_of_the_drawn_points(scans: Path) -> None:
     with h5py.File(scans / "g3d" / "multiview" / SCENE / FILE) as file:
         assert np.array_equal(found, file[SCENE][:][rows])
     assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["all points", "the kept rows"])
+def test_features_of_all_points_and_of_the_kept_rows_are_taken(scans: Path, tmp_path: Path, whole: bool) -> None:
+    full = read_scene(scans / "g3d" / "scenes" / SCENE)
+    kept = np.arange(len(full.vertices), dtype=np.int32)[::-1][:50]
+    folder = tmp_path / "scenes" / SCENE
+    folder.mkdir(parents=True)
+    write_scene(folder / SCENE_FILE, replace(full, rows=kept))
+    points = np.asarray(full.vertices if whole else full.vertices[kept])
+    drawn = np.random.default_rng(0).normal(size=(len(points), CHANNELS)).astype(np.float32)
+    (tmp_path / "multiview" / SCENE).mkdir(parents=True)
+    write_features(tmp_path / "multiview" / SCENE / FILE, SCENE, drawn, rows_fingerprint(points), {})
+    rows = np.array([7, 0, 49])
+    found = ViewFeatures(None, CHANNELS).read(SceneSource(str(folder), SCENE, "aligned"), rows)
+    assert np.array_equal(found, drawn[kept[rows] if whole else rows])
 
 
 def test_published_scenes_have_one_file_beside_them(scans: Path, tmp_path: Path) -> None:
