@@ -35,26 +35,37 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class GroundingSample:
-    """A sentence about a scene; the samples of one group share the tensors.
+class Question:
+    """A sentence about a scene.
 
     Attributes:
         id: the sample's id.
         source: the scene.
         text: the sentence.
-        points: (n, F) float32, metres, in the frame of the source.
-        views: (n, V) float32, image features; None for zeros.
-        written: the words of the sentence.
-        label: class 0..17 of the object by its name; None where it is not known.
+        written: its words.
+        label: class 0..17 of the object by its name; None for a user's sentence.
     """
 
     id: str
     source: SceneSource
     text: str
-    points: Tensor
-    views: Tensor | None
     written: Written
     label: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class GroundingSample:
+    """A sentence with the points of its scene; the samples of one group share the tensors.
+
+    Attributes:
+        question: the sentence.
+        points: (n, F) float32, metres, in the frame of the source.
+        views: (n, V) float32, image features; None for zeros.
+    """
+
+    question: Question
+    points: Tensor
+    views: Tensor | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +73,12 @@ class GroundingBatch:
     """Sentences about B scenes.
 
     Attributes:
-        groups: the samples of each scene, at least one.
+        groups: the sentences about each scene, at least one.
         points: (B, n, F) float32.
         views: (B, n, V) float32; None for zeros.
     """
 
-    groups: tuple[tuple[GroundingSample, ...], ...]
+    groups: tuple[tuple[Question, ...], ...]
     points: Tensor
     views: Tensor | None
 
@@ -76,24 +87,23 @@ class GroundingBatch:
 
     @property
     def sentences(self) -> list[list[Written]]:
-        """The sentences of each scene."""
-        return [[sample.written for sample in group] for group in self.groups]
+        """The words of the sentences about each scene."""
+        return [[question.written for question in group] for group in self.groups]
 
     def to(self, device: torch.device | str) -> GroundingBatch:
-        """Return the batch on a device; the groups stay on the CPU."""
+        """Return the batch on a device; the sentences stay on the CPU."""
         views = None if self.views is None else self.views.to(device, non_blocking=True)
         return replace(self, points=self.points.to(device, non_blocking=True), views=views)
 
     @staticmethod
     def of(groups: Sequence[Sequence[GroundingSample]]) -> GroundingBatch:
-        """Return the batch of some groups; their samples do not keep the tensors."""
-        first = [group[0] for group in groups]
-        views = [sample.views for sample in first if sample.views is not None]
-        light = tuple(
-            tuple(replace(sample, points=sample.points[:0], views=None) for sample in group) for group in groups
+        """Return the batch of some groups of samples."""
+        views = [group[0].views for group in groups if group[0].views is not None]
+        return GroundingBatch(
+            tuple(tuple(sample.question for sample in group) for group in groups),
+            torch.stack([group[0].points for group in groups]),
+            torch.stack(views) if views else None,
         )
-        points = torch.stack([sample.points for sample in first])
-        return GroundingBatch(light, points, torch.stack(views) if views else None)
 
 
 class DrawnScenes:
@@ -174,10 +184,9 @@ class SceneSentences:
     def read(self, indices: Sequence[int], rng: np.random.Generator | None) -> list[GroundingSample]:
         """Return sentences about one scene, which is read once; see DrawnScenes for errors."""
         source, points, views = self._scenes.read(self._sources[self.ids[indices[0]]], rng)
-        return [
-            GroundingSample(s.id, source, s.text, points, views, _written(s, self.repetition), s.last_word_class)
-            for s in (self.sentences[index] for index in indices)
-        ]
+        asked = [self.sentences[index] for index in indices]
+        questions = [Question(s.id, source, s.text, _written(s, self.repetition), s.last_word_class) for s in asked]
+        return [GroundingSample(question, points, views) for question in questions]
 
 
 class SceneQueries(UserScenes):
@@ -201,7 +210,7 @@ class SceneQueries(UserScenes):
         source, points, views = self._scenes.read(self.sources[self.source(indices[0])])
         texts = [str(self.expression(index)) for index in indices]
         return [
-            GroundingSample(self.ids[index], source, text, points, views, self._written[text], None)
+            GroundingSample(Question(self.ids[index], source, text, self._written[text], None), points, views)
             for index, text in zip(indices, texts, strict=True)
         ]
 

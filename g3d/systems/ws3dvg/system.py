@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -30,11 +31,13 @@ from g3d.systems.ws3dvg.model import Outputs, Proposals
 from g3d.systems.ws3dvg.samples import (
     GroundingBatch,
     GroundingSample,
+    Question,
     SceneQueries,
     SceneSentences,
     split_sentences,
 )
 
+log = logging.getLogger(__name__)
 _AT_ONCE = 32  # sentences about one scene in one pass; more need more memory
 
 
@@ -103,15 +106,23 @@ class Ws3dvg(SystemDefaults):
         found = []
         for number, group in enumerate(batch.groups):
             scene = one_of(scenes, number)
+            self._report_unknown(model, group)
             for part in _parts(group):
-                written = [[sample.written for sample in part]]
-                teach = stage == "teacher"
-                sentences = model.words.encode(written, len(part), device, teach=teach, drawn=False)
-                scores = _scores(model.ground(scene, sentences, teach), config)[0]
-                for sample, row in zip(part, scores, strict=True):
+                written = [[question.written for question in part]]
+                sentences = model.words.encode(written, len(part), device, teach=stage == "teacher", drawn=False)
+                scores = _scores(model.ground(scene, sentences, teach=stage == "teacher"), config)[0]
+                for question, row in zip(part, scores, strict=True):
                     boxes = _best_boxes(scene.proposals, row, config.data.top_answers)
-                    found.append(Prediction(sample.id, sample.source, (boxes,), sample.text))
+                    found.append(Prediction(question.id, question.source, (boxes,), question.text))
         return found
+
+    @staticmethod
+    def _report_unknown(model: Grounder, group: tuple[Question, ...]) -> None:
+        """Log the words of a user's sentences that the model does not know; those of data are counted by prepare."""
+        for question in group:
+            missing = model.words.unknown(question.written) if question.label is None else []
+            if missing:
+                log.warning("sentence %r: no vector of %s, which is read as padding", question.text, ", ".join(missing))
 
     def inputs(self, config: Config, request: InferRequest) -> SceneQueries:
         return SceneQueries(config, request)
@@ -135,14 +146,14 @@ def _vocabulary(config: Config, root: Path, vectors: WordVectors) -> dict[str, i
 def _truth(batch: GroundingBatch, rows: int) -> Truth:
     """Return what training knows about the sentences; a scene with fewer than `rows` repeats its last one."""
     device = batch.points.device
-    labels = [[sample.label for sample in group] for group in batch.groups]
+    labels = [[question.label for question in group] for group in batch.groups]
     classes = [[*of_scene, *[of_scene[-1]] * (rows - len(of_scene))] for of_scene in labels]
     return Truth(
         torch.tensor([len(group) for group in batch.groups], device=device), torch.tensor(classes, device=device)
     )
 
 
-def _parts(group: tuple[GroundingSample, ...]) -> Iterator[list[GroundingSample]]:
+def _parts(group: tuple[Question, ...]) -> Iterator[list[Question]]:
     """Yield the sentences about a scene in parts that one pass can hold."""
     remaining = iter(group)
     while part := list(islice(remaining, _AT_ONCE)):

@@ -102,6 +102,8 @@ def test_a_checkpoint_alone_answers_many_sentences_about_a_scene_that_is_encoded
     assert both[0]["score"] == pytest.approx(both[1]["score"], rel=1e-4)
     page = (tmp_path / "found" / "index.html").read_text()
     assert texts[7] in page
+    _, _, err = g3d("infer", "--ckpt", str(moved), "--scene", str(scene), "--text", "the purple chair", "--json")
+    assert "sentence 'the purple chair': no vector of purple, which is read as padding" in err
 
 
 def test_a_page_shows_answers_and_ground_truth(run: Path, world: Path, tmp_path: Path) -> None:
