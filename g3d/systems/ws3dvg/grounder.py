@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from g3d import config as presets
 from g3d.data.scannet.labels import DETECTION18_NAMES
 from g3d.errors import InputError
 from g3d.nn.groupfree import position_aliases
 from g3d.nn.import_report import ImportReport
 from g3d.nn.weights import load_weights, state_dict_of
+from g3d.systems.ws3dvg.config import Config
 from g3d.systems.ws3dvg.model import WS3DVG, Outputs, Scenes, Sentences
 from g3d.systems.ws3dvg.model_config import ModelConfig
 from g3d.systems.ws3dvg.words import Words, Written
@@ -89,13 +91,37 @@ def load_detector(model: WS3DVG, content: dict[str, Any], path: Path) -> ImportR
     else:
         state = state_dict_of(content, "model" if detector == "groupfree" else "model_state_dict")
     _check_classes(model, state, source)
-    hint = (
-        "do model.channels, model.width, model.proposals, model.decoder_layers and model.input_features fit the file?"
-    )
+    hint = "do model.channels, model.width, model.decoder_layers and model.input_features fit the file?"
     if detector == "groupfree":
         return load_weights(model.group_free, state, source, position_aliases(state, source), hint=hint)
     parts = nn.ModuleDict({name: getattr(model, name) for name in ("backbone_net", "vgen", "pnet")})
     return load_weights(parts, state, source, hint=hint)
+
+
+def detector_differences(content: Mapping[str, Any], path: Path, config: Config) -> list[str]:
+    """Return the settings that a detector of g3d was trained with and that are different here, though weights fit.
+
+    Args:
+        content: of a checkpoint; a published one states no settings.
+        path: the file, for messages.
+        config: the preset that the detector is used in.
+    """
+    if _OURS not in content:
+        return []
+    theirs: Any = presets.from_yaml(str(content.get("config")), source=f"config in {path}")
+    pairs = {
+        f"{section}.{name}": (getattr(getattr(theirs, section), name), getattr(getattr(config, section), name))
+        for section, name in (("data", "points"), ("model", "samples"), ("model", "proposals"))
+    }
+    return [
+        f"{path}: the detector was trained with {name}={_shown(then)}, here it is {_shown(now)}"
+        for name, (then, now) in pairs.items()
+        if then != now
+    ]
+
+
+def _shown(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _check_classes(model: WS3DVG, state: dict[str, Tensor], source: str) -> None:

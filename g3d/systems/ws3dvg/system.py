@@ -24,7 +24,7 @@ from g3d.systems.base import ImportReport, InferRequest, Input, System, SystemDe
 from g3d.systems.ws3dvg import official
 from g3d.systems.ws3dvg.answers import best_answers, student_scores, teacher_scores
 from g3d.systems.ws3dvg.config import Config
-from g3d.systems.ws3dvg.grounder import Grounder, load_detector, one_of
+from g3d.systems.ws3dvg.grounder import Grounder, detector_differences, load_detector, one_of
 from g3d.systems.ws3dvg.losses import Truth
 from g3d.systems.ws3dvg.losses import losses as all_losses
 from g3d.systems.ws3dvg.model import Outputs, Proposals
@@ -76,8 +76,12 @@ class Ws3dvg(SystemDefaults):
                 "model.detector_weights: found null, expected the checkpoint of a trained detector, which stays frozen",
                 f"--set model.detector_weights=FILE, of g3d train --preset {config.model.detector} or published",
             )
-        report = load_detector(model, read(config.model.detector_weights), config.model.detector_weights)
-        return [*said, f"{config.model.detector_weights}: {'; '.join(report.lines())}"]
+        path = config.model.detector_weights
+        content = read(path)
+        report = load_detector(model, content, path)
+        for line in detector_differences(content, path, config):
+            log.warning("%s", line)
+        return [*said, f"{path}: {'; '.join(report.lines())}"]
 
     def import_official(self, checkpoint: Mapping[str, Any], model: nn.Module, config: Config) -> ImportReport:
         assert isinstance(model, Grounder)

@@ -100,7 +100,11 @@ def test_a_detector_that_g3d_trained_is_taken(world: Path, tmp_path: Path) -> No
     scans, run = str(world.parent / "scannet"), tmp_path / "detector"
     verb("train", "--preset", "groupfree-tiny", "--data", scans, "--out", str(run), *micro_detector_of("groupfree"))
     last = run / "checkpoints" / "last.pt"
-    verb(*train("groupfree", world, tmp_path / "run", f"model.detector_weights={last}", "train.epochs=1"))
+    settings = (f"model.detector_weights={last}", "train.epochs=1", "data.points=400")
+    code, _, err = g3d(*train("groupfree", world, tmp_path / "run", *settings))
+    assert code == 0, err
+    assert err.count("the detector was trained with") == 1
+    assert "last.pt: the detector was trained with data.points=512, here it is 400" in err
     found, given = weights(tmp_path / "run"), weights(run)
     assert [name for name, value in given.items() if not torch.equal(found[f"group_free.{name}"], value)] == []
 
@@ -114,6 +118,14 @@ def test_sentences_of_nr3d_are_trained_and_evaluated_with_their_filters(world: P
     report = json.loads(verb("eval", "--ckpt", str(run), "--json"))
     assert report["title"].startswith("3D visual grounding, Nr3D")
     assert any("class not mentioned" in note for note in report["notes"])
+
+
+def test_classes_reconstruction_and_student_are_learnt(world: Path, tmp_path: Path) -> None:
+    verb(*train("votenet", world, tmp_path / "run", "train.epochs=24", "optim.lr=3e-3"))
+    found = steps(tmp_path / "run")
+    first, last = ({name: sum(s[name] for s in part) / 8 for name in part[0]} for part in (found[:8], found[-8:]))
+    for name, share in (("lang", 0.7), ("rec", 0.8), ("weak", 0.9)):
+        assert last[name] < share * first[name], (name, first, last)
 
 
 @pytest.mark.slow
