@@ -208,11 +208,13 @@ class WS3DVG(nn.Module):
         if self.config.detector == "groupfree":
             of_queries = self.group_free(points)
             seeds, chosen, head = of_queries.seeds, of_queries.query_indices, of_queries.heads[-1]
-            objects, features = head.objectness[..., 0].sigmoid() > 0.5, of_queries.features
+            objects = head.objectness[..., 0].sigmoid() > self.config.min_objectness
+            features = of_queries.features
         else:
             of_votes = propose(self.backbone_net, self.vgen, self.pnet, points, self.mean_sizes, "vote")
             seeds, chosen, head = of_votes.seeds, of_votes.proposal_indices, of_votes.boxes
-            objects, features = head.objectness[..., 1] > head.objectness[..., 0], of_votes.features
+            objects = head.objectness.softmax(-1)[..., 1] > self.config.min_objectness
+            features = of_votes.features
         return Proposals(head.boxes, objects, head.class_scores, features, chosen, seeds.indices.gather(1, chosen))
 
     def ground(self, scenes: Scenes, sentences: Sentences, teach: bool = True) -> Outputs:

@@ -64,6 +64,9 @@ class ModelConfig(Schema):
     heads: PositiveInt = Field(8, description="of all attention layers; a divisor of channels")
     input_features: NonNegativeInt = Field(0, description="columns of a point after x y z that the detector reads")
     proposals: PositiveInt = Field(256, description="boxes that the detector proposes")
+    min_objectness: NonNegativeFloat = Field(
+        0.5, lt=1, description="a proposal above this probability is an object; published: 0.5"
+    )
     width: PositiveFloat = Field(1.0, description="factor of the channels of the detector's backbone")
     samples: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
         (2048, 1024, 512, 256), description="points of the levels of the detector's backbone"
