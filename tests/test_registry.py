@@ -93,14 +93,14 @@ def test_a_name_that_is_taken_is_refused(install: Install) -> None:
 
 
 def test_the_built_in_ones_are_found_by_their_files() -> None:
-    assert presets.system_names() == ["groupfree", "jln", "monodle", "votenet"]
+    assert presets.system_names() == ["groupfree", "jln", "monodle", "votenet", "ws3dvg"]
     assert [dataset.name for dataset in datasets()] == ["kitti", "mono3drefer", "referit3d", "scannet", "scanrefer"]
     assert demo_names() == ["groupfree", "jln", "monodle"]
 
 
 def test_another_package_adds_names(install: Install) -> None:
     install({}, system="mine = g3d.systems.monodle", dataset="streets = g3d.datasets.kitti")
-    assert presets.system_names() == ["groupfree", "jln", "mine", "monodle", "votenet"]
+    assert presets.system_names() == ["groupfree", "jln", "mine", "monodle", "votenet", "ws3dvg"]
     assert get_system("mine") is get_system("monodle")
     assert get_dataset("streets") is get_dataset("kitti")
 

@@ -72,7 +72,7 @@ def dry_run(config: Any, root: Path, group: Processes, fresh: bool = True) -> Dr
     return DryRun(
         parameters=sum(p.numel() for p in weights),
         trainable=sum(p.numel() for p in weights if p.requires_grad),
-        samples=len(trainer.loader.units),
+        samples=trainer.loader.count,
         steps_per_epoch=trainer.loader.steps,
         steps=trainer.loader.steps * config.train.epochs,
         step_seconds=time.perf_counter() - warm,

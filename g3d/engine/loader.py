@@ -86,11 +86,14 @@ class _Batches:
 class TrainingLoader:
     """Loader of shuffled epochs of global batches. The last incomplete batch of an epoch is dropped.
 
-    A unit is one sample, or a whole group if `samples.drawn` is set. A global batch of `batch` units is split into
+    A unit is one sample, or a whole group if `samples.drawn` is set. If `samples.all_drawn` is set as well, an epoch
+    deals the samples of each group into as many units of `samples.drawn` as they fill, the last of which may be
+    smaller. A global batch of `batch` units is split into
     `accumulate` micro-batches, and each micro-batch into equal, consecutive parts by rank.
 
     Attributes:
-        units: the sample numbers of each unit.
+        units: the sample numbers of each unit, before they are dealt.
+        count: number of units in an epoch.
         steps: number of optimiser steps in an epoch.
         micro_batch: number of units in a micro-batch of one process.
 
@@ -117,29 +120,41 @@ class TrainingLoader:
                 f"steps",
                 f"try --set train.batch={max(1, round(batch / parts)) * parts}",
             )
-        what = "samples" if samples.drawn is None else "groups"
-        if len(self.units) < batch:
+        self.dealt = samples.drawn if getattr(samples, "all_drawn", False) else None
+        self.count = len(self.units) if self.dealt is None else sum(-(-len(unit) // self.dealt) for unit in self.units)
+        what = "samples" if samples.drawn is None else "groups" if self.dealt is None else f"groups of {self.dealt}"
+        if self.count < batch:
             raise InputError(
-                f"train.batch={batch}: the split has only {len(self.units)} {what}",
-                f"try --set train.batch={max(1, len(self.units) // parts) * parts}",
+                f"train.batch={batch}: the split has only {self.count} {what}",
+                f"try --set train.batch={max(1, self.count // parts) * parts}",
             )
         self.samples, self.collate, self.workers, self.seed, self.group = samples, collate, workers, seed, group
         self.batch, self.accumulate = batch, accumulate
-        self.steps = len(self.units) // batch
+        self.steps = self.count // batch
         self.micro_batch = batch // parts
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[list[Any]]:
         """Yield this process's micro-batches of each step of an epoch, starting at `first_step`."""
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.units))
+        random = np.random.default_rng([self.seed, epoch])
+        dealt = self._dealt(random)
+        order = random.permutation(len(dealt))
         keys: list[list[Key]] = []
         for step in range(first_step, self.steps):
             for part in range(self.accumulate):
                 start = step * self.batch + (part * self.group.world + self.group.rank) * self.micro_batch
                 units = order[start : start + self.micro_batch]
-                keys.append([(epoch, int(unit), tuple(self.units[unit])) for unit in units])
+                keys.append([(epoch, int(unit), tuple(dealt[unit])) for unit in units])
         loader = _raised(_loader(_Units(self.samples, self.seed), keys, self.collate, self.workers, self.group.device))
         for _ in range(first_step, self.steps):
             yield [next(loader) for _ in range(self.accumulate)]
+
+    def _dealt(self, random: np.random.Generator) -> list[list[int]]:
+        """Return the sample numbers of the units of one epoch."""
+        size = self.dealt
+        if size is None:
+            return self.units
+        shuffled = [random.permutation(unit).tolist() for unit in self.units]
+        return [unit[start : start + size] for unit in shuffled for start in range(0, len(unit), size)]
 
 
 def evaluation_batches(

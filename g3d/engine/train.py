@@ -133,7 +133,7 @@ def _loop(trainer: Trainer, run: Run, root: Path, loggers: Logger, stop: _Stop, 
     log.info(
         "run %s: %d samples, %d steps of %d an epoch, %d epochs",
         run.folder,
-        len(loader.units),
+        loader.count,
         loader.steps,
         loader.batch,
         settings.epochs,

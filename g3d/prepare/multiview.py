@@ -20,6 +20,7 @@ from torch import Tensor
 from g3d.data.scannet.frames import Frame, FrameSource, frames_with_pose, open_frames
 from g3d.data.scannet.multiview import View, make_view, pool_views, published_order
 from g3d.data.scannet.point_features import FILE, rows_fingerprint, write_features
+from g3d.data.scannet.point_features import MULTIVIEW as MULTIVIEW
 from g3d.data.scannet.scenes import read_scene
 from g3d.errors import InputError
 from g3d.nn.enet import CHANNELS, ENet, load_enet, normalise
@@ -28,7 +29,6 @@ from g3d.prepare.runner import Item, Recipe
 from g3d.prepare.scannet import SCENES
 
 VERSION = 1
-MULTIVIEW = "multiview"
 _AT_ONCE = 4  # frames in one batch of the network
 
 

@@ -36,7 +36,8 @@ class Samples(Protocol):
     Attributes:
         ids: id of each sample, by sample number.
         drawn: None if training takes each sample on its own. Otherwise, a training epoch visits each group once and
-            takes at most this many of its samples, drawn anew each time.
+            takes at most this many of its samples, drawn anew each time. With an optional attribute `all_drawn` that
+            is true, an epoch visits each group until each of its samples was taken once.
     """
 
     @property

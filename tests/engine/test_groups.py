@@ -120,6 +120,23 @@ def test_training_draws_several_samples_of_each_group() -> None:
     assert shared == epoch(0)
 
 
+def test_training_deals_all_samples_of_each_group() -> None:
+    samples = _Letters(drawn=2)
+    samples.all_drawn = True  # type: ignore[attr-defined]
+
+    def epoch(number: int, rank: int = 0, world: int = 1) -> list[list[str]]:
+        loader = TrainingLoader(samples, list, world, 1, 0, 3, processes_of(rank, world))  # type: ignore[arg-type]
+        assert (len(loader.units), loader.count, loader.steps) == (4, 5, 5 // world)
+        return [unit for step in loader.epoch(number) for part in step for unit in part]
+
+    assert all(sorted(flat(epoch(number))) == sorted(samples.ids) for number in range(3))
+    assert all(len({name[0] for name in unit}) == 1 and len(unit) <= 2 for unit in epoch(0))
+    assert len({tuple(sorted(map(tuple, epoch(number)))) for number in range(8)}) > 1  # dealt anew
+    assert epoch(0)[:4] == [unit for pair in zip(epoch(0, 0, 2), epoch(0, 1, 2), strict=True) for unit in pair]
+    with pytest.raises(InputError, match=r"train\.batch=6: the split has only 5 groups of 2"):
+        TrainingLoader(samples, list, 6, 1, 0, 3, processes_of(0, 1))  # type: ignore[arg-type]
+
+
 def test_predictions_are_merged_in_the_samples_order_and_none_comes_twice() -> None:
     def answer(name: str, sentence: str | None = None) -> Prediction:
         return Prediction(name, ImageSource(), (PointMask(np.zeros(1, bool), 0.0),), sentence)

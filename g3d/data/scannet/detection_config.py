@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
@@ -59,7 +59,14 @@ class DecodeConfig(Schema):
     )
 
 
-def check_features(data: DataConfig, input_features: int) -> None:
+class HasHeight(Protocol):
+    """A data section that says whether points have their height above the floor as last column."""
+
+    @property
+    def height(self) -> bool: ...
+
+
+def check_features(data: HasHeight, input_features: int) -> None:
     """Check that a network takes the points that the data section describes.
 
     Raises:

@@ -114,21 +114,25 @@ def point_settings(data: DataConfig, augment: AugmentConfig) -> PointSettings:
 class DetectionSamples:
     """Scenes as samples; every scene is its own group.
 
-    Points are drawn by a generator that is seeded with the scene's name, and with the repetition in evaluation or with
-    a number from the loader in training, which differs for every epoch. The same scene therefore has the same points
-    whatever the number of processes.
+        Points are drawn by a generator that is seeded with the scene's name, and with the repetition in evaluation or with
+        a number from the loader in training, which differs for every epoch. The same scene therefore has the same points
+        whatever the number of processes.
 
-    Attributes:
-        ids: names of the scenes.
-        drawn: None: training takes each scene on its own.
+        Attributes:
+            ids: names of the scenes.
+            drawn: None: training takes each scene on its own.
 
-    Args:
-        sources: the scenes. Prepared and published scenes of frame "aligned" are read as the published form has them
-            (see `read_detection_scene`); all others are read whole (see `read_points`), and points are drawn on the
-            surface of a user's own mesh with few vertices.
-        settings: how points are drawn.
-        targets: makes the system's targets of an item; None makes none. Scenes must then be annotated.
-        system: the objects that count, and their classes.
+        Args:
+    <<<<<<< HEAD
+            sources: the scenes. Prepared and published scenes of frame "aligned" are read as the published form has them
+                (see `read_detection_scene`); all others are read whole (see `read_points`), and points are drawn on the
+                surface of a user's own mesh with few vertices.
+    =======
+            sources: the scenes, which `scene_of` reads.
+    >>>>>>> wssys
+            settings: how points are drawn.
+            targets: makes the system's targets of an item; None makes none. Scenes must then be annotated.
+            system: the objects that count, and their classes.
     """
 
     drawn = None
@@ -177,25 +181,36 @@ class DetectionSamples:
             raise InputError(f"scene {source.name}: {error.message}", error.hint) from None
 
     def _scene(self, source: SceneSource) -> tuple[DetectionScene, SceneSource]:
-        """Return a scene, and its source with the transform of the returned points."""
-        if source.path is None:
-            raise InputError(f"scene {source.name}: expected a path")
-        path = one_scene(Path(source.path))
-        if source.frame == "aligned" and (path.suffix == ".npy" or (path / FILE).is_file()):
-            scene = read_detection_scene(path)
-        else:
-            mesh = read_points(source)
-            points = mesh.vertices
-            colours = np.zeros(points.shape, np.uint8) if mesh.colours is None else mesh.colours
-            if is_own_file(path):
-                drawn = partial(draw_generator, source.name, 0)
-                points, colours = surface_points(points, mesh.faces, colours, drawn, source.name)
-            scene = _unlabelled(source.name, points, colours)
-            if mesh.offset is not None:
-                source = replace(source, transform=translation(-mesh.offset))
+        scene, source = scene_of(source)
         if self.targets is not None and not scene.annotated:
             raise InputError(f"scene {source.name}: not annotated, expected labels to train on", "leave it out")
         return scene, source
+
+
+def scene_of(source: SceneSource) -> tuple[DetectionScene, SceneSource]:
+    """Return a scene, and its source with the transform of the returned points.
+
+    Prepared and published scenes of frame "aligned" are read as the published form has them (see
+    `read_detection_scene`); all others are read whole (see `read_points`), without labels, and points are drawn on the
+    surface of a user's own mesh with few vertices.
+
+    Raises:
+        MissingDataError, InputError: the scene is not there, or cannot be used.
+    """
+    if source.path is None:
+        raise InputError(f"scene {source.name}: expected a path")
+    path = one_scene(Path(source.path))
+    if source.frame == "aligned" and (path.suffix == ".npy" or (path / FILE).is_file()):
+        return read_detection_scene(path), source
+    mesh = read_points(source)
+    points = mesh.vertices
+    colours = np.zeros(points.shape, np.uint8) if mesh.colours is None else mesh.colours
+    if is_own_file(path):
+        drawn = partial(draw_generator, source.name, 0)
+        points, colours = surface_points(points, mesh.faces, colours, drawn, source.name)
+    if mesh.offset is not None:
+        source = replace(source, transform=translation(-mesh.offset))
+    return _unlabelled(source.name, points, colours), source
 
 
 def _unlabelled(name: str, points: np.ndarray, colours: np.ndarray) -> DetectionScene:

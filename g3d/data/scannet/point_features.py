@@ -24,6 +24,8 @@ from g3d.errors import InputError, MissingDataError
 
 log = logging.getLogger(__name__)
 FILE = "features.h5"
+MULTIVIEW = "multiview"
+"""Folder beside that of the prepared scenes with the image features of their points."""
 _MANY_ROWS = 4096  # number of rows copied at a time
 
 
@@ -91,6 +93,15 @@ class PointFeatures:
     @property
     def scenes(self) -> list[str]:
         return list(self._files)
+
+    def count(self, scene: str) -> int:
+        """Return the number of points that a scene has features of.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        with _reading(self._files[scene]), _open(self._files[scene]) as opened:
+            return int(opened[scene].shape[0])
 
     def read(self, scene: str, points: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         """Return the features (N, C) float32 of a scene.

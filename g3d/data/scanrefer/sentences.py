@@ -5,6 +5,7 @@ Source: lib/dataset.py of ZzZZCHS/WS-3DVG, which follows daveredrum/ScanRefer; f
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 
@@ -22,6 +23,19 @@ VIEW_WORDS = frozenset(
     ("front", "behind", "back", "right", "left", "facing", "leftmost", "rightmost", "looking", "across")
 )
 """A sentence is view-dependent if one of its words is exactly one of these."""
+
+
+_WORD = re.compile(r"n't\b|'(?:s|re|ll|ve|d|m)\b|[^\W_]+(?:-[^\W_]+)*|[^\w\s]|_")
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """Return the words of a sentence in lower case, as the files of ScanRefer have them.
+
+    Marks are words of their own, and so are endings after an apostrophe: "it", "'s"; "do", "n't". Words that hyphens
+    join stay whole.
+    """
+    plain = text.lower().replace("\u2019", "'")
+    return tuple(_WORD.findall(re.sub(r"n't\b", " n't", plain)))
 
 
 def vocabulary(sentences: Iterable[Sequence[str]], known: Container[str]) -> dict[str, int]:

@@ -124,8 +124,9 @@ class WS3DVG(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        if not config.vocabulary:
-            raise ValueError("model.vocabulary: expected the number of words, found 0")
+        for name, what in (("vocabulary", "words"), ("word_channels", "numbers of a word vector")):
+            if not getattr(config, name):
+                raise ValueError(f"model.{name}: expected the number of {what}, found 0")
         self.config = config
         channels, heads, ablation = config.channels, config.heads, config.ablation
         means = {"detector": DETECTION_MEAN_SIZES, "scanrefer": SCANREFER_MEAN_SIZES}[config.faults.detector_mean_sizes]
@@ -207,11 +208,13 @@ class WS3DVG(nn.Module):
         if self.config.detector == "groupfree":
             of_queries = self.group_free(points)
             seeds, chosen, head = of_queries.seeds, of_queries.query_indices, of_queries.heads[-1]
-            objects, features = head.objectness[..., 0].sigmoid() > 0.5, of_queries.features
+            objects = head.objectness[..., 0].sigmoid() > self.config.min_objectness
+            features = of_queries.features
         else:
             of_votes = propose(self.backbone_net, self.vgen, self.pnet, points, self.mean_sizes, "vote")
             seeds, chosen, head = of_votes.seeds, of_votes.proposal_indices, of_votes.boxes
-            objects, features = head.objectness[..., 1] > head.objectness[..., 0], of_votes.features
+            objects = head.objectness.softmax(-1)[..., 1] > self.config.min_objectness
+            features = of_votes.features
         return Proposals(head.boxes, objects, head.class_scores, features, chosen, seeds.indices.gather(1, chosen))
 
     def ground(self, scenes: Scenes, sentences: Sentences, teach: bool = True) -> Outputs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -55,10 +56,17 @@ class ModelConfig(Schema):
     """The network; the defaults are those published with Group-Free 3D. VoteNet has 128 channels and 1 feature."""
 
     detector: Literal["groupfree", "votenet"] = Field("groupfree", description="frozen detector that proposes boxes")
+    detector_weights: Path | None = Field(
+        None,
+        description="checkpoint of the detector to start from: of g3d (system groupfree or votenet), or published",
+    )
     channels: PositiveInt = Field(288, description="H of all parts; the detector's proposals have as many")
     heads: PositiveInt = Field(8, description="of all attention layers; a divisor of channels")
     input_features: NonNegativeInt = Field(0, description="columns of a point after x y z that the detector reads")
     proposals: PositiveInt = Field(256, description="boxes that the detector proposes")
+    min_objectness: NonNegativeFloat = Field(
+        0.5, lt=1, description="a proposal above this probability is an object; published: 0.5"
+    )
     width: PositiveFloat = Field(1.0, description="factor of the channels of the detector's backbone")
     samples: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
         (2048, 1024, 512, 256), description="points of the levels of the detector's backbone"
@@ -66,7 +74,7 @@ class ModelConfig(Schema):
     decoder_layers: PositiveInt = Field(6, description="of Group-Free 3D")
     feedforward: PositiveInt = Field(2048, description="hidden channels of Group-Free 3D's decoder layers")
     view_features: PositiveInt = Field(128, description="channels of the image features of a point")
-    word_channels: PositiveInt = Field(300, description="numbers of a word vector")
+    word_channels: NonNegativeInt = Field(300, description="numbers of a word vector; 0: as many as the data's have")
     vocabulary: NonNegativeInt = Field(0, description="words that the teacher predicts; 0: as many as the data has")
     candidates: PositiveInt = Field(8, description="proposals that the teacher judges, the best of the coarse stage")
     relation_layers: PositiveInt = Field(2, description="self-attention layers of the relation module")

@@ -15,6 +15,7 @@ from g3d.systems.ws3dvg.model import WS3DVG
 
 _VOCABULARY = "recnet.vocab_fc.weight"
 _SOURCE = "WS-3DVG checkpoint"
+_WORDS = "words._extra_state"
 
 
 def vocabulary_size(checkpoint: Mapping[str, Any]) -> int:
@@ -58,6 +59,7 @@ def import_official(checkpoint: Mapping[str, Any], model: WS3DVG) -> ImportRepor
         state,
         _SOURCE,
         position_aliases(state, _SOURCE, "group_free."),
+        {_WORDS: "word vectors, which text.vectors names"} if _WORDS in model.state_dict() else None,
         hint="do model.channels, model.width, model.input_features and model.teacher_layers fit the file?",
     )
 

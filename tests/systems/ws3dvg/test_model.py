@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -224,3 +225,16 @@ def test_sentences_that_do_not_fit_are_refused(change: dict[str, Tensor], messag
 def test_a_network_needs_the_size_of_the_vocabulary() -> None:
     with pytest.raises(ValueError, match=r"model\.vocabulary: expected the number of words"):
         WS3DVG(TINY.model_copy(update={"vocabulary": 0}))
+
+
+@pytest.mark.parametrize("config", [TINY, TINY_VOTENET], ids=["groupfree", "votenet"])
+def test_proposals_above_the_stated_probability_are_objects(config: ModelConfig) -> None:
+    points, _ = scenes()
+    found = [
+        network(config.model_copy(update={"min_objectness": bound})).detect(points).objects
+        for bound in (0.0, 0.3, 0.5, 0.999)
+    ]
+    assert found[0].all()
+    assert not found[3].all()
+    for more, fewer in pairwise(found):
+        assert (more | ~fewer).all()
