@@ -94,7 +94,7 @@ def test_training_on_unprepared_data(world: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_image_that_went_away_after_preparation(world: Path, tmp_path: Path, workers: int) -> None:
     g3d(*prepare(world))
     (world / "training/image_2/000002.png").unlink()
@@ -116,6 +116,7 @@ def test_run_directory_that_cannot_be_written(world: Path, tmp_path: Path) -> No
     refused(4, *train(world, tmp_path / "file" / "run"), says=("cannot be written", "Not a directory"))
 
 
+@pytest.mark.slow
 def test_full_disk_while_a_checkpoint_is_written(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first checkpoint stays as it is, the second one leaves nothing behind."""
     g3d(*prepare(world))

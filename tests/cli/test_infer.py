@@ -17,12 +17,12 @@ from g3d.data.images.user_images import UserImages
 from g3d.data.request import InferRequest
 from g3d.data.types import CameraBoxes, ImageBatch, ImageSample, Prediction
 from g3d.engine.model import LoadedModel
-from g3d.systems.base import Input
+from g3d.systems.base import Input, SystemDefaults
 
 SIZE = (200, 100)
 
 
-class Pointing:
+class Pointing(SystemDefaults):
     """A grounding system that answers every sentence with a van ahead, and remembers its batches."""
 
     name = "jln"

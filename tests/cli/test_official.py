@@ -33,7 +33,7 @@ def evaluate(file: Path, preset: str, data: Path, *more: str) -> dict[str, Any]:
     return json.loads(out)
 
 
-@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("prefix", ["", pytest.param("module.", marks=pytest.mark.slow)])
 def test_a_ddml_checkpoint_loads_whole(drawn_kitti: Path, tmp_path: Path, prefix: str) -> None:
     file = published(tmp_path / "checkpoint_epoch_140.pth", "monodle-ddml", prefix)
     report = evaluate(file, "monodle-ddml", drawn_kitti, "--out", str(tmp_path / "found.jsonl"))
@@ -42,6 +42,7 @@ def test_a_ddml_checkpoint_loads_whole(drawn_kitti: Path, tmp_path: Path, prefix
     assert len((tmp_path / "found.jsonl").read_text().splitlines()) == 4
 
 
+@pytest.mark.slow
 def test_the_auxiliary_head_may_be_missing_or_too_much(drawn_kitti: Path, tmp_path: Path) -> None:
     plain = published(tmp_path / "plain.pth", "monodle")
     said = evaluate(plain, "monodle-ddml", drawn_kitti)["import"]
@@ -52,6 +53,7 @@ def test_the_auxiliary_head_may_be_missing_or_too_much(drawn_kitti: Path, tmp_pa
     assert len([line for line in said if line.startswith("ignored obj_depth.")]) == 4
 
 
+@pytest.mark.slow
 def test_training_may_start_from_imagenet_weights(drawn_kitti: Path, tmp_path: Path) -> None:
     g3d("prepare", "kitti", "--data", str(drawn_kitti))
     chosen: Any = config.load("monodle-ddml")

@@ -46,7 +46,8 @@ with processes("cpu") as group:
 """
 
 
-@pytest.mark.parametrize("world", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("world", [1, 2])
 def test_ranks_encode_each_picture_once_in_total(tmp_path: Path, world: int) -> None:
     root = mini_world(tmp_path / "mini")
     (tmp_path / "ask.py").write_text(SCRIPT)

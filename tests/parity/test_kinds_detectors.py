@@ -39,7 +39,9 @@ def test_the_least_number_of_points_is_read() -> None:
         ws3dvg_detector._least_points(case("boxes with few points"))
 
 
-@pytest.mark.parametrize("kind", [ws3dvg_state_dict_groupfree, ws3dvg_state_dict_votenet])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(ws3dvg_state_dict_groupfree, marks=pytest.mark.slow), ws3dvg_state_dict_votenet]
+)
 def test_a_manifest_with_an_entry_more_or_less_is_refused(kind: object, tmp_path: object) -> None:
     system = kind.__name__.rpartition("_")[2]  # type: ignore[attr-defined]
     case, _ = _manifest(system)

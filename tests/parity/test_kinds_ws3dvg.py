@@ -50,7 +50,7 @@ def test_candidates_come_in_the_published_order_with_their_losses(outputs: Outpu
         ws3dvg_grounding.with_candidates(outputs, other)
 
 
-@pytest.mark.parametrize("kind", ["groupfree", "votenet"])
+@pytest.mark.parametrize("kind", [pytest.param("groupfree", marks=pytest.mark.slow), "votenet"])
 def test_a_manifest_with_an_entry_more_or_less_is_refused(kind: str, tmp_path: Path) -> None:
     modules = {"groupfree": ws3dvg_state_dict_ws3dvg_groupfree, "votenet": ws3dvg_state_dict_ws3dvg_votenet}
     manifest, _ = stored("ws3dvg", f"state_dict_ws3dvg_{kind}")
