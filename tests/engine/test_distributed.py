@@ -186,6 +186,7 @@ def test_a_batch_that_cannot_be_divided_is_refused() -> None:
         TrainingLoader(_Numbers(), _flat, 4, 1, 0, 0, Processes(0, 3, torch.device("cpu")))
 
 
+@pytest.mark.slow
 def test_an_error_in_one_process_is_said_once(drawn_kitti: Path, tmp_path: Path) -> None:
     """The process that meets it says it; the others end without a traceback."""
     prepare_kitti(drawn_kitti, out=tmp_path / "prepared")

@@ -68,7 +68,8 @@ def assert_same(run: Path, other: Path) -> None:
     assert all(torch.equal(weights[name], value) for name, value in expected.items())
 
 
-@pytest.mark.parametrize("attempt", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("attempt", [0, 1])
 def test_killed_at_a_random_step(drawn_kitti: Path, undisturbed: Path, tmp_path: Path, attempt: int) -> None:
     run = tmp_path / "run"
     process = launch(*start(drawn_kitti, run))

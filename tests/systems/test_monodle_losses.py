@@ -212,6 +212,7 @@ def _rank(rank: int, folder: str, shares: tuple[slice, slice], counts: tuple[lis
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_equal_the_global_batch(tmp_path: Path) -> None:
     """Also when one process has no object at all."""
     counts = ([4, 3, 0, 0], [4, 2, 0, 0])

@@ -126,6 +126,7 @@ def test_names_give_way_to_more_important_names(reader: Reader) -> None:
             assert any(apart)
 
 
+@pytest.mark.slow
 def test_names_behind_the_camera_are_hidden(reader: Reader) -> None:
     shown = reader.tab.evaluate("""() => {
       const root = G3D.make("div", { class: "scene", style: "width: 200px; height: 200px" });
@@ -179,6 +180,7 @@ def data_colour(reader: Reader, name: str) -> str:
     return found
 
 
+@pytest.mark.slow
 def test_a_click_on_a_name_or_a_box_selects_its_object(reader: Reader) -> None:
     lamp = next(sign for sign in signs(reader) if sign["words"] == "lamp")
     left, top, right, bottom = lamp["area"]
@@ -206,6 +208,7 @@ def test_view_buttons_are_active_until_the_reader_turns_the_room(reader: Reader)
     assert reader.count(".objects tr.selected") == 0  # a drag selects nothing
 
 
+@pytest.mark.slow
 def test_classes_have_colours_of_their_own_and_filter_the_objects(reader: Reader) -> None:
     chips = reader.tab.locator(".classes button")
     assert [chip.inner_text() for chip in chips.all()] == [
@@ -227,6 +230,7 @@ def test_classes_have_colours_of_their_own_and_filter_the_objects(reader: Reader
     assert reader.count(".objects tbody tr") == CHAIRS + 2
 
 
+@pytest.mark.slow
 def test_a_phone_shows_the_whole_room_first(phone: Reader) -> None:
     tab = phone.tab
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
@@ -250,6 +254,7 @@ def test_a_phone_shows_the_whole_room_first(phone: Reader) -> None:
         assert any(apart) or one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"]
 
 
+@pytest.mark.slow
 def test_fingers_turn_and_zoom_the_room(phone: Reader) -> None:
     session = phone.context.new_cdp_session(phone.tab)
     area = phone.tab.locator(".scene canvas").bounding_box()
@@ -295,6 +300,7 @@ def detections(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return page.write(path, PageTexts("Detections", 0.3))
 
 
+@pytest.mark.slow
 def test_detections_and_labels_share_colours_and_have_their_controls(browser: Any, detections: Path) -> None:
     (item,) = data_of(detections)["items"]
     by_class = [{one["class"]: one["colour"] for one in item[kind]} for kind in ("predictions", "truth")]

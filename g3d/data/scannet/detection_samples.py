@@ -114,25 +114,19 @@ def point_settings(data: DataConfig, augment: AugmentConfig) -> PointSettings:
 class DetectionSamples:
     """Scenes as samples; every scene is its own group.
 
-        Points are drawn by a generator that is seeded with the scene's name, and with the repetition in evaluation or with
-        a number from the loader in training, which differs for every epoch. The same scene therefore has the same points
-        whatever the number of processes.
+    Points are drawn by a generator that is seeded with the scene's name, and with the repetition in evaluation or with
+    a number from the loader in training, which differs for every epoch. The same scene therefore has the same points
+    whatever the number of processes.
 
-        Attributes:
-            ids: names of the scenes.
-            drawn: None: training takes each scene on its own.
+    Attributes:
+        ids: names of the scenes.
+        drawn: None: training takes each scene on its own.
 
-        Args:
-    <<<<<<< HEAD
-            sources: the scenes. Prepared and published scenes of frame "aligned" are read as the published form has them
-                (see `read_detection_scene`); all others are read whole (see `read_points`), and points are drawn on the
-                surface of a user's own mesh with few vertices.
-    =======
-            sources: the scenes, which `scene_of` reads.
-    >>>>>>> wssys
-            settings: how points are drawn.
-            targets: makes the system's targets of an item; None makes none. Scenes must then be annotated.
-            system: the objects that count, and their classes.
+    Args:
+        sources: the scenes, which `scene_of` reads.
+        settings: how points are drawn.
+        targets: makes the system's targets of an item; None makes none. Scenes must then be annotated.
+        system: the objects that count, and their classes.
     """
 
     drawn = None

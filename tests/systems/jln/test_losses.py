@@ -260,6 +260,7 @@ def _rank(rank: int, folder: str, shares: tuple[slice, slice], present: list[boo
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_equal_the_global_batch(tmp_path: Path) -> None:
     """The second process has fewer samples, and no object at all."""
     present, shares = [True, False, True, False], (slice(0, 3), slice(3, 4))

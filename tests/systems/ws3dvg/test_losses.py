@@ -152,7 +152,7 @@ def _one_rank(rank: int, contrast: str) -> tuple[dict[str, Tensor], list[Tensor 
     return {name: value.detach() for name, value in terms.items()}, [leaf.grad for leaf in leaves]
 
 
-@pytest.mark.parametrize("contrast", ["nce", "margin"])
+@pytest.mark.parametrize("contrast", ["nce", pytest.param("margin", marks=pytest.mark.slow)])
 def test_two_processes_have_the_losses_and_gradients_of_one(tmp_path: Path, contrast: str) -> None:
     given = made()
     terms = of(given, config=LossConfig(contrast=contrast))  # type: ignore[arg-type]
