@@ -55,6 +55,7 @@ def test_a_slurm_array_shares_the_scenes(tmp_path: Path) -> None:
     assert len(list((raw / "g3d" / "published" / "scanrefer" / "scannet_data").iterdir())) == 18
 
 
+@pytest.mark.slow
 def test_a_broken_scan_does_not_stop_the_rest(tmp_path: Path) -> None:
     raw = draw_scans(tmp_path, 2)
     (raw / "scans" / "scene0000_00" / "scene0000_00.aggregation.json").write_text("{")

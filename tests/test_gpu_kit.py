@@ -203,6 +203,7 @@ def test_every_system_is_benchmarked_in_every_precision(quick: dict[str, Any]) -
         assert min(row["ms"], row["bound_ms"], row["gflop"]) > 0, row
 
 
+@pytest.mark.slow
 def test_without_time_rows_are_listed_as_not_run(tmp_path: Path) -> None:
     program = str(paths.ROOT / "tests" / "benchmarks" / "gpu.py")
     file = tmp_path / "b.json"

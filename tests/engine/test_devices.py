@@ -51,7 +51,7 @@ class World:
         return [part for setting in (*self.settings, *more) for part in ("--set", setting)]
 
 
-@pytest.fixture(scope="module", params=["monodle", "jln"])
+@pytest.fixture(scope="module", params=["monodle", pytest.param("jln", marks=pytest.mark.slow)])
 def world(request: pytest.FixtureRequest, drawn_kitti: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     if request.param == "monodle":
         prepare_kitti(drawn_kitti)

@@ -95,6 +95,7 @@ def test_asked_to_stop(drawn_kitti: Path, undisturbed: Path, tmp_path: Path, num
     assert_same(run, undisturbed)
 
 
+@pytest.mark.slow
 def test_resume_auto_takes_the_newest_run(drawn_kitti: Path, undisturbed: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs" / "monodle-ddml-tiny"
     runs.mkdir(parents=True)
@@ -110,6 +111,7 @@ def test_resume_auto_takes_the_newest_run(drawn_kitti: Path, undisturbed: Path, 
     assert process.stdout.strip().endswith("2026-01-01_000000")
 
 
+@pytest.mark.slow
 def test_a_run_directory_is_not_overwritten(drawn_kitti: Path, undisturbed: Path) -> None:
     process = launch(*start(drawn_kitti, undisturbed))
     _, err = process.communicate()

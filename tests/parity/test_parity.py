@@ -18,7 +18,13 @@ SLOW = (
     "jln/forward_small",
     "jln/train_step",
     "jln/state_dict",  # 162 million parameters at full size
+    "jln/monodetr_reuse",
     "monodle/forward_1x384x1280",  # forward_2x192x640 is fast
+    "monodle/pipeline_8",
+    "ws3dvg/grounding_groupfree",
+    "ws3dvg/grounding_votenet",
+    "ws3dvg/groupfree_1x40000",  # groupfree_2x8192 is fast
+    "ws3dvg/state_dict_ws3dvg_groupfree",
 )
 COMPLETE = ("monodle", "jln")  # systems of which every case has its code
 

@@ -143,6 +143,7 @@ def test_names_behind_the_camera_are_hidden(reader: Reader) -> None:
     assert shown == ["ahead"]  # the weak one is nearer, but its score is lower
 
 
+@pytest.mark.slow
 def test_a_selected_object_stands_out_and_there_are_three_ways_back(reader: Reader) -> None:
     table = reader.tab.locator(".objects tbody tr", has_text="table")
     back = reader.tab.get_by_role("button", name="Show all")
@@ -191,6 +192,7 @@ def test_a_click_on_a_name_or_a_box_selects_its_object(reader: Reader) -> None:
     assert reader.text(".objects tr.selected td:first-child") == "lamp"
 
 
+@pytest.mark.slow
 def test_view_buttons_are_active_until_the_reader_turns_the_room(reader: Reader) -> None:
     area = reader.tab.locator(".scene canvas").bounding_box()
     x, y = area["x"] + area["width"] / 2, area["y"] + area["height"] - 20

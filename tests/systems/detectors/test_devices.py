@@ -60,6 +60,7 @@ def test_evaluation_on_cuda_gives_the_table_of_a_cpu(world: Path, tmp_path: Path
     assert tables[1] == pytest.approx(tables[0], rel=1e-3, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_step_in_bfloat16_is_near_that_in_float32(world: Path, system: str) -> None:
     expected, found = one_step(system, world, "cpu"), one_step(system, world, "cpu", "train.precision=bf16")

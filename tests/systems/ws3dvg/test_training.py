@@ -120,6 +120,7 @@ def test_sentences_of_nr3d_are_trained_and_evaluated_with_their_filters(world: P
     assert any("class not mentioned" in note for note in report["notes"])
 
 
+@pytest.mark.slow
 def test_classes_reconstruction_and_student_are_learnt(world: Path, tmp_path: Path) -> None:
     verb(*train("votenet", world, tmp_path / "run", "train.epochs=24", "optim.lr=3e-3"))
     found = steps(tmp_path / "run")

@@ -24,7 +24,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return grounding_world(tmp_path_factory.mktemp("world"))
 
 
-@pytest.fixture(scope="module", params=DETECTORS)
+@pytest.fixture(
+    scope="module", params=[DETECTORS[0], *(pytest.param(d, marks=pytest.mark.slow) for d in DETECTORS[1:])]
+)
 def run(request: pytest.FixtureRequest, world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one epoch."""
     folder = tmp_path_factory.mktemp(request.param)
