@@ -23,7 +23,7 @@ _TINY = 1e-7  # as published: added to every count that divides a sum
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What training knows about the sentences: no boxes.
+    """Labels of the sentences in training; there are no boxes among them.
 
     Attributes:
         counts: (B,) int64, how many sentences of a scene count.
