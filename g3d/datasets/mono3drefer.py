@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from g3d.data.collected import Collected
 from g3d.data.images.image import image_size
 from g3d.data.mono3drefer import results
 from g3d.data.mono3drefer.folder import INDEX, Mono3DReferRoot
@@ -16,8 +16,6 @@ from g3d.datasets.base import Dataset, Evaluator
 from g3d.errors import InputError, MissingDataError
 from g3d.metrics.grounding import grounding_table
 from g3d.metrics.table import Table
-
-log = logging.getLogger(__name__)
 
 
 class Mono3DRefer:
@@ -65,35 +63,14 @@ class GroundingAccuracy:
         data = Mono3DReferRoot.find(root)
         self.expressions = data.expressions(split)
         self.groups = data.groups()
-        self.found: dict[str, Prediction] = {}
+        self.found = Collected("expression")
 
     def update(self, predictions: Sequence[Prediction]) -> None:
-        for prediction in predictions:
-            if prediction.sample in self.found:
-                raise InputError(f"predictions: expression {prediction.sample} comes twice")
-            self.found[prediction.sample] = prediction
+        self.found.add(predictions)
 
     def compute(self) -> Table:
-        missing = [e.id for e in self.expressions if e.id not in self.found]
-        if missing:
-            raise MissingDataError(
-                f"predictions: {len(missing)} of {len(self.expressions)} expressions of the split are missing "
-                f"(first: {missing[0]})",
-                "evaluate another --split, or predict them all",
-            )
-        asked = [(e.id, e.sentence, self.found[e.id].expression) for e in self.expressions]
-        other = [
-            name
-            for name, sentence, answered in asked
-            if answered is not None and answered.strip().lower() != sentence.lower()
-        ]
-        if other:
-            log.warning(
-                "predictions: %d of %d answer another sentence than the data set's (first: %s)",
-                len(other),
-                len(asked),
-                other[0],
-            )
+        self.found.require([e.id for e in self.expressions])
+        self.found.warn_of_other_sentences({e.id: e.sentence for e in self.expressions})
         return grounding_table(
             [self.found[e.id].answer(CameraBoxes) for e in self.expressions],
             [e.objects for e in self.expressions],

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from g3d.data.collected import Collected
 from g3d.data.scannet.detection_scenes import find_scenes, read_scene_boxes, scene_sources, split_scenes
 from g3d.data.scannet.labels import DETECTION18_IDS, DETECTION18_NAMES, detection18
 from g3d.data.types import Answer, Prediction, SceneBoxes, Source
 from g3d.datasets.base import Dataset, Evaluator
-from g3d.errors import InputError, MissingDataError
+from g3d.errors import InputError
 from g3d.metrics.detection3d import detection_table
 from g3d.metrics.table import Table
 
@@ -75,23 +76,17 @@ class DetectionPrecision:
 
     def __init__(self, truth: Mapping[str, SceneBoxes]) -> None:
         self.truth = truth
-        self.found: dict[str, SceneBoxes] = {}
+        self.found = Collected("scene", "a scene without detections")
 
     def update(self, predictions: Sequence[Prediction]) -> None:
         for prediction in predictions:
-            if prediction.sample in self.found:
-                raise InputError(f"predictions: scene {prediction.sample} comes twice")
-            self.found[prediction.sample] = prediction.answer(SceneBoxes)
+            prediction.answer(SceneBoxes)
+        self.found.add(predictions)
 
     def compute(self) -> Table:
-        missing = [scene for scene in self.truth if scene not in self.found]
-        if missing:
-            raise MissingDataError(
-                f"predictions: {len(missing)} of {len(self.truth)} scenes of the split are missing (first: "
-                f"{missing[0]})",
-                "a scene without detections needs an empty prediction; or evaluate another --split",
-            )
-        return detection_table(self.found, self.truth, DETECTION18_NAMES)
+        self.found.require(list(self.truth))
+        found = {scene: self.found[scene].answer(SceneBoxes) for scene in self.truth}
+        return detection_table(found, self.truth, DETECTION18_NAMES)
 
 
 DATASET: Dataset = ScanNet()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from g3d.data.collected import Collected
 from g3d.data.scanrefer.index import IndexedSentence, SentenceRoot
 from g3d.data.scanrefer.results import FILE, is_result_file, read_results, write_benchmark
 from g3d.data.types import Prediction, SceneBoxes
-from g3d.errors import InputError, MissingDataError
 from g3d.metrics.scene_grounding import answer_overlaps, scene_grounding_table
 from g3d.metrics.table import Table
 
-log = logging.getLogger(__name__)
 Groups = Mapping[str, np.ndarray]
 
 
@@ -42,32 +40,16 @@ class SentenceAccuracy:
     ) -> None:
         self.what, self.sentences, self.truth, self.groups = what, sentences, truth, groups
         self.notes, self.top = notes, top
-        self.found: dict[str, Prediction] = {}
+        self.found = Collected("sentence", "a sentence without an answer")
 
     def update(self, predictions: Sequence[Prediction]) -> None:
         for prediction in predictions:
-            if prediction.sample in self.found:
-                raise InputError(f"predictions: sentence {prediction.sample} comes twice")
             prediction.answer(SceneBoxes)
-            self.found[prediction.sample] = prediction
+        self.found.add(predictions)
 
     def compute(self) -> Table:
-        missing = [s.id for s in self.sentences if s.id not in self.found]
-        if missing:
-            raise MissingDataError(
-                f"predictions: {len(missing)} of {len(self.sentences)} sentences of the split are missing (first: "
-                f"{missing[0]})",
-                "evaluate another --split, or predict them all; a sentence without an answer needs an empty prediction",
-            )
-        asked = [(s.id, s.text, self.found[s.id].expression) for s in self.sentences]
-        other = [name for name, text, said in asked if said is not None and said.strip() != text.strip()]
-        if other:
-            log.warning(
-                "predictions: %d of %d answer another sentence than the data set's (first: %s)",
-                len(other),
-                len(asked),
-                other[0],
-            )
+        self.found.require([s.id for s in self.sentences])
+        self.found.warn_of_other_sentences({s.id: s.text for s in self.sentences})
         notes = list(self.notes)
         outside = len(self.found) - len(self.sentences)
         if outside:
