@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -200,8 +199,7 @@ def scene_of(source: SceneSource) -> tuple[DetectionScene, SceneSource]:
     points = mesh.vertices
     colours = np.zeros(points.shape, np.uint8) if mesh.colours is None else mesh.colours
     if is_own_file(path):
-        drawn = partial(draw_generator, source.name, 0)
-        points, colours = surface_points(points, mesh.faces, colours, drawn, source.name)
+        points, colours = surface_points(points, mesh.faces, colours, draw_generator(source.name, 0), source.name)
     if mesh.offset is not None:
         source = replace(source, transform=translation(-mesh.offset))
     return _unlabelled(source.name, points, colours), source

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 import numpy as np
 
@@ -15,34 +14,29 @@ _SPACING = 0.025  # metres between drawn points, as in a scan
 _MOST = 400_000  # drawn points
 
 
-def is_sparse(vertices: np.ndarray, faces: np.ndarray) -> bool:
-    """Return whether the vertices (N, 3), metres, of a mesh with faces (F, 3) are too few for its surface."""
-    return len(faces) > 0 and float(_areas(vertices, faces).sum()) > len(vertices) * SPARSE**2
-
-
 def surface_points(
-    vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray, random: Callable[[], np.random.Generator], name: str
+    vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray, random: np.random.Generator, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return points and colours on the surface of a sparse mesh, about 2.5 cm apart; other meshes are returned as they
-    are.
+    """Return points and colours on the surface of a sparse mesh, about 2.5 cm apart; other meshes and clouds are
+    returned as they are.
 
     Args:
         vertices: (N, 3) float32, metres.
-        faces: (F, 3) integer.
+        faces: (F, 3) integer; F = 0 for a cloud.
         colours: (N, 3) uint8; drawn points have those of their face's corners, by distance.
-        random: makes the generator of the drawn points.
+        random: draws the points.
         name: the scene's name, for the report.
 
     Returns:
         (M, 3) float32 and (M, 3) uint8.
     """
-    if not is_sparse(vertices, faces):
-        return vertices, colours
     areas = _areas(vertices, faces)
-    total, generator = float(areas.sum()), random()
+    total = float(areas.sum())
+    if total <= len(vertices) * SPARSE**2:
+        return vertices, colours
     count = int(min(_MOST, np.ceil(total / _SPACING**2)))
-    chosen = faces[generator.choice(len(faces), count, p=areas / total)]
-    first, second = np.sqrt(generator.random(count)), generator.random(count)
+    chosen = faces[random.choice(len(faces), count, p=areas / total)]
+    first, second = np.sqrt(random.random(count)), random.random(count)
     shares = np.column_stack([1 - first, first * (1 - second), first * second])
     log.info("scene %s: %d vertices are few for %.0f m2: %d points are drawn on it", name, len(vertices), total, count)
     points = np.einsum("nk,nkc->nc", shares, vertices[chosen].astype(np.float64))
