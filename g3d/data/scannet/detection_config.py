@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
@@ -12,19 +12,24 @@ from g3d.config import Schema
 _Degrees = Annotated[float, Field(ge=0, le=180)]
 
 
-class DataConfig(config.DataConfig):
-    """The scenes, and how points are drawn of them."""
+class PointsConfig(config.DataConfig):
+    """The points that are drawn of scenes, in training and in repeated evaluations."""
 
-    dataset: Literal["scannet"] = "scannet"
     points: PositiveInt = Field(40000, description="points drawn of each scene")
     height: bool = Field(False, description="append the height above the floor to the coordinates of each point")
-    boxes: PositiveInt = Field(64, description="box rows, at least the number of boxes of any training scene")
     repetitions: PositiveInt = Field(
         1, description="evaluations with other drawn points, whose mean is the result of `g3d eval`"
     )
     repetition: NonNegativeInt = Field(
         0, description="number of the first evaluation; the points of a scene depend on it"
     )
+
+
+class DataConfig(PointsConfig):
+    """The scenes, and how points are drawn of them."""
+
+    dataset: Literal["scannet"] = "scannet"
+    boxes: PositiveInt = Field(64, description="box rows, at least the number of boxes of any training scene")
 
 
 class AugmentConfig(Schema):
@@ -59,14 +64,7 @@ class DecodeConfig(Schema):
     )
 
 
-class HasHeight(Protocol):
-    """A data section that says whether points have their height above the floor as last column."""
-
-    @property
-    def height(self) -> bool: ...
-
-
-def check_features(data: HasHeight, input_features: int) -> None:
+def check_features(data: PointsConfig, input_features: int) -> None:
     """Check that a network takes the points that the data section describes.
 
     Raises:

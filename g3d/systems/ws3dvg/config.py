@@ -5,23 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from g3d import config
 from g3d.config import Schema
 from g3d.data.referit3d.filters import SentenceFilters
-from g3d.data.scannet.detection_config import AugmentConfig, check_features
+from g3d.data.scannet.detection_config import AugmentConfig, PointsConfig, check_features
 from g3d.systems.ws3dvg.model_config import LossConfig, ModelConfig
 
 Stage = Literal["student", "teacher", "coarse"]
 
 
-class DataConfig(config.DataConfig):
+class DataConfig(PointsConfig):
     """The sentences, and how points are drawn of their scenes."""
 
     dataset: Literal["scanrefer", "referit3d"] = "scanrefer"
     points: PositiveInt = Field(50000, description="points drawn of each scene; published: 40000 for VoteNet")
-    height: bool = Field(False, description="append the height above the floor, which VoteNet reads")
     view_features: Literal["prepared", "zeros"] = Field(
         "prepared",
         description="image features of points; prepared: of g3d prepare multiview, and a scene without them is an "
@@ -43,12 +42,6 @@ class DataConfig(config.DataConfig):
         "last_word", description='scanrefer: the rule by which an object is of class "others" in the table'
     )
     filters: SentenceFilters = Field(SentenceFilters(), description="referit3d: the sentences that count")
-    repetitions: PositiveInt = Field(
-        1, description="evaluations with other drawn points, whose mean is the result of `g3d eval`"
-    )
-    repetition: NonNegativeInt = Field(
-        0, description="number of the first evaluation; the points of a scene depend on it"
-    )
 
     @model_validator(mode="after")
     def _of_data_set(self) -> DataConfig:
