@@ -118,14 +118,11 @@ def evaluate(
 def _repetitions(config: Any) -> list[Any]:
     """Return the config of each evaluation: the preset's setting `data.repetitions` asks for several random draws."""
     data = config.data
-    return (
-        [
-            config.model_copy(update={"data": data.model_copy(update={"repetition": data.repetition + number})})
-            for number in range(data.repetitions)
-        ]
-        if getattr(data, "repetitions", 1) > 1
-        else [config]
-    )
+    if getattr(data, "repetitions", 1) == 1:
+        return [config]
+    numbers = range(data.repetition, data.repetition + data.repetitions)
+    draws = [data.model_copy(update={"repetition": number}) for number in numbers]
+    return [config.model_copy(update={"data": draw}) for draw in draws]
 
 
 def evaluate_file(path: Path, root: Path, split: str | None, preset: str | None) -> Evaluation:

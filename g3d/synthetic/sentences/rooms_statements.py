@@ -6,8 +6,8 @@ is true, false, or undecided (None): lengths near a threshold, confusable names 
 of more than one thing leave it undecided. A statement tells an object from another only if it is false of the other.
 
 Left and right are those of a person who looks at a thing on a wall, or with its back to one, along the normal of that
-wall: the statement names the thing that is looked at. Nothing is said about things near the opposite wall, which such a
-person would have behind.
+wall: the statement names the thing that is looked at. Things near the opposite wall, behind such a person, are neither
+left nor right.
 """
 
 from __future__ import annotations
