@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 
@@ -30,3 +33,20 @@ def refused(code: int, *args: str, says: tuple[str, ...], hint: str = "") -> Non
     for words in says:
         assert words in errors[0], errors[0]
     assert hint in err
+
+
+def succeeds(*args: str) -> str:
+    """Run a verb in this process, which must succeed -> stdout."""
+    code, out, err = g3d(*args)
+    assert code == 0, err
+    return out
+
+
+def launched(count: int, *args: str) -> str:
+    """Run a verb in `count` processes of one thread each, which must succeed -> stdout."""
+    launcher = [] if count == 1 else ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    command = [sys.executable, *launcher, "-m", "g3d", *args]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

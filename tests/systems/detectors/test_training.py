@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from support.detector_world import SYSTEMS, micro_detector, prepared_scans
-from support.verbs import g3d
+from support.verbs import launched, succeeds
 
 RECORDED = {
     "groupfree": [21.7649, 26.0864, 21.6644, 26.5926],
@@ -30,21 +27,6 @@ def train(system: str, data: Path, run: Path, *settings: str) -> tuple[str, ...]
     return ("train", "--preset", f"{system}-tiny", "--data", str(data), "--out", str(run), *arguments)
 
 
-def verb(*args: str) -> str:
-    code, out, err = g3d(*args)
-    assert code == 0, err
-    return out
-
-
-def launch(world: int, *args: str) -> str:
-    launcher = [] if world == 1 else ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(world)]
-    command = [sys.executable, *launcher, "-m", "g3d", *args]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=240)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def losses(run: Path) -> list[float]:
     return [json.loads(line)["loss"]["total"] for line in (run / "metrics.jsonl").read_text().splitlines()]
 
@@ -52,16 +34,16 @@ def losses(run: Path) -> list[float]:
 @pytest.mark.skipif(not torch.__version__.startswith("2.13."), reason="recorded with PyTorch 2.13")
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_four_steps_give_the_recorded_losses(world: Path, tmp_path: Path, system: str) -> None:
-    verb(*train(system, world, tmp_path / "run", "optim.lr=1e-4"))
+    succeeds(*train(system, world, tmp_path / "run", "optim.lr=1e-4"))
     assert losses(tmp_path / "run")[:4] == pytest.approx(RECORDED[system], rel=1e-3)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_two_epochs_are_one_and_another_after_resuming(world: Path, tmp_path: Path, system: str) -> None:
     """Bit for bit, with dropout, drawn points, augmentation and the momentum of the batch norms."""
-    verb(*train(system, world, tmp_path / "whole"))
-    verb(*train(system, world, tmp_path / "parts", "train.epochs=1"))
-    verb("train", "--resume", str(tmp_path / "parts"), "--set", "train.epochs=2")
+    succeeds(*train(system, world, tmp_path / "whole"))
+    succeeds(*train(system, world, tmp_path / "parts", "train.epochs=1"))
+    succeeds("train", "--resume", str(tmp_path / "parts"), "--set", "train.epochs=2")
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
     one, two = (
         torch.load(tmp_path / run / "checkpoints" / "last.pt", weights_only=True)["model"] for run in ("whole", "parts")
@@ -77,9 +59,9 @@ def test_two_processes_reach_the_losses_of_one(world: Path, tmp_path: Path, syst
     settings = ("train.batch=4", "train.epochs=3", "optim.lr=1e-5")
     settings += ("model.dropout=0",) if system == "groupfree" else ()
     for count in (1, 2):
-        launch(count, *train(system, world, tmp_path / str(count), *settings))
+        launched(count, *train(system, world, tmp_path / str(count), *settings))
     assert losses(tmp_path / "2") == pytest.approx(losses(tmp_path / "1"), rel=1e-4)
-    tables = [json.loads(launch(count, "eval", "--ckpt", str(tmp_path / "1"), "--json")) for count in (1, 2, 3)]
+    tables = [json.loads(launched(count, "eval", "--ckpt", str(tmp_path / "1"), "--json")) for count in (1, 2, 3)]
     assert tables[0]["metrics"] == tables[1]["metrics"] == tables[2]["metrics"]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from support.detector_world import SYSTEMS, micro_detector, prepared_scans
-from support.verbs import g3d, refused
+from support.verbs import refused, succeeds
 
 from g3d import config
 from g3d.systems.base import get_system
@@ -26,14 +26,8 @@ def run(request: pytest.FixtureRequest, world: Path, tmp_path_factory: pytest.Te
     """A run of one epoch."""
     folder = tmp_path_factory.mktemp(request.param) / "run"
     settings = micro_detector(request.param, "train.epochs=1")
-    verb("train", "--preset", f"{request.param}-tiny", "--data", str(world), "--out", str(folder), *settings)
+    succeeds("train", "--preset", f"{request.param}-tiny", "--data", str(world), "--out", str(folder), *settings)
     return folder
-
-
-def verb(*args: str) -> str:
-    code, out, err = g3d(*args)
-    assert code == 0, err
-    return out
 
 
 def predictions(file: Path) -> list[dict[str, Any]]:
@@ -42,7 +36,7 @@ def predictions(file: Path) -> list[dict[str, Any]]:
 
 def test_repeated_evaluations_draw_other_points_and_are_averaged(run: Path, tmp_path: Path) -> None:
     shown = ("eval", "--ckpt", str(run), "--json", "--out", str(tmp_path / "found.jsonl"))
-    mean = json.loads(verb(*shown, "--set", "data.repetitions=2"))
+    mean = json.loads(succeeds(*shown, "--set", "data.repetitions=2"))
     files = [tmp_path / "found.jsonl", tmp_path / "found.2.jsonl"]
     first, second = (predictions(file) for file in files)
     assert (
@@ -54,7 +48,7 @@ def test_repeated_evaluations_draw_other_points_and_are_averaged(run: Path, tmp_
     world = json.loads((run / "environment.json").read_text())
     assert world
     again = [
-        json.loads(verb(*shown[:-1], str(tmp_path / f"{k}.jsonl"), "--set", f"data.repetition={k}")) for k in (0, 1)
+        json.loads(succeeds(*shown[:-1], str(tmp_path / f"{k}.jsonl"), "--set", f"data.repetition={k}")) for k in (0, 1)
     ]
     assert predictions(tmp_path / "0.jsonl") == first
     assert predictions(tmp_path / "1.jsonl") == second
@@ -64,9 +58,9 @@ def test_repeated_evaluations_draw_other_points_and_are_averaged(run: Path, tmp_
 
 
 def test_predictions_alone_give_the_same_figures(run: Path, world: Path) -> None:
-    measured = json.loads(verb("eval", "--ckpt", str(run), "--json"))
+    measured = json.loads(succeeds("eval", "--ckpt", str(run), "--json"))
     file = str(run / "predictions" / "val.jsonl")
-    alone = json.loads(verb("eval", "--predictions", file, "--data", str(world), "--json"))
+    alone = json.loads(succeeds("eval", "--predictions", file, "--data", str(world), "--json"))
     assert alone["metrics"] == measured["metrics"]
     assert measured["metrics"]["AR25"] >= 0
 
@@ -74,7 +68,7 @@ def test_predictions_alone_give_the_same_figures(run: Path, world: Path) -> None
 def test_a_user_s_scene_gets_one_detection_of_each_box(run: Path, world: Path, tmp_path: Path) -> None:
     scene = world / "g3d" / "scenes" / "scene0003_00"
     asked = ("infer", "--ckpt", str(run), "--scene", str(scene), "--json", "--set", "decode.infer_objectness=0.01")
-    found = json.loads(verb(*asked, "--out", str(tmp_path / "found")))
+    found = json.loads(succeeds(*asked, "--out", str(tmp_path / "found")))
     objects = found["predictions"][0]["answers"][0]["objects"]
     assert objects
     centres = np.array([one["center"] for one in objects])
@@ -87,7 +81,7 @@ def test_a_user_s_scene_gets_one_detection_of_each_box(run: Path, world: Path, t
         "--out",
         str(tmp_path / "page"),
     )
-    verb(*drawn, "--format", "ply", "--format", "glb", "--format", "html")
+    succeeds(*drawn, "--format", "ply", "--format", "glb", "--format", "html")
     assert {file.suffix for file in (tmp_path / "page").iterdir()} == {".ply", ".glb", ".html"}
 
 
@@ -123,7 +117,7 @@ def test_an_official_checkpoint_evaluates(world: Path, tmp_path: Path, preset: s
     file = official(tmp_path / "checkpoint.tar", preset, prefix)
     asked = ("eval", "--ckpt", str(file), "--preset", preset, "--data", str(world), "--json")
     few = ("--set", "data.points=2048", "--set", "data.repetitions=1", "--out", str(tmp_path / "found.jsonl"))
-    report = json.loads(verb(*asked, *few))
+    report = json.loads(succeeds(*asked, *few))
     assert report["import"][0] == f"{entries} entries loaded"
     assert report["published"]["metrics"]["mAP25"] == {"groupfree": 66.2, "votenet": 58.0}[preset]
 

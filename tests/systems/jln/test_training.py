@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from support.mono3drefer_world import micro_jln, mini_world
-from support.verbs import g3d
+from support.verbs import g3d, launched
 
 RECORDED = [86.3909, 137.4103, 48.4016, 231.3859]
 """Total losses of the first four steps of `train` below, on a CPU with the pinned versions: others draw otherwise."""
@@ -20,15 +18,6 @@ RECORDED = [86.3909, 137.4103, 48.4016, 231.3859]
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return mini_world(tmp_path_factory.mktemp("mini") / "mono3drefer")
-
-
-def launch(world: int, *args: str) -> str:
-    launcher = [] if world == 1 else ["torch.distributed.run", "--standalone", "--nproc-per-node", str(world), "-m"]
-    env = {**os.environ, "OMP_NUM_THREADS": "2" if world == 1 else "1"}
-    command = [sys.executable, "-m", *launcher, "g3d", *args]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=240)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def train(data: Path, run: Path, *settings: str) -> tuple[str, ...]:
@@ -71,12 +60,12 @@ def test_two_processes_reach_the_losses_of_one(world: Path, tmp_path: Path) -> N
     whole batch."""
     settings = ("train.batch=4", "train.epochs=3", "model.dropout=0", "model.reference=learned", "optim.lr=1e-5")
     for count in (1, 2):
-        launch(count, *train(world, tmp_path / str(count), *settings))
+        launched(count, *train(world, tmp_path / str(count), *settings))
     assert losses(tmp_path / "2") == pytest.approx(losses(tmp_path / "1"), rel=1e-4)
     states = torch.load(tmp_path / "2" / "checkpoints" / "last.pt", weights_only=True)["training"]["random"]
     assert not torch.equal(states[0]["torch"], states[1]["torch"])  # with dropout, each would draw its own
     tables = [
-        json.loads(launch(count, "eval", "--ckpt", str(tmp_path / "1"), "--split", "train", "--json"))
+        json.loads(launched(count, "eval", "--ckpt", str(tmp_path / "1"), "--split", "train", "--json"))
         for count in (1, 2)
     ]
     assert tables[0]["metrics"] == tables[1]["metrics"]

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,7 +17,7 @@ from support.grounding_world import (
     published_detector,
     steps,
 )
-from support.verbs import g3d
+from support.verbs import g3d, launched, succeeds
 
 RECORDED = {"groupfree": [12.8119, 12.9869, 13.0376, 12.3733], "votenet": [12.8244, 12.7190, 12.4299, 12.5604]}
 """Total losses of the four steps of `train` below, on a CPU with the pinned versions: others draw otherwise."""
@@ -41,21 +38,6 @@ def train(detector: str, data: Path, run: Path, *settings: str) -> tuple[str, ..
     return ("train", "--preset", PRESETS[detector], "--data", str(data), "--out", str(run), *arguments)
 
 
-def verb(*args: str) -> str:
-    code, out, err = g3d(*args)
-    assert code == 0, err
-    return out
-
-
-def launch(world: int, *args: str) -> str:
-    launcher = [] if world == 1 else ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(world)]
-    command = [sys.executable, *launcher, "-m", "g3d", *args]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=240)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def totals(run: Path) -> list[float]:
     return [step["total"] for step in steps(run)]
 
@@ -68,7 +50,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.skipif(not torch.__version__.startswith("2.13."), reason="recorded with PyTorch 2.13")
 @pytest.mark.parametrize("detector", DETECTORS)
 def test_four_steps_give_the_recorded_losses(world: Path, tmp_path: Path, detector: str) -> None:
-    verb(*train(detector, world, tmp_path / "run"))
+    succeeds(*train(detector, world, tmp_path / "run"))
     assert totals(tmp_path / "run") == pytest.approx(RECORDED[detector], rel=1e-3)
     assert set(steps(tmp_path / "run")[0]) == {"nce", "lang", "rec", "weak", "total"}
 
@@ -76,10 +58,10 @@ def test_four_steps_give_the_recorded_losses(world: Path, tmp_path: Path, detect
 @pytest.mark.parametrize("detector", DETECTORS)
 def test_two_epochs_are_one_and_another_after_resuming(world: Path, tmp_path: Path, detector: str) -> None:
     """Bit for bit, with dropout, unknown and unseen words, drawn points, augmentation and batch norms."""
-    verb(*train(detector, world, tmp_path / "whole"))
-    verb(*train(detector, world, tmp_path / "parts", "train.epochs=1", "optim.schedule=step", "optim.final_lr=0"))
+    succeeds(*train(detector, world, tmp_path / "whole"))
+    succeeds(*train(detector, world, tmp_path / "parts", "train.epochs=1", "optim.schedule=step", "optim.final_lr=0"))
     settings = ("train.epochs=2", "optim.schedule=cosine", "optim.final_lr=1e-5")
-    verb("train", "--resume", str(tmp_path / "parts"), *(part for s in settings for part in ("--set", s)))
+    succeeds("train", "--resume", str(tmp_path / "parts"), *(part for s in settings for part in ("--set", s)))
     assert totals(tmp_path / "parts") == totals(tmp_path / "whole")
     one, two = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert one.keys() == two.keys()
@@ -89,7 +71,7 @@ def test_two_epochs_are_one_and_another_after_resuming(world: Path, tmp_path: Pa
 @pytest.mark.parametrize("detector", DETECTORS)
 def test_the_detector_is_that_of_the_file_and_stays_frozen(world: Path, tmp_path: Path, detector: str) -> None:
     key, prefix = {"groupfree": ("model", "group_free."), "votenet": ("model_state_dict", "")}[detector]
-    verb(*train(detector, world, tmp_path / "run"))
+    succeeds(*train(detector, world, tmp_path / "run"))
     given = torch.load(world / f"{detector}.pth", weights_only=True)[key]
     found = weights(tmp_path / "run")
     names = {prefix + name.removeprefix("module."): value for name, value in given.items()}
@@ -98,7 +80,7 @@ def test_the_detector_is_that_of_the_file_and_stays_frozen(world: Path, tmp_path
 
 def test_a_detector_that_g3d_trained_is_taken(world: Path, tmp_path: Path) -> None:
     scans, run = str(world.parent / "scannet"), tmp_path / "detector"
-    verb("train", "--preset", "groupfree-tiny", "--data", scans, "--out", str(run), *micro_detector_of("groupfree"))
+    succeeds("train", "--preset", "groupfree-tiny", "--data", scans, "--out", str(run), *micro_detector_of("groupfree"))
     last = run / "checkpoints" / "last.pt"
     settings = (f"model.detector_weights={last}", "train.epochs=1", "data.points=400")
     code, _, err = g3d(*train("groupfree", world, tmp_path / "run", *settings))
@@ -114,15 +96,15 @@ def test_sentences_of_nr3d_are_trained_and_evaluated_with_their_filters(world: P
     weights_file = f"model.detector_weights={world / 'groupfree.pth'}"
     settings = micro_grounder("groupfree", weights_file, "data.filters.mentions=true", "train.epochs=1")
     run = tmp_path / "run"
-    verb("train", "--preset", "ws3dvg-nr3d", "--data", str(data), "--out", str(run), *settings)
-    report = json.loads(verb("eval", "--ckpt", str(run), "--json"))
+    succeeds("train", "--preset", "ws3dvg-nr3d", "--data", str(data), "--out", str(run), *settings)
+    report = json.loads(succeeds("eval", "--ckpt", str(run), "--json"))
     assert report["title"].startswith("3D visual grounding, Nr3D")
     assert any("class not mentioned" in note for note in report["notes"])
 
 
 @pytest.mark.slow
 def test_classes_reconstruction_and_student_are_learnt(world: Path, tmp_path: Path) -> None:
-    verb(*train("votenet", world, tmp_path / "run", "train.epochs=24", "optim.lr=3e-3"))
+    succeeds(*train("votenet", world, tmp_path / "run", "train.epochs=24", "optim.lr=3e-3"))
     found = steps(tmp_path / "run")
     first, last = ({name: sum(s[name] for s in part) / 8 for name in part[0]} for part in (found[:8], found[-8:]))
     for name, share in (("lang", 0.7), ("rec", 0.8), ("weak", 0.9)):
@@ -136,8 +118,8 @@ def test_two_processes_reach_the_losses_of_one(world: Path, tmp_path: Path, dete
     drawn = ("dropout", "teacher_dropout", "replaced_words", "unknown_words")
     settings = (*(f"model.{name}=0" for name in drawn), "train.epochs=3", "optim.lr=1e-4")
     for count in (1, 2):
-        launch(count, *train(detector, world, tmp_path / str(count), *settings))
+        launched(count, *train(detector, world, tmp_path / str(count), *settings))
     assert totals(tmp_path / "2") == pytest.approx(totals(tmp_path / "1"), rel=1e-4)
     asked = ("eval", "--ckpt", str(tmp_path / "1"), "--json", "--set", "decode.answer=teacher")
-    tables = [json.loads(launch(count, *asked)) for count in (1, 2)]
+    tables = [json.loads(launched(count, *asked)) for count in (1, 2)]
     assert tables[0]["metrics"] == tables[1]["metrics"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from support.grounding_world import DETECTORS, PRESETS, grounding_world, micro_grounder, published_detector
-from support.verbs import g3d, refused
+from support.verbs import g3d, refused, succeeds
 
 from g3d import config as presets
 from g3d.systems.base import get_system
@@ -32,14 +32,8 @@ def run(request: pytest.FixtureRequest, world: Path, tmp_path_factory: pytest.Te
     folder = tmp_path_factory.mktemp(request.param)
     file = published_detector(request.param, folder / "detector.pth")
     settings = micro_grounder(request.param, f"model.detector_weights={file}", "train.epochs=1")
-    verb("train", "--preset", PRESETS[request.param], "--data", str(world), "--out", str(folder / "run"), *settings)
+    succeeds("train", "--preset", PRESETS[request.param], "--data", str(world), "--out", str(folder / "run"), *settings)
     return folder / "run"
-
-
-def verb(*args: str) -> str:
-    code, out, err = g3d(*args)
-    assert code == 0, err
-    return out
 
 
 def predictions(file: Path) -> list[dict[str, Any]]:
@@ -67,13 +61,13 @@ def test_each_stage_answers_and_predictions_alone_give_the_same_figures(
     for stage in ("student", "teacher", "coarse"):
         file = tmp_path / f"{stage}.jsonl"
         asked = ("eval", "--ckpt", str(run), "--json", "--out", str(file), "--set", f"decode.answer={stage}")
-        report = json.loads(verb(*asked))
+        report = json.loads(succeeds(*asked))
         assert 0 <= report["metrics"]["overall_acc25"] <= report["metrics"]["overall_top3_acc25"] <= 100
-        alone = json.loads(verb("eval", "--predictions", str(file), "--data", str(world), "--json"))
+        alone = json.loads(succeeds("eval", "--predictions", str(file), "--data", str(world), "--json"))
         assert alone["metrics"] == report["metrics"]
-        verb(*asked)
+        succeeds(*asked)
         found[stage] = predictions(file)
-        assert json.loads(verb(*asked))["metrics"] == report["metrics"]
+        assert json.loads(succeeds(*asked))["metrics"] == report["metrics"]
         assert predictions(file) == found[stage]  # the teacher's unseen words are the same in every evaluation
     assert encodings == [2] * 9  # both scenes once, for their 12 sentences
     answers = {stage: [p["answers"] for p in of_stage] for stage, of_stage in found.items()}
@@ -92,13 +86,13 @@ def test_a_checkpoint_alone_answers_many_sentences_about_a_scene_that_is_encoded
     texts = [f"the brown chair number {k} near the wall" for k in range(40)]
     (tmp_path / "texts.txt").write_text("\n".join(texts))
     asked = ("infer", "--ckpt", str(moved), "--scene", str(scene), "--texts", str(tmp_path / "texts.txt"), "--json")
-    found = json.loads(verb(*asked, "--out", str(tmp_path / "found"), "--set", "data.top_answers=2"))["predictions"]
+    found = json.loads(succeeds(*asked, "--out", str(tmp_path / "found"), "--set", "data.top_answers=2"))["predictions"]
     assert encodings == [1]
     assert [p["expression"] for p in found] == texts
     assert all(len(p["answers"][0]["objects"]) <= 2 for p in found)
-    (alone,) = json.loads(verb("infer", "--ckpt", str(moved), "--scene", str(scene), "--text", texts[33], "--json"))[
-        "predictions"
-    ]
+    (alone,) = json.loads(
+        succeeds("infer", "--ckpt", str(moved), "--scene", str(scene), "--text", texts[33], "--json")
+    )["predictions"]
     both = [p["answers"][0]["objects"][0] for p in (alone, found[33])]
     assert both[0]["center"] == both[1]["center"]
     assert both[0]["score"] == pytest.approx(both[1]["score"], rel=1e-4)
@@ -109,9 +103,9 @@ def test_a_checkpoint_alone_answers_many_sentences_about_a_scene_that_is_encoded
 
 
 def test_a_page_shows_answers_and_ground_truth(run: Path, world: Path, tmp_path: Path) -> None:
-    verb("eval", "--ckpt", str(run), "--out", str(tmp_path / "found.jsonl"))
+    succeeds("eval", "--ckpt", str(run), "--out", str(tmp_path / "found.jsonl"))
     drawn = ("visualize", "--predictions", str(tmp_path / "found.jsonl"), "--data", str(world))
-    verb(*drawn, "--out", str(tmp_path / "page"), "--format", "html", "--format", "ply")
+    succeeds(*drawn, "--out", str(tmp_path / "page"), "--format", "html", "--format", "ply")
     page = (tmp_path / "page" / "index.html").read_text()
     assert "the brown" in page
     assert '"right"' in page
@@ -123,7 +117,7 @@ def test_a_user_s_own_scan_needs_the_setting_for_zeros(run: Path, world: Path, t
     own = Path(shutil.copy(mesh, tmp_path / "room.ply"))
     asked = ("infer", "--ckpt", str(run), "--scene", str(own), "--text", "the chair", "--json")
     refused(3, *asked, says=("has no image features",), hint="data.view_features=zeros")
-    found = json.loads(verb(*asked, "--set", "data.view_features=zeros"))["predictions"]
+    found = json.loads(succeeds(*asked, "--set", "data.view_features=zeros"))["predictions"]
     assert found[0]["source"]["frame"] == "scene"
     assert np.isfinite([box["center"] for box in found[0]["answers"][0]["objects"]]).all()
 
@@ -152,10 +146,10 @@ def test_an_official_checkpoint_evaluates_with_the_words_that_are_named(
     asked = (*asked, "--out", str(tmp_path / "found.jsonl"))
     refused(3, *asked, says=("no word vectors are known",), hint="text.vectors")
     vectors = ("--set", f"text.vectors={world / 'g3d' / 'scanrefer.vectors.safetensors'}")
-    report = json.loads(verb(*asked, *vectors))
+    report = json.loads(succeeds(*asked, *vectors))
     assert report["import"][-1].startswith("not in the file words._extra_state: word vectors")
     teacher = (*asked, *vectors, "--set", "decode.answer=teacher")
     refused(3, *teacher, says=("the teacher's vocabulary is not known",), hint="text.vocabulary")
     numbers = {word: number for number, word in enumerate(("pad_", "unk", "sos", "eos", "the", "chair"))}
     (tmp_path / "vocabulary.json").write_text(json.dumps({"word2idx": numbers}))
-    verb(*teacher, "--set", f"text.vocabulary={tmp_path / 'vocabulary.json'}")
+    succeeds(*teacher, "--set", f"text.vocabulary={tmp_path / 'vocabulary.json'}")
